@@ -1,0 +1,7 @@
+"""KAN layers and networks as plain torch modules."""
+
+from kanlit.nn.init import Initialization
+from kanlit.nn.kan import KAN, Derivatives
+from kanlit.nn.layer import KANLayer
+
+__all__ = ["KAN", "Derivatives", "Initialization", "KANLayer"]

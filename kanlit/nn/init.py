@@ -1,0 +1,65 @@
+r"""Initial weights of a KAN layer, drawn from one generator that flows through all layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.nn import functional as F
+
+from kanlit.splines import bspline_basis
+
+if TYPE_CHECKING:
+    from kanlit.nn.layer import KANLayer
+
+__all__ = ["Initialization", "glorot_fine_", "plain_"]
+
+Initialization = Literal["glorot_fine", "plain"]
+
+
+@torch.no_grad()
+def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> None:
+    r"""The initialisation of arXiv 2601.18672: every basis by its own size and slope.
+
+    .. math::
+        c_{qpi} &\sim N\Big(0, \frac{\sigma^2}{(G+k+1)(n_{in}\mu^0_i + n_{out}\mu^1_i)}\Big) \\
+        r_{qp} &\sim N\Big(0, \frac{2\sigma^2}
+                 {(G+k+1)(n_{in} E[\mathrm{silu}^2] + n_{out} E[\mathrm{silu}'^2])}\Big)
+
+    with x uniform over the grid, :math:`\sigma` = std(x), :math:`\mu^0_i = E[B_i(x)^2]` and
+    :math:`\mu^1_i = E[B_i'(x)^2]`. Edge scales start at 1, biases at 0.
+    """
+    knots, k = layer.knots.double(), layer.spline_order
+    low, high = layer.breakpoints[:, :1].double(), layer.breakpoints[:, -1:].double()
+    # Means over a fine grid of cell centres; the integrands are piecewise smooth.
+    cells = 4096
+    centre = (torch.arange(cells, dtype=torch.float64, device=knots.device) + 0.5) / cells
+    x = torch.lerp(low, high, centre).T
+    value = bspline_basis(x, knots, k, 0, layer.outside).square().mean(0)
+    slope = bspline_basis(x, knots, k, 1, layer.outside).square().mean(0)
+    sigmoid = torch.sigmoid(x)
+    silu = F.silu(x).square().mean(0)
+    silu_slope = (sigmoid * (1 + x * (1 - sigmoid))).square().mean(0)
+    variance = x.var(0, correction=0)
+    terms = layer.grid_size + k + 1
+    n_in, n_out = layer.in_features, layer.out_features
+    spline_std = (variance.unsqueeze(1) / (terms * (n_in * value + n_out * slope))).sqrt()
+    base_std = (2 * variance / (terms * (n_in * silu + n_out * silu_slope))).sqrt()
+    layer.spline_weight.normal_(generator=generator).mul_(spline_std)
+    layer.base_weight.normal_(generator=generator).mul_(base_std)
+    layer.edge_scale.fill_(1.0)
+    layer.bias.zero_()
+
+
+@torch.no_grad()
+def plain_(layer: KANLayer, generator: torch.Generator | None = None) -> None:
+    r"""Small normal coefficients and a uniform base branch, each scaled by the fan-in.
+
+    .. math:: c_{qpi} \sim N(0, 0.1^2 / n_{in}), \qquad
+              r_{qp} \sim U(-1, 1) / \sqrt{n_{in}}
+    """
+    scale = layer.in_features**-0.5
+    layer.spline_weight.normal_(0.0, 0.1 * scale, generator=generator)
+    layer.base_weight.uniform_(-scale, scale, generator=generator)
+    layer.edge_scale.fill_(1.0)
+    layer.bias.zero_()

@@ -1,0 +1,343 @@
+"""One KAN layer: a sum of learnable univariate functions, on grids that can change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kanlit.nn.init import Initialization, glorot_fine_, plain_
+from kanlit.splines import (
+    Exterior,
+    Outside,
+    PiecewiseBasis,
+    breakpoints_of,
+    evaluate_pieces,
+    extend_breakpoints,
+    uniform_breakpoints,
+)
+
+__all__ = ["KANLayer"]
+
+
+def _silu_derivatives(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """silu(x) = x·σ(x) with its first and second derivatives."""
+    sigmoid = torch.sigmoid(x)
+    fall = 1 - sigmoid
+    return (
+        x * sigmoid,
+        sigmoid * (1 + x * fall),
+        sigmoid * fall * (2 + x * (fall - sigmoid)),
+    )
+
+
+class KANLayer(nn.Module):
+    r"""Maps ``(…, in)`` to ``(…, out)`` by one learnable function on each edge.
+
+    .. math::
+        y_q = \sum_p \varphi_{qp}(x_p) + b_q, \qquad
+        \varphi_{qp}(x) = r_{qp}\,\mathrm{silu}(x) + s_{qp} \sum_i c_{qpi} B_i(x)
+
+    Args:
+        in_features: Number of inputs, at least 1.
+        out_features: Number of outputs, at least 1.
+        grid_size: G, intervals per input feature, at least 1.
+        spline_order: k, degree of the splines, 1 to 5.
+        grid_range: Ends of the first, uniform grid.
+        outside: How splines go on outside the grid: ``"linear"`` by value and slope at its ends,
+            ``"zero"`` fading over the exterior knots, the published setting.
+        initialization: ``"glorot_fine"`` (arXiv 2601.18672) or ``"plain"``.
+        generator: Source of the initial weights; the default one of torch if left out.
+        device: Where the parameters live.
+        dtype: Their type, float32 or float64.
+
+    Attributes:
+        knots: ``(in, G+2k+1)``, a persistent buffer.
+        spline_weight: c ``(out, in, G+k)``.
+        base_weight: r ``(out, in)``.
+        edge_scale: s ``(out, in)``.
+        bias: b ``(out,)``.
+
+    Raises:
+        ValueError: A size or a degree out of its range.
+
+    Source: Liu et al., KAN: Kolmogorov-Arnold Networks, arXiv 2404.19756; arXiv 2601.18672.
+    """
+
+    knots: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        grid_size: int = 3,
+        spline_order: int = 3,
+        grid_range: tuple[float, float] = (-1.0, 1.0),
+        outside: Outside = "linear",
+        initialization: Initialization = "glorot_fine",
+        generator: torch.Generator | None = None,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if in_features < 1 or out_features < 1:
+            raise ValueError(
+                f"a KAN layer needs at least one input and one output, got {in_features} and "
+                f"{out_features}"
+            )
+        if grid_size < 1:
+            raise ValueError(f"grid_size must be at least 1, got {grid_size}")
+        if not 1 <= spline_order <= 5:
+            raise ValueError(f"spline_order must lie in 1 to 5, got {spline_order}")
+        if not grid_range[0] < grid_range[1]:
+            raise ValueError(f"grid_range must rise, got {tuple(grid_range)}")
+        if outside not in ("linear", "zero"):
+            raise ValueError(f"outside must be 'linear' or 'zero', got {outside!r}")
+        if initialization not in ("glorot_fine", "plain"):
+            raise ValueError(
+                f"initialization must be 'glorot_fine' or 'plain', got {initialization!r}"
+            )
+        self.in_features = in_features
+        self.out_features = out_features
+        self.spline_order = spline_order
+        self.outside: Outside = outside
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        low, high = (torch.full((in_features,), end, **factory) for end in grid_range)
+        breakpoints = uniform_breakpoints(low, high, grid_size)
+        self.register_buffer("knots", self._extended(breakpoints))
+        bases = grid_size + spline_order
+        self.spline_weight = nn.Parameter(torch.empty(out_features, in_features, bases, **factory))
+        self.base_weight = nn.Parameter(torch.empty(out_features, in_features, **factory))
+        self.edge_scale = nn.Parameter(torch.empty(out_features, in_features, **factory))
+        self.bias = nn.Parameter(torch.empty(out_features, **factory))
+        self._refresh()
+        (glorot_fine_ if initialization == "glorot_fine" else plain_)(self, generator)
+
+    # -- the grid ---------------------------------------------------------------------------
+
+    @property
+    def grid_size(self) -> int:
+        """G, the number of intervals per input feature."""
+        return self.knots.shape[1] - 2 * self.spline_order - 1
+
+    @property
+    def breakpoints(self) -> Tensor:
+        """``(in, G+1)``, the ends of the intervals."""
+        return breakpoints_of(self.knots, self.spline_order)
+
+    def _extended(self, breakpoints: Tensor) -> Tensor:
+        exterior: Exterior = "end" if self.outside == "linear" else "uniform"
+        return extend_breakpoints(breakpoints.double(), self.spline_order, exterior).to(
+            breakpoints.dtype
+        )
+
+    def knots_for(self, breakpoints: Tensor) -> Tensor:
+        """The knots ``(in, G+2k+1)`` that this layer makes of ``breakpoints`` ``(in, G+1)``."""
+        return self._extended(breakpoints.to(self.knots))
+
+    @torch.no_grad()
+    def set_grid(self, knots: Tensor, spline_weight: Tensor) -> None:
+        """Puts the splines on other knots, of another G if wanted.
+
+        The parameter object stays the same, so optimisers go on holding it; where its shape
+        changes its gradient is dropped.
+
+        Args:
+            knots: ``(in, G+2k+1)``, strictly increasing.
+            spline_weight: Coefficients on these knots ``(out, in, G+k)``.
+
+        Raises:
+            ValueError: Shapes that do not fit each other, knots that do not rise, values that
+                are not finite. The layer is then as it was.
+        """
+        bases = knots.shape[1] - self.spline_order - 1
+        expected = (self.out_features, self.in_features, bases)
+        if knots.shape[0] != self.in_features or tuple(spline_weight.shape) != expected:
+            raise ValueError(
+                f"knots {tuple(knots.shape)} and coefficients {tuple(spline_weight.shape)} do "
+                f"not fit a layer of {self.in_features} inputs, {self.out_features} outputs "
+                f"and degree {self.spline_order}"
+            )
+        knots, spline_weight = knots.to(self.knots), spline_weight.to(self.spline_weight)
+        if not bool((knots.diff(dim=1) > 0).all()):
+            raise ValueError("knots must rise strictly in every feature")
+        if not bool(torch.isfinite(spline_weight).all()):
+            raise ValueError("coefficients hold NaN or infinite values")
+        self._resize(knots.shape[1])
+        self.knots.copy_(knots)
+        self.spline_weight.copy_(spline_weight)
+        self._refresh()
+
+    def _resize(self, knot_count: int) -> None:
+        """Makes room for another number of knots; contents are undefined after a change."""
+        if knot_count == self.knots.shape[1]:
+            return
+        old = self.spline_weight
+        shape = (self.out_features, self.in_features, knot_count - self.spline_order - 1)
+        # Swapped, not replaced: optimisers and schedulers hold this very object.
+        torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
+        self.spline_weight.grad = None
+        self.knots = self.knots.new_empty(self.in_features, knot_count)
+
+    def _refresh(self) -> None:
+        """Brings what depends on the knots alone up to date."""
+        basis = PiecewiseBasis.from_knots(self.knots, self.spline_order, self.outside)
+        self._basis = basis.cast(self.knots.dtype)
+        offsets = torch.arange(self.spline_order + 1, device=self.knots.device)
+        self._local = basis.first.unsqueeze(1) + offsets
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> KANLayer:
+        super()._apply(fn, recurse)
+        # From the knots again, not converted: a wider type is to get all its digits.
+        self._refresh()
+        return self
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # A layer sizes itself from what it loads: G is part of the state, not of the config.
+        knots, weight = (state_dict.get(prefix + key) for key in ("knots", "spline_weight"))
+        if isinstance(knots, Tensor) and isinstance(weight, Tensor):
+            bases = knots.shape[-1] - self.spline_order - 1
+            if (
+                tuple(knots.shape[:-1]) == (self.in_features,)
+                and tuple(weight.shape) == (self.out_features, self.in_features, bases)
+                and bases > self.spline_order
+            ):
+                self._resize(knots.shape[-1])
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._refresh()
+
+    # -- evaluation -------------------------------------------------------------------------
+    #
+    # Points come last inside: (features, n), so that every step runs along memory.
+
+    def _coefficients(self) -> Tensor:
+        """The splines' coefficients with the edges' scales folded in, ``(out, in, G+k)``."""
+        return self.edge_scale.unsqueeze(-1) * self.spline_weight
+
+    def _edge_polynomials(self, row: Tensor) -> Tensor:
+        """Every edge's polynomial at each point, ``(k+1, out, in, n)``.
+
+        Coefficients become polynomials once; a point then gathers one row of each feature, so
+        the cost does not depend on G.
+        """
+        table = torch.einsum(
+            "ipmr,oipr->ipmo", self._basis.polynomials, self._coefficients()[:, :, self._local]
+        )
+        rows = table.flatten(2).flatten(0, 1).index_select(0, row.reshape(-1))
+        rows = rows.view(*row.shape, self.spline_order + 1, self.out_features)
+        return rows.permute(2, 3, 0, 1).contiguous()
+
+    def _bases(self, row: Tensor, u: Tensor, inverse_width: Tensor, derivative: int) -> Tensor:
+        """All bases or their derivatives at each point, ``(G+k, in, n)``."""
+        local = self._basis.local(row, u, inverse_width, derivative)
+        return self._basis.scatter(row, local, self.spline_weight.shape[-1])
+
+    def _combine(self, bases: Tensor) -> Tensor:
+        """Sums ``(G+k, in, n)`` over bases and inputs with the coefficients: ``(out, n)``."""
+        coefficients = self._coefficients().transpose(1, 2).flatten(1)
+        return coefficients @ bases.flatten(0, 1)
+
+    def _wide(self) -> bool:
+        """Whether all bases in one matrix product beat polynomials gathered for each point.
+
+        The gather moves (k+1)·out numbers a point and feature, the product G+k of them.
+        """
+        return self.out_features >= 16 and self.grid_size <= 16 * self.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(…, in)`` to ``(…, out)``."""
+        points = x.reshape(-1, self.in_features)
+        columns = points.T.contiguous()
+        row, u, inverse_width = self._basis.locate(columns)
+        if self._wide():
+            spline = self._combine(self._bases(row, u, inverse_width, 0))
+        else:
+            spline = evaluate_pieces(self._edge_polynomials(row), u, inverse_width).sum(1)
+        y = torch.addmm(spline, self.base_weight, F.silu(columns)) + self.bias.unsqueeze(1)
+        return y.T.reshape(*x.shape[:-1], self.out_features)
+
+    def sweep(
+        self, value: Tensor, first: Tensor, second: Tensor, pairs: Sequence[tuple[int, int]]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Carries a value and its derivatives with respect to D outer variables through.
+
+        .. math:: h = \varphi(x), \quad h_d = \varphi'(x) x_d, \quad
+                  h_{de} = \varphi''(x) x_d x_e + \varphi'(x) x_{de}
+
+        Args:
+            value: x ``(in, n)``; points come last here.
+            first: Derivatives of x by each variable ``(D, in, n)``.
+            second: Second derivatives of x, one for each of the ``pairs``
+                ``(len(pairs), in, n)``.
+            pairs: Which pairs (d, e) of variables.
+
+        Returns:
+            The same three for the layer's output, exact and differentiable in x and in the
+            parameters: ``(out, n)``, ``(D, out, n)``, ``(len(pairs), out, n)``.
+        """
+        row, u, inverse_width = self._basis.locate(value)
+        base = _silu_derivatives(value)
+        slopes, bends = first.unbind(0), second.unbind(0)
+        products = [slopes[d] * slopes[e] for d, e in pairs]
+        if self._wide():
+            spline = [self._bases(row, u, inverse_width, n) for n in range(3 if pairs else 2)]
+
+            def contract(n: int, weight: Tensor | None) -> Tensor:
+                bases, silu = spline[n], base[n]
+                if weight is not None:
+                    bases, silu = bases * weight, silu * weight
+                return self._combine(bases) + self.base_weight @ silu
+        else:
+            rows = self._edge_polynomials(row)
+            edges = [
+                torch.addcmul(
+                    evaluate_pieces(rows, u, inverse_width, n),
+                    self.base_weight.unsqueeze(-1),
+                    base[n],
+                )
+                for n in range(3 if pairs else 2)
+            ]
+
+            def contract(n: int, weight: Tensor | None) -> Tensor:
+                return (edges[n] if weight is None else edges[n] * weight).sum(1)
+
+        return (
+            contract(0, None) + self.bias.unsqueeze(1),
+            torch.stack([contract(1, slope) for slope in slopes]),
+            torch.stack(
+                [
+                    contract(2, product) + contract(1, bend)
+                    for product, bend in zip(products, bends, strict=True)
+                ]
+            )
+            if pairs
+            else second.new_zeros(0, self.out_features, value.shape[1]),
+        )
+
+    def edge_functions(self, x: Tensor, derivative: int = 0) -> Tensor:
+        r"""Every edge's function or its derivative of order 0 to 2, edge by edge.
+
+        Args:
+            x: ``(n, in)``.
+            derivative: Order of the derivative.
+
+        Returns:
+            :math:`\varphi^{(d)}_{qp}(x_p)` as ``(n, in, out)``.
+        """
+        columns = x.T.contiguous()
+        row, u, inverse_width = self._basis.locate(columns)
+        spline = evaluate_pieces(self._edge_polynomials(row), u, inverse_width, derivative)
+        base = self.base_weight.unsqueeze(-1) * _silu_derivatives(columns)[derivative]
+        return (spline + base).permute(2, 1, 0)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_features}, {self.out_features}, grid_size={self.grid_size}, "
+            f"spline_order={self.spline_order}, outside={self.outside!r}"
+        )

@@ -1,0 +1,30 @@
+"""B-splines on non-uniform knots: bases, knot placement, refits. Tensors in, tensors out."""
+
+from kanlit.splines.basis import Outside, PiecewiseBasis, bspline_basis, evaluate_pieces
+from kanlit.splines.knots import (
+    Exterior,
+    breakpoints_of,
+    enforce_least_gap,
+    extend_breakpoints,
+    uniform_breakpoints,
+    weighted_quantile,
+    weighted_quantile_breakpoints,
+)
+from kanlit.splines.refit import insert_knots, project, refit_on_samples
+
+__all__ = [
+    "Exterior",
+    "Outside",
+    "PiecewiseBasis",
+    "breakpoints_of",
+    "bspline_basis",
+    "enforce_least_gap",
+    "evaluate_pieces",
+    "extend_breakpoints",
+    "insert_knots",
+    "project",
+    "refit_on_samples",
+    "uniform_breakpoints",
+    "weighted_quantile",
+    "weighted_quantile_breakpoints",
+]

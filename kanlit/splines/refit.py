@@ -1,0 +1,184 @@
+r"""Coefficients for new knots: the curve stays, its B-spline coefficients change.
+
+All in float64, whatever the type of the coefficients.
+"""
+
+from __future__ import annotations
+
+from math import comb
+
+import torch
+from numpy.polynomial.legendre import leggauss
+from torch import Tensor
+
+from kanlit.splines.basis import Outside, PiecewiseBasis, bspline_basis
+from kanlit.splines.knots import breakpoints_of
+
+__all__ = ["insert_knots", "project", "refit_on_samples"]
+
+_CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
+
+
+def _quadrature(edges: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes and weights ``(in, M·points)`` over the intervals of ``edges``."""
+    reference, weights = leggauss(points)
+    node = torch.tensor(reference, dtype=edges.dtype, device=edges.device)
+    weight = torch.tensor(weights, dtype=edges.dtype, device=edges.device)
+    half = edges.diff(dim=1).unsqueeze(-1) / 2
+    centre = (edges[:, :-1] + edges[:, 1:]).unsqueeze(-1) / 2
+    return (centre + half * node).flatten(1), (half * weight).flatten(1)
+
+
+def _solve_spd(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solves for a symmetric positive matrix ``(in, b, b)`` scaled to a unit diagonal.
+
+    Scaled, the mass matrix of B-splines has a condition that does not depend on the knots.
+    """
+    scale = matrix.diagonal(dim1=-2, dim2=-1).rsqrt().unsqueeze(-1)
+    factor = torch.linalg.cholesky(scale * matrix * scale.mT)
+    return scale * torch.cholesky_solve(scale * right, factor)
+
+
+def project(
+    coefficients: Tensor,
+    old_knots: Tensor,
+    new_knots: Tensor,
+    spline_order: int,
+    outside: Outside = "linear",
+) -> Tensor:
+    r"""L2 projection of splines onto the splines on new knots; no data enter.
+
+    .. math:: \min_{c'} \int \Big(\sum_i c'_i B'_i(x) - \sum_i c_i B_i(x)\Big)^2 dx
+
+    over the new span (over both supports for ``outside="zero"``), by Gauss-Legendre quadrature
+    on the union of old and new breakpoints, which is exact. The mass matrix never loses rank,
+    and every process gets the same bits.
+
+    Args:
+        coefficients: c ``(out, in, G+k)``.
+        old_knots: ``(in, G+2k+1)``.
+        new_knots: ``(in, G'+2k+1)``.
+        spline_order: Degree k.
+        outside: How the splines continue; the old ones beyond their ends too.
+
+    Returns:
+        c' ``(out, in, G'+k)`` in the type of ``coefficients``.
+    """
+    k = spline_order
+    nodes = (old_knots.shape[1] + new_knots.shape[1]) * (k + 1)
+    features = max(1, _CHUNK_ELEMENTS // (nodes * max(old_knots.shape[1], new_knots.shape[1])))
+    parts = []
+    for start in range(0, old_knots.shape[0], features):
+        rows = slice(start, start + features)
+        old, new = old_knots[rows].double(), new_knots[rows].double()
+        if outside == "linear":
+            span = breakpoints_of(new, k)
+            old_edges = breakpoints_of(old, k)
+            low, high = span[:, :1], span[:, -1:]
+        else:
+            span, old_edges = new, old
+            low = torch.minimum(old[:, :1], new[:, :1])
+            high = torch.maximum(old[:, -1:], new[:, -1:])
+        edges = torch.cat([low, span, old_edges, high], dim=1)
+        edges = torch.maximum(torch.minimum(edges, high), low).sort(dim=1).values
+        x, weight = _quadrature(edges, k + 1)
+        basis = bspline_basis(x.T, new, k, outside=outside).transpose(0, 1)
+        source = bspline_basis(x.T, old, k, outside=outside).transpose(0, 1)
+        curve = source @ coefficients[:, rows].double().permute(1, 2, 0)
+        weighted = (basis * weight.unsqueeze(-1)).mT
+        parts.append(_solve_spd(weighted @ basis, weighted @ curve))
+    return torch.cat(parts).permute(2, 0, 1).contiguous().to(coefficients.dtype)
+
+
+def refit_on_samples(
+    samples: Tensor,
+    coefficients: Tensor,
+    old_knots: Tensor,
+    new_knots: Tensor,
+    spline_order: int,
+    outside: Outside = "zero",
+) -> Tensor:
+    """Least squares on the samples, the published way to refit; minimum norm where it is loose.
+
+    Args:
+        samples: ``(n, in)``, the layer's inputs.
+        coefficients: ``(out, in, G+k)``.
+        old_knots: ``(in, G+2k+1)``.
+        new_knots: ``(in, G'+2k+1)``.
+        spline_order: Degree k.
+        outside: How the splines continue.
+
+    Returns:
+        ``(out, in, G'+k)`` in the type of ``coefficients``. Bases that no sample touches get
+        zero coefficients, so the curve is not kept where there are no samples.
+    """
+    x = samples.double()
+    basis = bspline_basis(x, new_knots.double(), spline_order, outside=outside).transpose(0, 1)
+    source = bspline_basis(x, old_knots.double(), spline_order, outside=outside).transpose(0, 1)
+    curve = source @ coefficients.double().permute(1, 2, 0)
+    # The eigenvalues of the normal equations tell what the samples see; what they do not see
+    # stays zero. n may be large, G+k is small.
+    scale = 1 / basis.square().sum(1, keepdim=True).sqrt().mT.clamp(min=1e-300)
+    scaled = basis * scale.mT
+    solution = torch.linalg.pinv(scaled.mT @ scaled, hermitian=True, rtol=1e-13) @ (
+        scaled.mT @ curve
+    )
+    return (scale * solution).permute(2, 0, 1).contiguous().to(coefficients.dtype)
+
+
+def insert_knots(
+    coefficients: Tensor, old_knots: Tensor, new_knots: Tensor, spline_order: int
+) -> Tensor:
+    r"""Exact coefficients on knots that contain the old breakpoints and share their ends.
+
+    A coefficient is the blossom of its polynomial piece at the basis's inner knots,
+
+    .. math:: c'_i = \sum_m a_m\, e_m(u_{i+1}, \dots, u_{i+k}) \Big/ \binom{k}{m},
+
+    with a the old curve's piece in powers of u on an interval that basis i covers, u the new
+    knots in that piece's coordinate and e the elementary symmetric polynomials (Ramshaw,
+    *Blossoming*, 1987). Inside the grid, and on a linear continuation, the curve stays the same.
+
+    Args:
+        coefficients: ``(out, in, G+k)``.
+        old_knots: ``(in, G+2k+1)``.
+        new_knots: ``(in, G'+2k+1)``, G' ≥ G.
+        spline_order: Degree k.
+
+    Returns:
+        ``(out, in, G'+k)`` in the type of ``coefficients``.
+
+    Raises:
+        ValueError: An old breakpoint that is not among the new ones, or ends that moved.
+    """
+    k = spline_order
+    old, new = old_knots.double(), new_knots.double()
+    b_old, b_new = breakpoints_of(old, k).contiguous(), breakpoints_of(new, k).contiguous()
+    at = torch.searchsorted(b_new, b_old).clamp(max=b_new.shape[1] - 1)
+    kept = bool((b_new.gather(1, at) == b_old).all())
+    ends = bool((b_old[:, [0, -1]] == b_new[:, [0, -1]]).all())
+    if not (kept and ends):
+        raise ValueError(
+            "insert_knots needs new breakpoints that contain the old ones between the same "
+            "ends; use project for breakpoints that move"
+        )
+    basis = PiecewiseBasis.from_knots(old, k, "linear")
+    count = new.shape[1] - k - 1
+    # Basis i covers the intervals i-k … i; the middle one is best conditioned.
+    middle = (torch.arange(count, device=old.device) - k // 2).clamp(0, b_new.shape[1] - 2)
+    centre = (b_new[:, :-1] + b_new[:, 1:])[:, middle] / 2
+    piece = torch.searchsorted(b_old, centre.contiguous(), right=True)
+    offsets = torch.arange(k + 1, device=old.device)
+    feature = torch.arange(old.shape[0], device=old.device).unsqueeze(1)
+    source = coefficients.double()[:, feature.unsqueeze(-1), basis.first[piece, None] + offsets]
+    powers = torch.einsum("pimr,opir->opim", basis.polynomials[feature, piece], source)
+    inner = new.unfold(1, k, 1)[:, 1 : count + 1]
+    u = (inner - basis.origin[feature, piece].unsqueeze(-1)) * basis.inverse_width[
+        feature, piece
+    ].unsqueeze(-1)
+    symmetric = [torch.ones_like(u[..., 0])] + [torch.zeros_like(u[..., 0])] * k
+    for place in range(k):
+        for m in range(place + 1, 0, -1):
+            symmetric[m] = symmetric[m] + u[..., place] * symmetric[m - 1]
+    blossom = torch.stack([e / comb(k, m) for m, e in enumerate(symmetric)], dim=-1)
+    return torch.einsum("opim,pim->opi", powers, blossom).to(coefficients.dtype)
