@@ -1,0 +1,79 @@
+"""Kolmogorov-Arnold networks with adaptive grids, on PyTorch Lightning.
+
+The public names below load on first use, so that ``import kanlit`` alone imports neither torch
+nor Lightning.
+
+>>> import kanlit
+>>> kanlit.KAN.__name__
+'KAN'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kanlit.adaptation import (
+        CurvatureDensity,
+        ImportanceDensity,
+        InputDensity,
+        adapt_grids,
+    )
+    from kanlit.callbacks import GridAdaptationCallback, KnotPlotCallback
+    from kanlit.data import FeynmanData, HelmholtzData, SyntheticData, TableData
+    from kanlit.metrics import RelativeL2Error
+    from kanlit.modules import PDEModule, RegressionModule
+    from kanlit.nn import KAN, KANLayer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KAN",
+    "CurvatureDensity",
+    "FeynmanData",
+    "GridAdaptationCallback",
+    "HelmholtzData",
+    "ImportanceDensity",
+    "InputDensity",
+    "KANLayer",
+    "KnotPlotCallback",
+    "PDEModule",
+    "RegressionModule",
+    "RelativeL2Error",
+    "SyntheticData",
+    "TableData",
+    "__version__",
+    "adapt_grids",
+]
+
+# Public name -> the module that defines or re-exports it.
+_HOMES = {
+    "CurvatureDensity": "kanlit.adaptation",
+    "FeynmanData": "kanlit.data",
+    "GridAdaptationCallback": "kanlit.callbacks",
+    "HelmholtzData": "kanlit.data",
+    "ImportanceDensity": "kanlit.adaptation",
+    "InputDensity": "kanlit.adaptation",
+    "KAN": "kanlit.nn",
+    "KANLayer": "kanlit.nn",
+    "KnotPlotCallback": "kanlit.callbacks",
+    "PDEModule": "kanlit.modules",
+    "RegressionModule": "kanlit.modules",
+    "RelativeL2Error": "kanlit.metrics",
+    "SyntheticData": "kanlit.data",
+    "TableData": "kanlit.data",
+    "adapt_grids": "kanlit.adaptation",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # the next access is an ordinary one
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
