@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -79,7 +80,7 @@ class KAN(nn.Module):
                 device=device,
                 dtype=dtype,
             )
-            for n_in, n_out in zip(widths, widths[1:], strict=False)
+            for n_in, n_out in pairwise(widths)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ __all__ = [
     "breakpoints_of",
     "enforce_least_gap",
     "extend_breakpoints",
+    "inserted_breakpoints",
     "uniform_breakpoints",
     "weighted_quantile",
     "weighted_quantile_breakpoints",
@@ -65,6 +66,22 @@ def breakpoints_of(knots: Tensor, spline_order: int) -> Tensor:
     return knots[:, spline_order : knots.shape[1] - spline_order]
 
 
+def _weighted_distribution(samples: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Each column's samples in order and the running sum of their weights, both ``(in, n)``."""
+    if not bool(torch.isfinite(samples).all()):
+        raise ValueError("samples hold NaN or infinite values")
+    if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
+        raise ValueError("importance weights must be finite and not negative")
+    columns, order = samples.T.contiguous().sort(dim=1)
+    mass = weights if weights.ndim == 2 else weights.unsqueeze(1).expand_as(samples)
+    # float64, and scaled to a largest weight of one, so that the sums neither overflow nor
+    # lose the small weights behind the large.
+    mass = mass.T.gather(1, order).double()
+    peak = mass.amax(1, keepdim=True)
+    mass = torch.where(peak > 0, mass / torch.where(peak > 0, peak, 1.0), 1.0)
+    return columns, mass.cumsum(1)
+
+
 def weighted_quantile(samples: Tensor, weights: Tensor, levels: Tensor) -> Tensor:
     r"""Generalised inverse of the weighted empirical distribution, column by column.
 
@@ -88,18 +105,7 @@ def weighted_quantile(samples: Tensor, weights: Tensor, levels: Tensor) -> Tenso
         >>> weighted_quantile(x, torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.5]))
         tensor([[0.1000]])
     """
-    if not bool(torch.isfinite(samples).all()):
-        raise ValueError("samples hold NaN or infinite values")
-    if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
-        raise ValueError("importance weights must be finite and not negative")
-    columns, order = samples.T.sort(dim=1)
-    mass = weights if weights.ndim == 2 else weights.unsqueeze(1).expand_as(samples)
-    # float64, and scaled to a largest weight of one, so that the sums neither overflow nor
-    # lose the small weights behind the large.
-    mass = mass.T.gather(1, order).double()
-    peak = mass.amax(1, keepdim=True)
-    mass = torch.where(peak > 0, mass / torch.where(peak > 0, peak, 1.0), 1.0)
-    cumulated = mass.cumsum(1)
+    columns, cumulated = _weighted_distribution(samples, weights)
     wanted = levels.double() * cumulated[:, -1:]
     # A sum rounded up must not push a level past the sample that reaches it.
     wanted = wanted * (1 - 4 * torch.finfo(torch.float64).eps)
@@ -203,3 +209,58 @@ def weighted_quantile_breakpoints(
     # Under a gap of a few units in the last place neighbours would round to the same number.
     gap = torch.minimum(torch.maximum(least_gap * step, 8 * eps * scale), step)
     return enforce_least_gap(blended, gap.unsqueeze(1)).to(samples.dtype)
+
+
+def inserted_breakpoints(
+    breakpoints: Tensor,
+    samples: Tensor,
+    weights: Tensor | None,
+    grid_size: int,
+    *,
+    uniform_mix: float = 0.0,
+    least_gap: float = 0.01,
+) -> Tensor:
+    r"""Adds breakpoints to a grid that keeps those it has, where the importance mass is.
+
+    One at a time: of the intervals wide enough to be halved, the one of largest mass
+
+    .. math:: (1 - e) \int_{t_j}^{t_{j+1}} dF + e\, \frac{t_{j+1} - t_j}{b - a}
+
+    is halved, with F the weighted empirical distribution and e the ``uniform_mix``.
+
+    Args:
+        breakpoints: The grid ``(in, G+1)``.
+        samples: ``(n, in)``, finite.
+        weights: ``(n,)`` or ``(n, in)``, finite and not negative; ``None`` is equal weights.
+        grid_size: G' > G.
+        uniform_mix: e in [0, 1].
+        least_gap: No half is narrower than this share of (range)/G', if it can be had.
+
+    Returns:
+        ``(in, G'+1)``, strictly increasing; every entry of ``breakpoints`` is in it, unchanged.
+
+    Raises:
+        ValueError: G' not above G, or values that are not finite.
+    """
+    count = breakpoints.shape[1] - 1
+    if grid_size <= count:
+        raise ValueError(f"grid_size must grow past {count} to insert knots, got {grid_size}")
+    if weights is None:
+        weights = samples.new_ones(samples.shape[0])
+    columns, cumulated = _weighted_distribution(samples.double(), weights)
+    share = torch.cat([torch.zeros_like(cumulated[:, :1]), cumulated / cumulated[:, -1:]], dim=1)
+    grid = breakpoints.double()
+    low, span = grid[:, :1].clone(), grid[:, -1:] - grid[:, :1]
+    gap = least_gap * span / grid_size
+    for _ in range(grid_size - count):
+        below = torch.searchsorted(columns, grid.contiguous(), right=True)
+        mass = (1 - uniform_mix) * share.gather(1, below) + uniform_mix * (grid - low) / span
+        # Equal masses go to the wider interval; samples all in one place leave the rest empty.
+        width = grid.diff(dim=1)
+        merit = torch.where(width >= 2 * gap, mass.diff(dim=1) + 1e-9 * width / span, -1.0)
+        merit = torch.where(merit.amax(1, keepdim=True) < 0, width, merit)
+        best = merit.argmax(1, keepdim=True)
+        middle = (grid.gather(1, best) + grid.gather(1, best + 1)) / 2
+        middle = middle.to(breakpoints.dtype).double()
+        grid = torch.cat([grid, middle], dim=1).sort(dim=1).values
+    return grid.to(breakpoints.dtype)

@@ -1,0 +1,202 @@
+"""Adapts every grid of a network: new knots from importance weights, coefficients fitted again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kanlit.adaptation.density import ImportanceContext, ImportanceDensity
+from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.nn import KANLayer
+from kanlit.splines import (
+    insert_knots,
+    inserted_breakpoints,
+    project,
+    refit_on_samples,
+    weighted_quantile_breakpoints,
+)
+
+__all__ = ["Extension", "Placement", "Refit", "adapt_grids", "kan_layers"]
+
+Extension = Literal["insert", "replace"]
+Refit = Literal["projection", "samples"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How knots are placed and coefficients fitted again.
+
+    Attributes:
+        uniform_mix: e in [0, 1]: breakpoints are e·uniform + (1-e)·weighted quantiles.
+        least_gap: Least width of an interval as a share of the uniform one, in (0, 1].
+        margin: How far the grid reaches past the samples at each end, as a share of their range.
+        extension: ``"replace"`` places all breakpoints anew when G grows; ``"insert"`` keeps the
+            old ones and their ends and adds to them, which leaves the function exactly as it is.
+        refit: ``"projection"`` is the L2 projection over the span, free of data; ``"samples"``
+            is the published least squares on the samples.
+    """
+
+    uniform_mix: float = 0.2
+    least_gap: float = 0.01
+    margin: float = 0.01
+    extension: Extension = "replace"
+    refit: Refit = "projection"
+
+
+def kan_layers(network: nn.Module) -> dict[str, KANLayer]:
+    """The KAN layers anywhere inside ``network``, by name."""
+    return {name: m for name, m in network.named_modules() if isinstance(m, KANLayer)}
+
+
+@torch.no_grad()
+def adapt_grids(
+    network: nn.Module,
+    inputs: Tensor,
+    density: ImportanceDensity,
+    grid_size: int | None = None,
+    *,
+    placement: Placement | None = None,
+    sample_losses: Tensor | None = None,
+    loss: Callable[[], Tensor] | None = None,
+) -> AdaptationReport:
+    """Adapts the grids of all KAN layers in ``network``, from the first to the last.
+
+    One forward pass carries ``inputs`` through the network; each layer is adapted as they reach
+    it, so it sees its input as the adapted layers before it give it, whatever lies between them.
+
+    Args:
+        network: Any module with KAN layers in it that maps ``(n, d)`` to ``(n, out)``.
+        inputs: Samples ``(n, d)``, finite.
+        density: Gives the importance of each sample.
+        grid_size: G of every layer afterwards; left out, each keeps its own.
+        placement: How knots are placed and coefficients fitted again.
+        sample_losses: Loss of each sample ``(n,)``, for densities that use it.
+        loss: Gives the training loss; measured before and after where it is passed.
+
+    Returns:
+        What was done, layer by layer.
+
+    Raises:
+        ValueError: No KAN layer, samples or weights that are not finite, a setting out of its
+            range. The network is then as it was before, whole.
+        ConfigurationError: The density lacks what it needs; likewise.
+
+    Source: arXiv 2601.18672, section 3.
+    """
+    start = time.perf_counter()
+    placement = placement or Placement()
+    layers = kan_layers(network)
+    if not layers:
+        raise ValueError("the network holds no KANLayer, so it has no grid to adapt")
+    saved = [(m, m.knots.clone(), m.spline_weight.detach().clone()) for m in layers.values()]
+    done: dict[str, LayerAdaptation] = {}
+    names = {layer: name for name, layer in layers.items()}
+    shared: Tensor | None = None
+    if density.scope == "network":
+        first = next(iter(layers.values()))
+        shared = density(ImportanceContext(first, inputs, network, inputs, sample_losses))
+
+    def adapt(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, KANLayer)
+        name = names[layer]
+        if name in done:
+            return  # a layer used twice in one pass is adapted to what it sees first
+        samples = args[0].reshape(-1, layer.in_features)
+        weights = shared
+        if weights is None:
+            weights = density(
+                ImportanceContext(layer, samples, network, inputs, sample_losses)
+            )
+        done[name] = _adapt_layer(name, layer, samples, weights, grid_size, placement)
+
+    training = network.training
+    hooks = []
+    try:
+        network.eval()
+        loss_before = float(loss()) if loss else None
+        before = network(inputs)
+        hooks = [layer.register_forward_pre_hook(adapt) for layer in layers.values()]
+        after = network(inputs)
+        for hook in hooks:
+            hook.remove()
+        loss_after = float(loss()) if loss else None
+    except BaseException:
+        # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
+        for layer, knots, weight in saved:
+            layer.set_grid(knots, weight)
+        raise
+    finally:
+        for hook in hooks:
+            hook.remove()
+        network.train(training)
+    return AdaptationReport(
+        layers=tuple(done[name] for name in layers if name in done),
+        grid_size=max(layer.grid_size for layer in layers.values()),
+        refit_error=_relative_change(before, after),
+        seconds=time.perf_counter() - start,
+        loss_before=loss_before,
+        loss_after=loss_after,
+    )
+
+
+def _adapt_layer(
+    name: str,
+    layer: KANLayer,
+    samples: Tensor,
+    weights: Tensor,
+    grid_size: int | None,
+    placement: Placement,
+) -> LayerAdaptation:
+    """Moves one layer's knots and fits its coefficients again."""
+    old_knots, old_breakpoints = layer.knots.clone(), layer.breakpoints.clone()
+    before = layer.forward(samples)  # not layer(…): its hook has brought us here
+    wanted = layer.grid_size if grid_size is None else grid_size
+    coefficients = layer.spline_weight.detach()
+    if placement.extension == "insert" and wanted > layer.grid_size:
+        breakpoints = inserted_breakpoints(
+            old_breakpoints,
+            samples,
+            weights,
+            wanted,
+            uniform_mix=placement.uniform_mix,
+            least_gap=placement.least_gap,
+        )
+        knots = layer.knots_for(breakpoints)
+        fitted = insert_knots(coefficients, old_knots, knots, layer.spline_order)
+    else:
+        breakpoints = weighted_quantile_breakpoints(
+            samples,
+            weights,
+            wanted,
+            uniform_mix=placement.uniform_mix,
+            least_gap=placement.least_gap,
+            margin=placement.margin,
+        )
+        knots = layer.knots_for(breakpoints)
+        order, outside = layer.spline_order, layer.outside
+        if placement.refit == "projection":
+            fitted = project(coefficients, old_knots, knots, order, outside)
+        else:
+            fitted = refit_on_samples(samples, coefficients, old_knots, knots, order, outside)
+    layer.set_grid(knots, fitted)
+    low, high = old_breakpoints[:, 0], old_breakpoints[:, -1]
+    return LayerAdaptation(
+        name=name,
+        old_breakpoints=old_breakpoints,
+        new_breakpoints=layer.breakpoints.clone(),
+        samples=samples,
+        weights=weights,
+        refit_error=_relative_change(before, layer.forward(samples)),
+        out_of_range=float(((samples < low) | (samples > high)).double().mean()),
+    )
+
+
+def _relative_change(before: Tensor, after: Tensor) -> float:
+    """‖after - before‖ / ‖before‖; the absolute change where ``before`` is zero."""
+    change, size = (after - before).double().norm(), before.double().norm()
+    return float(change / size if size > 0 else change)
