@@ -1,0 +1,20 @@
+"""Data modules, their loader, and the standardisation of tables."""
+
+from kanlit.data.base import TensorDataModule
+from kanlit.data.collocation import HelmholtzData
+from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
+from kanlit.data.loader import EpochSampler, TensorLoader
+from kanlit.data.standardization import Standardization
+from kanlit.data.table import TableData
+
+__all__ = [
+    "EpochSampler",
+    "FeynmanData",
+    "FunctionData",
+    "HelmholtzData",
+    "Standardization",
+    "SyntheticData",
+    "TableData",
+    "TensorDataModule",
+    "TensorLoader",
+]

@@ -1,0 +1,134 @@
+"""What all data modules share: tensors built once, cast once, put on the trainer's device."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from kanlit.data.checks import check_at_least
+from kanlit.data.loader import TensorLoader
+from kanlit.data.standardization import Standardization
+from kanlit.problems.target import TargetFunction
+
+__all__ = ["Part", "TensorDataModule", "Tensors"]
+
+Part = Literal["train", "validate", "test", "predict"]
+Tensors = tuple[Tensor, ...] | dict[str, Tensor]
+
+_EVALUATION_ROWS = 65536
+_PARTS: dict[str, tuple[Part, ...]] = {
+    "fit": ("train", "validate"),
+    "validate": ("validate",),
+    "test": ("test",),
+    "predict": ("predict",),
+}
+
+
+class TensorDataModule(LightningDataModule, ABC):
+    """A data set of tensors; a member says in :meth:`build` what each part of it is.
+
+    Batches are ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``, and ``(x,)`` for prediction,
+    unless the member says otherwise. They lie on the trainer's device, in float64 where its
+    precision is ``64-true`` and in float32 elsewhere; without a trainer on the CPU in float32.
+    Training is full batch unless ``batch_size`` is given; evaluation goes in chunks of 65536.
+
+    Args:
+        in_features: Number of inputs.
+        out_features: Number of targets.
+        batch_size: Rows in a training step; None is all of them.
+        seed: Seed of the order of mini-batches.
+        input_names: A name for each input; by default ``x1, x2, …``.
+        target_names: A name for each target; by default ``y``, or ``y1, y2, …``.
+        target: The function behind the data, where there is one.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        batch_size: int | None,
+        seed: int,
+        input_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+        target: TargetFunction | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size is not None:
+            check_at_least("batch_size", batch_size, 1)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.batch_size = batch_size
+        self.seed = seed
+        self.input_names = tuple(input_names or _names("x", in_features))
+        self.target_names = tuple(
+            target_names or (["y"] if out_features == 1 else _names("y", out_features))
+        )
+        self.target = target
+        self._parts: dict[Part, Tensors] = {}
+
+    @abstractmethod
+    def build(self, part: Part) -> Tensors:
+        """The tensors of a part, float64, on the CPU."""
+
+    def standardization(self) -> Standardization | None:
+        """How to bring the columns to a common scale; None where they are on one already."""
+        return None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the batches."""
+        double = self.trainer is not None and self.trainer.precision == "64-true"
+        return torch.float64 if double else torch.float32
+
+    def setup(self, stage: str) -> None:
+        for part in _PARTS[stage]:
+            if part not in self._parts:
+                self._parts[part] = self.build(part)
+
+    def train_dataloader(self) -> TensorLoader:
+        return self.loader("train", self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> TensorLoader:
+        return self.loader("validate", _EVALUATION_ROWS)
+
+    def test_dataloader(self) -> TensorLoader:
+        return self.loader("test", _EVALUATION_ROWS)
+
+    def predict_dataloader(self) -> TensorLoader:
+        return self.loader("predict", _EVALUATION_ROWS)
+
+    def loader(self, part: Part, batch_size: int | None, shuffle: bool = False) -> TensorLoader:
+        """A loader over a part, which :meth:`setup` has built."""
+        if part not in self._parts:
+            raise RuntimeError(f"{type(self).__name__} has no {part} data yet: call setup first")
+        tensors, whole = self.divide(self._parts[part])
+        return TensorLoader(
+            _cast(tensors, self.dtype),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            device="cpu" if self.trainer is None else self.trainer.strategy.root_device,
+            rank=0 if self.trainer is None else self.trainer.global_rank,
+            world_size=1 if self.trainer is None else self.trainer.world_size,
+            whole={name: tensor.to(self.dtype) for name, tensor in whole.items()},
+            columns=(self.input_names, self.target_names) if isinstance(tensors, tuple) else None,
+        )
+
+    def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
+        """Tensors to be cut into batches, and those that go whole into each."""
+        return tensors, {}
+
+
+def _names(letter: str, count: int) -> list[str]:
+    return [f"{letter}{number}" for number in range(1, count + 1)]
+
+
+def _cast(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+    if isinstance(tensors, tuple):
+        return tuple(tensor.to(dtype) for tensor in tensors)
+    return {name: tensor.to(dtype) for name, tensor in tensors.items()}

@@ -1,0 +1,45 @@
+"""Checks that every data set passes before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["check_at_least", "check_finite"]
+
+
+def check_finite(values: Tensor, name: str, columns: Sequence[str] | None = None) -> None:
+    """Refuse NaN and infinite values.
+
+    Args:
+        values: ``(rows, columns)``, or ``(rows,)`` for a single column.
+        name: What the tensor is, for the message.
+        columns: The columns' names, for the message; without them their numbers from 1.
+
+    Raises:
+        ConfigurationError: Names the first column with such values, how many there are, and
+            the row of the first, counted from 1.
+    """
+    finite = values.isfinite().reshape(len(values), -1)
+    if bool(finite.all()):
+        return
+    column = int((~finite).any(0).nonzero()[0])
+    bad = ~finite[:, column]
+    label = repr(columns[column]) if columns is not None else str(column + 1)
+    raise ConfigurationError(
+        f"column {label} of {name} has {int(bad.sum())} NaN or infinite values in "
+        f"{values.dtype}, the first in row {int(bad.nonzero()[0]) + 1}: remove or replace them"
+    )
+
+
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Refuse a count under ``least``.
+
+    Raises:
+        ConfigurationError: Names the setting, its value and the least value.
+    """
+    if value < least:
+        raise ConfigurationError(f"{name} must be at least {least}, got {value}: raise it")

@@ -1,0 +1,135 @@
+"""Data sampled from known functions: the synthetic and the Feynman benchmarks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor
+
+from kanlit.data.base import Part, TensorDataModule, Tensors
+from kanlit.data.checks import check_at_least
+from kanlit.errors import ConfigurationError
+from kanlit.problems import FEYNMAN, SYNTHETIC, TargetFunction, grid_points, uniform_points
+
+__all__ = ["FeynmanData", "FunctionData", "SyntheticData"]
+
+_FIRST_SEED = 42
+_VALIDATION_POINTS = 1000
+_VALIDATION_SEED_SHIFT = 1_000_000_007
+_TEST_SEED = 2_000_000_011
+_POINTS_PER_AXIS = {1: 1000, 2: 200, 3: 30, 4: 20}
+_TEST_POINTS = 10**6
+
+
+class FunctionData(TensorDataModule):
+    """Points in a function's box and its values there.
+
+    The test set is a grid with both ends of each axis: 1000 points in 1-D, 200² in 2-D, 30³ in
+    3-D, 20⁴ in 4-D; beyond that 10⁶ uniform points, always the same. Prediction is on its
+    inputs.
+
+    Args:
+        target: The function.
+        samples: Number of points drawn.
+        batch_size: Points in a training step; None is all of them.
+        seed: Seed of the points and of the order of mini-batches.
+    """
+
+    target: TargetFunction
+
+    def __init__(
+        self, target: TargetFunction, samples: int, batch_size: int | None, seed: int
+    ) -> None:
+        super().__init__(target.dim, 1, batch_size, seed, target=target)
+        self.samples = samples
+
+    @abstractmethod
+    def points(self, part: Part) -> Tensor:
+        """Points ``(n, dim)`` of the training or the validation part."""
+
+    def build(self, part: Part) -> Tensors:
+        x = self.points(part) if part in ("train", "validate") else self._test_points()
+        return (x,) if part == "predict" else (x, self.target(x))
+
+    def _uniform(self, count: int, seed: int) -> Tensor:
+        return uniform_points(self.target.bounds, count, torch.Generator().manual_seed(seed))
+
+    def _test_points(self) -> Tensor:
+        if (per_axis := _POINTS_PER_AXIS.get(self.target.dim)) is not None:
+            return grid_points(self.target.bounds, per_axis)
+        return self._uniform(_TEST_POINTS, _TEST_SEED)
+
+
+class SyntheticData(FunctionData):
+    """The synthetic benchmark: training and validation points uniform in the function's box.
+
+    Validation takes 1000 fresh points; the test set is a grid of 1000 points in 1-D, 200² in
+    2-D, 20⁴ in 4-D, and 10⁶ uniform points in 6-D.
+
+    Args:
+        function: Name of the function: f1 to f10, or gaussian for exp(-200 x²).
+        samples: Number of training points.
+        batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
+        seed: Seed of the points; null is 42 plus the function's number (42 for gaussian), so that
+            each function has one fixed training set.
+    """
+
+    def __init__(
+        self,
+        function: str = "f1",
+        samples: int = 4000,
+        batch_size: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if function not in SYNTHETIC:
+            near = get_close_matches(function, SYNTHETIC, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigurationError(
+                f"unknown function {function!r}: {hint}choose one of {', '.join(SYNTHETIC)}"
+            )
+        check_at_least("samples", samples, 1)
+        if seed is None:
+            seed = _FIRST_SEED + (0 if function == "gaussian" else int(function[1:]))
+        super().__init__(SYNTHETIC[function], samples, batch_size, seed)
+        self.function = function
+
+    def points(self, part: Part) -> Tensor:
+        if part == "train":
+            return self._uniform(self.samples, self.seed)
+        return self._uniform(_VALIDATION_POINTS, self.seed + _VALIDATION_SEED_SHIFT)
+
+
+class FeynmanData(FunctionData):
+    """The Feynman benchmark: uniform points, four fifths for training, one for validation.
+
+    Inputs lie in [-1 + 1e-6, 1]; the test set is a grid of 200² points in 2-D, 30³ in 3-D.
+
+    Args:
+        equation: Number of the equation, 1 to 15.
+        samples: Number of points drawn, of which 80 % train and the others validate.
+        batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
+        seed: Seed of the points; null is 42 plus the equation's number.
+    """
+
+    def __init__(
+        self,
+        equation: int = 1,
+        samples: int = 5000,
+        batch_size: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if equation not in FEYNMAN:
+            raise ConfigurationError(
+                f"unknown equation {equation}: choose a number from 1 to {len(FEYNMAN)}"
+            )
+        check_at_least("samples", samples, 2)
+        seed = _FIRST_SEED + equation if seed is None else seed
+        super().__init__(FEYNMAN[equation], samples, batch_size, seed)
+        self.equation = equation
+
+    def points(self, part: Part) -> Tensor:
+        x = self._uniform(self.samples, self.seed)
+        kept = 4 * self.samples // 5
+        return x[:kept] if part == "train" else x[kept:]

@@ -1,0 +1,168 @@
+"""A loader over tensors that already lie where they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from kanlit.data.checks import check_at_least, check_finite
+from kanlit.errors import ConfigurationError
+
+__all__ = ["Batch", "EpochSampler", "TensorLoader"]
+
+Batch = tuple[Tensor, ...] | dict[str, Tensor]
+
+
+class EpochSampler:
+    """The order of the rows in an epoch, a function of (seed, epoch) alone.
+
+    Lightning calls :meth:`set_epoch` on a loader's ``sampler`` before each epoch, so a run
+    resumed at an epoch sees the rows in the order in which the unbroken run would have.
+
+    Args:
+        rows: Number of rows.
+        shuffle: Whether to permute them; otherwise the order is 0, 1, ….
+        seed: Seed of the permutations.
+    """
+
+    def __init__(self, rows: int, shuffle: bool, seed: int) -> None:
+        self.rows = rows
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def order(self) -> Tensor:
+        """Row numbers ``(rows,)``, int64, on the CPU."""
+        if not self.shuffle:
+            return torch.arange(self.rows)
+        seed = (self.seed * 1_000_003 + self.epoch) % 2**63
+        return torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
+
+
+class TensorLoader:
+    """Batches of rows of equally long tensors, kept on one device.
+
+    Without ``batch_size`` there is one batch, and each epoch yields the very same tensors:
+    1.5 ms an epoch where a ``DataLoader`` takes 49. With several processes this one keeps the
+    rows ``rank::world_size``; every process has the same number of batches, so the last one
+    may hold one row more than ``batch_size``.
+
+    Args:
+        tensors: A tuple, or a dict, of tensors ``(rows, …)``; batches have the same structure.
+        batch_size: Rows in a batch of this process; None is all of them.
+        shuffle: Whether mini-batches draw the rows in a new order each epoch. A full batch
+            stays as it is.
+        seed: Seed of that order, together with the epoch.
+        device: Where the tensors are put, once.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
+        whole: Tensors, equally long among themselves, that go into every batch of a dict
+            undivided, such as a boundary.
+        columns: Column names of each of ``tensors``, for messages.
+
+    Raises:
+        ConfigurationError: Lengths differ, there are fewer rows than processes, a value is NaN
+            or infinite, or ``batch_size`` is under 1.
+    """
+
+    batch_sampler = None  # Lightning reads it wherever a loader has a sampler
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, ...] | Mapping[str, Tensor],
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+        whole: Mapping[str, Tensor] | None = None,
+        columns: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        named = dict(tensors) if isinstance(tensors, Mapping) else _numbered(tensors)
+        whole = dict(whole or {})
+        if whole and not isinstance(tensors, Mapping):
+            raise TypeError("whole tensors need dict batches, got a tuple of tensors")
+        rows = _common_length(named)
+        if whole:
+            _common_length(whole)
+        if rows < world_size:
+            raise ConfigurationError(
+                f"{rows} rows are too few for {world_size} processes: add rows or use fewer devices"
+            )
+        if batch_size is not None:
+            check_at_least("batch_size", batch_size, 1)
+        for index, (name, tensor) in enumerate(named.items()):
+            check_finite(tensor, name, None if columns is None else columns[index])
+        for name, tensor in whole.items():
+            check_finite(tensor, name)
+
+        self._keyed = isinstance(tensors, Mapping)
+        self._rows = {name: t[rank::world_size].to(device) for name, t in named.items()}
+        self._whole = {name: t.to(device) for name, t in whole.items()}
+        self._device = torch.device(device)
+        shortest = rows // world_size
+        self._size = shortest if batch_size is None else min(batch_size, shortest)
+        self._length = -(-shortest // self._size)
+        mine = len(next(iter(self._rows.values())))
+        self.sampler = EpochSampler(mine, shuffle and self._length > 1, seed)
+        self._fixed = None if self.sampler.shuffle else list(self._slices())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator: the epoch is read at the first batch, after Lightning has set it.
+        if self._fixed is not None:
+            for rows in self._fixed:
+                yield self._batch(rows)
+            return
+        order = self.sampler.order().to(self._device)
+        for start, stop in self._spans():
+            part = order[start:stop]
+            yield self._batch({name: t.index_select(0, part) for name, t in self._rows.items()})
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        for index in range(self._length):
+            last = index == self._length - 1
+            start = index * self._size
+            yield start, self.sampler.rows if last else start + self._size
+
+    def _slices(self) -> Iterator[dict[str, Tensor]]:
+        if self._length == 1:
+            yield self._rows
+            return
+        for start, stop in self._spans():
+            yield {name: t[start:stop] for name, t in self._rows.items()}
+
+    def _batch(self, rows: dict[str, Tensor]) -> Batch:
+        return {**rows, **self._whole} if self._keyed else tuple(rows.values())
+
+
+def _numbered(tensors: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    usual = ("inputs", "targets")
+    return {
+        usual[index] if index < len(usual) else f"tensor {index}": tensor
+        for index, tensor in enumerate(tensors)
+    }
+
+
+def _common_length(tensors: Mapping[str, Tensor]) -> int:
+    """The number of rows that all of ``tensors`` have."""
+    lengths = {name: len(tensor) for name, tensor in tensors.items()}
+    if not lengths:
+        raise ConfigurationError("a loader needs at least one tensor, got none: pass one")
+    first, rows = next(iter(lengths.items()))
+    for name, length in lengths.items():
+        if length != rows:
+            raise ConfigurationError(
+                f"{first} have {rows} rows but {name} {length}: give both the same number of rows"
+            )
+    if rows == 0:
+        raise ConfigurationError(f"{first} have no rows: give at least one")
+    return rows
