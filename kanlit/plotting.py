@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -27,10 +28,12 @@ Array = NDArray[np.float64]
 # Okabe-Ito: eight colours that stay apart for colour-blind eyes.
 BLACK, ORANGE, SKY_BLUE, BLUE, VERMILLION = "#000000", "#E69F00", "#56B4E9", "#0072B2", "#D55E00"
 
-WIDTH = 9.6
-TITLE_HEIGHT, HEADING_HEIGHT = 0.7, 0.4
+# Inches.
+WIDTH, LEFT, RIGHT = 9.6, 0.75, 0.2
+TITLE_HEIGHT, HEADING_HEIGHT = 0.75, 0.36
 CURVE_HEIGHT, FIRST_ROW_HEIGHT, HIDDEN_ROW_HEIGHT = 2.9, 1.75, 1.15
 FIRST_BINS, HIDDEN_BINS = 80, 40
+TITLE_FONT: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
 MOST_MARKERS = 40  # stems beyond this many stand so close that markers would hide them
 
 
@@ -135,54 +138,100 @@ def knot_figure(
     shown = [_shown(first, max_features), *(_shown(layer, 2 * max_features) for layer in hidden)]
     shapes = [_rows_and_columns(shown[0], widest=3)]
     shapes += [_rows_and_columns(count, widest=6) for count in shown[1:]]
-    heights = [shapes[0][0] * FIRST_ROW_HEIGHT + HEADING_HEIGHT]
-    heights[0] += CURVE_HEIGHT if curve is not None else 0.0
-    heights += [rows * HIDDEN_ROW_HEIGHT + HEADING_HEIGHT for rows, _ in shapes[1:]]
+    height = TITLE_HEIGHT + (CURVE_HEIGHT if curve is not None else 0.0)
+    height += HEADING_HEIGHT * len(shapes) + FIRST_ROW_HEIGHT * shapes[0][0]
+    height += HIDDEN_ROW_HEIGHT * sum(rows for rows, _ in shapes[1:])
+    page = _Page(height)
+    page.figure.suptitle(
+        _title(title, first, report.grid_size), y=1 - 0.12 / height, va="top", **TITLE_FONT
+    )
+    page.figure.legend(
+        handles=_legend(curve),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1 - 0.38 / height),
+        ncols=5,
+        fontsize=9,
+        frameon=False,
+    )
+    page.skip(TITLE_HEIGHT)
+    if curve is not None:
+        (axes,) = page.row(1, CURVE_HEIGHT, below=0.5)
+        _draw_curve(axes, curve, _array(first.new_breakpoints[curve.feature]))
+        axes.set_xlim(*_padded(_span(first, curve.feature)))
+    _draw_first(page, first, feature_names, shapes[0], shown[0])
+    for layer, shape, count in zip(hidden, shapes[1:], shown[1:], strict=True):
+        _draw_hidden(page, layer, shape, count)
+    return page.figure
 
-    figure = Figure(figsize=(WIDTH, TITLE_HEIGHT + sum(heights)), dpi=100, layout="constrained")
-    grid = figure.add_gridspec(1 + len(heights), 1, height_ratios=[TITLE_HEIGHT, *heights])
-    parts = [figure.add_subfigure(grid[row, 0]) for row in range(1 + len(heights))]
-    parts[0].suptitle(_title(title, first, report.grid_size), fontsize=13, fontweight="bold")
-    parts[0].legend(handles=_legend(curve), loc="lower center", ncols=5, fontsize=9, frameon=False)
-    _draw_first(parts[1], first, curve, feature_names, shapes[0], shown[0])
-    for part, layer, shape, count in zip(parts[2:], hidden, shapes[1:], shown[1:], strict=True):
-        _draw_hidden(part, layer, shape, count)
-    return figure
+
+class _Page:
+    """Rows of panels placed from the top down, in inches.
+
+    Placed by hand: matplotlib's constrained layout takes half a second a figure, and its solver
+    has been seen to end the process.
+    """
+
+    def __init__(self, height: float) -> None:
+        self.figure = Figure(figsize=(WIDTH, height), dpi=100)
+        self._height = height
+        self._top = height
+
+    def skip(self, height: float) -> None:
+        self._top -= height
+
+    def heading(self, words: str) -> None:
+        """A line of words across the page."""
+        y = (self._top - 0.26) / self._height
+        self.figure.text(LEFT / WIDTH, y, words, fontsize=9.5, va="baseline")
+        self.skip(HEADING_HEIGHT)
+
+    def row(self, columns: int, height: float, below: float) -> list[Axes]:
+        """Panels side by side, with ``below`` inches left for their labels."""
+        gap = 0.45
+        width = (WIDTH - LEFT - RIGHT - gap * (columns - 1)) / columns
+        panels = [
+            self.figure.add_axes(
+                (
+                    (LEFT + i * (width + gap)) / WIDTH,
+                    (self._top - height + below) / self._height,
+                    width / WIDTH,
+                    (height - below - 0.08) / self._height,
+                )
+            )
+            for i in range(columns)
+        ]
+        self.skip(height)
+        return panels
 
 
 def _draw_first(
-    part: SubFigure,
+    page: _Page,
     layer: LayerAdaptation,
-    curve: TargetCurve | None,
     names: Sequence[str],
     shape: tuple[int, int],
     shown: int,
 ) -> None:
     rows, columns = shape
-    ratios = [CURVE_HEIGHT if curve is not None else 0.01, 0.01, *[FIRST_ROW_HEIGHT] * rows]
-    grid = part.add_gridspec(rows + 2, columns, height_ratios=ratios)
-    if curve is not None:
-        axes = part.add_subplot(grid[0, :])
-        _draw_curve(axes, curve, _array(layer.new_breakpoints[curve.feature]))
-        axes.set_xlim(*_padded(_span(layer, curve.feature)))
-    _draw_heading(part.add_subplot(grid[1, :]), layer, shown)
-    for i in range(shown):
-        axes = part.add_subplot(grid[2 + i // columns, i % columns])
+    page.heading(_heading(layer, shown))
+    panels = [axes for _ in range(rows) for axes in page.row(columns, FIRST_ROW_HEIGHT, below=0.5)]
+    for i, axes in enumerate(panels):
+        if i >= shown:
+            axes.remove()
+            continue
         _draw_feature(axes, layer, i, FIRST_BINS, marker_size=3.5)
         axes.set_xlabel(names[i], fontsize=9)
         if i % columns == 0:
             axes.set_ylabel("density", fontsize=9)
 
 
-def _draw_hidden(
-    part: SubFigure, layer: LayerAdaptation, shape: tuple[int, int], shown: int
-) -> None:
+def _draw_hidden(page: _Page, layer: LayerAdaptation, shape: tuple[int, int], shown: int) -> None:
     rows, columns = shape
-    ratios = [0.01, *[HIDDEN_ROW_HEIGHT] * rows]
-    grid = part.add_gridspec(rows + 1, columns, height_ratios=ratios)
-    _draw_heading(part.add_subplot(grid[0, :]), layer, shown)
-    for i in range(shown):
-        axes = part.add_subplot(grid[1 + i // columns, i % columns])
+    page.heading(_heading(layer, shown))
+    panels = [axes for _ in range(rows) for axes in page.row(columns, HIDDEN_ROW_HEIGHT, below=0.4)]
+    for i, axes in enumerate(panels):
+        if i >= shown:
+            axes.remove()
+            continue
         _draw_feature(axes, layer, i, HIDDEN_BINS, marker_size=2.0)
         axes.set_yticks([])
         axes.xaxis.set_major_locator(MaxNLocator(3))
@@ -190,18 +239,15 @@ def _draw_hidden(
         axes.set_xlabel(f"input {i + 1}", fontsize=7.5, labelpad=1)
 
 
-def _draw_heading(axes: Axes, layer: LayerAdaptation, shown: int) -> None:
-    """A line of words on an axis of no height: as a panel's title it would widen that panel."""
+def _heading(layer: LayerAdaptation, shown: int) -> str:
     count = layer.new_breakpoints.shape[0]
     features = "1 input feature" if count == 1 else f"{count} input features"
     if shown < count:
         features = f"first {shown} of {features}, +{count - shown} more"
-    words = (
+    return (
         f"{layer.name}: {features}; refit error {layer.refit_error:.1e}; "
         f"{100 * layer.out_of_range:.1f} % of inputs were outside the old grid"
     )
-    axes.set_title(words, loc="left", fontsize=9.5)
-    axes.set_axis_off()
 
 
 def _draw_curve(axes: Axes, curve: TargetCurve, breakpoints: Array) -> None:

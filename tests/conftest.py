@@ -1,4 +1,4 @@
-"""What every test runs under: two threads, fixed seeds, no network, a scratch matplotlib folder."""
+"""What every test runs under: one thread, fixed seeds, no network, a scratch matplotlib folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from collections.abc import Iterator
 if "MPLCONFIGDIR" not in os.environ:  # before matplotlib is imported; subprocesses inherit it
     os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="kanlit-mpl-")
     atexit.register(shutil.rmtree, os.environ["MPLCONFIGDIR"], ignore_errors=True)
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1)  # the tensors are small: a second thread costs more than it brings
 
 
 @pytest.fixture(autouse=True)

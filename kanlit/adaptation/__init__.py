@@ -9,6 +9,7 @@ from kanlit.adaptation.density import (
     Scope,
 )
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.adaptation.schedule import check_schedule, spread
 
 __all__ = [
     "AdaptationReport",
@@ -22,5 +23,7 @@ __all__ = [
     "Refit",
     "Scope",
     "adapt_grids",
+    "check_schedule",
     "kan_layers",
+    "spread",
 ]

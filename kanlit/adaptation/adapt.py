@@ -109,9 +109,7 @@ def adapt_grids(
         samples = args[0].reshape(-1, layer.in_features)
         weights = shared
         if weights is None:
-            weights = density(
-                ImportanceContext(layer, samples, network, inputs, sample_losses)
-            )
+            weights = density(ImportanceContext(layer, samples, network, inputs, sample_losses))
         done[name] = _adapt_layer(name, layer, samples, weights, grid_size, placement)
 
     training = network.training

@@ -93,8 +93,13 @@ class KANLayer(nn.Module):
             raise ValueError(f"grid_size must be at least 1, got {grid_size}")
         if not 1 <= spline_order <= 5:
             raise ValueError(f"spline_order must lie in 1 to 5, got {spline_order}")
-        if not grid_range[0] < grid_range[1]:
-            raise ValueError(f"grid_range must rise, got {tuple(grid_range)}")
+        ends = torch.tensor([[float(end)] for end in grid_range], dtype=dtype)
+        first = uniform_breakpoints(ends[0], ends[1], grid_size)
+        if not bool(torch.isfinite(first).all() and (first.diff() > 0).all()):
+            raise ValueError(
+                f"grid_range must be finite and rise in {grid_size} steps that {first.dtype} "
+                f"can tell apart, got {tuple(grid_range)}"
+            )
         if outside not in ("linear", "zero"):
             raise ValueError(f"outside must be 'linear' or 'zero', got {outside!r}")
         if initialization not in ("glorot_fine", "plain"):
@@ -139,6 +144,7 @@ class KANLayer(nn.Module):
         """The knots ``(in, G+2k+1)`` that this layer makes of ``breakpoints`` ``(in, G+1)``."""
         return self._extended(breakpoints.to(self.knots))
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def set_grid(self, knots: Tensor, spline_weight: Tensor) -> None:
         """Puts the splines on other knots, of another G if wanted.
@@ -156,15 +162,19 @@ class KANLayer(nn.Module):
         """
         bases = knots.shape[1] - self.spline_order - 1
         expected = (self.out_features, self.in_features, bases)
-        if knots.shape[0] != self.in_features or tuple(spline_weight.shape) != expected:
+        if (
+            knots.shape[0] != self.in_features
+            or tuple(spline_weight.shape) != expected
+            or bases <= self.spline_order
+        ):
             raise ValueError(
                 f"knots {tuple(knots.shape)} and coefficients {tuple(spline_weight.shape)} do "
                 f"not fit a layer of {self.in_features} inputs, {self.out_features} outputs "
                 f"and degree {self.spline_order}"
             )
         knots, spline_weight = knots.to(self.knots), spline_weight.to(self.spline_weight)
-        if not bool((knots.diff(dim=1) > 0).all()):
-            raise ValueError("knots must rise strictly in every feature")
+        if not bool((knots.diff(dim=1) > 0).all() and torch.isfinite(knots).all()):
+            raise ValueError("knots must be finite and rise strictly in every feature")
         if not bool(torch.isfinite(spline_weight).all()):
             raise ValueError("coefficients hold NaN or infinite values")
         self._resize(knots.shape[1])

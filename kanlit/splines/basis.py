@@ -190,8 +190,11 @@ def evaluate_pieces(
         return torch.zeros_like(terms[0] * u)
     factors = [float(perm(m, derivative)) for m in range(order + 1)]
     value = terms[order] if factors[order] == 1 else factors[order] * terms[order]
+    # Outside the grid all terms above the linear one vanish, yet their gradients are powers of u,
+    # which overflow far out: they see a u kept near the piece, where nothing changes.
+    near = u.clamp(-1, 2)
     for m in range(order - 1, derivative - 1, -1):
-        value = torch.add(value * u, terms[m], alpha=factors[m])
+        value = torch.add(value * (u if m == 0 else near), terms[m], alpha=factors[m])
     return value if derivative == 0 else value * inverse_width**derivative
 
 

@@ -144,7 +144,8 @@ def _span(samples: Tensor, margin: float, grid_size: int, eps: float) -> tuple[T
     scale = torch.maximum(low.abs(), high.abs())
     scale = torch.where(scale > 0, scale, 1.0)
     narrow = (high - low) < 64 * grid_size * eps * scale
-    half = torch.clamp(torch.full_like(scale, 0.5), min=64 * grid_size * eps) * scale
+    least = 64 * grid_size * eps
+    half = torch.where(width > 0, least, max(0.5, least)) * scale
     centre = (low + high) / 2
     return torch.where(narrow, centre - half, low), torch.where(narrow, centre + half, high)
 
@@ -208,7 +209,10 @@ def weighted_quantile_breakpoints(
     step = (high - low) / grid_size
     # Under a gap of a few units in the last place neighbours would round to the same number.
     gap = torch.minimum(torch.maximum(least_gap * step, 8 * eps * scale), step)
-    return enforce_least_gap(blended, gap.unsqueeze(1)).to(samples.dtype)
+    breakpoints = enforce_least_gap(blended, gap.unsqueeze(1)).to(samples.dtype)
+    if not bool((torch.isfinite(breakpoints[:, -1]) & (breakpoints.diff(dim=1) > 0).all(1)).all()):
+        raise ValueError(f"samples lie at the ends of what {samples.dtype} holds: scale them")
+    return breakpoints
 
 
 def inserted_breakpoints(

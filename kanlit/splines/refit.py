@@ -118,7 +118,7 @@ def refit_on_samples(
     curve = source @ coefficients.double().permute(1, 2, 0)
     # The eigenvalues of the normal equations tell what the samples see; what they do not see
     # stays zero. n may be large, G+k is small.
-    scale = 1 / basis.square().sum(1, keepdim=True).sqrt().mT.clamp(min=1e-300)
+    scale = 1 / basis.square().sum(1, keepdim=True).sqrt().mT.clamp(min=1e-150)
     scaled = basis * scale.mT
     solution = torch.linalg.pinv(scaled.mT @ scaled, hermitian=True, rtol=1e-13) @ (
         scaled.mT @ curve

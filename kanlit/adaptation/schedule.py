@@ -1,0 +1,44 @@
+"""Which grid size is wanted when; plain numbers, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["check_schedule", "spread"]
+
+
+def check_schedule(schedule: Mapping[int, int] | Sequence[int]) -> None:
+    """Refuses what cannot be a schedule.
+
+    Args:
+        schedule: ``{epoch: G}``, or the G's alone.
+
+    Raises:
+        ConfigurationError: No G, a G under 1, one that falls, an epoch under 0.
+    """
+    if not schedule:
+        raise ConfigurationError("schedule is empty: give grid sizes such as [3, 6, 9, 12]")
+    times = sorted(schedule) if isinstance(schedule, Mapping) else []
+    sizes = [schedule[t] for t in times] if isinstance(schedule, Mapping) else list(schedule)
+    if any(t < 0 for t in times):
+        raise ConfigurationError(f"schedule has an epoch before 0: {min(times)}")
+    if min(sizes) < 1:
+        raise ConfigurationError(f"schedule holds G = {min(sizes)}: a grid size is at least 1")
+    for before, after in pairwise(sizes):
+        if after < before:
+            raise ConfigurationError(
+                f"schedule falls from G = {before} to {after}: grid sizes may stay or grow"
+            )
+
+
+def spread(sizes: Sequence[int], total: int) -> dict[int, int]:
+    """Spreads grid sizes evenly over ``total`` epochs or steps.
+
+    Example:
+        >>> spread([3, 6, 9, 12], 2000)
+        {0: 3, 500: 6, 1000: 9, 1500: 12}
+    """
+    return {i * total // len(sizes): size for i, size in enumerate(sizes)}

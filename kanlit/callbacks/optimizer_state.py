@@ -1,0 +1,78 @@
+"""What becomes of an optimiser's moments when splines move to other knots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer
+
+from kanlit.adaptation import AdaptationReport
+from kanlit.nn import KANLayer
+
+__all__ = ["OptimizerState", "update_optimizer_state"]
+
+OptimizerState = Literal["keep", "reset_changed", "reset_all"]
+
+
+def update_optimizer_state(
+    optimizer: Optimizer,
+    layers: Mapping[str, KANLayer],
+    report: AdaptationReport,
+    old_sizes: Mapping[str, int],
+    policy: OptimizerState,
+) -> None:
+    """Brings an optimiser's state in line with splines that have moved.
+
+    Args:
+        optimizer: Any optimiser of torch; the parameters it holds are unchanged objects.
+        layers: The layers, by name.
+        report: What was adapted.
+        old_sizes: G of each layer before.
+        policy: ``"keep"`` carries each basis's moments over to the new basis nearest to it;
+            ``"reset_changed"`` drops the moments of the splines that moved; ``"reset_all"``
+            drops everything, as if the optimiser were made anew.
+    """
+    if isinstance(optimizer, LBFGS):
+        # Its history is of flat vectors of all parameters: none of it fits the new bases.
+        optimizer.state.clear()
+        optimizer._numel_cache = None
+        return
+    if policy == "reset_all":
+        optimizer.state.clear()
+        return
+    for adapted in report.layers:
+        layer = layers[adapted.name]
+        state = optimizer.state.get(layer.spline_weight)
+        if not state:
+            continue
+        if policy == "reset_changed":
+            del optimizer.state[layer.spline_weight]
+            continue
+        old_bases = old_sizes[adapted.name] + layer.spline_order
+        nearest = _nearest_bases(adapted.old_breakpoints, layer, old_bases)
+        for key, value in state.items():
+            state[key] = _carry(value, nearest, old_bases)
+
+
+def _carry(value: Any, nearest: Tensor, old_bases: int) -> Any:
+    """A moment ``(out, in, G+k)`` by the nearest bases; anything else as it is."""
+    if not isinstance(value, Tensor) or value.ndim != 3 or value.shape[-1] != old_bases:
+        return value
+    return value.gather(2, nearest.expand(value.shape[0], -1, -1))
+
+
+def _nearest_bases(old_breakpoints: Tensor, layer: KANLayer, old_bases: int) -> Tensor:
+    """For each new basis the old one whose centre of knots lies nearest, ``(in, G'+k)``."""
+    old = _centres(layer.knots_for(old_breakpoints), layer.spline_order)
+    new = _centres(layer.knots, layer.spline_order)
+    upper = torch.searchsorted(old.contiguous(), new.contiguous()).clamp(1, old_bases - 1)
+    nearer = new - old.gather(1, upper - 1) < old.gather(1, upper) - new
+    return upper - nearer.to(upper.dtype)
+
+
+def _centres(knots: Tensor, spline_order: int) -> Tensor:
+    """Greville abscissae: the mean of each basis's inner knots, ``(in, G+k)``."""
+    return knots.unfold(1, spline_order, 1)[:, 1:-1].mean(-1)

@@ -1,0 +1,64 @@
+"""Finds and vets checkpoints before anything is built from them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["read_checkpoint", "resolve_checkpoint"]
+
+
+def resolve_checkpoint(name: str, root: Path) -> Path | None:
+    """The file that a ``--ckpt_path`` means.
+
+    Args:
+        name: A path, or ``last`` or ``best``: the newest file of that name under ``root``.
+        root: Where runs lie, the trainer's root directory.
+
+    Returns:
+        The path; ``None`` where ``last`` or ``best`` is asked for and there is none.
+
+    Raises:
+        ConfigurationError: A path at which there is no file.
+    """
+    if name in ("last", "best"):
+        found = sorted(
+            (root / "lightning_logs").glob(f"*/checkpoints/{name}*.ckpt"),
+            key=lambda path: path.stat().st_mtime_ns,
+        )
+        return found[-1] if found else None
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigurationError(
+            f"checkpoint {name} does not exist: give the path of a .ckpt file, or last or best "
+            f"for the newest under --trainer.default_root_dir"
+        )
+    return path
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A Lightning checkpoint of a KAN, as tensors and plain Python; nothing in it is run.
+
+    Raises:
+        ConfigurationError: A file that is not one, or that holds anything else.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error) else "unreadable"
+        raise ConfigurationError(
+            f"{path} is not a checkpoint that can be loaded safely ({reason}): give one that "
+            f"kanlit fit has written"
+        ) from None
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not any(key.endswith(".knots") for key in state):
+        raise ConfigurationError(
+            f"{path} is not a checkpoint of a KAN (no knots in it): give one that kanlit fit has "
+            f"written"
+        )
+    return content

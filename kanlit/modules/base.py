@@ -1,0 +1,140 @@
+"""What regression and PDE modules share: a KAN, residual blocks, a loss, an optimiser."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from torch import Tensor
+from torch.optim import Optimizer
+
+from kanlit.errors import ConfigurationError
+from kanlit.metrics import RelativeL2Error
+from kanlit.nn import KAN, Initialization
+from kanlit.splines import Outside
+
+__all__ = ["KANModule", "Residual"]
+
+
+class Residual(NamedTuple):
+    """A block of residuals ``(n, targets)`` and its weight in the loss."""
+
+    values: Tensor
+    weight: float = 1.0
+
+
+class KANModule(LightningModule):
+    r"""Trains a KAN on named blocks of residuals.
+
+    .. math:: L = \sum_b w_b \cdot \mathrm{mean}(r_b^2)
+
+    A member says what its residuals are; the same blocks serve every optimiser and density.
+
+    Args:
+        in_features: Number of inputs.
+        out_features: Number of outputs.
+        hidden: Widths of the hidden layers, such as [10] or [6, 6]; empty for none.
+        spline_order: Degree k of the splines, 1 to 5.
+        grid_size: G, intervals per input feature before the first adaptation.
+        outside: How splines go on outside their grid: linear, or zero as published.
+        initialization: glorot_fine (of the paper) or plain.
+        optimizer: Optimiser of the parameters.
+        lr_scheduler: Learning-rate scheduler, stepped once an epoch.
+
+    Raises:
+        ConfigurationError: A width, a degree or G out of its range.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        hidden: Sequence[int],
+        spline_order: int,
+        grid_size: int,
+        outside: Outside,
+        initialization: Initialization,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None,
+    ) -> None:
+        super().__init__()
+        if any(width < 1 for width in hidden):
+            raise ConfigurationError(
+                f"hidden widths must be at least 1, got {list(hidden)}; leave a layer out to "
+                f"do without it"
+            )
+        try:
+            self.network = KAN(
+                [in_features, *hidden, out_features],
+                spline_order=spline_order,
+                grid_size=grid_size,
+                outside=outside,
+                initialization=initialization,
+            )
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+        # The optimiser is rebuilt from the config, not from a checkpoint: a checkpoint is to
+        # hold tensors and plain Python only.
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        self._optimizer = optimizer
+        self._lr_scheduler = lr_scheduler
+        self.test_error = RelativeL2Error(out_features)
+
+    @abstractmethod
+    def residuals(self, batch: Any) -> dict[str, Residual]:
+        """The named blocks of residuals of a batch."""
+
+    @abstractmethod
+    def adaptation_inputs(self, batch: Any) -> Tensor:
+        """What the network sees of a batch ``(n, in)``: the samples that knots are placed from."""
+
+    def loss(self, batch: Any) -> Tensor:
+        """Σ weight · mean square over the blocks."""
+        blocks = self.residuals(batch).values()
+        return torch.stack([block.weight * block.values.square().mean() for block in blocks]).sum()
+
+    def sample_losses(self, batch: Any) -> Tensor:
+        """Squared residual of each of the :meth:`adaptation_inputs`, ``(n,)``."""
+        first = next(iter(self.residuals(batch).values()))
+        return first.values.square().sum(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, in)`` to ``(n, out)``, in the user's units."""
+        return self.network(x)
+
+    def network_inputs(self, x: Tensor) -> Tensor:
+        """From the user's units to what the network sees, both ``(n, in)``."""
+        return x
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = self.loss(batch)
+        # Logging at every step costs more than a small network's step.
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.global_step + 1) % every == 0:
+            self.log("train/loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val/loss", self.loss(batch), batch_size=self.adaptation_inputs(batch).shape[0])
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        x, y = batch
+        self.test_error.update(self(x), y)
+        self.log("test/rel_l2", self.test_error, batch_size=x.shape[0])
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self(batch[0])
+
+    def configure_optimizers(self) -> Any:
+        optimizer: Optimizer = self._optimizer(self.parameters())
+        if self._lr_scheduler is None:
+            return optimizer
+        scheduler = self._lr_scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            # `monitor` names the metric, which exists only where validation has run.
+            return [optimizer], [{"scheduler": scheduler, "monitor": scheduler.monitor}]
+        return [optimizer], [scheduler]

@@ -1,0 +1,103 @@
+"""Regression: a KAN learns inputs to targets, in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from kanlit.metrics import RelativeL2Error
+from kanlit.modules.base import KANModule, Residual
+from kanlit.nn import Initialization
+from kanlit.splines import Outside
+
+__all__ = ["RegressionModule"]
+
+
+class RegressionModule(KANModule):
+    r"""Learns y from x by least squares.
+
+    .. math:: L = \mathrm{mean}\big((f(z) - t)^2\big), \qquad
+              z = (x - \mu_x)/\sigma_x, \quad t = (y - \mu_y)/\sigma_y
+
+    The means and deviations come from the data module where it standardises its columns (tables
+    do) and are kept in the checkpoint, so predictions are in the user's units; otherwise they
+    are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``.
+
+    Args:
+        in_features: Number of inputs; the data module says it.
+        out_features: Number of targets; likewise.
+        hidden: Widths of the hidden layers, such as [10] or [6, 6]; [] for none.
+        spline_order: Degree k of the splines, 1 to 5; curvature densities need 2 or more.
+        grid_size: G, intervals per input feature before the first adaptation.
+        outside: How splines go on outside their grid: linear by value and slope at its ends, or
+            zero, fading over k exterior intervals, as published.
+        initialization: glorot_fine (of arXiv 2601.18672) or plain.
+        optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        hidden: Sequence[int] = (10,),
+        spline_order: int = 3,
+        grid_size: int = 3,
+        outside: Outside = "linear",
+        initialization: Initialization = "glorot_fine",
+        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-2),
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            in_features,
+            out_features,
+            hidden,
+            spline_order,
+            grid_size,
+            outside,
+            initialization,
+            optimizer,
+            lr_scheduler,
+        )
+        self.register_buffer("input_mean", torch.zeros(in_features))
+        self.register_buffer("input_std", torch.ones(in_features))
+        self.register_buffer("target_mean", torch.zeros(out_features))
+        self.register_buffer("target_std", torch.ones(out_features))
+        self.val_error = RelativeL2Error(out_features)
+
+    def setup(self, stage: str) -> None:
+        # Only when training starts: at any other stage the checkpoint brings them.
+        scales = getattr(getattr(self.trainer, "datamodule", None), "standardization", None)
+        known = scales() if stage == "fit" and scales is not None else None
+        if known is not None:
+            for name in ("input_mean", "input_std", "target_mean", "target_std"):
+                getattr(self, name).copy_(getattr(known, name))
+
+    def network_inputs(self, x: Tensor) -> Tensor:
+        return (x - self.input_mean) / self.input_std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(self.network_inputs(x)) * self.target_std + self.target_mean
+
+    def adaptation_inputs(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return self.network_inputs(batch[0])
+
+    def residuals(self, batch: tuple[Tensor, Tensor]) -> dict[str, Residual]:
+        x, y = batch
+        target = (y - self.target_mean) / self.target_std
+        return {"data": Residual(self.network(self.network_inputs(x)) - target)}
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        scaled = self.residuals(batch)["data"].values
+        self.log("val/loss", scaled.square().mean(), batch_size=x.shape[0])
+        self.val_error.update(y + scaled * self.target_std, y)
+        self.log("val/rel_l2", self.val_error, prog_bar=True, batch_size=x.shape[0])
