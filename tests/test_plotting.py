@@ -185,10 +185,10 @@ def test_a_million_samples_of_64_features_are_binned_in_full() -> None:
 def test_legend_does_not_stand_over_data() -> None:
     figure = knot_figure(report(layer("layers.0", 1), layer("layers.1", 10)), curve(), "epoch 500")
     figure.draw_without_rendering()
-    (legend,) = [part.legends[0] for part in figure.subfigs if part.legends]
+    (legend,) = figure.legends
     box = legend.get_window_extent()
     assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
-    assert not box.overlaps(figure.subfigs[0].texts[0].get_window_extent())
+    assert not any(box.overlaps(text.get_window_extent()) for text in figure.texts)
 
 
 def test_drawing_does_not_load_pyplot() -> None:
