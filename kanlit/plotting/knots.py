@@ -12,27 +12,26 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from matplotlib.patches import Patch, StepPatch
+from matplotlib.transforms import Affine2D, Transform
 from torch import Tensor
 
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.plotting.histogram import Array, as_array, importance_histogram
+from kanlit.plotting.page import HEADING_HEIGHT, Page
 
-__all__ = ["TargetCurve", "importance_histogram", "knot_figure"]
-
-Array = NDArray[np.float64]
+__all__ = ["TargetCurve", "knot_figure"]
 
 # Okabe-Ito: eight colours that stay apart for colour-blind eyes.
 BLACK, ORANGE, SKY_BLUE, BLUE, VERMILLION = "#000000", "#E69F00", "#56B4E9", "#0072B2", "#D55E00"
 
-# Inches.
-WIDTH, LEFT, RIGHT = 9.6, 0.75, 0.2
-TITLE_HEIGHT, HEADING_HEIGHT = 0.75, 0.36
+TITLE_HEIGHT = 0.75  # inches
 CURVE_HEIGHT, FIRST_ROW_HEIGHT, HIDDEN_ROW_HEIGHT = 2.9, 1.75, 1.15
 FIRST_BINS, HIDDEN_BINS = 80, 40
+LOWEST, HIGHEST = -0.52, 1.12  # of a panel, in peaks of its density
 TITLE_FONT: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
 MOST_MARKERS = 40  # stems beyond this many stand so close that markers would hide them
 
@@ -56,47 +55,6 @@ class TargetCurve:
     label: str
     feature: int = 0
     quantity: str = "output"
-
-
-def importance_histogram(
-    samples: Tensor, weights: Tensor, bins: int, span: tuple[float, float]
-) -> tuple[Array, Array]:
-    """Importance density ρ(x) of the weighted samples on equal bins.
-
-    ``ρ_b = Σ_{j in bin b} w_j / (width · Σ_j w_j)``, so that ``Σ_b ρ_b · width = 1``. Samples
-    outside ``span`` count in the bin at that end; weights that are all zero give ρ = 0.
-
-    Args:
-        samples: ``(n,)``.
-        weights: ``(n,)``, not negative.
-        bins: How many.
-        span: Low and high end of the bins.
-
-    Returns:
-        ρ ``(bins,)`` and the bins' edges ``(bins + 1,)``.
-
-    Raises:
-        ValueError: If samples or weights are not finite, a weight is negative, their shapes
-            differ, or ``span`` is empty.
-    """
-    x, w = _array(samples), _array(weights)
-    low, high = span
-    if x.ndim != 1 or x.shape != w.shape:
-        raise ValueError(f"samples and weights must both be (n,), got {x.shape} and {w.shape}")
-    if not low < high:
-        raise ValueError(f"span must rise, got {span}")
-    if not np.isfinite(x).all():
-        raise ValueError(f"samples hold {np.count_nonzero(~np.isfinite(x))} values not finite")
-    if not (np.isfinite(w).all() and (w >= 0).all()):
-        raise ValueError("weights must be finite and not negative")
-    edges = np.linspace(low, high, bins + 1)
-    largest = w.max(initial=0.0)
-    if largest == 0:
-        return np.zeros(bins), edges
-    position = np.clip((x - low) / (high - low), 0.0, 1.0) * bins
-    index = np.minimum(position.astype(np.int64), bins - 1)
-    mass = np.bincount(index, weights=w / largest, minlength=bins)  # scaled: no overflow
-    return mass / (mass.sum() * (high - low) / bins), edges
 
 
 def knot_figure(
@@ -141,7 +99,7 @@ def knot_figure(
     height = TITLE_HEIGHT + (CURVE_HEIGHT if curve is not None else 0.0)
     height += HEADING_HEIGHT * len(shapes) + FIRST_ROW_HEIGHT * shapes[0][0]
     height += HIDDEN_ROW_HEIGHT * sum(rows for rows, _ in shapes[1:])
-    page = _Page(height)
+    page = Page(height)
     page.figure.suptitle(
         _title(title, first, report.grid_size), y=1 - 0.12 / height, va="top", **TITLE_FONT
     )
@@ -156,7 +114,7 @@ def knot_figure(
     page.skip(TITLE_HEIGHT)
     if curve is not None:
         (axes,) = page.row(1, CURVE_HEIGHT, below=0.5)
-        _draw_curve(axes, curve, _array(first.new_breakpoints[curve.feature]))
+        _draw_curve(axes, curve, as_array(first.new_breakpoints[curve.feature]))
         axes.set_xlim(*_padded(_span(first, curve.feature)))
     _draw_first(page, first, feature_names, shapes[0], shown[0])
     for layer, shape, count in zip(hidden, shapes[1:], shown[1:], strict=True):
@@ -164,48 +122,8 @@ def knot_figure(
     return page.figure
 
 
-class _Page:
-    """Rows of panels placed from the top down, in inches.
-
-    Placed by hand: matplotlib's constrained layout takes half a second a figure, and its solver
-    has been seen to end the process.
-    """
-
-    def __init__(self, height: float) -> None:
-        self.figure = Figure(figsize=(WIDTH, height), dpi=100)
-        self._height = height
-        self._top = height
-
-    def skip(self, height: float) -> None:
-        self._top -= height
-
-    def heading(self, words: str) -> None:
-        """A line of words across the page."""
-        y = (self._top - 0.26) / self._height
-        self.figure.text(LEFT / WIDTH, y, words, fontsize=9.5, va="baseline")
-        self.skip(HEADING_HEIGHT)
-
-    def row(self, columns: int, height: float, below: float) -> list[Axes]:
-        """Panels side by side, with ``below`` inches left for their labels."""
-        gap = 0.45
-        width = (WIDTH - LEFT - RIGHT - gap * (columns - 1)) / columns
-        panels = [
-            self.figure.add_axes(
-                (
-                    (LEFT + i * (width + gap)) / WIDTH,
-                    (self._top - height + below) / self._height,
-                    width / WIDTH,
-                    (height - below - 0.08) / self._height,
-                )
-            )
-            for i in range(columns)
-        ]
-        self.skip(height)
-        return panels
-
-
 def _draw_first(
-    page: _Page,
+    page: Page,
     layer: LayerAdaptation,
     names: Sequence[str],
     shape: tuple[int, int],
@@ -218,25 +136,44 @@ def _draw_first(
         if i >= shown:
             axes.remove()
             continue
-        _draw_feature(axes, layer, i, FIRST_BINS, marker_size=3.5)
+        _draw_feature(axes, layer, i)
         axes.set_xlabel(names[i], fontsize=9)
         if i % columns == 0:
             axes.set_ylabel("density", fontsize=9)
 
 
-def _draw_hidden(page: _Page, layer: LayerAdaptation, shape: tuple[int, int], shown: int) -> None:
+def _draw_hidden(page: Page, layer: LayerAdaptation, shape: tuple[int, int], shown: int) -> None:
+    """All features of a hidden layer in one panel, a cell each: ten panels take ten times as long.
+
+    What is drawn keeps its own coordinates; a cell is a transform.
+    """
     rows, columns = shape
     page.heading(_heading(layer, shown))
-    panels = [axes for _ in range(rows) for axes in page.row(columns, HIDDEN_ROW_HEIGHT, below=0.4)]
-    for i, axes in enumerate(panels):
-        if i >= shown:
-            axes.remove()
-            continue
-        _draw_feature(axes, layer, i, HIDDEN_BINS, marker_size=2.0)
-        axes.set_yticks([])
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-        axes.tick_params(labelsize=7)
-        axes.set_xlabel(f"input {i + 1}", fontsize=7.5, labelpad=1)
+    (axes,) = page.row(1, rows * HIDDEN_ROW_HEIGHT, below=0.1)
+    axes.set_axis_off()
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows, 0)
+    for i in range(shown):
+        row, column = divmod(i, columns)
+        density, span = _density(layer, i, HIDDEN_BINS), _span(layer, i)
+        left, right, top, height = column + 0.02, column + 0.9, row + 0.05, 0.7
+        low, high = _padded(span)
+        cell = (
+            Affine2D()
+            .scale(1.0, 1.0 / _peak(density[0]))
+            .translate(-low, -HIGHEST)
+            .scale((right - left) / (high - low), -height / (HIGHEST - LOWEST))
+            .translate(left, top)
+        )
+        _draw_knots(axes, layer, i, density, 2.0, cell + axes.transData)
+        zero = top + height * HIGHEST / (HIGHEST - LOWEST)
+        axes.plot([left, right], [zero, zero], color=BLACK, lw=0.7)
+        for x, words, side in (
+            (left, f"{span[0]:.2g}", "left"),
+            ((left + right) / 2, f"input {i + 1}", "center"),
+            (right, f"{span[1]:.2g}", "right"),
+        ):
+            axes.text(x, row + 0.79, words, fontsize=7.5, ha=side, va="top")
 
 
 def _heading(layer: LayerAdaptation, shown: int) -> str:
@@ -251,10 +188,10 @@ def _heading(layer: LayerAdaptation, shown: int) -> str:
 
 
 def _draw_curve(axes: Axes, curve: TargetCurve, breakpoints: Array) -> None:
-    x = _array(curve.x)
+    x = as_array(curve.x)
     if curve.target is not None:
-        axes.plot(x, _array(curve.target), color=BLACK, lw=2.6, alpha=0.45, gid="target")
-    axes.plot(x, _array(curve.prediction), color=VERMILLION, lw=1.4, gid="prediction")
+        axes.plot(x, as_array(curve.target), color=BLACK, lw=2.6, alpha=0.45, gid="target")
+    axes.plot(x, as_array(curve.prediction), color=VERMILLION, lw=1.4, gid="prediction")
     axes.vlines(
         breakpoints,
         0.0,
@@ -271,44 +208,61 @@ def _draw_curve(axes: Axes, curve: TargetCurve, breakpoints: Array) -> None:
     _tidy(axes)
 
 
-def _draw_feature(
-    axes: Axes, layer: LayerAdaptation, feature: int, most_bins: int, marker_size: float
-) -> None:
-    """Density, new stems up and old stems down of one feature."""
-    span = _span(layer, feature)
+def _draw_feature(axes: Axes, layer: LayerAdaptation, feature: int) -> None:
+    """One feature of the first layer on a panel of its own."""
+    density = _density(layer, feature, FIRST_BINS)
+    _draw_knots(axes, layer, feature, density, 3.5, axes.transData)
+    peak = _peak(density[0])
+    axes.axhline(0.0, color=BLACK, lw=0.7)
+    axes.set_xlim(*_padded(_span(layer, feature)))
+    axes.set_ylim(LOWEST * peak, HIGHEST * peak)
+    axes.set_yticks([0.0, peak], ["0", f"{peak:.2g}"])
+    _tidy(axes)
+
+
+def _density(layer: LayerAdaptation, feature: int, most_bins: int) -> tuple[Array, Array]:
+    """Importance density of one feature and its bins, no more of them than samples can fill."""
     weights = layer.weights if layer.weights.ndim == 1 else layer.weights[:, feature]
     samples = layer.samples[:, feature]
     bins = min(most_bins, max(20, round(2 * math.sqrt(len(samples)))))
-    density, edges = importance_histogram(samples, weights, bins, span)
+    return importance_histogram(samples, weights, bins, _span(layer, feature))
+
+
+def _draw_knots(
+    axes: Axes,
+    layer: LayerAdaptation,
+    feature: int,
+    density: tuple[Array, Array],
+    marker_size: float,
+    transform: Transform,
+) -> None:
+    """Density, new stems up and old stems down, at heights relative to the density's peak."""
+    values, edges = density
     label = f"{layer.name}:{feature}"
-    axes.stairs(density, edges, fill=True, color=SKY_BLUE, alpha=0.45, lw=0, gid=f"density:{label}")
-    peak = float(density.max())
-    if peak == 0:
-        axes.text(
-            0.5, 0.8, "all weights are zero", transform=axes.transAxes, ha="center", fontsize=7.5
-        )
-        peak = 1.0
-    sides = (
+    shape = StepPatch(values, edges, fill=True, color=SKY_BLUE, alpha=0.45, lw=0)
+    shape.set(gid=f"density:{label}", transform=transform)
+    axes.add_patch(shape)
+    peak = _peak(values)
+    if values.max() == 0:
+        words, middle = "all weights are zero", (edges[0] + edges[-1]) / 2
+        axes.text(middle, 0.9, words, transform=transform, ha="center", fontsize=7.5)
+    for side, breakpoints, color, height in (
         ("new", layer.new_breakpoints, BLUE, 0.75 * peak),
         ("old", layer.old_breakpoints, ORANGE, -0.4 * peak),
-    )
-    for side, breakpoints, color, height in sides:
-        x = _array(breakpoints[feature])
-        axes.vlines(
-            x,
-            0.0,
-            height,
-            color=color,
-            lw=min(1.1, 16 * marker_size / len(x)),
-            gid=f"{side}:{label}",
-        )
+    ):
+        x = as_array(breakpoints[feature])
+        stems = LineCollection([((at, 0.0), (at, height)) for at in x], colors=color)
+        stems.set(gid=f"{side}:{label}", transform=transform)
+        stems.set_linewidth(min(1.1, 16 * marker_size / len(x)))
+        axes.add_collection(stems, autolim=False)
         if len(x) <= MOST_MARKERS:
-            axes.plot(x, np.full_like(x, height), "o", color=color, ms=marker_size)
-    axes.axhline(0.0, color=BLACK, lw=0.7)
-    axes.set_xlim(*_padded(span))
-    axes.set_ylim(-0.52 * peak, 1.12 * peak)
-    axes.set_yticks([0.0, peak], ["0", f"{peak:.2g}"])
-    _tidy(axes)
+            heads = Line2D(x, np.full_like(x, height), color=color, ls="", marker="o")
+            heads.set(markersize=marker_size, transform=transform)
+            axes.add_line(heads)
+
+
+def _peak(density: Array) -> float:
+    return float(density.max()) or 1.0
 
 
 def _legend(curve: TargetCurve | None) -> list[Line2D | Patch]:
@@ -356,7 +310,3 @@ def _padded(span: tuple[float, float]) -> tuple[float, float]:
 def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-
-
-def _array(tensor: Tensor) -> Array:
-    return tensor.detach().cpu().double().numpy()

@@ -1,0 +1,51 @@
+"""A figure filled from the top down."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["Page"]
+
+WIDTH, LEFT, RIGHT = 9.6, 0.75, 0.2  # inches
+HEADING_HEIGHT = 0.36
+
+
+class Page:
+    """Rows of panels placed from the top down, in inches.
+
+    Placed by hand: matplotlib's constrained layout takes half a second a figure, and its solver
+    has been seen to end the process.
+    """
+
+    def __init__(self, height: float) -> None:
+        self.figure = Figure(figsize=(WIDTH, height), dpi=100)
+        self._height = height
+        self._top = height
+
+    def skip(self, height: float) -> None:
+        self._top -= height
+
+    def heading(self, words: str) -> None:
+        """A line of words across the page."""
+        y = (self._top - 0.26) / self._height
+        self.figure.text(LEFT / WIDTH, y, words, fontsize=9.5, va="baseline")
+        self.skip(HEADING_HEIGHT)
+
+    def row(self, columns: int, height: float, below: float) -> list[Axes]:
+        """Panels side by side, with ``below`` inches left for their labels."""
+        gap = 0.45
+        width = (WIDTH - LEFT - RIGHT - gap * (columns - 1)) / columns
+        panels = [
+            self.figure.add_axes(
+                (
+                    (LEFT + i * (width + gap)) / WIDTH,
+                    (self._top - height + below) / self._height,
+                    width / WIDTH,
+                    (height - below - 0.08) / self._height,
+                )
+            )
+            for i in range(columns)
+        ]
+        self.skip(height)
+        return panels
