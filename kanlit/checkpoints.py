@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,13 @@ def resolve_checkpoint(name: str, root: Path) -> Path | None:
         ConfigurationError: A path at which there is no file.
     """
     if name in ("last", "best"):
-        found = sorted(
-            (root / "lightning_logs").glob(f"*/checkpoints/{name}*.ckpt"),
-            key=lambda path: path.stat().st_mtime_ns,
-        )
+        every = (root / "lightning_logs").glob(f"*/checkpoints/{name}*.ckpt")
+        # A link may point to a file that is gone.
+        found = sorted(filter(Path.is_file, every), key=lambda path: path.stat().st_mtime_ns)
         return found[-1] if found else None
     path = Path(name)
+    if path.is_dir():
+        raise ConfigurationError(f"checkpoint {name} is a folder: give the .ckpt file in it")
     if not path.is_file():
         raise ConfigurationError(
             f"checkpoint {name} does not exist: give the path of a .ckpt file, or last or best "
@@ -48,15 +51,32 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ConfigurationError: A file that is not one, or that holds anything else.
     """
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error) else "unreadable"
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read checkpoint {path}: {error.strerror}") from None
+    try:
+        with warnings.catch_warnings(action="ignore"):  # a foreign file is refused below
+            content = torch.load(path, weights_only=True, map_location="cpu")
+    # What a file of any bytes makes an unpickler raise is not a closed list.
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,  # of a file cut short: it seeks before the start
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        MemoryError,
+        struct.error,
+    ):
         raise ConfigurationError(
-            f"{path} is not a checkpoint that can be loaded safely ({reason}): give one that "
-            f"kanlit fit has written"
+            f"{path} is not a checkpoint, or it holds more than tensors and plain Python and "
+            f"is not safe to load: give one that kanlit fit has written"
         ) from None
     state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not any(key.endswith(".knots") for key in state):
+    if not isinstance(state, dict) or not any(str(key).endswith(".knots") for key in state):
         raise ConfigurationError(
             f"{path} is not a checkpoint of a KAN (no knots in it): give one that kanlit fit has "
             f"written"

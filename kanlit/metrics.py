@@ -61,4 +61,5 @@ class RelativeL2Error(Metric):
 
     def compute(self) -> Tensor:
         """The error over all that was added; infinite where a target is zero throughout."""
-        return (self.squared_error / self.squared_target).sqrt().mean()
+        ratio = self.squared_error / self.squared_target
+        return torch.where(self.squared_target > 0, ratio, torch.inf).sqrt().mean()

@@ -97,9 +97,6 @@ def adapt_grids(
     done: dict[str, LayerAdaptation] = {}
     names = {layer: name for name, layer in layers.items()}
     shared: Tensor | None = None
-    if density.scope == "network":
-        first = next(iter(layers.values()))
-        shared = density(ImportanceContext(first, inputs, network, inputs, sample_losses))
 
     def adapt(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, KANLayer)
@@ -110,12 +107,16 @@ def adapt_grids(
         weights = shared
         if weights is None:
             weights = density(ImportanceContext(layer, samples, network, inputs, sample_losses))
+        _check_shape(weights, samples)
         done[name] = _adapt_layer(name, layer, samples, weights, grid_size, placement)
 
-    training = network.training
+    training = {module: module.training for module in network.modules()}
     hooks = []
     try:
         network.eval()
+        if density.scope == "network":
+            first = next(iter(layers.values()))
+            shared = density(ImportanceContext(first, inputs, network, inputs, sample_losses))
         loss_before = float(loss()) if loss else None
         before = network(inputs)
         hooks = [layer.register_forward_pre_hook(adapt) for layer in layers.values()]
@@ -126,12 +127,13 @@ def adapt_grids(
     except BaseException:
         # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
         for layer, knots, weight in saved:
-            layer.set_grid(knots, weight)
+            layer.restore_grid(knots, weight)
         raise
     finally:
         for hook in hooks:
             hook.remove()
-        network.train(training)
+        for module, mode in training.items():
+            module.training = mode  # each its own: a part may be frozen in evaluation mode
     return AdaptationReport(
         layers=tuple(done[name] for name in layers if name in done),
         grid_size=max(layer.grid_size for layer in layers.values()),
@@ -140,6 +142,15 @@ def adapt_grids(
         loss_before=loss_before,
         loss_after=loss_after,
     )
+
+
+def _check_shape(weights: Tensor, samples: Tensor) -> None:
+    count, features = samples.shape
+    if tuple(weights.shape) not in {(count,), (count, features)}:
+        raise ValueError(
+            f"importance weights must be ({count},) or ({count}, {features}), one for each "
+            f"sample, got {tuple(weights.shape)}"
+        )
 
 
 def _adapt_layer(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
-from collections.abc import Iterable
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from kanlit.adaptation import (
     AdaptationReport,
@@ -96,6 +100,24 @@ class GridAdaptationCallback(Callback):
         self.density = CurvatureDensity() if density is None else density
         self.schedule = [3, 6, 9, 12] if schedule is None else schedule
         check_schedule(self.schedule)
+        if not 0 <= uniform_mix <= 1:
+            raise ConfigurationError(f"uniform_mix must lie in 0 to 1, got {uniform_mix}: try 0.2")
+        if not 0 < least_gap <= 1:
+            raise ConfigurationError(
+                f"least_gap must be above 0 and at most 1, got {least_gap}: try 0.01"
+            )
+        if not 0 <= margin < math.inf:
+            raise ConfigurationError(f"margin must be at least 0, got {margin}: try 0.01")
+        for name, value, choices in (
+            ("interval", interval, ("epoch", "step")),
+            ("extension", extension, get_args(Extension)),
+            ("refit", refit, get_args(Refit)),
+            ("optimizer_state", optimizer_state, get_args(OptimizerState)),
+        ):
+            if value not in choices:
+                raise ConfigurationError(
+                    f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}"
+                )
         if max_samples < 1:
             raise ConfigurationError(f"max_samples must be at least 1, got {max_samples}")
         self.interval = interval
@@ -117,6 +139,7 @@ class GridAdaptationCallback(Callback):
         self.density.check(_network(pl_module))
         total = trainer.max_epochs if self.interval == "epoch" else _steps(trainer)
         self._wanted = self._resolve(total)
+        self._adapted_at = -1
 
     def _resolve(self, total: int | None) -> dict[int, int]:
         """The schedule as ``{epoch or step: G}`` of a run of ``total`` of them."""
@@ -165,8 +188,8 @@ class GridAdaptationCallback(Callback):
         network = _network(pl_module)
         batches = list(self._batches(trainer, pl_module))
         inputs = torch.cat([_inputs(pl_module, batch) for batch in batches])[: self.max_samples]
-        evaluate = getattr(pl_module, "loss", None)
-        losses = getattr(pl_module, "sample_losses", None)
+        evaluate = _of_batch(pl_module, "loss")
+        losses = _of_batch(pl_module, "sample_losses")
         sizes = {name: layer.grid_size for name, layer in kan_layers(network).items()}
         try:
             with torch.no_grad():
@@ -205,9 +228,8 @@ class GridAdaptationCallback(Callback):
     def _batches(self, trainer: Trainer, pl_module: LightningModule) -> Iterable[Any]:
         """Training batches on the module's device, enough for ``max_samples``."""
         count = 0
-        # A DataLoader draws from the global generator when it starts; training is not to notice.
-        with torch.random.fork_rng(devices=[]):
-            for batch in trainer.train_dataloader or ():
+        with _unnoticed(trainer.train_dataloader) as loader:
+            for batch in loader or ():
                 moved = trainer.strategy.batch_to_device(
                     trainer.precision_plugin.convert_input(batch)
                 )
@@ -222,6 +244,42 @@ def _network(module: LightningModule) -> nn.Module:
     network: nn.Module = module.network if isinstance(module, GridAdaptable) else module
     # A compiled network is adapted through the module it was made from.
     return getattr(network, "_orig_mod", network)
+
+
+def _of_batch(module: LightningModule, name: str) -> Callable[[Any], Tensor] | None:
+    """The module's method of that name if it takes a batch alone.
+
+    ``self.loss = nn.MSELoss()`` and ``def loss(self, prediction, target)`` do not.
+    """
+    method = getattr(module, name, None)
+    if not inspect.ismethod(method):
+        return None
+    try:
+        inspect.signature(method).bind(None)
+    except TypeError:
+        return None
+    return method
+
+
+@contextmanager
+def _unnoticed(loader: Any) -> Iterator[Any]:
+    """Lets a loader be read once more without training noticing.
+
+    A DataLoader draws from the global generator or its own when it starts, and one whose workers
+    persist has a single iterator, which training may hold at this moment.
+    """
+    sampler = getattr(loader, "sampler", None)
+    own = (getattr(loader, "generator", None), getattr(sampler, "generator", None))
+    states = [(g, g.get_state()) for g in own if isinstance(g, torch.Generator)]
+    if isinstance(loader, DataLoader) and loader.persistent_workers:
+        loader = copy.copy(loader)
+        loader._iterator = None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield loader
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
 
 
 def _inputs(module: LightningModule, batch: Any) -> Tensor:

@@ -53,13 +53,22 @@ def update_optimizer_state(
             continue
         old_bases = old_sizes[adapted.name] + layer.spline_order
         nearest = _nearest_bases(adapted.old_breakpoints, layer, old_bases)
+        if not all(_fits(value, layer, old_bases) for value in state.values()):
+            del optimizer.state[layer.spline_weight]  # factored moments have no bases to carry
+            continue
         for key, value in state.items():
-            state[key] = _carry(value, nearest, old_bases)
+            state[key] = _carry(value, nearest)
 
 
-def _carry(value: Any, nearest: Tensor, old_bases: int) -> Any:
+def _fits(value: Any, layer: KANLayer, old_bases: int) -> bool:
+    """Whether it is a number or a moment ``(out, in, G+k)`` of each coefficient."""
+    shape = (layer.out_features, layer.in_features, old_bases)
+    return not isinstance(value, Tensor) or value.ndim == 0 or tuple(value.shape) == shape
+
+
+def _carry(value: Any, nearest: Tensor) -> Any:
     """A moment ``(out, in, G+k)`` by the nearest bases; anything else as it is."""
-    if not isinstance(value, Tensor) or value.ndim != 3 or value.shape[-1] != old_bases:
+    if not isinstance(value, Tensor) or value.ndim == 0:
         return value
     return value.gather(2, nearest.expand(value.shape[0], -1, -1))
 

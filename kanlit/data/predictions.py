@@ -26,9 +26,10 @@ def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: 
     Returns:
         The number of rows.
     """
-    outputs = torch.cat(list(predictions)).double().cpu()
+    # In the batches' own type: float32 prints as the user typed it, widened it would not.
+    outputs = torch.cat(list(predictions)).cpu()
     batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
-    inputs = torch.cat([batch[0] for batch in batches]).double().cpu()
+    inputs = torch.cat([batch[0] for batch in batches]).cpu()
     names = [*data.input_names, *(f"{name}_predicted" for name in data.target_names)]
     table = pd.DataFrame(torch.cat([inputs, outputs], dim=1).numpy(), columns=names)
     path.parent.mkdir(parents=True, exist_ok=True)

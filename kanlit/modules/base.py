@@ -130,11 +130,17 @@ class KANModule(LightningModule):
         return self(batch[0])
 
     def configure_optimizers(self) -> Any:
-        optimizer: Optimizer = self._optimizer(self.parameters())
-        if self._lr_scheduler is None:
-            return optimizer
-        scheduler = self._lr_scheduler(optimizer)
+        try:
+            optimizer: Optimizer = self._optimizer(self.parameters())
+            if self._lr_scheduler is None:
+                return optimizer
+            scheduler = self._lr_scheduler(optimizer)
+        except (ValueError, TypeError) as error:
+            # torch and the user's config are the only parties here.
+            raise ConfigurationError(f"optimizer or lr_scheduler: {error}; set another") from error
         if isinstance(scheduler, ReduceLROnPlateau):
-            # `monitor` names the metric, which exists only where validation has run.
-            return [optimizer], [{"scheduler": scheduler, "monitor": scheduler.monitor}]
+            # Its metric exists only where validation has run; it is stepped then, and only then.
+            every = self.trainer.check_val_every_n_epoch or 1
+            settings = {"monitor": scheduler.monitor, "frequency": every}
+            return [optimizer], [{"scheduler": scheduler, **settings}]
         return [optimizer], [scheduler]

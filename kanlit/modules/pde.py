@@ -54,7 +54,8 @@ class PDEModule(KANModule):
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         boundary_weight: w_b, weight of the boundary's mean squared error, above 0.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
+            ReduceLROnPlateau with its monitor, once a validation.
 
     Raises:
         ConfigurationError: A degree under 3, a weight that is not positive; no problem to solve.

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.base import KANModule, Residual
 from kanlit.nn import Initialization
@@ -36,7 +37,8 @@ class RegressionModule(KANModule):
             zero, fading over k exterior intervals, as published.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
+            ReduceLROnPlateau with its monitor, once a validation.
     """
 
     input_mean: Tensor
@@ -74,8 +76,14 @@ class RegressionModule(KANModule):
         self.val_error = RelativeL2Error(out_features)
 
     def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if hasattr(data, "problem"):
+            raise ConfigurationError(
+                f"RegressionModule needs data of inputs and targets, but {type(data).__name__} has "
+                f"a differential equation: take --model PDEModule"
+            )
         # Only when training starts: at any other stage the checkpoint brings them.
-        scales = getattr(getattr(self.trainer, "datamodule", None), "standardization", None)
+        scales = getattr(data, "standardization", None)
         known = scales() if stage == "fit" and scales is not None else None
         if known is not None:
             for name in ("input_mean", "input_std", "target_mean", "target_std"):

@@ -177,6 +177,15 @@ class KANLayer(nn.Module):
             raise ValueError("knots must be finite and rise strictly in every feature")
         if not bool(torch.isfinite(spline_weight).all()):
             raise ValueError("coefficients hold NaN or infinite values")
+        self.restore_grid(knots, spline_weight)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def restore_grid(self, knots: Tensor, spline_weight: Tensor) -> None:
+        """Puts back knots and coefficients that the layer has had, whatever they hold.
+
+        Unlike :meth:`set_grid` it takes those of a network that has diverged.
+        """
         self._resize(knots.shape[1])
         self.knots.copy_(knots)
         self.spline_weight.copy_(spline_weight)
