@@ -8,22 +8,40 @@ from kanlit.adaptation.density import (
     InputDensity,
     Scope,
 )
+from kanlit.adaptation.health import GridHealth, grid_health, health_warnings
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.adaptation.schedule import check_schedule, spread
+from kanlit.adaptation.triggers import (
+    AllTrigger,
+    AnyTrigger,
+    Observation,
+    PeriodicTrigger,
+    PlateauTrigger,
+    Trigger,
+)
 
 __all__ = [
     "AdaptationReport",
+    "AllTrigger",
+    "AnyTrigger",
     "CurvatureDensity",
     "Extension",
+    "GridHealth",
     "ImportanceContext",
     "ImportanceDensity",
     "InputDensity",
     "LayerAdaptation",
+    "Observation",
+    "PeriodicTrigger",
     "Placement",
+    "PlateauTrigger",
     "Refit",
     "Scope",
+    "Trigger",
     "adapt_grids",
     "check_schedule",
+    "grid_health",
+    "health_warnings",
     "kan_layers",
     "spread",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def adapt_grids(
     placement: Placement | None = None,
     sample_losses: Tensor | None = None,
     loss: Callable[[], Tensor] | None = None,
+    max_loss_growth: float = math.inf,
 ) -> AdaptationReport:
     """Adapts the grids of all KAN layers in ``network``, from the first to the last.
 
@@ -77,13 +79,15 @@ def adapt_grids(
         placement: How knots are placed and coefficients fitted again.
         sample_losses: Loss of each sample ``(n,)``, for densities that use it.
         loss: Gives the training loss; measured before and after where it is passed.
+        max_loss_growth: The loss may grow by this factor at most.
 
     Returns:
         What was done, layer by layer.
 
     Raises:
         ValueError: No KAN layer, samples or weights that are not finite, a setting out of its
-            range. The network is then as it was before, whole.
+            range; an output that is not finite afterwards, or a loss that has grown too far. The
+            network is then as it was before, whole.
         ConfigurationError: The density lacks what it needs; likewise.
 
     Source: arXiv 2601.18672, section 3.
@@ -124,6 +128,7 @@ def adapt_grids(
         for hook in hooks:
             hook.remove()
         loss_after = float(loss()) if loss else None
+        _check_outcome(done, before, after, loss_before, loss_after, max_loss_growth)
     except BaseException:
         # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
         for layer, knots, weight in saved:
@@ -142,6 +147,28 @@ def adapt_grids(
         loss_before=loss_before,
         loss_after=loss_after,
     )
+
+
+def _check_outcome(
+    done: dict[str, LayerAdaptation],
+    before: Tensor,
+    after: Tensor,
+    loss_before: float | None,
+    loss_after: float | None,
+    max_loss_growth: float,
+) -> None:
+    """Refuses an adaptation that hurts, naming the layer whose refit is worst."""
+    worst = max(done.values(), key=lambda layer: layer.refit_error)
+    layer = f"the refit of {worst.name} is off by {worst.refit_error:.1e}"
+    if bool(torch.isfinite(before).all()) and not bool(torch.isfinite(after).all()):
+        raise ValueError(f"the network's output is no longer finite, {layer}")
+    if loss_before is None or loss_after is None or not math.isfinite(loss_before):
+        return
+    if not loss_after <= max_loss_growth * loss_before + torch.finfo(after.dtype).eps:
+        raise ValueError(
+            f"the loss grew from {loss_before:.2e} to {loss_after:.2e}, more than "
+            f"{max_loss_growth:g} times, {layer}"
+        )
 
 
 def _check_shape(weights: Tensor, samples: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,13 @@ class ImportanceDensity(ABC):
         Raises:
             ConfigurationError: The context lacks what this density needs.
         """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the density remembers, for checkpoints: tensors and plain Python."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have no state
+        """Takes up where another left off."""
 
     def check(self, network: nn.Module) -> None:  # noqa: B027 - most densities work anywhere
         """Raises :class:`ConfigurationError` if the density cannot work on this network.

@@ -1,7 +1,15 @@
 """Lightning callbacks: adapting grids, showing them, and how far a run has come."""
 
-from kanlit.callbacks.grid_adaptation import GridAdaptable, GridAdaptationCallback
+from kanlit.callbacks.checkpoint import Checkpoint
+from kanlit.callbacks.grid_adaptation import GridAdaptationCallback
 from kanlit.callbacks.knot_plot import KnotPlotCallback
 from kanlit.callbacks.progress import EpochProgressBar
+from kanlit.callbacks.training_samples import GridAdaptable
 
-__all__ = ["EpochProgressBar", "GridAdaptable", "GridAdaptationCallback", "KnotPlotCallback"]
+__all__ = [
+    "Checkpoint",
+    "EpochProgressBar",
+    "GridAdaptable",
+    "GridAdaptationCallback",
+    "KnotPlotCallback",
+]

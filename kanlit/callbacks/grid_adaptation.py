@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from kanlit.adaptation import (
     AdaptationReport,
     CurvatureDensity,
     Extension,
     ImportanceDensity,
+    InputDensity,
+    Observation,
     Placement,
     Refit,
+    Trigger,
     adapt_grids,
+    check_schedule,
+    grid_health,
+    health_warnings,
     kan_layers,
+    spread,
 )
-from kanlit.adaptation.schedule import check_schedule, spread
+from kanlit.callbacks.distributed import renew_wrapper, share_grids
 from kanlit.callbacks.optimizer_state import OptimizerState, update_optimizer_state
+from kanlit.callbacks.training_samples import TrainingSamples, network_of
 from kanlit.errors import ConfigurationError
 
-__all__ = ["GridAdaptable", "GridAdaptationCallback"]
-
-
-@runtime_checkable
-class GridAdaptable(Protocol):
-    """What the callback can use of a LightningModule that holds KAN layers.
-
-    A module without these is adapted all the same: its network is then the module itself, and
-    its inputs are the batch or the batch's first element. ``loss(batch)``, where a module has
-    it, gives the loss before and after; ``sample_losses(batch)`` serves densities that use it.
-    """
-
-    network: nn.Module
-
-    def adaptation_inputs(self, batch: Any) -> Tensor:
-        """What the network sees of a batch, ``(n, in)``."""
-        ...
+__all__ = ["GridAdaptationCallback"]
 
 
 class GridAdaptationCallback(Callback):
@@ -56,14 +42,17 @@ class GridAdaptationCallback(Callback):
     samples are weighed by the density, knots placed at weighted quantiles, coefficients fitted
     again, G raised to what the schedule says. The optimiser and its scheduler go on. Each
     adaptation is one line in the log; other callbacks that have a method
-    ``on_grid_adaptation(trainer, module, report)`` are told. One that fails is undone whole with
-    a warning, and training goes on.
+    ``on_grid_adaptation(trainer, module, report)`` are told. One that fails, or that raises the
+    loss too far, is undone whole with a warning, and training goes on.
 
     Args:
         density: Importance density of the samples: InputDensity, CurvatureDensity or a subclass
             of ImportanceDensity of one's own.
         schedule: Grid sizes by epoch, {0: 3, 500: 6}, or a list of them spread evenly over the
-            run. Adapts at each entry, also where G stays.
+            run. Adapts at each entry, also where G stays. With a trigger, a list whose entries
+            its firings take one by one; after the last they only adapt.
+        trigger: Adapts when it fires instead of at fixed epochs: PeriodicTrigger, PlateauTrigger,
+            AnyTrigger, AllTrigger or a subclass of Trigger of one's own.
         interval: Whether the schedule counts epochs or optimiser steps.
         uniform_mix: Share e, 0 to 1, of uniform breakpoints blended into the weighted quantiles;
             no interval is then narrower than e times the uniform one.
@@ -76,6 +65,8 @@ class GridAdaptationCallback(Callback):
         optimizer_state: What becomes of the optimiser's moments: keep carries them over to the
             new bases, reset_changed drops those of the splines, reset_all drops all.
         max_samples: So many training samples at most are used to place knots.
+        max_loss_growth: An adaptation that multiplies the training loss by more than this is
+            undone; above 1.
 
     Raises:
         ConfigurationError: A setting out of its range; at the start of training, a module
@@ -88,6 +79,7 @@ class GridAdaptationCallback(Callback):
         self,
         density: ImportanceDensity | None = None,
         schedule: dict[int, int] | list[int] | None = None,
+        trigger: Trigger | None = None,
         interval: Literal["epoch", "step"] = "epoch",
         uniform_mix: float = 0.2,
         least_gap: float = 0.01,
@@ -96,6 +88,7 @@ class GridAdaptationCallback(Callback):
         refit: Refit = "projection",
         optimizer_state: OptimizerState = "reset_changed",
         max_samples: int = 65536,
+        max_loss_growth: float = 1e4,
     ) -> None:
         self.density = CurvatureDensity() if density is None else density
         self.schedule = [3, 6, 9, 12] if schedule is None else schedule
@@ -120,26 +113,48 @@ class GridAdaptationCallback(Callback):
                 )
         if max_samples < 1:
             raise ConfigurationError(f"max_samples must be at least 1, got {max_samples}")
+        if not max_loss_growth > 1:
+            raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
+        if trigger is not None and isinstance(self.schedule, dict):
+            raise ConfigurationError(
+                "schedule names its epochs, and a trigger chooses them: give the schedule as a "
+                "list of grid sizes, or leave the trigger out"
+            )
+        self.trigger = trigger
         self.interval = interval
         self.placement = Placement(uniform_mix, least_gap, margin, extension, refit)
         self.optimizer_state: OptimizerState = optimizer_state
         self.max_samples = max_samples
+        self.max_loss_growth = max_loss_growth
+        self.undone = 0
         self._wanted: dict[int, int] = {}
-        self._adapted_at = -1
+        self._asked_at = -1
+        self._fired = 0
+        self._loss_sum, self._loss_count = 0.0, 0
+        self._first_loss: float | None = None
+        self._displacements: list[float] = []
+        self._adapted_at = 0
 
     # -- when -------------------------------------------------------------------------------
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        layers = kan_layers(_network(pl_module))
-        if not layers:
+        network = network_of(pl_module)
+        if not kan_layers(network):
             raise ConfigurationError(
                 f"{type(pl_module).__name__} holds no KANLayer, so there is no grid to adapt: "
                 f"build it of kanlit.nn.KAN or leave the adaptation callback out"
             )
-        self.density.check(_network(pl_module))
-        total = trainer.max_epochs if self.interval == "epoch" else _steps(trainer)
-        self._wanted = self._resolve(total)
-        self._adapted_at = -1
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, (WeightAveraging, StochasticWeightAveraging)):
+                raise ConfigurationError(
+                    f"{type(callback).__name__} averages coefficients that belong to different "
+                    f"knots once grids adapt: leave one of the two out"
+                )
+        self.density.check(network)
+        self._asked_at = -1
+        if self.trigger is None:
+            total = trainer.max_epochs if self.interval == "epoch" else _steps(trainer)
+            self._wanted = self._resolve(total)
 
     def _resolve(self, total: int | None) -> dict[int, int]:
         """The schedule as ``{epoch or step: G}`` of a run of ``total`` of them."""
@@ -161,17 +176,47 @@ class GridAdaptationCallback(Callback):
         return spread(self.schedule, total)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.interval == "epoch" and trainer.current_epoch in self._wanted:
-            self.adapt(trainer, pl_module, self._wanted[trainer.current_epoch])
+        if self.interval == "epoch":
+            self._ask(trainer, pl_module, trainer.current_epoch)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        step = trainer.global_step
         # With gradients accumulated over batches the same step begins more than once.
-        if self.interval == "step" and step in self._wanted and step != self._adapted_at:
-            self._adapted_at = step
-            self.adapt(trainer, pl_module, self._wanted[step])
+        if self.interval == "step" and trainer.global_step != self._asked_at:
+            self._asked_at = trainer.global_step
+            self._ask(trainer, pl_module, trainer.global_step)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if self.trigger is not None and outputs is not None:
+            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+            self._loss_sum += float(loss)
+            self._loss_count += 1
+
+    def _ask(self, trainer: Trainer, pl_module: LightningModule, time: int) -> None:
+        """Adapts if it is time to."""
+        if self.trigger is None:
+            if time in self._wanted:
+                self.adapt(trainer, pl_module, self._wanted[time])
+            return
+        loss = self._loss_sum / self._loss_count if self._loss_count else None
+        self._loss_sum, self._loss_count = 0.0, 0
+        if loss is not None and trainer.world_size > 1:
+            shared = torch.tensor(loss, dtype=torch.float64, device=pl_module.device)
+            loss = float(trainer.strategy.reduce(shared, reduce_op="mean"))
+        fires = self.trigger.fires(Observation(time, loss))
+        if trainer.strategy.reduce_boolean_decision(fires, all=False):
+            sizes = list(self.schedule)
+            report = self.adapt(trainer, pl_module, sizes[min(self._fired, len(sizes) - 1)])
+            # One that was undone has not taken its grid size.
+            self._fired += report is not None
 
     # -- what -------------------------------------------------------------------------------
 
@@ -185,114 +230,90 @@ class GridAdaptationCallback(Callback):
             pl_module: The module.
             grid_size: G afterwards; left out, each layer keeps its own.
         """
-        network = _network(pl_module)
-        batches = list(self._batches(trainer, pl_module))
-        inputs = torch.cat([_inputs(pl_module, batch) for batch in batches])[: self.max_samples]
-        evaluate = _of_batch(pl_module, "loss")
-        losses = _of_batch(pl_module, "sample_losses")
-        sizes = {name: layer.grid_size for name, layer in kan_layers(network).items()}
+        network = network_of(pl_module)
+        layers = kan_layers(network)
+        samples = TrainingSamples(trainer, pl_module, self.max_samples)
+        sample_losses = samples.sample_losses()
+        sizes = {name: layer.grid_size for name, layer in layers.items()}
         try:
-            with torch.no_grad():
-                report = adapt_grids(
-                    network,
-                    inputs.detach(),
-                    self.density,
-                    grid_size,
-                    placement=self.placement,
-                    sample_losses=torch.cat([losses(b) for b in batches])[: self.max_samples]
-                    if losses
-                    else None,
-                    loss=(lambda: torch.stack([evaluate(b) for b in batches]).mean())
-                    if evaluate
-                    else None,
-                )
+            report = adapt_grids(
+                network,
+                samples.inputs(),
+                self.density,
+                grid_size,
+                placement=self.placement,
+                sample_losses=sample_losses,
+                loss=samples.loss(),
+                max_loss_growth=self.max_loss_growth,
+            )
         except ConfigurationError:
             raise  # the density lacks something; that is for the user to mend
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            self.undone += 1
             rank_zero_warn(
                 f"grid adaptation at epoch {trainer.current_epoch} was undone, training goes on "
                 f"with the old knots: {error}"
             )
+            pl_module.log("grid/undone", float(self.undone), rank_zero_only=True)
             return None
+        share_grids(trainer, network)
         for optimizer in trainer.optimizers:
-            update_optimizer_state(
-                optimizer, kan_layers(network), report, sizes, self.optimizer_state
-            )
+            update_optimizer_state(optimizer, layers, report, sizes, self.optimizer_state)
+        renew_wrapper(trainer)
         pl_module.print(_line(trainer, report))
+        self._watch(report, sample_losses, trainer.global_step)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             told = getattr(callback, "on_grid_adaptation", None)
             if told is not None:
                 told(trainer, pl_module, report)
         return report
 
-    def _batches(self, trainer: Trainer, pl_module: LightningModule) -> Iterable[Any]:
-        """Training batches on the module's device, enough for ``max_samples``."""
-        count = 0
-        with _unnoticed(trainer.train_dataloader) as loader:
-            for batch in loader or ():
-                moved = trainer.strategy.batch_to_device(
-                    trainer.precision_plugin.convert_input(batch)
-                )
-                yield moved
-                count += _inputs(pl_module, moved).shape[0]
-                if count >= self.max_samples:
-                    return
+    def _watch(
+        self, report: AdaptationReport, sample_losses: torch.Tensor | None, step: int
+    ) -> None:
+        """Warns, by name, of what the paper warns of."""
+        if any(a.grid_size != a.old_breakpoints.shape[1] - 1 for a in report.layers):
+            self._displacements.clear()
+        else:
+            moves = [grid_health(layer).displacement for layer in report.layers]
+            self._displacements.append(max(moves))
+        for warning in health_warnings(
+            report,
+            self._displacements,
+            self._first_loss,
+            step - self._adapted_at,
+            sample_losses,
+            uniform_density=isinstance(self.density, InputDensity),
+        ):
+            rank_zero_warn(warning)
+        if self._first_loss is None:
+            self._first_loss = report.loss_before
+        self._adapted_at = step
 
+    # -- checkpoints ------------------------------------------------------------------------
 
-def _network(module: LightningModule) -> nn.Module:
-    """The network inside a module; the module itself where it names none."""
-    network: nn.Module = module.network if isinstance(module, GridAdaptable) else module
-    # A compiled network is adapted through the module it was made from.
-    return getattr(network, "_orig_mod", network)
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "density": self.density.state_dict(),
+            "trigger": None if self.trigger is None else self.trigger.state_dict(),
+            "fired": self._fired,
+            "undone": self.undone,
+            "loss": [self._loss_sum, self._loss_count],
+            "first_loss": self._first_loss,
+            "displacements": list(self._displacements),
+            "adapted_at": self._adapted_at,
+        }
 
-
-def _of_batch(module: LightningModule, name: str) -> Callable[[Any], Tensor] | None:
-    """The module's method of that name if it takes a batch alone.
-
-    ``self.loss = nn.MSELoss()`` and ``def loss(self, prediction, target)`` do not.
-    """
-    method = getattr(module, name, None)
-    if not inspect.ismethod(method):
-        return None
-    try:
-        inspect.signature(method).bind(None)
-    except TypeError:
-        return None
-    return method
-
-
-@contextmanager
-def _unnoticed(loader: Any) -> Iterator[Any]:
-    """Lets a loader be read once more without training noticing.
-
-    A DataLoader draws from the global generator or its own when it starts, and one whose workers
-    persist has a single iterator, which training may hold at this moment.
-    """
-    sampler = getattr(loader, "sampler", None)
-    own = (getattr(loader, "generator", None), getattr(sampler, "generator", None))
-    states = [(g, g.get_state()) for g in own if isinstance(g, torch.Generator)]
-    if isinstance(loader, DataLoader) and loader.persistent_workers:
-        loader = copy.copy(loader)
-        loader._iterator = None
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield loader
-    finally:
-        for generator, state in states:
-            generator.set_state(state)
-
-
-def _inputs(module: LightningModule, batch: Any) -> Tensor:
-    """The network's inputs in a batch."""
-    if isinstance(module, GridAdaptable):
-        return module.adaptation_inputs(batch)
-    first = batch[0] if isinstance(batch, (tuple, list)) else batch
-    if not isinstance(first, Tensor):
-        raise ConfigurationError(
-            f"cannot tell the network's inputs in a batch of type {type(batch).__name__}: give "
-            f"{type(module).__name__} a method adaptation_inputs(batch) and an attribute network"
-        )
-    return first
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.density.load_state_dict(state_dict["density"])
+        if self.trigger is not None and state_dict["trigger"] is not None:
+            self.trigger.load_state_dict(state_dict["trigger"])
+        self._fired = state_dict["fired"]
+        self.undone = state_dict["undone"]
+        self._loss_sum, self._loss_count = state_dict["loss"]
+        self._first_loss = state_dict["first_loss"]
+        self._displacements = list(state_dict["displacements"])
+        self._adapted_at = state_dict["adapted_at"]
 
 
 def _steps(trainer: Trainer) -> int | None:

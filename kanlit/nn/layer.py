@@ -270,7 +270,13 @@ class KANLayer(nn.Module):
         return self.out_features >= 16 and self.grid_size <= 16 * self.out_features
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(…, in)`` to ``(…, out)``."""
+        """``(…, in)`` to ``(…, out)``, in the layer's own type.
+
+        Autocast is left out: in bfloat16 a point's place in its interval is lost.
+        """
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self.forward(x.to(self.knots.dtype))
         points = x.reshape(-1, self.in_features)
         columns = points.T.contiguous()
         row, u, inverse_width = self._basis.locate(columns)

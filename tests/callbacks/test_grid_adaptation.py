@@ -27,7 +27,7 @@ from kanlit.adaptation import (
     kan_layers,
 )
 from kanlit.callbacks import GridAdaptationCallback
-from kanlit.callbacks.grid_adaptation import GridAdaptable
+from kanlit.callbacks.training_samples import GridAdaptable
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule, RegressionModule

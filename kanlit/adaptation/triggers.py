@@ -1,0 +1,193 @@
+"""When to adapt, where it is not a fixed schedule: triggers that watch the run."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kanlit.errors import ConfigurationError
+
+__all__ = [
+    "AllTrigger",
+    "AnyTrigger",
+    "Observation",
+    "PeriodicTrigger",
+    "PlateauTrigger",
+    "Trigger",
+]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a trigger may look at, before an epoch (or step) begins; the same on every process.
+
+    Attributes:
+        time: The epoch, or the optimiser step, that is about to begin; from 0.
+        loss: Mean training loss over the epoch (or step) before it; ``None`` before the first.
+    """
+
+    time: int
+    loss: float | None
+
+
+class Trigger(ABC):
+    """Base of all triggers. A trigger of one's own is a subclass, named in YAML by its path.
+
+    It is asked once before each epoch (or step), in order. What it remembers is its
+    ``state_dict``, which goes into checkpoints: plain numbers, strings, lists, dicts.
+    """
+
+    @abstractmethod
+    def fires(self, observation: Observation) -> bool:
+        """Whether to adapt now; called once for each epoch (or step)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - some have no state
+        """Takes up where another left off."""
+
+
+class PeriodicTrigger(Trigger):
+    """Fires at every n-th epoch (or step), the first time at ``start``.
+
+    Args:
+        every: Period in epochs (or steps), at least 1.
+        start: First time, at least 0.
+    """
+
+    def __init__(self, every: int, start: int = 0) -> None:
+        if every < 1:
+            raise ConfigurationError(f"every must be at least 1, got {every}")
+        if start < 0:
+            raise ConfigurationError(f"start must be at least 0, got {start}")
+        self.every = every
+        self.start = start
+
+    def fires(self, observation: Observation) -> bool:
+        since = observation.time - self.start
+        return since >= 0 and since % self.every == 0
+
+
+class PlateauTrigger(Trigger):
+    r"""Fires when the training loss has stopped to fall.
+
+    A loss counts as an improvement when it is below :math:`(1 - \theta)` times the best so far.
+    After ``patience`` epochs (or steps) without one the trigger fires, forgets the best, and
+    rests for ``cooldown`` more.
+
+    Args:
+        patience: Epochs (or steps) without improvement before it fires, at least 1.
+        threshold: θ, relative improvement that counts, 0 to 1.
+        cooldown: Epochs (or steps) of rest after it has fired, at least 0.
+        at_start: Fire at the very first epoch (or step) too, on the untrained network.
+    """
+
+    def __init__(
+        self,
+        patience: int = 50,
+        threshold: float = 0.05,
+        cooldown: int = 50,
+        at_start: bool = True,
+    ) -> None:
+        if patience < 1:
+            raise ConfigurationError(f"patience must be at least 1, got {patience}")
+        if not 0 <= threshold < 1:
+            raise ConfigurationError(f"threshold must lie in [0, 1), got {threshold}")
+        if cooldown < 0:
+            raise ConfigurationError(f"cooldown must be at least 0, got {cooldown}")
+        self.patience = patience
+        self.threshold = threshold
+        self.cooldown = cooldown
+        self.at_start = at_start
+        self._best = math.inf
+        self._waited = 0
+        self._rest = 0
+
+    def fires(self, observation: Observation) -> bool:
+        if observation.loss is None:
+            return self.at_start and observation.time == 0
+        if self._rest > 0:
+            self._rest -= 1
+            return False
+        if observation.loss < (1 - self.threshold) * self._best:
+            self._best = observation.loss
+            self._waited = 0
+            return False
+        self._waited += 1
+        if self._waited < self.patience:
+            return False
+        self._best, self._waited, self._rest = math.inf, 0, self.cooldown
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "waited": self._waited, "rest": self._rest}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best, self._waited, self._rest = state["best"], state["waited"], state["rest"]
+
+
+class _Several(Trigger):
+    """Several triggers, each asked at every time, so that all of them keep watching."""
+
+    def __init__(self, triggers: Sequence[Trigger]) -> None:
+        if not triggers:
+            raise ConfigurationError(f"{type(self).__name__} needs at least one trigger")
+        self.triggers = list(triggers)
+
+    def _answers(self, observation: Observation) -> list[bool]:
+        return [trigger.fires(observation) for trigger in self.triggers]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"triggers": [trigger.state_dict() for trigger in self.triggers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for trigger, own in zip(self.triggers, state["triggers"], strict=True):
+            trigger.load_state_dict(own)
+
+
+class AnyTrigger(_Several):
+    """Fires when at least one of several triggers fires.
+
+    Args:
+        triggers: The triggers, at least one.
+    """
+
+    def __init__(self, triggers: list[Trigger]) -> None:
+        super().__init__(triggers)
+
+    def fires(self, observation: Observation) -> bool:
+        return any(self._answers(observation))
+
+
+class AllTrigger(_Several):
+    """Fires when every one of several triggers has fired since it last did itself.
+
+    They seldom fire in the same epoch, so an answer of yes is remembered until all have given it.
+
+    Args:
+        triggers: The triggers, at least one.
+    """
+
+    def __init__(self, triggers: list[Trigger]) -> None:
+        super().__init__(triggers)
+        self._fired = [False] * len(triggers)
+
+    def fires(self, observation: Observation) -> bool:
+        answers = self._answers(observation)
+        self._fired = [old or new for old, new in zip(self._fired, answers, strict=True)]
+        if not all(self._fired):
+            return False
+        self._fired = [False] * len(self.triggers)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "fired": list(self._fired)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._fired = list(state["fired"])

@@ -1,0 +1,65 @@
+"""What the command line takes where nothing is said, and what it says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ADAPTATION_DEFAULTS",
+    "CHECKPOINT_DEFAULTS",
+    "COMMANDS",
+    "DEFAULT_CLASSES",
+    "GROUPS",
+    "HELP",
+    "TRAINER_DEFAULTS",
+]
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 2000,
+    "devices": 1,
+    # An epoch of a full batch is one step of milliseconds: looking at it costs as much.
+    "check_val_every_n_epoch": 50,
+    "log_every_n_steps": 50,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+}
+
+CHECKPOINT_DEFAULTS = {
+    "checkpoint.filename": "best",
+    "checkpoint.monitor": "val/loss",
+    "checkpoint.save_last": True,
+    "checkpoint.auto_insert_metric_name": False,
+    "checkpoint.enable_version_counter": False,
+}
+
+
+# What the callback takes where nothing is said; written out, so that it shows and can be set.
+ADAPTATION_DEFAULTS: dict[str, Any] = {
+    "adaptation.density": {"class_path": "kanlit.CurvatureDensity"},  # its own defaults
+    "adaptation.schedule": [3, 6, 9, 12],
+}
+
+DEFAULT_CLASSES = {
+    "adaptation.density": "kanlit.CurvatureDensity",
+    "model.optimizer": "torch.optim.Adam",
+}
+
+COMMANDS = {
+    "fit": "Trains a network, tests it and keeps its checkpoint under lightning_logs.",
+    "validate": "Evaluates a checkpoint on the validation data.",
+    "test": "Evaluates a checkpoint on the test data.",
+    "predict": "Writes a checkpoint's predictions as a CSV.",
+}
+
+HELP = {
+    "data": "Data class by its short name, or a class of your own by its path; its settings "
+    "follow as --data.SETTING. What they are: --data.help CLASS.",
+    "model": "RegressionModule, or PDEModule for a differential equation (the default for "
+    "HelmholtzData); its settings follow as --model.SETTING, such as --model.hidden '[10]'. "
+    "What they are: --model.help CLASS.",
+    "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for the newest one "
+    "under --trainer.default_root_dir. fit goes on from it.",
+    "seed_everything": "Seed of the initial weights and of all that is random; true draws one.",
+}
+
+GROUPS = {"trainer": "Trainer", "data": "Data", "model": "Model", "checkpoint": "Checkpoints"}

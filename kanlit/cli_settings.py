@@ -1,0 +1,103 @@
+"""What a user sets on a command line and in its configs, key by key, before any parser sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["Setting", "settings_of"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value that the user gave: its key without class_path and init_args, and its origin."""
+
+    key: str
+    value: Any
+    label: str
+
+
+def settings_of(argv: Sequence[str], subcommand: str) -> list[Setting]:
+    """All that a command line sets, itself and through its configs, in the order of its words.
+
+    Raises:
+        ConfigurationError: A config that is not there, not text, not YAML or not a mapping.
+    """
+    found: list[Setting] = []
+    for option, value in _options(argv):
+        if option in ("--config", "-c"):
+            content = _read_config(value)
+            content = content[subcommand] if _is_nested(content, subcommand) else content
+            found += _flatten(content, "", f" in {value}")
+        elif option.startswith("--") and not option.endswith(".help"):
+            key = option[2:].removesuffix("+")
+            found += _flatten(_loaded(value), key, "", f"--{key}")
+    return found
+
+
+def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for place, argument in enumerate(argv):
+        if not argument.startswith("-"):
+            continue
+        option, equals, value = argument.partition("=")
+        follower = argv[place + 1] if place + 1 < len(argv) else ""
+        yield option, value if equals else "" if follower.startswith("--") else follower
+
+
+def _is_nested(content: Mapping[Any, Any], subcommand: str) -> bool:
+    return isinstance(content.get(subcommand), Mapping)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _read_config(name: str) -> dict[Any, Any]:
+    if not name:
+        raise ConfigurationError("--config needs the path of a YAML file: give one")
+    path = Path(name).expanduser()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"config {name} does not exist: check --config") from None
+    except IsADirectoryError:
+        raise ConfigurationError(f"config {name} is a folder: name a YAML file in it") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read config {name}: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.reader.ReaderError):
+        raise ConfigurationError(f"config {name} is not text: give a YAML file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ConfigurationError(
+            f"config {name} is not YAML: {problem}{where}; mend it there"
+        ) from None
+    if not isinstance(content, dict):
+        held = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise ConfigurationError(
+            f"config {name} {held}: it needs keys such as data, model and trainer"
+        )
+    return content
+
+
+def _flatten(value: Any, key: str, origin: str, label: str = "") -> Iterator[Setting]:
+    """Settings of a nested value; ``data: {class_path: C, init_args: {a: 1}}`` as C and data.a."""
+    yield_whole = not isinstance(value, Mapping) or not value
+    if yield_whole or not all(isinstance(part, str) for part in value):
+        key = re.sub(r"\.(class_path|init_args|dict_kwargs)(?=\.|$)", "", key)
+        yield Setting(key, value, (label or key) + origin)
+        return
+    for part, inner in sorted(value.items(), key=lambda item: item[0] != "class_path"):
+        whole = f"{key}.{part}" if key else part
+        yield from _flatten(inner, whole, origin, f"{label or key}.{part}".lstrip("."))

@@ -1,0 +1,48 @@
+"""Every shipped config parses against the real signatures, trains, and keeps a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kanlit.cli import main
+
+# Runs of two epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
+pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+def test_there_is_a_config_for_the_quickstart_and_for_each_benchmark() -> None:
+    names = {path.stem for path in CONFIGS}
+
+    assert names >= {"quickstart", "synthetic", "feynman", "helmholtz"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_config_trains_for_two_epochs(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    command = ["kanlit", "fit", "--config", str(path), "--trainer.max_epochs", "2"]
+    schedule = yaml.safe_load(path.read_text())["adaptation"]["schedule"]
+    if isinstance(schedule, dict):  # of a run longer than two epochs
+        command += ["--adaptation.schedule", "[3, 6]"]
+    monkeypatch.setattr(sys, "argv", command)
+
+    main()
+
+    output = capsys.readouterr().out
+    found = dict(re.findall(r"^([a-zA-Z0-9 ]+): (.+)$", output, re.MULTILINE))
+    assert math.isfinite(float(found["relative L2"]))
+    assert (tmp_path / found["checkpoint"]).is_file()
