@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
+import kanlit
 from kanlit.adaptation import kan_layers
 from kanlit.callbacks import EpochProgressBar, GridAdaptationCallback, KnotPlotCallback
 from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
-from kanlit.cli_errors import one_line, root_cause
+from kanlit.cli_console import clean_console
+from kanlit.cli_defaults import (
+    ADAPTATION_DEFAULTS,
+    CHECKPOINT_DEFAULTS,
+    COMMANDS,
+    DEFAULT_CLASSES,
+    GROUPS,
+    HELP,
+    TRAINER_DEFAULTS,
+)
+from kanlit.cli_errors import UsageError, explain, one_line, root_cause
+from kanlit.cli_settings import settings_of
 from kanlit.data import HelmholtzData, TensorDataModule
 from kanlit.data.predictions import write_predictions
 from kanlit.errors import ConfigurationError
@@ -28,37 +43,37 @@ __all__ = ["KanlitCLI", "main"]
 # Equations are solved by the PDE module; everything else is regression.
 _PDE_DATA = {HelmholtzData.__name__}
 
-_TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": 2000,
-    "devices": 1,
-    # An epoch of a full batch is one step of milliseconds: looking at it costs as much.
-    "check_val_every_n_epoch": 50,
-    "log_every_n_steps": 50,
-    "num_sanity_val_steps": 0,
-    "enable_model_summary": False,
-}
+_INTERRUPTED = 130  # as the shell has it, 128 + SIGINT
 
-_CHECKPOINT_DEFAULTS = {
-    "checkpoint.filename": "best",
-    "checkpoint.monitor": "val/loss",
-    "checkpoint.save_last": True,
-    "checkpoint.auto_insert_metric_name": False,
-    "checkpoint.enable_version_counter": False,
-}
+# Two classes have this name; the one that says what it monitors is the one Lightning takes.
+_AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
+_load_yaml = get_loader("yaml")
+
+
+def _load_unambiguous(text: str) -> Any:
+    return _spelt_out(_load_yaml(text))
+
+
+def _spelt_out(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelt_out(inner) for key, inner in value.items()}
+    return _AMBIGUOUS.get(value, value) if isinstance(value, str) else value
 
 
 class KanlitParser(LightningArgumentParser):
-    """Says what is wrong on the command line or in a config in one line."""
+    """Raises what is wrong on the command line or in a config, for :func:`main` to print."""
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        raise ConfigurationError(one_line(message, ex))
+        raise UsageError(message)
 
 
 class KanlitCLI(LightningCLI):
     """Wires data, model, adaptation and trainer together."""
 
     def __init__(self) -> None:
+        set_loader("yaml", _load_unambiguous, exceptions=(yaml.YAMLError,))
         self._seconds = 0.0
+        self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
         super().__init__(
             KANModule,
             TensorDataModule,
@@ -66,11 +81,19 @@ class KanlitCLI(LightningCLI):
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=42,
-            trainer_defaults=_TRAINER_DEFAULTS,
+            trainer_defaults=TRAINER_DEFAULTS,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={
                 "description": "Trains Kolmogorov-Arnold networks whose grids adapt.",
-                **{name: {"usage": f"kanlit {name} [options]"} for name in self.subcommands()},
+                "version": kanlit.__version__,
+                "allow_abbrev": False,
+                **{
+                    name: {
+                        "description": description,
+                        "usage": f"kanlit {name} [options]",
+                    }
+                    for name, description in COMMANDS.items()
+                },
             },
             parser_class=KanlitParser,
         )
@@ -78,18 +101,48 @@ class KanlitCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults(_CHECKPOINT_DEFAULTS)
-        module = "PDEModule" if _named_data(sys.argv[1:]) in _PDE_DATA else "RegressionModule"
-        parser.set_defaults({"model": {"class_path": f"kanlit.modules.{module}"}})
+        parser.set_defaults(CHECKPOINT_DEFAULTS)
+        parser.set_defaults(ADAPTATION_DEFAULTS)
+        parser.set_defaults({"model": {"class_path": _default_model(sys.argv[1:])}})
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
+
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        super()._add_subcommands(parser, **kwargs)
+        for action in parser._actions:
+            for command in getattr(action, "_choices_actions", ()):
+                command.help = COMMANDS[command.dest]
+        for subparser in self._subcommand_parsers.values():
+            for name, group in (subparser.groups or {}).items():
+                group.title = GROUPS.get(name, group.title)
+            for action in subparser._actions:
+                action.help = HELP.get(action.dest, action.help)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        argv = [_spelt_out(word) for word in sys.argv[1:]]
+        try:
+            self.config = parser.parse_args(argv)
+        except (UsageError, UnicodeDecodeError) as error:
+            options = {
+                name: {action.dest for action in subparser._actions}
+                for name, subparser in self._subcommand_parsers.items()
+            }
+            message = str(root_cause(error, (UsageError,)) or error)
+            defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
+            words = explain(message, argv, options, defaults)
+            raise ConfigurationError(words) from None
 
     def _parse_ckpt_path(self) -> None:
         """Vets the checkpoint and takes the model's settings from it."""
         config = self.config.get(self.config.get("subcommand"))
         name = config.get("ckpt_path") if config else None
         if not name:
-            return
+            if self.config.subcommand == "fit":
+                return
+            raise ConfigurationError(
+                f"{self.config.subcommand} needs a checkpoint: give --ckpt_path last for the "
+                f"newest, or the path of one that kanlit fit has written"
+            )
         root = Path(config.trainer.default_root_dir or ".")
         path = resolve_checkpoint(name, root)
         if path is None:
@@ -104,29 +157,56 @@ class KanlitCLI(LightningCLI):
         config.ckpt_path = str(path)
         settings = dict(read_checkpoint(path).get("hyper_parameters", {}))
         made_by = settings.pop("_class_path", None)
-        for key in ("_instantiator", "in_features", "out_features"):
-            settings.pop(key, None)
+        settings.pop("_instantiator", None)
+        for size in ("in_features", "out_features"):
+            if size in settings:
+                self._sizes[size] = settings.pop(size)
         if made_by:
             model = {"model": {"class_path": made_by, "init_args": settings}}
             self.config = self.parser.parse_object({self.config.subcommand: model}, self.config)
 
     def before_instantiate_classes(self) -> None:
-        config = self.config[self.config.subcommand]
-        if not config.get("data"):
-            raise ConfigurationError(
-                "no data: name them with --data, one of SyntheticData, FeynmanData, "
-                "HelmholtzData, TableData, or a class of your own"
-            )
-        trainer = config.trainer
+        trainer = self.config[self.config.subcommand].trainer
+        _check_root(trainer.default_root_dir)
         every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
         if every and epochs and 0 < epochs < every:
             trainer.check_val_every_n_epoch = epochs  # a short run is validated once, at its end
+
+    def after_instantiate_classes(self) -> None:
+        for size, kept in self._sizes.items():
+            given = getattr(self.datamodule, size)
+            if given != kept:
+                raise ConfigurationError(
+                    f"the checkpoint {self.config[self.subcommand].ckpt_path} has {size} {kept}, "
+                    f"but {type(self.datamodule).__name__} has {given}: give the data that it was "
+                    f"trained on, or train anew"
+                )
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise ConfigurationError(f"seed_everything: {error}") from None
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         extra: list[Callback] = [KnotPlotCallback()]
         if config.get("enable_progress_bar") is not False:
             extra.append(EpochProgressBar())
-        return super()._instantiate_trainer(config, [*callbacks, *extra])
+        try:
+            return super()._instantiate_trainer(config, [*callbacks, *extra])
+        except (ValueError, MisconfigurationException) as error:
+            chosen = {key: config.get(key) for key in ("accelerator", "devices", "strategy")}
+            given = ", ".join(f"{key} {value}" for key, value in chosen.items())
+            raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit:  # how Lightning ends a run that the user interrupts
+            if not self.trainer.interrupted:
+                raise
+            print(self._interruption(), file=sys.stderr)
+            sys.exit(_INTERRUPTED)
 
     # -- subcommands ------------------------------------------------------------------------
 
@@ -141,19 +221,27 @@ class KanlitCLI(LightningCLI):
         if self.trainer.is_global_zero:
             print(self._summary(results[0]))
 
+    def _interruption(self) -> str:
+        checkpoint = self._last_checkpoint()
+        if not checkpoint:
+            return "kanlit: interrupted before a checkpoint was kept"
+        return f"kanlit: interrupted; checkpoint: {checkpoint}; go on with --ckpt_path last"
+
+    def _last_checkpoint(self) -> str:
+        callback = self.trainer.checkpoint_callback
+        path = callback.last_model_path if isinstance(callback, ModelCheckpoint) else ""
+        return _relative(Path(path)) if path else ""
+
     def _summary(self, results: Any) -> str:
-        trainer = self.trainer
-        callback = trainer.checkpoint_callback
-        checkpoint = callback.last_model_path if isinstance(callback, ModelCheckpoint) else ""
         grid_size = max(layer.grid_size for layer in kan_layers(self.model).values())
         parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        logs = _relative(Path(trainer.default_root_dir) / "lightning_logs")
+        logs = _relative(Path(self.trainer.default_root_dir) / "lightning_logs")
         lines = [
             f"relative L2: {results['test/rel_l2']:.3e}",
             f"grid size: G = {grid_size}",
             f"parameters: {parameters}",
             f"seconds: {self._seconds:.1f}",
-            f"checkpoint: {_relative(Path(checkpoint)) if checkpoint else 'none kept'}",
+            f"checkpoint: {self._last_checkpoint() or 'none kept'}",
             f"next: tensorboard --logdir {logs}",
         ]
         return "\n".join(lines)
@@ -167,23 +255,32 @@ class KanlitCLI(LightningCLI):
             print(f"predictions: {_relative(path)} ({count} rows)")
 
 
-def _named_data(argv: list[str]) -> str | None:
-    """The data class that a command line names, itself or through its configs; the last wins."""
-    named = None
-    for place, argument in enumerate(argv):
-        option, _, value = argument.partition("=")
-        value = value or next(iter(argv[place + 1 :]), "")
-        if option in ("--data", "--data.class_path"):
-            named = value
-        elif option in ("--config", "-c", "--data.config") and Path(value).is_file():
-            try:
-                content = yaml.safe_load(Path(value).read_text())
-            except (yaml.YAMLError, UnicodeDecodeError):
-                continue  # the parser says it better
-            data = content.get("data") if isinstance(content, dict) else None
-            data = data.get("class_path") if isinstance(data, dict) else data
-            named = data if isinstance(data, str) else named
-    return named.rsplit(".", 1)[-1] if named else None
+def _default_model(argv: Sequence[str]) -> str:
+    """Path of the model's class for the data that a command line names; the last name wins."""
+    subcommand = next((word for word in argv if word in COMMANDS), "fit")
+    try:
+        settings = settings_of(argv, subcommand)
+    except ConfigurationError:
+        settings = []  # the parser will refuse it, too
+    named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
+    is_pde = bool(named) and named[-1].rpartition(".")[2] in _PDE_DATA
+    return f"kanlit.{'PDEModule' if is_pde else 'RegressionModule'}"
+
+
+def _check_root(root: str | os.PathLike[str] | None) -> None:
+    """Refuses a root directory in which nothing can be written."""
+    if "://" in str(root):
+        return  # remote; fsspec will say
+    folder = Path(root or ".") / "lightning_logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK) else "Permission denied"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise ConfigurationError(
+            f"cannot write to {folder} ({problem}): give another --trainer.default_root_dir"
+        )
 
 
 def _relative(path: Path) -> str:
@@ -195,8 +292,13 @@ def _relative(path: Path) -> str:
 
 def main() -> None:
     """Entry point of ``kanlit``: what a user can mend is one line and exit status 2."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # classes of the user's own; last, so that none hides another
     try:
-        KanlitCLI()
+        with clean_console():
+            KanlitCLI()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except Exception as error:
         cause = root_cause(error, (ConfigurationError, MisconfigurationException))
         if cause is None:

@@ -1,10 +1,275 @@
-"""Turns what parsers say over many lines into one line that names the thing and the cure."""
+"""Turns what parsers say over many lines into one line that names the thing and the cure.
+
+A parser says what it could not do, often not where. So once it has refused, :func:`explain`
+walks through what the user gave, key by key, and looks for the first thing that is wrong.
+"""
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
+from importlib import import_module
 
-__all__ = ["one_line", "root_cause"]
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from kanlit.adaptation import ImportanceDensity, Trigger
+from kanlit.cli_settings import Setting, settings_of
+from kanlit.data import TensorDataModule
+from kanlit.errors import ConfigurationError
+from kanlit.modules import KANModule
+
+__all__ = ["UsageError", "explain", "one_line", "root_cause"]
+
+
+class UsageError(ConfigurationError):
+    """A parser's own words, over many lines, for :func:`explain` to put right."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may be named at a place in a config: the classes under ``base``."""
+
+    word: str
+    base: type
+    given: Collection[str]  # arguments that kanlit fills in
+
+
+KINDS = {
+    "data": Kind("data class", TensorDataModule, ()),
+    "model": Kind("model", KANModule, ("in_features", "out_features")),
+    "adaptation.density": Kind("density", ImportanceDensity, ()),
+    "adaptation.trigger": Kind("trigger", Trigger, ()),
+    "model.optimizer": Kind("optimizer", Optimizer, ("params",)),
+    "model.lr_scheduler": Kind("learning-rate scheduler", LRScheduler, ("optimizer",)),
+}
+
+
+def explain(
+    message: str,
+    argv: Sequence[str],
+    options: Mapping[str, Collection[str]],
+    defaults: Mapping[str, str],
+) -> str:
+    """One line about what is wrong on a command line that a parser has refused.
+
+    Args:
+        message: The parser's own words.
+        argv: The command line without the program's name.
+        options: The keys that each subcommand's parser knows, in dots.
+        defaults: Name of the class at a place where none is named.
+    """
+    words = [word for word in argv[:1] if not word.startswith("-")]
+    subcommand = next((word for word in argv if word in options), None)
+    if subcommand is None:
+        if not words:
+            return one_line(message)
+        return f"unknown command {words[0]!r}: {_hint(words[0], options)}"
+    try:
+        settings = settings_of(argv, subcommand)
+        classes = _check_classes(settings, defaults)
+        _check_keys(settings, classes, options[subcommand], subcommand)
+        _check_required(settings, classes)
+    except ConfigurationError as error:
+        return str(error)
+    if message.startswith("unrecognized arguments: "):
+        return f"{message.replace('unrecognized', 'unexpected')}: options begin with --"
+    return _explain_type(message, settings) or one_line(message)
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    """Did you mean …, and all that is known, closest first."""
+    likeness = {k: SequenceMatcher(None, name.lower(), k.lower()).ratio() for k in known}
+    ranked = sorted(known, key=lambda k: -likeness[k])
+    near = f"did you mean {ranked[0]}? " if ranked and likeness[ranked[0]] > 0.6 else ""
+    return f"{near}choose from {', '.join(ranked)}"
+
+
+def _check_classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> dict[str, type]:
+    """The class that ends up at each place."""
+    names = {place: Setting(place, name, place) for place, name in defaults.items()}
+    names |= {s.key: s for s in settings if s.key in KINDS and isinstance(s.value, str)}
+    if "data" not in names:
+        known = ", ".join(_members(TensorDataModule))
+        raise ConfigurationError(
+            f"no data: name them with --data, one of {known}, or a class of your own"
+        )
+    return {key: _resolve(setting, KINDS[key]) for key, setting in names.items()}
+
+
+def _resolve(setting: Setting, kind: Kind) -> type:
+    name, label = str(setting.value), setting.label
+    known = _members(kind.base)
+    own = "or give the path of a class of your own, such as mymodule.MyClass"
+    if "." not in name:
+        if name in known:
+            return known[name]
+        other = next((k.word for k in KINDS.values() if name in _members(k.base)), None)
+        what = (
+            f"{name} is {_a(other)}, not {_a(kind.word)}"
+            if other
+            else f"unknown {kind.word} {name}"
+        )
+        raise ConfigurationError(f"{label}: {what}: {_hint(name, known)}, {own}")
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except Exception as error:  # a user's module may fail in any way; all of it is theirs to mend
+        raise ConfigurationError(
+            f"{label}: cannot import {module} ({type(error).__name__}: {one_line(str(error))}): "
+            f"check its name, and that it lies in this folder or is installed"
+        ) from None
+    if found is None:
+        raise ConfigurationError(f"{label}: {module} has no {attribute}: {_hint(attribute, known)}")
+    if not inspect.isclass(found) or not issubclass(found, kind.base):
+        raise ConfigurationError(
+            f"{label}: {name} is not {_a(kind.word)}: it must be a subclass of "
+            f"{kind.base.__name__}; {_hint(attribute, known)}"
+        )
+    if inspect.isabstract(found):
+        raise ConfigurationError(f"{label}: {name} is abstract: {_hint(attribute, known)}")
+    return found
+
+
+def _a(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def _members(base: type) -> dict[str, type]:
+    """Concrete subclasses by short name; of two of one name the one defined last."""
+    found: dict[str, type] = {}
+    child: type
+    for child in base.__subclasses__():
+        if not child.__name__.startswith("_") and not inspect.isabstract(child):
+            found[child.__name__] = child
+        found |= _members(child)
+    return found
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """A constructor's named arguments, those its bases take through ``**kwargs`` too."""
+    found: dict[str, inspect.Parameter] = {}
+    for link in cls.__mro__:
+        if "__init__" not in vars(link) or link is object:
+            continue
+        parameters = list(inspect.signature(vars(link)["__init__"]).parameters.values())[1:]
+        named = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        found = named | found
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    return found
+
+
+def _check_keys(
+    settings: Sequence[Setting],
+    classes: Mapping[str, type],
+    options: Collection[str],
+    subcommand: str,
+) -> None:
+    last = {s.key: place for place, s in enumerate(settings) if s.key in KINDS}
+    for position, setting in enumerate(settings):
+        place = max((p for p in KINDS if setting.key.startswith(f"{p}.")), key=len, default=None)
+        if place is not None:
+            if place not in classes or position < last.get(place, -1):
+                continue  # what was set for a class goes when another is named
+            cls = classes[place]
+            given = KINDS[place].given
+            known = [name for name in _parameters(cls) if name not in given]
+            key = setting.key[len(place) + 1 :].partition(".")[0]
+            if key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise ConfigurationError(
+                    f"unknown key {setting.label}: {hint}{cls.__name__} takes "
+                    f"{', '.join(known) or 'no settings'}"
+                )
+        elif not _is_known(setting.key, options):
+            raise ConfigurationError(
+                f"unknown key {setting.label}: {_closest_option(setting.key, options)}"
+                f"kanlit {subcommand} --help shows all"
+            )
+
+
+def _is_known(key: str, options: Collection[str]) -> bool:
+    """An option, the name of a group of them, or a place inside the value of one."""
+    if key in options or _is_group(key, options):
+        return True
+    above = [key.rsplit(".", n)[0] for n in range(1, key.count(".") + 1)]
+    return any(k in options and not _is_group(k, options) for k in above)
+
+
+def _is_group(key: str, options: Collection[str]) -> bool:
+    return any(option.startswith(f"{key}.") for option in options)
+
+
+def _closest_option(key: str, options: Collection[str]) -> str:
+    """By the path first: a misspelt key under trainer is most like another one under trainer."""
+    known = {o.rsplit(".", n)[0] for o in options for n in range(o.count(".") + 1)}
+    level = [o for o in known if o.count(".") == key.count(".")]
+    near = get_close_matches(key, level, n=1) or get_close_matches(key, known, n=1, cutoff=0.5)
+    leaf = key.rpartition(".")[2]
+    near = near or [o for o in sorted(known) if o.rpartition(".")[2] == leaf][:1]
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) -> None:
+    keys = {setting.key for setting in settings}
+    for place, cls in classes.items():
+        needed = [
+            name
+            for name, parameter in _parameters(cls).items()
+            if parameter.default is parameter.empty and name not in KINDS[place].given
+        ]
+        missing = [name for name in needed if f"{place}.{name}" not in keys]
+        if missing:
+            give = ", ".join(f"--{place}.{name}" for name in missing)
+            raise ConfigurationError(
+                f"{place}: {cls.__name__} needs {', '.join(missing)}: give {give}"
+            )
+
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "dict": "a mapping such as {0: 3, 500: 6}",
+    "list": "a list such as [3, 6] or [a, b]",
+    "Sequence": "a list such as [3, 6] or [a, b]",
+    "Iterable": "a list",
+}
+
+
+def _explain_type(message: str, settings: Sequence[Setting]) -> str | None:
+    """``KEY: expected …, got …`` for a value of the wrong type; ``None`` for anything else."""
+    key = re.match(r'Parser key "([^"]+)"', message)
+    got = re.search(r"(?:Given value|Got value): (.*)\s*\Z", message)
+    union = re.search(r"Subtypes: \[(.*)\]", message)
+    listed = union[1] if union else " ".join(re.findall(r"Expected an? (.*)", message))
+    wanted = re.findall(r"<class '([\w.]+)'>|Literal\[(.*?)\]|\b(dict|list)\[", listed)
+    same = [s for s in settings if key and (s.key == key[1] or s.key.endswith(f".{key[1]}"))]
+    if not key or not wanted or not (same or got):
+        return None
+    expected: list[str] = []
+    for name, literals, generic in wanted:
+        short = generic or name.rpartition(".")[2]
+        if literals:
+            expected += literals.replace("'", "").split(", ")
+        elif short != "NoneType":
+            expected.append(_WORDS.get(short, short))
+    if not expected:
+        return None
+    label = same[-1].label if same else key[1]
+    value = same[-1].value if same else got[1] if got else ""
+    choice = list(dict.fromkeys(expected))
+    words = " or ".join(choice) if len(choice) < 4 else f"one of {', '.join(choice)}"
+    return f"{label}: expected {words}, got {value!r}"
+
+
+# -- of exceptions --------------------------------------------------------------------------
 
 # What jsonargparse adds around the reason: types a user does not know, values they just typed.
 _NOISE = re.compile(
@@ -25,12 +290,12 @@ def root_cause(
         seen.add(id(link))
         if isinstance(link, kinds):
             found = link
-        link = link.__cause__ or link.__context__
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return found
 
 
-def one_line(message: str, error: BaseException | None = None) -> str:
-    """A parser's message on one line, without what says nothing to a user."""
+def one_line(message: str) -> str:
+    """A message on one line, without what says nothing to a user."""
     lines = [line.strip() for line in message.splitlines()]
     kept = [line.removeprefix("- ") for line in lines if line and not _NOISE.match(line)]
     return " ".join(kept)

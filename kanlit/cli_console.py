@@ -1,0 +1,86 @@
+"""Keeps the terminal clean: known noise of others is left out, lines never tear the bar."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TextIO
+
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+__all__ = ["clean_console"]
+
+# Warnings that say nothing about the user's run, by the start of their text.
+_WARNINGS = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"The number of training batches \(1\) is smaller than the logging interval",
+    # Each run has a folder of its own, so every checkpoint comes from another one.
+    r"The dirpath has changed from",
+    r"Checkpoint directory .* exists and is not empty",
+)
+
+# The same for lines in Lightning's log.
+_LINES = (
+    "💡 Tip: For seamless cloud",
+    "GPU available: False, used: False",
+    "TPU available: False, using: 0 TPU cores",
+    "HPU available: False, using: 0 HPUs",
+    "`Trainer.fit` stopped: `max_epochs=",  # the summary says so
+    "Restoring states from the checkpoint path at",  # kanlit has said which
+    "Restored all states from the checkpoint at",
+    "Loaded model weights from the checkpoint at",
+)
+_LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")
+
+
+class _Noise(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(_LINES)
+
+
+def _write_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning on a line of its own, above the bar, without the line of code that raised it."""
+    text = f"{category.__name__}: {message} ({filename}:{lineno})"
+    Tqdm.write(text, file=file or sys.stderr)
+
+
+class _AboveBar(logging.Handler):
+    """Lines of a log on stderr, above an open bar."""
+
+    def __init__(self, replaced: logging.Handler) -> None:
+        super().__init__(replaced.level)
+        self.setFormatter(replaced.formatter)
+        self.addFilter(_Noise())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        Tqdm.write(self.format(record), file=sys.stderr)
+
+
+@contextmanager
+def clean_console() -> Iterator[None]:
+    """Within it, Lightning's lines and all warnings are written above an open progress bar."""
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        for message in _WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        warnings.showwarning = _write_warning
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            for handler in logger.handlers.copy():
+                if type(handler) is logging.StreamHandler:
+                    above = _AboveBar(handler)
+                    logger.removeHandler(handler)
+                    logger.addHandler(above)
+                    stack.callback(logger.addHandler, handler)
+                    stack.callback(logger.removeHandler, above)
+        yield
