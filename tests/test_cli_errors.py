@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kanlit.cli import main
-from kanlit.cli_errors import one_line, root_cause
+from kanlit.cli.errors import one_line, root_cause
 from kanlit.errors import ConfigurationError
 
 # Runs of two epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.

@@ -48,6 +48,13 @@ class Checkpoint(ModelCheckpoint):
         super().__init__(monitor=monitor, filename=filename, **settings)
         self.newest_every_n_epochs = every_n_epochs
         self._newest_at = -1
+        self.best_step = -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        before = self.best_model_score
+        super().on_validation_end(trainer, pl_module)
+        if self.best_model_score is not before:
+            self.best_step = trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)

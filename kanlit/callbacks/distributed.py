@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 
 from kanlit.adaptation import kan_layers
 
-__all__ = ["gather_rows", "renew_wrapper", "share_grids"]
+__all__ = ["gather_rows", "share_grids", "unwrapped"]
 
 
 def gather_rows(module: LightningModule, rows: Tensor) -> Tensor:
@@ -45,12 +48,19 @@ def share_grids(trainer: Trainer, network: nn.Module) -> None:
         layer.set_grid(knots, weight)
 
 
-def renew_wrapper(trainer: Trainer) -> None:
-    """Builds DDP's reducer anew, whose buckets still have the old parameters' shapes.
+@contextmanager
+def unwrapped(trainer: Trainer) -> Iterator[None]:
+    """Takes DDP's wrapper off while parameters change shape, and puts a new one on.
 
-    Without it ranks drift apart in silence where ``find_unused_parameters`` is set.
+    Its reducer holds the old parameters; one that is not renewed lets ranks drift apart in
+    silence where ``find_unused_parameters`` is set.
     """
     strategy = trainer.strategy
-    if isinstance(strategy, DDPStrategy):
-        strategy.model = trainer.lightning_module
+    if not isinstance(strategy, DDPStrategy):
+        yield
+        return
+    strategy.model = trainer.lightning_module
+    try:
+        yield
+    finally:
         strategy.configure_ddp()

@@ -27,7 +27,7 @@ from kanlit.adaptation import (
     kan_layers,
     spread,
 )
-from kanlit.callbacks.distributed import renew_wrapper, share_grids
+from kanlit.callbacks.distributed import share_grids, unwrapped
 from kanlit.callbacks.optimizer_state import OptimizerState, update_optimizer_state
 from kanlit.callbacks.training_samples import TrainingSamples, network_of
 from kanlit.errors import ConfigurationError
@@ -236,16 +236,18 @@ class GridAdaptationCallback(Callback):
         sample_losses = samples.sample_losses()
         sizes = {name: layer.grid_size for name, layer in layers.items()}
         try:
-            report = adapt_grids(
-                network,
-                samples.inputs(),
-                self.density,
-                grid_size,
-                placement=self.placement,
-                sample_losses=sample_losses,
-                loss=samples.loss(),
-                max_loss_growth=self.max_loss_growth,
-            )
+            with unwrapped(trainer):
+                report = adapt_grids(
+                    network,
+                    samples.inputs(),
+                    self.density,
+                    grid_size,
+                    placement=self.placement,
+                    sample_losses=sample_losses,
+                    loss=samples.loss(),
+                    max_loss_growth=self.max_loss_growth,
+                )
+                share_grids(trainer, network)
         except ConfigurationError:
             raise  # the density lacks something; that is for the user to mend
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
@@ -256,10 +258,8 @@ class GridAdaptationCallback(Callback):
             )
             pl_module.log("grid/undone", float(self.undone), rank_zero_only=True)
             return None
-        share_grids(trainer, network)
         for optimizer in trainer.optimizers:
             update_optimizer_state(optimizer, layers, report, sizes, self.optimizer_state)
-        renew_wrapper(trainer)
         pl_module.print(_line(trainer, report))
         self._watch(report, sample_losses, trainer.global_step)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -128,6 +128,25 @@ class KANModule(LightningModule):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self(batch[0])
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        if optimizer_closure is not None and self.trainer.world_size > 1:
+            # L-BFGS decides by the loss it is given; on every process it must be the same one.
+            own = optimizer_closure
+
+            def optimizer_closure() -> Any:
+                loss = own()
+                return (
+                    None if loss is None else self.trainer.strategy.reduce(loss, reduce_op="mean")
+                )
+
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def configure_optimizers(self) -> Any:
         try:

@@ -6,7 +6,6 @@ from typing import Any
 
 __all__ = [
     "ADAPTATION_DEFAULTS",
-    "CHECKPOINT_DEFAULTS",
     "COMMANDS",
     "DEFAULT_CLASSES",
     "GROUPS",
@@ -23,15 +22,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
 }
-
-CHECKPOINT_DEFAULTS = {
-    "checkpoint.filename": "best",
-    "checkpoint.monitor": "val/loss",
-    "checkpoint.save_last": True,
-    "checkpoint.auto_insert_metric_name": False,
-    "checkpoint.enable_version_counter": False,
-}
-
 
 # What the callback takes where nothing is said; written out, so that it shows and can be set.
 ADAPTATION_DEFAULTS: dict[str, Any] = {

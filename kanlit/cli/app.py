@@ -13,26 +13,31 @@ import yaml
 from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
 import kanlit
 from kanlit.adaptation import kan_layers
-from kanlit.callbacks import EpochProgressBar, GridAdaptationCallback, KnotPlotCallback
+from kanlit.callbacks import (
+    Checkpoint,
+    EpochProgressBar,
+    GridAdaptationCallback,
+    KnotPlotCallback,
+)
+from kanlit.checkpoint_io import AtomicCheckpointIO
 from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
-from kanlit.cli_console import clean_console
-from kanlit.cli_defaults import (
+from kanlit.cli.console import clean_console
+from kanlit.cli.defaults import (
     ADAPTATION_DEFAULTS,
-    CHECKPOINT_DEFAULTS,
     COMMANDS,
     DEFAULT_CLASSES,
     GROUPS,
     HELP,
     TRAINER_DEFAULTS,
 )
-from kanlit.cli_errors import UsageError, explain, one_line, root_cause
-from kanlit.cli_settings import settings_of
+from kanlit.cli.errors import UsageError, explain, one_line, root_cause
+from kanlit.cli.settings import settings_of
 from kanlit.data import HelmholtzData, TensorDataModule
 from kanlit.data.predictions import write_predictions
 from kanlit.errors import ConfigurationError
@@ -100,8 +105,7 @@ class KanlitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults(CHECKPOINT_DEFAULTS)
+        parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.set_defaults(ADAPTATION_DEFAULTS)
         parser.set_defaults({"model": {"class_path": _default_model(sys.argv[1:])}})
         for size in ("in_features", "out_features"):
@@ -192,6 +196,9 @@ class KanlitCLI(LightningCLI):
         extra: list[Callback] = [KnotPlotCallback()]
         if config.get("enable_progress_bar") is not False:
             extra.append(EpochProgressBar())
+        plugins = config.get("plugins") or []
+        plugins = list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
+        config["plugins"] = [*plugins, AtomicCheckpointIO()]
         try:
             return super()._instantiate_trainer(config, [*callbacks, *extra])
         except (ValueError, MisconfigurationException) as error:
@@ -217,9 +224,15 @@ class KanlitCLI(LightningCLI):
         self._seconds = time.perf_counter() - self._seconds
         if self.trainer.interrupted:
             return
-        results = self.trainer.test(self.model, self.datamodule, verbose=False)
+        last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
+        summary = self._summary(last["test/rel_l2"])
+        path = self._best_checkpoint()
+        if path:
+            # Training may have passed the point where the network served new data best.
+            best = self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False)[0]
+            summary += f"\nbest on validation: relative L2 {best['test/rel_l2']:.3e}, {path}"
         if self.trainer.is_global_zero:
-            print(self._summary(results[0]))
+            print(f"{summary}\n{self._next()}")
 
     def _interruption(self) -> str:
         checkpoint = self._last_checkpoint()
@@ -229,20 +242,30 @@ class KanlitCLI(LightningCLI):
 
     def _last_checkpoint(self) -> str:
         callback = self.trainer.checkpoint_callback
-        path = callback.last_model_path if isinstance(callback, ModelCheckpoint) else ""
+        path = callback.last_model_path if isinstance(callback, Checkpoint) else ""
         return _relative(Path(path)) if path else ""
 
-    def _summary(self, results: Any) -> str:
+    def _best_checkpoint(self) -> str:
+        """The best on validation, where that is not the last."""
+        callback = self.trainer.checkpoint_callback
+        if not isinstance(callback, Checkpoint) or not Path(callback.best_model_path).is_file():
+            return ""
+        same = callback.best_step == self.trainer.global_step
+        return "" if same else _relative(Path(callback.best_model_path))
+
+    def _next(self) -> str:
+        logs = _relative(Path(self.trainer.default_root_dir) / "lightning_logs")
+        return f"next: tensorboard --logdir {logs}"
+
+    def _summary(self, error: float) -> str:
         grid_size = max(layer.grid_size for layer in kan_layers(self.model).values())
         parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        logs = _relative(Path(self.trainer.default_root_dir) / "lightning_logs")
         lines = [
-            f"relative L2: {results['test/rel_l2']:.3e}",
+            f"relative L2: {error:.3e}",
             f"grid size: G = {grid_size}",
             f"parameters: {parameters}",
             f"seconds: {self._seconds:.1f}",
             f"checkpoint: {self._last_checkpoint() or 'none kept'}",
-            f"next: tensorboard --logdir {logs}",
         ]
         return "\n".join(lines)
 

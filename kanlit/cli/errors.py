@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from kanlit.adaptation import ImportanceDensity, Trigger
-from kanlit.cli_settings import Setting, settings_of
+from kanlit.cli.settings import Setting, settings_of
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule

@@ -1,0 +1,5 @@
+"""The command line: ``kanlit fit|validate|test|predict``."""
+
+from kanlit.cli.app import KanlitCLI, main
+
+__all__ = ["KanlitCLI", "main"]
