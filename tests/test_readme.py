@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,7 +37,7 @@ def kanlit_commands() -> list[str]:
 
 def printed_config(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What ``kanlit ARGUMENTS --print_config`` prints, parsed."""
     from kanlit.cli import main
 
@@ -70,7 +71,12 @@ def test_every_config_parses(
 
     config = printed_config(["fit", "--config", str(path)], monkeypatch, capsys)
 
-    assert config["model"]["hidden"] == yaml.safe_load(text)["model"]["hidden"]
+    assert config["model"]["init_args"]["hidden"] == yaml.safe_load(text)["model"]["hidden"]
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_every_python_example_runs(text: str) -> None:
+    exec(compile(text, "README.md", "exec"), {})
 
 
 def test_the_gate_is_the_second_command() -> None:

@@ -34,7 +34,7 @@ class Checkpoint(ModelCheckpoint):
         self,
         monitor: str = "val/loss",
         filename: str = "best",
-        every_n_epochs: int = 50,
+        every_n_epochs: int = 100,
         **kwargs: Any,
     ) -> None:
         if every_n_epochs < 1:

@@ -17,7 +17,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 2000,
     "devices": 1,
     # An epoch of a full batch is one step of milliseconds: looking at it costs as much.
-    "check_val_every_n_epoch": 50,
+    "check_val_every_n_epoch": 100,
     "log_every_n_steps": 50,
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,

@@ -241,7 +241,7 @@ def _draw_knots(
     label = f"{layer.name}:{feature}"
     shape = StepPatch(values, edges, fill=True, color=SKY_BLUE, alpha=0.45, lw=0)
     shape.set(gid=f"density:{label}", transform=transform)
-    axes.add_patch(shape)
+    axes.add_artist(shape)  # add_patch would work out limits that are set anyway
     peak = _peak(values)
     if values.max() == 0:
         words, middle = "all weights are zero", (edges[0] + edges[-1]) / 2
@@ -254,11 +254,11 @@ def _draw_knots(
         stems = LineCollection([((at, 0.0), (at, height)) for at in x], colors=color)
         stems.set(gid=f"{side}:{label}", transform=transform)
         stems.set_linewidth(min(1.1, 16 * marker_size / len(x)))
-        axes.add_collection(stems, autolim=False)
+        axes.add_artist(stems)
         if len(x) <= MOST_MARKERS:
             heads = Line2D(x, np.full_like(x, height), color=color, ls="", marker="o")
             heads.set(markersize=marker_size, transform=transform)
-            axes.add_line(heads)
+            axes.add_artist(heads)
 
 
 def _peak(density: Array) -> float:
