@@ -8,7 +8,7 @@ from kanlit.adaptation.density import (
     InputDensity,
     Scope,
 )
-from kanlit.adaptation.health import GridHealth, grid_health, health_warnings
+from kanlit.adaptation.health import GridHealth, HealthWatch, grid_health
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.adaptation.schedule import check_schedule, spread
 from kanlit.adaptation.triggers import (
@@ -27,6 +27,7 @@ __all__ = [
     "CurvatureDensity",
     "Extension",
     "GridHealth",
+    "HealthWatch",
     "ImportanceContext",
     "ImportanceDensity",
     "InputDensity",
@@ -41,7 +42,6 @@ __all__ = [
     "adapt_grids",
     "check_schedule",
     "grid_health",
-    "health_warnings",
     "kan_layers",
     "spread",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kanlit.adaptation.density import ImportanceContext, ImportanceDensity
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
 from kanlit.splines import (
     insert_knots,
@@ -65,6 +66,7 @@ def adapt_grids(
     sample_losses: Tensor | None = None,
     loss: Callable[[], Tensor] | None = None,
     max_loss_growth: float = math.inf,
+    least_loss: float = 0.0,
 ) -> AdaptationReport:
     """Adapts the grids of all KAN layers in ``network``, from the first to the last.
 
@@ -80,14 +82,16 @@ def adapt_grids(
         sample_losses: Loss of each sample ``(n,)``, for densities that use it.
         loss: Gives the training loss; measured before and after where it is passed.
         max_loss_growth: The loss may grow by this factor at most.
+        least_loss: A loss below this counts as this: a grid that moves costs a share of what
+            there is to learn, however little of it was left.
 
     Returns:
         What was done, layer by layer.
 
     Raises:
         ValueError: No KAN layer, samples or weights that are not finite, a setting out of its
-            range; an output that is not finite afterwards, or a loss that has grown too far. The
-            network is then as it was before, whole.
+            range; an output that is not finite afterwards, or a loss that has grown too far. It
+            names the layer. The network is then as it was before, whole.
         ConfigurationError: The density lacks what it needs; likewise.
 
     Source: arXiv 2601.18672, section 3.
@@ -109,10 +113,15 @@ def adapt_grids(
             return  # a layer used twice in one pass is adapted to what it sees first
         samples = args[0].reshape(-1, layer.in_features)
         weights = shared
-        if weights is None:
-            weights = density(ImportanceContext(layer, samples, network, inputs, sample_losses))
-        _check_shape(weights, samples)
-        done[name] = _adapt_layer(name, layer, samples, weights, grid_size, placement)
+        try:
+            if weights is None:
+                weights = density(ImportanceContext(layer, samples, network, inputs, sample_losses))
+            _check_shape(weights, samples)
+            done[name] = _adapt_layer(name, layer, samples, weights, grid_size, placement)
+        except ConfigurationError:
+            raise
+        except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            raise ValueError(f"layer {name or type(network).__name__}: {error}") from error
 
     training = {module: module.training for module in network.modules()}
     hooks = []
@@ -128,7 +137,7 @@ def adapt_grids(
         for hook in hooks:
             hook.remove()
         loss_after = float(loss()) if loss else None
-        _check_outcome(done, before, after, loss_before, loss_after, max_loss_growth)
+        _check_outcome(done, before, after, loss_before, loss_after, max_loss_growth, least_loss)
     except BaseException:
         # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
         for layer, knots, weight in saved:
@@ -156,18 +165,24 @@ def _check_outcome(
     loss_before: float | None,
     loss_after: float | None,
     max_loss_growth: float,
+    least_loss: float,
 ) -> None:
     """Refuses an adaptation that hurts, naming the layer whose refit is worst."""
+    if not done:
+        raise ValueError("no KANLayer is used in the network's forward: none has been adapted")
     worst = max(done.values(), key=lambda layer: layer.refit_error)
-    layer = f"the refit of {worst.name} is off by {worst.refit_error:.1e}"
+    blame = f"the worst refit is that of layer {worst.name}, off by {worst.refit_error:.1e}"
     if bool(torch.isfinite(before).all()) and not bool(torch.isfinite(after).all()):
-        raise ValueError(f"the network's output is no longer finite, {layer}")
+        raise ValueError(f"the network's output is no longer finite, {blame}")
     if loss_before is None or loss_after is None or not math.isfinite(loss_before):
         return
-    if not loss_after <= max_loss_growth * loss_before + torch.finfo(after.dtype).eps:
+    reference = max(loss_before, least_loss)
+    if not math.isfinite(loss_after) or (
+        math.isfinite(max_loss_growth) and loss_after > max_loss_growth * reference
+    ):
         raise ValueError(
             f"the loss grew from {loss_before:.2e} to {loss_after:.2e}, more than "
-            f"{max_loss_growth:g} times, {layer}"
+            f"{max_loss_growth:g} times, {blame}"
         )
 
 

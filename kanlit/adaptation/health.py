@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 
-__all__ = ["GridHealth", "grid_health", "health_warnings"]
+__all__ = ["GridHealth", "HealthWatch", "grid_health"]
 
 # What counts as a failure; far outside what the benchmarks of the paper show when they go well.
 _FLAT_SHARE = 0.995
-_BARE_EDGE, _EDGE_LOSS = 1 / 3, 5.0
-_JITTER_STEPS, _JITTER_TIMES = 0.5, 3
-_LEARNT_SHARE, _STAGE_STEPS = 0.5, 100
+_BARE_STEPS, _EDGE_LOSS = 3.0, 4.0
+_JITTER_STEPS, _JITTER_TIMES = 0.5, 4
+_LEARNT_SHARE, _LEARNT_STEPS = 0.5, 200
+_STAGE_STEPS = 100  # after fewer optimiser steps nothing can be said of what was learnt
 
 
 @dataclass(frozen=True)
@@ -67,72 +69,121 @@ def _resampled(breakpoints: Tensor, grid_size: int) -> Tensor:
     return torch.lerp(breakpoints[:, left], breakpoints[:, left + 1], place - left)
 
 
-def health_warnings(
-    report: AdaptationReport,
-    displacements: Sequence[float],
-    first_loss: float | None,
-    stage_steps: int,
-    sample_losses: Tensor | None = None,
-    uniform_density: bool = False,
-) -> list[str]:
-    """What is wrong with an adaptation, by name and with the cure; empty if nothing is.
+class HealthWatch:
+    """Looks at the adaptations of a run, one after another, and tells each failure once.
 
-    Args:
-        report: The adaptation.
-        displacements: Largest displacement of each adaptation at this G so far, this one last.
-        first_loss: Loss before the first adaptation, on the untrained network.
-        stage_steps: Optimiser steps since the adaptation before; after a few nothing is learnt.
-        sample_losses: Loss of each sample of the first layer ``(n,)``.
-        uniform_density: Whether the density gives equal weights by intent.
+    What it remembers is its ``state_dict``: plain numbers and strings.
+
+    Attributes:
+        untrained: Loss before the first optimiser step; ``None`` where it was not measured.
     """
-    found = []
-    healths = {layer.name: grid_health(layer) for layer in report.layers}
-    flat = [n for n, h in healths.items() if h.effective_samples > _FLAT_SHARE]
-    if flat and not uniform_density:
-        found.append(
-            f"flat grid: the importance weights of {', '.join(flat)} are all but equal, so knots "
-            f"follow the inputs alone: lower epsilon or raise power"
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+        self.untrained: float | None = None
+        self._adapted_at = 0
+        self._moves: list[float] = []  # of the adaptations at this G, the latest few
+        self._extended = False
+
+    def look(
+        self,
+        report: AdaptationReport,
+        step: int,
+        sample_losses: Tensor | None = None,
+        uniform_density: bool = False,
+    ) -> list[str]:
+        """What is wrong with an adaptation, by name and with the cure; empty if nothing is.
+
+        Args:
+            report: The adaptation.
+            step: Optimiser steps so far.
+            sample_losses: Loss of each sample of the first layer ``(n,)``, before it.
+            uniform_density: Whether the density gives equal weights by intent.
+        """
+        trained = step - self._adapted_at >= _STAGE_STEPS
+        self._adapted_at = step
+        if step == 0:
+            self.untrained = report.loss_before
+        first = report.layers[0]
+        if any(layer.extended for layer in report.layers) or not trained:
+            self._moves.clear()
+        else:
+            self._moves = [*self._moves[1 - _JITTER_TIMES :], grid_health(first).displacement]
+        found = {
+            "flat grid": None if uniform_density else _flat(report),
+            "boundary collapse": _bare_edge(first, sample_losses) if trained else None,
+            "grid jitter": _jitter(self._moves),
+            "first grid too coarse": self._coarse(report) if step >= _LEARNT_STEPS else None,
+        }
+        self._extended |= step > 0 and any(layer.extended for layer in report.layers)
+        new = {n: text for n, text in found.items() if text is not None and n not in self._told}
+        self._told += new
+        return [f"{name}: {text}" for name, text in new.items()]
+
+    def _coarse(self, report: AdaptationReport) -> str | None:
+        """At the first extension the loss should have come down."""
+        before, untrained = report.loss_before, self.untrained
+        if self._extended or not any(layer.extended for layer in report.layers):
+            return None
+        if before is None or untrained is None or not before > _LEARNT_SHARE * untrained:
+            return None
+        return (
+            f"before this extension the loss had only come from {untrained:.2e} to {before:.2e}: "
+            f"begin with a larger G, or train longer"
         )
-    bare = _bare_edges(report.layers[0], sample_losses)
-    if bare:
-        found.append(
-            f"boundary collapse: knots of input {bare} crowd away from an edge where the loss is "
-            f"{_EDGE_LOSS:g} times the mean and more: raise uniform_mix or lower power"
-        )
-    recent = displacements[-_JITTER_TIMES:]
-    if len(recent) == _JITTER_TIMES and min(recent) > _JITTER_STEPS and stage_steps >= _STAGE_STEPS:
-        found.append(
-            f"grid jitter: knots moved by {min(recent):.1f} steps and more in each of the last "
-            f"{_JITTER_TIMES} adaptations: use more samples (a larger batch or max_samples), "
-            f"adapt less often or raise uniform_mix"
-        )
-    grew = any(layer.grid_size > layer.old_breakpoints.shape[1] - 1 for layer in report.layers)
-    if (
-        grew
-        and stage_steps >= _STAGE_STEPS
-        and first_loss is not None
-        and report.loss_before is not None
-        and report.loss_before > _LEARNT_SHARE * first_loss
-    ):
-        found.append(
-            f"first grid too coarse: before this extension the loss had only come from "
-            f"{first_loss:.2e} to {report.loss_before:.2e}: begin with a larger G, or train longer"
-        )
-    return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers."""
+        return {
+            "told": list(self._told),
+            "untrained": self.untrained,
+            "adapted_at": self._adapted_at,
+            "moves": list(self._moves),
+            "extended": self._extended,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up where another left off."""
+        self._told, self._moves = list(state["told"]), list(state["moves"])
+        self.untrained, self._extended = state["untrained"], state["extended"]
+        self._adapted_at = state["adapted_at"]
 
 
-def _bare_edges(layer: LayerAdaptation, sample_losses: Tensor | None) -> int | None:
+def _flat(report: AdaptationReport) -> str | None:
+    flat = [n.name for n in report.layers if grid_health(n).effective_samples > _FLAT_SHARE]
+    if not flat:
+        return None
+    return (
+        f"the importance weights of {', '.join(flat)} are all but equal, so knots follow the "
+        f"inputs alone: lower epsilon or raise power"
+    )
+
+
+def _jitter(moves: Sequence[float]) -> str | None:
+    if len(moves) < _JITTER_TIMES or min(moves) < _JITTER_STEPS:
+        return None
+    return (
+        f"knots moved by {min(moves):.1f} steps and more in each of the last {_JITTER_TIMES} "
+        f"adaptations: use more samples (a larger batch or max_samples), adapt less often or "
+        f"raise uniform_mix"
+    )
+
+
+def _bare_edge(layer: LayerAdaptation, sample_losses: Tensor | None) -> str | None:
     """The first input (from 1) with a wide end interval in which the loss is high."""
     if sample_losses is None or len(sample_losses) != len(layer.samples):
         return None
-    breakpoints = layer.new_breakpoints
-    step = (breakpoints[:, -1] - breakpoints[:, 0]) / layer.grid_size
-    mean = sample_losses.mean()
-    for place in range(breakpoints.shape[0]):
-        x = layer.samples[:, place]
-        b = breakpoints[place]
-        for inside, width in ((x < b[1], b[1] - b[0]), (x > b[-2], b[-1] - b[-2])):
-            wide = width * _BARE_EDGE > step[place]
-            if wide and inside.any() and sample_losses[inside].mean() > _EDGE_LOSS * mean:
-                return place + 1
+    b = layer.new_breakpoints
+    step = (b[:, -1] - b[:, 0]) / layer.grid_size
+    for place, x in enumerate(layer.samples.unbind(1)):
+        left, right = b[place, 1], b[place, -2]
+        for inside, width in ((x < left, left - b[place, 0]), (x > right, b[place, -1] - right)):
+            if width < _BARE_STEPS * step[place] or not inside.any() or inside.all():
+                continue
+            if sample_losses[inside].mean() > _EDGE_LOSS * sample_losses[~inside].mean():
+                return (
+                    f"knots of input {place + 1} crowd away from an edge where the loss is "
+                    f"{_EDGE_LOSS:g} times that of the rest and more: raise uniform_mix or "
+                    f"lower power"
+                )
     return None

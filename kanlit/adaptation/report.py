@@ -35,6 +35,11 @@ class LayerAdaptation:
     def grid_size(self) -> int:
         return self.new_breakpoints.shape[1] - 1
 
+    @property
+    def extended(self) -> bool:
+        """Whether G grew."""
+        return self.grid_size > self.old_breakpoints.shape[1] - 1
+
 
 @dataclass(frozen=True)
 class AdaptationReport:

@@ -27,6 +27,7 @@ class Observation:
     Attributes:
         time: The epoch, or the optimiser step, that is about to begin; from 0.
         loss: Mean training loss over the epoch (or step) before it; ``None`` before the first.
+            NaN or infinite where training has diverged.
     """
 
     time: int
@@ -74,11 +75,12 @@ class PeriodicTrigger(Trigger):
 
 
 class PlateauTrigger(Trigger):
-    r"""Fires when the training loss has stopped to fall.
+    r"""Fires when the training loss has stopped falling.
 
-    A loss counts as an improvement when it is below :math:`(1 - \theta)` times the best so far.
-    After ``patience`` epochs (or steps) without one the trigger fires, forgets the best, and
-    rests for ``cooldown`` more.
+    A loss counts as an improvement when it is below the best so far, L, by more than
+    :math:`\theta |L|`. After ``patience`` epochs (or steps) without one the trigger fires, forgets
+    the best, and rests for ``cooldown`` more. A loss that is not finite counts neither way: other
+    knots do not mend a run that has diverged.
 
     Args:
         patience: Epochs (or steps) without improvement before it fires, at least 1.
@@ -104,7 +106,7 @@ class PlateauTrigger(Trigger):
         self.threshold = threshold
         self.cooldown = cooldown
         self.at_start = at_start
-        self._best = math.inf
+        self._best: float | None = None
         self._waited = 0
         self._rest = 0
 
@@ -114,14 +116,17 @@ class PlateauTrigger(Trigger):
         if self._rest > 0:
             self._rest -= 1
             return False
-        if observation.loss < (1 - self.threshold) * self._best:
+        if not math.isfinite(observation.loss):
+            return False
+        best = self._best
+        if best is None or observation.loss < best - self.threshold * abs(best):
             self._best = observation.loss
             self._waited = 0
             return False
         self._waited += 1
         if self._waited < self.patience:
             return False
-        self._best, self._waited, self._rest = math.inf, 0, self.cooldown
+        self._best, self._waited, self._rest = None, 0, self.cooldown
         return True
 
     def state_dict(self) -> dict[str, Any]:
@@ -146,6 +151,11 @@ class _Several(Trigger):
         return {"triggers": [trigger.state_dict() for trigger in self.triggers]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if len(state["triggers"]) != len(self.triggers):
+            raise ConfigurationError(
+                f"the checkpoint's {type(self).__name__} has {len(state['triggers'])} triggers, "
+                f"this one {len(self.triggers)}: give those that it was made with"
+            )
         for trigger, own in zip(self.triggers, state["triggers"], strict=True):
             trigger.load_state_dict(own)
 

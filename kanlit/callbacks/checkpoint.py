@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loops.fit_loop import RestartStage
+from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
@@ -49,6 +51,47 @@ class Checkpoint(ModelCheckpoint):
         self.newest_every_n_epochs = every_n_epochs
         self._newest_at = -1
         self.best_step = -1
+        # What Lightning keeps nowhere, and a resumed run needs to go on as it would have.
+        self._metrics: dict[str, Tensor] = {}
+        self._within_epoch = False  # schedulers that watch a metric are yet to be stepped
+        self._resumed = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if trainer.precision == "64-true":
+            # Lightning loads a checkpoint first and widens the module then, which rounds it.
+            pl_module.double()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **super().state_dict(),
+            "best_step": self.best_step,
+            "metrics": self._metrics,
+            "within_epoch": self._within_epoch,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # A resumed run has a folder of its own, and goes on from the best so far all the same.
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+        self.current_score = state_dict["current_score"]
+        self.best_step = state_dict["best_step"]
+        self._metrics = state_dict["metrics"]
+        self._within_epoch = state_dict["within_epoch"]
+        self._resumed = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if not self._resumed:
+            return
+        self._resumed = False
+        _begin_next_epoch(trainer)
+        device = pl_module.device
+        trainer.callback_metrics.update({k: v.to(device) for k, v in self._metrics.items()})
+        if self._within_epoch:
+            _step_plateau_schedulers(trainer, pl_module)
+        self._within_epoch = False
+        if any(callback.stopped_epoch > 0 for callback in trainer.early_stopping_callbacks):
+            trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         before = self.best_model_score
@@ -59,7 +102,9 @@ class Checkpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         if (trainer.current_epoch + 1) % self.newest_every_n_epochs == 0:
+            self._within_epoch = True
             self._save_newest(trainer)
+            self._within_epoch = False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
@@ -70,4 +115,32 @@ class Checkpoint(ModelCheckpoint):
             return
         self._newest_at = trainer.global_step
         self.last_model_path = os.path.join(self.dirpath, "last.ckpt")
+        self._metrics = {k: v.detach().clone() for k, v in trainer.callback_metrics.items()}
         trainer.save_checkpoint(self.last_model_path, self.save_weights_only)
+
+
+def _begin_next_epoch(trainer: Trainer) -> None:
+    """Lets a run that was saved at the end of an epoch go on with the next.
+
+    Where ``max_steps`` is set Lightning takes that epoch for one that was broken off and would
+    train one more batch in it.
+    """
+    loop = trainer.fit_loop
+    if loop.restarting and loop.restarted_on_epoch_end:
+        loop.epoch_progress.increment_completed()
+        loop.epoch_loop.restarting = False
+        loop._restarting = False
+        loop._restart_stage = RestartStage.RESUMED_ON_EPOCH_END
+
+
+def _step_plateau_schedulers(trainer: Trainer, module: LightningModule) -> None:
+    """Steps the schedulers that watch a metric as the epoch that was saved would have.
+
+    Lightning steps them at the very end of an epoch, after the last hook in which a checkpoint
+    can be saved, and passes over them when a run is resumed.
+    """
+    for config in trainer.lr_scheduler_configs:
+        due = config.interval == "epoch" and trainer.current_epoch % config.frequency == 0
+        if config.reduce_on_plateau and due and config.monitor in trainer.callback_metrics:
+            metric = trainer.callback_metrics[config.monitor]
+            module.lr_scheduler_step(config.scheduler, metric)

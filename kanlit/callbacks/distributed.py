@@ -16,20 +16,26 @@ __all__ = ["gather_rows", "share_grids", "unwrapped"]
 
 
 def gather_rows(module: LightningModule, rows: Tensor) -> Tensor:
-    """The rows ``(n, …)`` of all processes, in order of rank; n may differ and may be 0."""
+    """The rows ``(n, …)`` of all processes, the same on each; n may differ and may be 0.
+
+    Their order is that in which they were dealt out, one to each process in turn, so that a
+    single process with all the data has them in the same order.
+    """
     if module.trainer.world_size == 1:
         return rows
-    counts = _all_gather(module, torch.tensor(len(rows), device=rows.device)).flatten().tolist()
-    padded = rows.new_zeros(max(counts), *rows.shape[1:])
+    counts = _all_gather(torch.tensor([len(rows)], device=rows.device)).flatten()
+    padded = rows.new_zeros(int(counts.max()), *rows.shape[1:])
     padded[: len(rows)] = rows
-    gathered = _all_gather(module, padded)
-    return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+    dealt = _all_gather(padded).transpose(0, 1)  # (most rows, processes, …)
+    there = torch.arange(len(padded), device=rows.device).unsqueeze(1) < counts
+    return dealt[there]
 
 
-def _all_gather(module: LightningModule, tensor: Tensor) -> Tensor:
-    gathered = module.all_gather(tensor)
-    assert isinstance(gathered, Tensor)
-    return gathered
+def _all_gather(tensor: Tensor) -> Tensor:
+    """The tensors of all processes, of one shape, one above the other."""
+    every = [torch.empty_like(tensor) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(every, tensor.contiguous())
+    return torch.stack(every)
 
 
 @torch.no_grad()

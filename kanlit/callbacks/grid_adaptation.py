@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import warnings
 from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 
 from kanlit.adaptation import (
     AdaptationReport,
     CurvatureDensity,
     Extension,
+    HealthWatch,
     ImportanceDensity,
     InputDensity,
     Observation,
@@ -22,8 +25,6 @@ from kanlit.adaptation import (
     Trigger,
     adapt_grids,
     check_schedule,
-    grid_health,
-    health_warnings,
     kan_layers,
     spread,
 )
@@ -33,6 +34,8 @@ from kanlit.callbacks.training_samples import TrainingSamples, network_of
 from kanlit.errors import ConfigurationError
 
 __all__ = ["GridAdaptationCallback"]
+
+LEAST_SHARE = 1e-4
 
 
 class GridAdaptationCallback(Callback):
@@ -66,7 +69,8 @@ class GridAdaptationCallback(Callback):
             new bases, reset_changed drops those of the splines, reset_all drops all.
         max_samples: So many training samples at most are used to place knots.
         max_loss_growth: An adaptation that multiplies the training loss by more than this is
-            undone; above 1.
+            undone; above 1. A loss below 1e-4 of the untrained network's counts as that, for a
+            grid that moves costs a share of what there is to learn.
 
     Raises:
         ConfigurationError: A setting out of its range; at the start of training, a module
@@ -126,20 +130,31 @@ class GridAdaptationCallback(Callback):
         self.optimizer_state: OptimizerState = optimizer_state
         self.max_samples = max_samples
         self.max_loss_growth = max_loss_growth
-        self.undone = 0
         self._wanted: dict[int, int] = {}
+        self._untouched = None if trigger is None else copy.deepcopy(trigger.state_dict())
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self.undone = 0
         self._asked_at = -1
-        self._fired = 0
-        self._loss_sum, self._loss_count = 0.0, 0
-        self._first_loss: float | None = None
-        self._displacements: list[float] = []
-        self._adapted_at = 0
+        self._taken = 0  # how many of the sizes the trigger's firings have taken
+        self._loss_sum: float | torch.Tensor = 0.0
+        self._loss_count = 0
+        self._watch = HealthWatch()
 
     # -- when -------------------------------------------------------------------------------
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Before a checkpoint is loaded. A trainer that has stepped already goes on.
+        if stage == "fit" and trainer.global_step == 0:
+            self._start_afresh()
+            if self.trigger is not None and self._untouched is not None:
+                self.trigger.load_state_dict(copy.deepcopy(self._untouched))
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         network = network_of(pl_module)
-        if not kan_layers(network):
+        layers = kan_layers(network)
+        if not layers:
             raise ConfigurationError(
                 f"{type(pl_module).__name__} holds no KANLayer, so there is no grid to adapt: "
                 f"build it of kanlit.nn.KAN or leave the adaptation callback out"
@@ -150,8 +165,14 @@ class GridAdaptationCallback(Callback):
                     f"{type(callback).__name__} averages coefficients that belong to different "
                     f"knots once grids adapt: leave one of the two out"
                 )
+        for name, layer in layers.items():
+            if layer.knots.dtype not in (torch.float32, torch.float64):
+                raise ConfigurationError(
+                    f"splines need float32 or float64, the knots of {name} are "
+                    f"{layer.knots.dtype}: set --trainer.precision to 32-true, 64-true or, for "
+                    f"the other layers' sake, bf16-mixed"
+                )
         self.density.check(network)
-        self._asked_at = -1
         if self.trigger is None:
             total = trainer.max_epochs if self.interval == "epoch" else _steps(trainer)
             self._wanted = self._resolve(total)
@@ -195,9 +216,12 @@ class GridAdaptationCallback(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if self.trigger is not None and outputs is not None:
-            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            self._loss_sum += float(loss)
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if self.trigger is not None and isinstance(loss, torch.Tensor):
+            # Lightning has divided it; it stays on its device, so that nothing waits for it.
+            self._loss_sum = (
+                self._loss_sum + loss.detach().double() * trainer.accumulate_grad_batches
+            )
             self._loss_count += 1
 
     def _ask(self, trainer: Trainer, pl_module: LightningModule, time: int) -> None:
@@ -206,7 +230,7 @@ class GridAdaptationCallback(Callback):
             if time in self._wanted:
                 self.adapt(trainer, pl_module, self._wanted[time])
             return
-        loss = self._loss_sum / self._loss_count if self._loss_count else None
+        loss = float(self._loss_sum) / self._loss_count if self._loss_count else None
         self._loss_sum, self._loss_count = 0.0, 0
         if loss is not None and trainer.world_size > 1:
             shared = torch.tensor(loss, dtype=torch.float64, device=pl_module.device)
@@ -214,9 +238,9 @@ class GridAdaptationCallback(Callback):
         fires = self.trigger.fires(Observation(time, loss))
         if trainer.strategy.reduce_boolean_decision(fires, all=False):
             sizes = list(self.schedule)
-            report = self.adapt(trainer, pl_module, sizes[min(self._fired, len(sizes) - 1)])
+            report = self.adapt(trainer, pl_module, sizes[min(self._taken, len(sizes) - 1)])
             # One that was undone has not taken its grid size.
-            self._fired += report is not None
+            self._taken += report is not None
 
     # -- what -------------------------------------------------------------------------------
 
@@ -235,6 +259,7 @@ class GridAdaptationCallback(Callback):
         samples = TrainingSamples(trainer, pl_module, self.max_samples)
         sample_losses = samples.sample_losses()
         sizes = {name: layer.grid_size for name, layer in layers.items()}
+        density_state = copy.deepcopy(self.density.state_dict())
         try:
             with unwrapped(trainer):
                 report = adapt_grids(
@@ -246,49 +271,33 @@ class GridAdaptationCallback(Callback):
                     sample_losses=sample_losses,
                     loss=samples.loss(),
                     max_loss_growth=self.max_loss_growth,
+                    least_loss=LEAST_SHARE * (self._watch.untrained or 0.0),
                 )
                 share_grids(trainer, network)
         except ConfigurationError:
             raise  # the density lacks something; that is for the user to mend
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            self.density.load_state_dict(density_state)
             self.undone += 1
-            rank_zero_warn(
-                f"grid adaptation at epoch {trainer.current_epoch} was undone, training goes on "
-                f"with the old knots: {error}"
+            _warn(
+                f"grid adaptation at {_now(trainer)} was undone, training goes on with the old "
+                f"knots: {error}"
             )
-            pl_module.log("grid/undone", float(self.undone), rank_zero_only=True)
+            if trainer.is_global_zero:  # not through the module: it takes none in some hooks
+                for logger in trainer.loggers:
+                    logger.log_metrics({"grid/undone": self.undone}, step=trainer.global_step)
             return None
         for optimizer in trainer.optimizers:
             update_optimizer_state(optimizer, layers, report, sizes, self.optimizer_state)
         pl_module.print(_line(trainer, report))
-        self._watch(report, sample_losses, trainer.global_step)
+        equal = isinstance(self.density, InputDensity)
+        for found in self._watch.look(report, trainer.global_step, sample_losses, equal):
+            _warn(f"{_now(trainer)}: {found}")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             told = getattr(callback, "on_grid_adaptation", None)
             if told is not None:
                 told(trainer, pl_module, report)
         return report
-
-    def _watch(
-        self, report: AdaptationReport, sample_losses: torch.Tensor | None, step: int
-    ) -> None:
-        """Warns, by name, of what the paper warns of."""
-        if any(a.grid_size != a.old_breakpoints.shape[1] - 1 for a in report.layers):
-            self._displacements.clear()
-        else:
-            moves = [grid_health(layer).displacement for layer in report.layers]
-            self._displacements.append(max(moves))
-        for warning in health_warnings(
-            report,
-            self._displacements,
-            self._first_loss,
-            step - self._adapted_at,
-            sample_losses,
-            uniform_density=isinstance(self.density, InputDensity),
-        ):
-            rank_zero_warn(warning)
-        if self._first_loss is None:
-            self._first_loss = report.loss_before
-        self._adapted_at = step
 
     # -- checkpoints ------------------------------------------------------------------------
 
@@ -296,24 +305,41 @@ class GridAdaptationCallback(Callback):
         return {
             "density": self.density.state_dict(),
             "trigger": None if self.trigger is None else self.trigger.state_dict(),
-            "fired": self._fired,
+            "trigger_class": _kind(self.trigger),
+            "taken": self._taken,
+            "asked_at": self._asked_at,
+            "loss": [float(self._loss_sum), self._loss_count],
             "undone": self.undone,
-            "loss": [self._loss_sum, self._loss_count],
-            "first_loss": self._first_loss,
-            "displacements": list(self._displacements),
-            "adapted_at": self._adapted_at,
+            "watch": self._watch.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.density.load_state_dict(state_dict["density"])
-        if self.trigger is not None and state_dict["trigger"] is not None:
+        own, kept = _kind(self.trigger), state_dict["trigger_class"]
+        if own != kept:
+            _warn(f"the checkpoint was made with {kept}, this run has {own}, which starts afresh")
+        elif self.trigger is not None:
             self.trigger.load_state_dict(state_dict["trigger"])
-        self._fired = state_dict["fired"]
-        self.undone = state_dict["undone"]
+        self._taken = state_dict["taken"]
+        self._asked_at = state_dict["asked_at"]
         self._loss_sum, self._loss_count = state_dict["loss"]
-        self._first_loss = state_dict["first_loss"]
-        self._displacements = list(state_dict["displacements"])
-        self._adapted_at = state_dict["adapted_at"]
+        self.undone = state_dict["undone"]
+        self._watch.load_state_dict(state_dict["watch"])
+
+
+@rank_zero_only
+def _warn(message: str) -> None:
+    """Unlike ``warnings.warn`` not left out where the same was said before; filters hold."""
+    warnings.warn_explicit(message, UserWarning, __file__, 0, module=__name__)
+
+
+def _kind(trigger: Trigger | None) -> str:
+    return "a schedule" if trigger is None else type(trigger).__qualname__
+
+
+def _now(trainer: Trainer) -> str:
+    epoch, step = trainer.current_epoch, trainer.global_step
+    return f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
 
 
 def _steps(trainer: Trainer) -> int | None:

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from kanlit.adaptation.report import AdaptationReport
+from kanlit.adaptation import AdaptationReport, grid_health
 from kanlit.errors import ConfigurationError
 from kanlit.plotting import TargetCurve, knot_figure
 from kanlit.problems.target import TargetFunction, uniform_points
@@ -33,8 +33,10 @@ class KnotPlotCallback(Callback):
     slider steps through the adaptations, and a histogram of each layer's breakpoints under
     ``knots/LAYER``. For the others ``knots_step=000500.png`` is written into the run's folder,
     where its ``checkpoints`` folder is. All get the scalars ``grid/size`` (G),
-    ``grid/parameters`` (trainable ones), ``grid/refit_error`` and ``grid/out_of_range`` (the
-    largest share, 0 to 1, of a layer's inputs outside its old grid).
+    ``grid/parameters`` (trainable ones), ``grid/refit_error``, ``grid/out_of_range`` (the
+    largest share, 0 to 1, of a layer's inputs outside its old grid), and the worst layer's
+    ``grid/effective_samples``, ``grid/edge_coverage`` and ``grid/displacement``
+    (:class:`kanlit.adaptation.GridHealth`).
 
     The grid adaptation callback calls :meth:`on_grid_adaptation`. A picture that cannot be drawn
     or stored is a warning that names the cause; training goes on.
@@ -233,11 +235,15 @@ def _input_names(datamodule: object, in_features: int) -> list[str]:
 
 
 def _grid_scalars(module: nn.Module, report: AdaptationReport) -> dict[str, float]:
+    health = [grid_health(layer) for layer in report.layers]
     return {
         "grid/size": float(report.grid_size),
         "grid/parameters": float(sum(p.numel() for p in module.parameters() if p.requires_grad)),
         "grid/refit_error": report.refit_error,
         "grid/out_of_range": report.out_of_range,
+        "grid/effective_samples": min(layer.effective_samples for layer in health),
+        "grid/edge_coverage": min(layer.edge_coverage for layer in health),
+        "grid/displacement": max(layer.displacement for layer in health),
     }
 
 

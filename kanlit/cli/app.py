@@ -26,6 +26,7 @@ from kanlit.callbacks import (
     GridAdaptationCallback,
     KnotPlotCallback,
 )
+from kanlit.callbacks.distributed import gather_rows
 from kanlit.checkpoint_io import AtomicCheckpointIO
 from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
 from kanlit.cli.console import clean_console
@@ -40,7 +41,7 @@ from kanlit.cli.defaults import (
 from kanlit.cli.errors import UsageError, explain, one_line, root_cause
 from kanlit.cli.settings import settings_of
 from kanlit.data import HelmholtzData, TensorDataModule
-from kanlit.data.predictions import write_predictions
+from kanlit.data.predictions import prediction_table, write_table
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 
@@ -213,7 +214,8 @@ class KanlitCLI(LightningCLI):
         except SystemExit:  # how Lightning ends a run that the user interrupts
             if not self.trainer.interrupted:
                 raise
-            print(self._interruption(), file=sys.stderr)
+            if self.trainer.is_global_zero:
+                print(self._interruption(), file=sys.stderr)
             sys.exit(_INTERRUPTED)
 
     # -- subcommands ------------------------------------------------------------------------
@@ -276,10 +278,16 @@ class KanlitCLI(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         """Predicts and writes what came of it, beside the inputs, as a CSV."""
         predictions = self.trainer.predict(**kwargs)
-        if self.trainer.is_global_zero and predictions:
-            path = Path(self.trainer.log_dir or self.trainer.default_root_dir) / "predictions.csv"
-            count = write_predictions(self.datamodule, predictions, path)
-            print(f"predictions: {_relative(path)} ({count} rows)")
+        if not predictions:
+            return
+        folder = self.trainer.log_dir or self.trainer.default_root_dir
+        path = Path(folder) / "predictions.csv"
+        table = prediction_table(
+            self.datamodule, predictions, lambda rows: gather_rows(self.model, rows)
+        )
+        if self.trainer.is_global_zero:
+            write_table(table, path)
+            print(f"predictions: {_relative(path)} ({len(table)} rows)")
 
 
 def _default_model(argv: Sequence[str]) -> str:
@@ -317,6 +325,12 @@ def _relative(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
+def _speaks() -> bool:
+    """Whether this process says what went wrong: one of those on a machine does."""
+    rank = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
+    return rank == "0"
+
+
 def main() -> None:
     """Entry point of ``kanlit``: what a user can mend is one line and exit status 2."""
     if os.getcwd() not in sys.path:
@@ -330,5 +344,6 @@ def main() -> None:
         cause = root_cause(error, (ConfigurationError, MisconfigurationException))
         if cause is None:
             raise
-        print(f"kanlit: error: {one_line(str(cause))}", file=sys.stderr)
+        if _speaks():
+            print(f"kanlit: error: {one_line(str(cause))}", file=sys.stderr)
         sys.exit(2)

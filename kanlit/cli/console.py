@@ -25,6 +25,7 @@ _WARNINGS = (
 # The same for lines in Lightning's log.
 _LINES = (
     "💡 Tip: For seamless cloud",
+    "Initializing distributed: GLOBAL_RANK: ",  # each process says so
     "GPU available: False, used: False",
     "TPU available: False, using: 0 TPU cores",
     "HPU available: False, using: 0 HPUs",
@@ -38,7 +39,10 @@ _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 class _Noise(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(_LINES)
+        message = record.getMessage()
+        if message.startswith("[rank: ") and not message.startswith("[rank: 0]"):
+            return False  # rank 0 says the same
+        return not message.startswith(_LINES)
 
 
 def _write_warning(

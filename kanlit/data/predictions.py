@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from kanlit.data.base import TensorDataModule
 
-__all__ = ["write_predictions"]
+__all__ = ["prediction_table", "write_predictions", "write_table"]
 
 
-def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: Path) -> int:
-    """Writes a CSV of inputs and predictions, whole or not at all.
+def prediction_table(
+    data: TensorDataModule,
+    predictions: Sequence[Any],
+    gather: Callable[[Tensor], Tensor] = lambda rows: rows,
+) -> pd.DataFrame:
+    """The inputs and what was predicted for them, row by row.
 
     Args:
         data: Its prediction inputs, in order, and its names.
-        predictions: Batches ``(n, out)``.
-        path: Where to; folders are made.
-
-    Returns:
-        The number of rows.
+        predictions: Batches ``(n, out)`` of this process.
+        gather: Puts the rows ``(n, …)`` of all processes together.
     """
     # In the batches' own type: float32 prints as the user typed it, widened it would not.
     outputs = torch.cat(list(predictions)).cpu()
     batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
-    inputs = torch.cat([batch[0] for batch in batches]).cpu()
+    inputs = torch.cat([batch[0] for batch in batches])
     names = [*data.input_names, *(f"{name}_predicted" for name in data.target_names)]
-    table = pd.DataFrame(torch.cat([inputs, outputs], dim=1).numpy(), columns=names)
+    rows = gather(torch.cat([inputs, outputs.to(inputs.device)], dim=1))
+    return pd.DataFrame(rows.cpu().numpy(), columns=names)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a CSV, whole or not at all; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -39,4 +46,19 @@ def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: 
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: Path) -> int:
+    """Writes a CSV of inputs and predictions, whole or not at all.
+
+    Args:
+        data: Its prediction inputs, in order, and its names.
+        predictions: Batches ``(n, out)`` of all of them.
+        path: Where to; folders are made.
+
+    Returns:
+        The number of rows.
+    """
+    table = prediction_table(data, predictions)
+    write_table(table, path)
     return len(table)

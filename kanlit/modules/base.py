@@ -82,6 +82,7 @@ class KANModule(LightningModule):
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
+        self._uneven = False
         self.test_error = RelativeL2Error(out_features)
 
     @abstractmethod
@@ -95,7 +96,10 @@ class KANModule(LightningModule):
     def loss(self, batch: Any) -> Tensor:
         """Σ weight · mean square over the blocks."""
         blocks = self.residuals(batch).values()
-        return torch.stack([block.weight * block.values.square().mean() for block in blocks]).sum()
+        means = torch.stack([block.weight * block.values.square().mean() for block in blocks])
+        if self._uneven:
+            means = means * _shares([len(block.values) for block in blocks], means)
+        return means.sum()
 
     def sample_losses(self, batch: Any) -> Tensor:
         """Squared residual of each of the :meth:`adaptation_inputs`, ``(n,)``."""
@@ -111,15 +115,22 @@ class KANModule(LightningModule):
         return x
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss = self.loss(batch)
+        # Processes may have a row more or less each; the mean of their losses is to be that over
+        # all rows.
+        self._uneven = self.trainer.world_size > 1
+        try:
+            loss = self.loss(batch)
+        finally:
+            self._uneven = False
         # Logging at every step costs more than a small network's step.
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % every == 0:
-            self.log("train/loss", loss.detach(), prog_bar=True)
+            self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.log("val/loss", self.loss(batch), batch_size=self.adaptation_inputs(batch).shape[0])
+        rows = self.adaptation_inputs(batch).shape[0]
+        self.log("val/loss", self.loss(batch), batch_size=rows, sync_dist=True)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch
@@ -129,6 +140,11 @@ class KANModule(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self(batch[0])
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trainer = self._trainer
+        if trainer is not None and trainer.precision == "64-true":
+            self.double()  # Lightning does so only after it has loaded, which rounds
+
     def optimizer_step(
         self,
         epoch: int,
@@ -137,15 +153,8 @@ class KANModule(LightningModule):
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
         if optimizer_closure is not None and self.trainer.world_size > 1:
-            # L-BFGS decides by the loss it is given; on every process it must be the same one.
-            own = optimizer_closure
-
-            def optimizer_closure() -> Any:
-                loss = own()
-                return (
-                    None if loss is None else self.trainer.strategy.reduce(loss, reduce_op="mean")
-                )
-
+            # A line search decides by the loss; it is to be the same one on every process.
+            optimizer_closure = _averaged(optimizer_closure, self.trainer.world_size)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def configure_optimizers(self) -> Any:
@@ -163,3 +172,31 @@ class KANModule(LightningModule):
             settings = {"monitor": scheduler.monitor, "frequency": every}
             return [optimizer], [{"scheduler": scheduler, **settings}]
         return [optimizer], [scheduler]
+
+
+def _shares(rows: Sequence[int], like: Tensor) -> Tensor:
+    r"""What each block's mean over this process's rows is multiplied by, ``(blocks,)``.
+
+    .. math:: s_b = n_b P / \sum_p n_{bp}
+
+    with n_b rows of block b here and P processes: the mean of the products over the processes is
+    then the mean over all rows. Every process must call it.
+    """
+    counts = like.new_tensor(rows, dtype=torch.float64, requires_grad=False)
+    total = counts.clone()
+    torch.distributed.all_reduce(total)
+    return (counts * torch.distributed.get_world_size() / total).to(like.dtype)
+
+
+def _averaged(closure: Callable[[], Any], processes: int) -> Callable[[], Any]:
+    """A closure that returns the mean of all processes' losses."""
+
+    def mean() -> Any:
+        loss = closure()
+        if loss is None:
+            return None
+        total = loss.detach().clone()
+        torch.distributed.all_reduce(total)
+        return total / processes
+
+    return mean

@@ -106,6 +106,6 @@ class RegressionModule(KANModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
         scaled = self.residuals(batch)["data"].values
-        self.log("val/loss", scaled.square().mean(), batch_size=x.shape[0])
+        self.log("val/loss", scaled.square().mean(), batch_size=x.shape[0], sync_dist=True)
         self.val_error.update(y + scaled * self.target_std, y)
         self.log("val/rel_l2", self.val_error, prog_bar=True, batch_size=x.shape[0])

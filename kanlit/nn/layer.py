@@ -272,7 +272,8 @@ class KANLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(…, in)`` to ``(…, out)``, in the layer's own type.
 
-        Autocast is left out: in bfloat16 a point's place in its interval is lost.
+        Autocast is left out, here and in the other evaluations: in bfloat16 a point's place in
+        its interval is lost.
         """
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
@@ -306,6 +307,10 @@ class KANLayer(nn.Module):
             The same three for the layer's output, exact and differentiable in x and in the
             parameters: ``(out, n)``, ``(D, out, n)``, ``(len(pairs), out, n)``.
         """
+        if torch.is_autocast_enabled(value.device.type):
+            with torch.autocast(value.device.type, enabled=False):
+                value, first, second = (t.to(self.knots.dtype) for t in (value, first, second))
+                return self.sweep(value, first, second, pairs)
         row, u, inverse_width = self._basis.locate(value)
         base = _silu_derivatives(value)
         slopes, bends = first.unbind(0), second.unbind(0)
@@ -355,6 +360,9 @@ class KANLayer(nn.Module):
         Returns:
             :math:`\varphi^{(d)}_{qp}(x_p)` as ``(n, in, out)``.
         """
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self.edge_functions(x.to(self.knots.dtype), derivative)
         columns = x.T.contiguous()
         row, u, inverse_width = self._basis.locate(columns)
         spline = evaluate_pieces(self._edge_polynomials(row), u, inverse_width, derivative)

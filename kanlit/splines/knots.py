@@ -244,7 +244,8 @@ def inserted_breakpoints(
         ``(in, G'+1)``, strictly increasing; every entry of ``breakpoints`` is in it, unchanged.
 
     Raises:
-        ValueError: G' not above G, or values that are not finite.
+        ValueError: G' not above G, values that are not finite, or intervals so narrow that their
+            type holds no number between their ends.
     """
     count = breakpoints.shape[1] - 1
     if grid_size <= count:
@@ -255,7 +256,9 @@ def inserted_breakpoints(
     share = torch.cat([torch.zeros_like(cumulated[:, :1]), cumulated / cumulated[:, -1:]], dim=1)
     grid = breakpoints.double()
     low, span = grid[:, :1].clone(), grid[:, -1:] - grid[:, :1]
-    gap = least_gap * span / grid_size
+    # Under a gap of a few units in the last place neighbours would round to the same number.
+    rounding = 8 * torch.finfo(breakpoints.dtype).eps * grid.abs().amax(1, keepdim=True)
+    gap = torch.maximum(least_gap * span / grid_size, rounding)
     for _ in range(grid_size - count):
         below = torch.searchsorted(columns, grid.contiguous(), right=True)
         mass = (1 - uniform_mix) * share.gather(1, below) + uniform_mix * (grid - low) / span
@@ -267,4 +270,9 @@ def inserted_breakpoints(
         middle = (grid.gather(1, best) + grid.gather(1, best + 1)) / 2
         middle = middle.to(breakpoints.dtype).double()
         grid = torch.cat([grid, middle], dim=1).sort(dim=1).values
+    if not bool((grid.diff(dim=1) > 0).all()):
+        raise ValueError(
+            f"{breakpoints.dtype} holds no {grid_size - 1} numbers between the grid's ends that "
+            f"halve its intervals: standardise the inputs or extend by replace"
+        )
     return grid.to(breakpoints.dtype)

@@ -1,0 +1,180 @@
+"""Two processes on the CPU keep the same knots, coefficients and decisions, to the last bit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+WORKER = Path(__file__).with_name("worker.py")
+SECONDS = 120
+
+Results = dict[str, dict[str, Any]]
+
+TO_ONE_PROCESS = {
+    "adam": 1e-5,
+    "lbfgs": 1e-5,
+    "wolfe": 1e-5,
+    "uneven": 1e-5,
+    "uneven lbfgs": 1e-5,
+    "plateau": 1e-5,
+    "find_unused": 1e-5,
+    "helmholtz": 1e-5,
+    "undone": 1e-5,
+    "float32": 1e-4,
+}
+ON_TWO_PROCESSES = [*TO_ONE_PROCESS, "mini-batches", "own", "resumed adam", "resumed lbfgs"]
+
+
+def run(*command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "MASTER_PORT")}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def results_of(folder: Path, processes: int) -> Results:
+    out = folder / f"{processes}.pt"
+    ended = run(str(WORKER), str(out), str(processes))
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    results: Results = torch.load(out)
+    return results
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return results_of(tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return results_of(tmp_path_factory.mktemp("two"), 2)
+
+
+@pytest.mark.parametrize("name", ON_TWO_PROCESSES)
+def test_ranks_do_not_differ_in_a_single_bit(name: str, two: Results) -> None:
+    assert two[name]["apart"] == 0.0
+
+
+@pytest.mark.parametrize("name", TO_ONE_PROCESS)
+def test_two_processes_train_what_one_trains_on_all_the_data(
+    name: str, one: Results, two: Results
+) -> None:
+    assert two[name]["at"] == one[name]["at"]
+    assert two[name]["undone"] == one[name]["undone"]
+    torch.testing.assert_close(
+        two[name]["flat"], one[name]["flat"], rtol=0, atol=TO_ONE_PROCESS[name]
+    )
+    assert two[name]["metrics"] == pytest.approx(one[name]["metrics"], rel=1e-3)
+
+
+def test_a_hundred_epochs_go_through_three_extensions(two: Results) -> None:
+    for name in ("adam", "lbfgs", "wolfe"):
+        assert two[name]["at"] == [(0, 3), (25, 4), (50, 6), (75, 8)]
+
+
+def test_a_plateau_fires_and_extends_on_all_ranks(two: Results) -> None:
+    assert [size for _, size in two["plateau"]["at"]][:4] == [3, 4, 5, 6]
+
+
+def test_ranks_drift_where_the_wrapper_is_not_renewed(two: Results) -> None:
+    assert two["not renewed"]["apart"] > 1e-3
+
+
+def test_an_adaptation_is_undone_on_all_ranks_and_training_goes_on(two: Results) -> None:
+    assert two["undone"]["undone"] == 2
+    assert two["undone"]["at"] == [(0, 3)]
+
+
+@pytest.mark.parametrize("name", ["resumed adam", "resumed lbfgs"])
+def test_a_resumed_run_ends_as_one_never_stopped_on_both_ranks(name: str, two: Results) -> None:
+    assert two[name]["lost"] == 0.0
+
+
+def test_fewer_samples_than_processes_are_refused_before_training(two: Results) -> None:
+    assert two["one sample"]["error"] == (
+        "1 rows are too few for 2 processes: add rows or use fewer devices"
+    )
+
+
+# -- the command line -------------------------------------------------------------------------
+
+
+TWO = ("--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.accelerator", "cpu")
+TABLE = (
+    "--data=TableData",
+    "--data.path=t.csv",
+    "--data.inputs=[a]",
+    "--data.targets=[y]",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+    """A folder in which two processes have trained on a table with 61 rows, and what they said."""
+    folder = tmp_path_factory.mktemp("cli")
+    rows = [f"{i},{(i * i) % 17}" for i in range(61)]
+    (folder / "t.csv").write_text("\n".join(["a,y", *rows, ""]))
+    model = ("--model.hidden=[3]", "--trainer.max_epochs=4", "--adaptation.schedule=[3, 5]")
+    return folder, run("-m", "kanlit", "fit", *TABLE, *model, *TWO, folder=folder)
+
+
+def test_each_line_is_printed_once(trained: tuple[Path, subprocess.CompletedProcess]) -> None:
+    _, ended = trained
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    for words in (
+        "relative L2:",
+        "checkpoint:",
+        "epoch 0: grids adapted",
+        "epoch 2: grids adapted",
+    ):
+        assert (ended.stdout + ended.stderr).count(words) == 1, ended.stdout + ended.stderr
+
+
+def test_predictions_of_two_processes_are_those_of_one_in_the_order_of_the_file(
+    trained: tuple[Path, subprocess.CompletedProcess],
+) -> None:
+    folder, _ = trained
+    tables = []
+    for more in ((), TWO):
+        ended = run("-m", "kanlit", "predict", *TABLE, "--ckpt_path=last", *more, folder=folder)
+        assert ended.returncode == 0, ended.stderr[-3000:]
+        assert ended.stdout.count("(61 rows)") == 1
+        path = ended.stdout.split("predictions: ")[1].split(" (")[0]
+        tables.append(pd.read_csv(folder / path))
+    one, two = tables
+    assert two["a"].tolist() == list(range(61))
+    assert (one - two).abs().to_numpy().max() < 1e-5
+
+
+def test_an_error_on_all_ranks_is_printed_once(
+    trained: tuple[Path, subprocess.CompletedProcess],
+) -> None:
+    folder, _ = trained
+    ended = run(
+        "-m",
+        "kanlit",
+        "fit",
+        "--data=SyntheticData",
+        "--data.samples=1",
+        "--trainer.max_epochs=4",
+        *TWO,
+        folder=folder,
+    )
+    assert ended.returncode == 2
+    lines = [line for line in ended.stderr.splitlines() if "error" in line]
+    assert lines == [
+        "kanlit: error: 1 rows are too few for 2 processes: add rows or use fewer devices"
+    ]
+    assert "Traceback" not in ended.stderr

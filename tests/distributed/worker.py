@@ -1,0 +1,306 @@
+"""Trains small networks in as many processes as it is told: ``worker.py OUT.pt DEVICES``.
+
+Lightning starts this file once more for each further process. Rank 0 saves, for each scenario,
+where it ended and the largest difference between the ranks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import kanlit.callbacks.grid_adaptation as callback_module
+from kanlit.adaptation import (
+    AdaptationReport,
+    ImportanceContext,
+    ImportanceDensity,
+    InputDensity,
+    PeriodicTrigger,
+    PlateauTrigger,
+)
+from kanlit.callbacks import Checkpoint, GridAdaptationCallback
+from kanlit.data import HelmholtzData, SyntheticData
+from kanlit.errors import ConfigurationError
+from kanlit.modules import PDEModule, RegressionModule
+from kanlit.nn import KANLayer
+
+OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
+    "lbfgs": lambda p: torch.optim.LBFGS(p, max_iter=2, lr=0.3),
+    "wolfe": lambda p: torch.optim.LBFGS(p, max_iter=2, line_search_fn="strong_wolfe"),
+}
+
+
+class Watch(Callback):
+    """When grids were adapted, and to which G."""
+
+    def __init__(self) -> None:
+        self.at: list[tuple[int, int]] = []
+
+    def on_grid_adaptation(
+        self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
+    ) -> None:
+        self.at.append((trainer.current_epoch, report.grid_size))
+
+
+class Own(LightningModule):
+    """A user's own module, with a parameter that the loss does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(KANLayer(2, 3), nn.Tanh(), KANLayer(3, 1))
+        self.idle = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        (x,) = batch
+        return (self(x) - torch.sin(3 * x[:, :1]) * x[:, 1:]).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+
+class Spoilt(ImportanceDensity):
+    """Weights that are not finite from the second adaptation on."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, context: ImportanceContext) -> Tensor:
+        self.calls += 1
+        return torch.full_like(
+            context.network_input[:, 0], 1.0 if self.calls <= 2 else float("nan")
+        )
+
+
+class Run:
+    """One fit, with what the scenarios have in common."""
+
+    def __init__(self, devices: int) -> None:
+        self.devices = devices
+
+    def __call__(
+        self,
+        adaptation: GridAdaptationCallback,
+        module: LightningModule | None = None,
+        data: Any = None,
+        epochs: int = 20,
+        strategy: str = "ddp",
+        callbacks: tuple[Callback, ...] = (),
+        ckpt_path: str | None = None,
+        precision: Any = "64-true",
+        **settings: Any,
+    ) -> dict[str, Any]:
+        torch.manual_seed(1)
+        module = module or regression()
+        watch = Watch()
+        trainer = Trainer(
+            max_epochs=epochs,
+            accelerator="cpu",
+            devices=self.devices,
+            strategy=strategy if self.devices > 1 else "auto",
+            precision=precision,
+            callbacks=[adaptation, watch, *callbacks],
+            enable_checkpointing=bool(callbacks),
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            check_val_every_n_epoch=5,
+            **settings,
+        )
+        data = data or SyntheticData("f4", samples=60)
+        loaders = {"datamodule": data} if hasattr(data, "setup") else {"train_dataloaders": data}
+        trainer.fit(module, ckpt_path=ckpt_path, **loaders)
+        flat = torch.cat([t.detach().double().flatten() for t in module.state_dict().values()])
+        state = {"at": watch.at, "undone": adaptation.undone, "flat": flat}
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if "val" in k}
+        return {**state, "metrics": metrics, "apart": self._apart(state, module)}
+
+    def _apart(self, state: dict[str, Any], module: LightningModule) -> float:
+        """Largest difference between the ranks; infinite where they took other decisions."""
+        if self.devices == 1:
+            return 0.0
+        every: list[Any] = [None] * self.devices
+        torch.distributed.all_gather_object(every, state)
+        first = every[0]
+        if any(other[key] != first[key] for other in every for key in ("at", "undone")):
+            return float("inf")
+        return max(float((other["flat"] - first["flat"]).abs().max()) for other in every)
+
+
+def regression(optimizer: str = "adam") -> RegressionModule:
+    torch.manual_seed(1)
+    return RegressionModule(1, 1, hidden=[4], optimizer=OPTIMIZERS[optimizer])
+
+
+def hundred_epochs(optimizer: str, samples: int = 100) -> Callable[[Run], dict[str, Any]]:
+    def scenario(run: Run) -> dict[str, Any]:
+        adaptation = GridAdaptationCallback(schedule=[3, 4, 6, 8])
+        data = SyntheticData("f4", samples=samples)
+        return run(adaptation, regression(optimizer), data, epochs=100)
+
+    return scenario
+
+
+def plateau() -> GridAdaptationCallback:
+    trigger = PlateauTrigger(patience=2, threshold=0.3, cooldown=2)
+    return GridAdaptationCallback(schedule=[3, 4, 5, 6], trigger=trigger)
+
+
+def helmholtz(run: Run) -> dict[str, Any]:
+    torch.manual_seed(1)
+    module = PDEModule(2, 1, hidden=[3], optimizer=OPTIMIZERS["adam"])
+    data = HelmholtzData(points_per_axis=5, boundary_points=4)  # 25 points: uneven
+    return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=20)
+
+
+def mini_batches(run: Run) -> dict[str, Any]:
+    adaptation = GridAdaptationCallback(
+        schedule=[3, 5, 7], trigger=PeriodicTrigger(5), interval="step"
+    )
+    return run(adaptation, data=SyntheticData("f4", samples=61, batch_size=7))
+
+
+def own_module(run: Run, strategy: str = "ddp_find_unused_parameters_true") -> dict[str, Any]:
+    torch.manual_seed(1)
+    x = 2 * torch.rand(50, 2, dtype=torch.float64) - 1
+    loader = DataLoader(TensorDataset(x), batch_size=13, shuffle=True)
+    adaptation = GridAdaptationCallback(InputDensity(), schedule={0: 3, 4: 5, 8: 5, 12: 8})
+    return run(adaptation, Own(), loader, strategy=strategy)
+
+
+def wrapper_not_renewed(run: Run) -> dict[str, Any]:
+    """What would happen: the reason for the second half of ``unwrapped``."""
+    renewed = callback_module.unwrapped
+
+    @contextlib.contextmanager
+    def taken_off(trainer: Trainer) -> Iterator[None]:
+        trainer.strategy.model = trainer.lightning_module
+        yield
+
+    callback_module.unwrapped = taken_off
+    try:
+        return own_module(run)
+    finally:
+        callback_module.unwrapped = renewed
+
+
+def undone(run: Run) -> dict[str, Any]:
+    return run(GridAdaptationCallback(Spoilt(), schedule={0: 3, 5: 5, 10: 5}))
+
+
+def resumed(
+    optimizer: str, adaptation: Callable[[], GridAdaptationCallback], batch_size: int | None
+) -> Callable[[Run], dict[str, Any]]:
+    """Broken off after 11 epochs of 20; the difference to an unbroken run is ``lost``."""
+
+    def scenario(run: Run) -> dict[str, Any]:
+        def go(folder: str, name: str, epochs: int = 20, start: str | None = None) -> Any:
+            data = SyntheticData("f4", samples=31, batch_size=batch_size)
+            keep = Checkpoint(dirpath=str(Path(folder, name)), every_n_epochs=11)
+            return run(
+                adaptation(),
+                regression(optimizer),
+                data,
+                epochs=epochs,
+                callbacks=(keep,),
+                ckpt_path=start,
+            )
+
+        folder = tempfile.gettempdir() + "/" + Path(sys.argv[1]).stem  # the same on every rank
+        whole = go(folder, f"{optimizer}-whole")
+        # Its 11th epoch's checkpoint has been overwritten at the end: once more, to be broken off.
+        broken = Stop(11)
+        data = SyntheticData("f4", samples=31, batch_size=batch_size)
+        keep = Checkpoint(dirpath=str(Path(folder, f"{optimizer}-first")), every_n_epochs=11)
+        with contextlib.suppress(StoppedError):
+            run(adaptation(), regression(optimizer), data, callbacks=(keep, broken))
+        last = str(Path(folder, f"{optimizer}-first", "last.ckpt"))
+        second = go(folder, f"{optimizer}-second", start=last)
+        same = second["flat"].shape == whole["flat"].shape
+        lost = float((second["flat"] - whole["flat"]).abs().max()) if same else float("inf")
+        if second["metrics"] != whole["metrics"]:
+            lost = float("inf")
+        return {**second, "lost": lost, "apart": max(second["apart"], whole["apart"])}
+
+    return scenario
+
+
+class StoppedError(Exception):
+    """In place of a kill, on all processes at once."""
+
+
+class Stop(Callback):
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch + 2:
+            raise StoppedError
+
+
+def one_sample(run: Run) -> dict[str, Any]:
+    try:
+        result = run(GridAdaptationCallback(schedule=[3]), data=SyntheticData("f4", samples=1))
+    except ConfigurationError as error:
+        return {"error": str(error), "apart": 0.0}
+    return result
+
+
+SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
+    "adam": hundred_epochs("adam"),
+    "lbfgs": hundred_epochs("lbfgs"),
+    "wolfe": hundred_epochs("wolfe"),
+    "uneven": hundred_epochs("adam", samples=61),
+    "uneven lbfgs": hundred_epochs("wolfe", samples=61),
+    "plateau": lambda run: run(plateau(), epochs=60),
+    "find_unused": lambda run: run(
+        plateau(), epochs=60, strategy="ddp_find_unused_parameters_true"
+    ),
+    "float32": lambda run: run(GridAdaptationCallback(schedule=[3, 5, 7]), precision="32-true"),
+    "helmholtz": helmholtz,
+    "mini-batches": mini_batches,
+    "own": own_module,
+    "not renewed": wrapper_not_renewed,
+    "undone": undone,
+    "resumed adam": resumed("adam", plateau, 4),
+    "resumed lbfgs": resumed("lbfgs", lambda: GridAdaptationCallback(schedule=[3, 5, 8]), None),
+    "one sample": one_sample,
+}
+# What has no counterpart in one process.
+SEVERAL_ONLY = {"not renewed", "resumed adam", "resumed lbfgs", "own", "mini-batches"}
+
+
+def main() -> None:
+    out, devices = Path(sys.argv[1]), int(sys.argv[2])
+    warnings.filterwarnings("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    LightningModule.print = lambda self, *args, **kwargs: None  # type: ignore[method-assign]
+    results: dict[str, Any] = {}
+    for name, scenario in SCENARIOS.items():
+        if devices > 1 or name not in SEVERAL_ONLY:
+            results[name] = copy.deepcopy(scenario(Run(devices)))
+    if devices == 1 or torch.distributed.get_rank() == 0:
+        torch.save(results, out)
+
+
+if __name__ == "__main__":
+    main()
