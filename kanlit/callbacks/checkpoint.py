@@ -41,13 +41,15 @@ class Checkpoint(ModelCheckpoint):
     ) -> None:
         if every_n_epochs < 1:
             raise ConfigurationError(f"every_n_epochs must be at least 1, got {every_n_epochs}")
-        settings: dict[str, Any] = {
-            "auto_insert_metric_name": False,
-            "enable_version_counter": False,
-            "save_on_train_epoch_end": False,
+        # Passed on by name, so that the command line knows which settings are left to choose.
+        super().__init__(
+            monitor=monitor,
+            filename=filename,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
             **kwargs,
-        }
-        super().__init__(monitor=monitor, filename=filename, **settings)
+        )
         self.newest_every_n_epochs = every_n_epochs
         self._newest_at = -1
         self.best_step = -1
@@ -55,6 +57,11 @@ class Checkpoint(ModelCheckpoint):
         self._metrics: dict[str, Tensor] = {}
         self._within_epoch = False  # schedulers that watch a metric are yet to be stepped
         self._resumed = False
+
+    @property
+    def state_key(self) -> str:
+        # Lightning's spells out the settings, and is asked for it at every hook of every step.
+        return "Checkpoint"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)

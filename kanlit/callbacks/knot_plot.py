@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from kanlit.adaptation import AdaptationReport, grid_health
+from kanlit.callbacks.training_samples import evaluating
 from kanlit.errors import ConfigurationError
 from kanlit.plotting import TargetCurve, knot_figure
 from kanlit.problems.target import TargetFunction, uniform_points
@@ -143,7 +143,7 @@ def slice_curve(
     """
     parameter = next(p for p in module.parameters() if p.is_floating_point())
     to_network = getattr(module, "network_inputs", None) or _identity
-    with _evaluating(module):
+    with evaluating(module):
         if target is not None:
             raw = _slice_of_box(target)
             inputs = raw.to(parameter)
@@ -208,22 +208,6 @@ def _to_raw(to_network: Any, points: Tensor) -> Tensor:
 
 def _identity(x: Tensor) -> Tensor:
     return x
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; each submodule's own mode comes back after it.
-
-    Runs eagerly: a compiled network would be compiled again for the slice's shape.
-    """
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 def _input_names(datamodule: object, in_features: int) -> list[str]:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from kanlit.callbacks.distributed import gather_rows
 from kanlit.errors import ConfigurationError
 
-__all__ = ["GridAdaptable", "TrainingSamples", "network_of"]
+__all__ = ["GridAdaptable", "TrainingSamples", "evaluating", "network_of"]
 
 
 @runtime_checkable
@@ -59,8 +59,9 @@ class TrainingSamples:
         method = _of_batch(self._module, "sample_losses")
         if method is None:
             return None
-        with torch.no_grad():
-            return self._gather([method(batch) for batch in self._batches])
+        with evaluating(self._module):
+            own = [method(batch) for batch in self._batches]
+        return self._gather(own)
 
     def loss(self) -> Callable[[], Tensor] | None:
         """Gives the mean loss over them now; ``None`` where the module has no ``loss(batch)``."""
@@ -69,7 +70,7 @@ class TrainingSamples:
             return None
 
         def mean() -> Tensor:
-            with torch.no_grad():
+            with evaluating(self._module):
                 own = [method(batch).double() for batch in self._batches]
             total = torch.stack([torch.stack(own).sum(), own[0].new_tensor(len(own))])
             if self._trainer.world_size > 1:
@@ -80,6 +81,22 @@ class TrainingSamples:
 
     def _gather(self, parts: list[Tensor]) -> Tensor:
         return gather_rows(self._module, torch.cat(parts))[: self._most]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; each submodule's own mode comes back after it.
+
+    Runs eagerly: a compiled network would be compiled again for another number of rows.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _batches(trainer: Trainer, module: LightningModule, most: int) -> Iterator[Any]:

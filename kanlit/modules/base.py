@@ -85,6 +85,14 @@ class KANModule(LightningModule):
         self._uneven = False
         self.test_error = RelativeL2Error(out_features)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":
+            # Lightning notes the running hook here, dozens of times a step; torch's own way
+            # looks through parameters, buffers and modules each time.
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def residuals(self, batch: Any) -> dict[str, Residual]:
         """The named blocks of residuals of a batch."""

@@ -1,24 +1,17 @@
-"""One KAN layer: a sum of learnable univariate functions, on grids that can change."""
+"""One KAN layer: a sum of learnable univariate functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
-from kanlit.splines import (
-    Exterior,
-    Outside,
-    PiecewiseBasis,
-    breakpoints_of,
-    evaluate_pieces,
-    extend_breakpoints,
-    uniform_breakpoints,
-)
+from kanlit.splines import Outside, evaluate_pieces
 
 __all__ = ["KANLayer"]
 
@@ -34,7 +27,7 @@ def _silu_derivatives(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-class KANLayer(nn.Module):
+class KANLayer(AdaptiveGrid):
     r"""Maps ``(…, in)`` to ``(…, out)`` by one learnable function on each edge.
 
     .. math::
@@ -67,8 +60,6 @@ class KANLayer(nn.Module):
     Source: Liu et al., KAN: Kolmogorov-Arnold Networks, arXiv 2404.19756; arXiv 2601.18672.
     """
 
-    knots: Tensor
-
     def __init__(
         self,
         in_features: int,
@@ -83,156 +74,19 @@ class KANLayer(nn.Module):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if in_features < 1 or out_features < 1:
-            raise ValueError(
-                f"a KAN layer needs at least one input and one output, got {in_features} and "
-                f"{out_features}"
-            )
-        if grid_size < 1:
-            raise ValueError(f"grid_size must be at least 1, got {grid_size}")
-        if not 1 <= spline_order <= 5:
-            raise ValueError(f"spline_order must lie in 1 to 5, got {spline_order}")
-        ends = torch.tensor([[float(end)] for end in grid_range], dtype=dtype)
-        first = uniform_breakpoints(ends[0], ends[1], grid_size)
-        if not bool(torch.isfinite(first).all() and (first.diff() > 0).all()):
-            raise ValueError(
-                f"grid_range must be finite and rise in {grid_size} steps that {first.dtype} "
-                f"can tell apart, got {tuple(grid_range)}"
-            )
-        if outside not in ("linear", "zero"):
-            raise ValueError(f"outside must be 'linear' or 'zero', got {outside!r}")
         if initialization not in ("glorot_fine", "plain"):
             raise ValueError(
                 f"initialization must be 'glorot_fine' or 'plain', got {initialization!r}"
             )
-        self.in_features = in_features
-        self.out_features = out_features
-        self.spline_order = spline_order
-        self.outside: Outside = outside
+        super().__init__(
+            in_features, out_features, grid_size, spline_order, grid_range, outside, device, dtype
+        )
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
-        low, high = (torch.full((in_features,), end, **factory) for end in grid_range)
-        breakpoints = uniform_breakpoints(low, high, grid_size)
-        self.register_buffer("knots", self._extended(breakpoints))
-        bases = grid_size + spline_order
-        self.spline_weight = nn.Parameter(torch.empty(out_features, in_features, bases, **factory))
         self.base_weight = nn.Parameter(torch.empty(out_features, in_features, **factory))
         self.edge_scale = nn.Parameter(torch.empty(out_features, in_features, **factory))
         self.bias = nn.Parameter(torch.empty(out_features, **factory))
-        self._refresh()
         (glorot_fine_ if initialization == "glorot_fine" else plain_)(self, generator)
 
-    # -- the grid ---------------------------------------------------------------------------
-
-    @property
-    def grid_size(self) -> int:
-        """G, the number of intervals per input feature."""
-        return self.knots.shape[1] - 2 * self.spline_order - 1
-
-    @property
-    def breakpoints(self) -> Tensor:
-        """``(in, G+1)``, the ends of the intervals."""
-        return breakpoints_of(self.knots, self.spline_order)
-
-    def _extended(self, breakpoints: Tensor) -> Tensor:
-        exterior: Exterior = "end" if self.outside == "linear" else "uniform"
-        return extend_breakpoints(breakpoints.double(), self.spline_order, exterior).to(
-            breakpoints.dtype
-        )
-
-    def knots_for(self, breakpoints: Tensor) -> Tensor:
-        """The knots ``(in, G+2k+1)`` that this layer makes of ``breakpoints`` ``(in, G+1)``."""
-        return self._extended(breakpoints.to(self.knots))
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def set_grid(self, knots: Tensor, spline_weight: Tensor) -> None:
-        """Puts the splines on other knots, of another G if wanted.
-
-        The parameter object stays the same, so optimisers go on holding it; where its shape
-        changes its gradient is dropped.
-
-        Args:
-            knots: ``(in, G+2k+1)``, strictly increasing.
-            spline_weight: Coefficients on these knots ``(out, in, G+k)``.
-
-        Raises:
-            ValueError: Shapes that do not fit each other, knots that do not rise, values that
-                are not finite. The layer is then as it was.
-        """
-        bases = knots.shape[1] - self.spline_order - 1
-        expected = (self.out_features, self.in_features, bases)
-        if (
-            knots.shape[0] != self.in_features
-            or tuple(spline_weight.shape) != expected
-            or bases <= self.spline_order
-        ):
-            raise ValueError(
-                f"knots {tuple(knots.shape)} and coefficients {tuple(spline_weight.shape)} do "
-                f"not fit a layer of {self.in_features} inputs, {self.out_features} outputs "
-                f"and degree {self.spline_order}"
-            )
-        knots, spline_weight = knots.to(self.knots), spline_weight.to(self.spline_weight)
-        if not bool((knots.diff(dim=1) > 0).all() and torch.isfinite(knots).all()):
-            raise ValueError("knots must be finite and rise strictly in every feature")
-        if not bool(torch.isfinite(spline_weight).all()):
-            raise ValueError("coefficients hold NaN or infinite values")
-        self.restore_grid(knots, spline_weight)
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def restore_grid(self, knots: Tensor, spline_weight: Tensor) -> None:
-        """Puts back knots and coefficients that the layer has had, whatever they hold.
-
-        Unlike :meth:`set_grid` it takes those of a network that has diverged.
-        """
-        self._resize(knots.shape[1])
-        self.knots.copy_(knots)
-        self.spline_weight.copy_(spline_weight)
-        self._refresh()
-
-    def _resize(self, knot_count: int) -> None:
-        """Makes room for another number of knots; contents are undefined after a change."""
-        if knot_count == self.knots.shape[1]:
-            return
-        old = self.spline_weight
-        shape = (self.out_features, self.in_features, knot_count - self.spline_order - 1)
-        # Swapped, not replaced: optimisers and schedulers hold this very object.
-        torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
-        self.spline_weight.grad = None
-        self.knots = self.knots.new_empty(self.in_features, knot_count)
-
-    def _refresh(self) -> None:
-        """Brings what depends on the knots alone up to date."""
-        basis = PiecewiseBasis.from_knots(self.knots, self.spline_order, self.outside)
-        self._basis = basis.cast(self.knots.dtype)
-        offsets = torch.arange(self.spline_order + 1, device=self.knots.device)
-        self._local = basis.first.unsqueeze(1) + offsets
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> KANLayer:
-        super()._apply(fn, recurse)
-        # From the knots again, not converted: a wider type is to get all its digits.
-        self._refresh()
-        return self
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        # A layer sizes itself from what it loads: G is part of the state, not of the config.
-        knots, weight = (state_dict.get(prefix + key) for key in ("knots", "spline_weight"))
-        if isinstance(knots, Tensor) and isinstance(weight, Tensor):
-            bases = knots.shape[-1] - self.spline_order - 1
-            if (
-                tuple(knots.shape[:-1]) == (self.in_features,)
-                and tuple(weight.shape) == (self.out_features, self.in_features, bases)
-                and bases > self.spline_order
-            ):
-                self._resize(knots.shape[-1])
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        self._refresh()
-
-    # -- evaluation -------------------------------------------------------------------------
-    #
     # Points come last inside: (features, n), so that every step runs along memory.
 
     def _coefficients(self) -> Tensor:

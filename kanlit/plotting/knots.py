@@ -16,6 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D, Transform
 from torch import Tensor
 
@@ -202,6 +203,7 @@ def _draw_curve(axes: Axes, curve: TargetCurve, breakpoints: Array) -> None:
         gid="rug",
     )
     axes.margins(y=0.12)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(curve.label, fontsize=9)
     axes.set_ylabel(curve.quantity, fontsize=9)
     axes.grid(alpha=0.25, lw=0.5)
@@ -309,4 +311,5 @@ def _padded(span: tuple[float, float]) -> tuple[float, float]:
 
 def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # ticks take most of the time of a picture
     axes.tick_params(labelsize=8)
