@@ -96,8 +96,8 @@ class KANLayer(AdaptiveGrid):
     def _edge_polynomials(self, row: Tensor) -> Tensor:
         """Every edge's polynomial at each point, ``(k+1, out, in, n)``.
 
-        Coefficients become polynomials once; a point then gathers one row of each feature, so
-        the cost does not depend on G.
+        Coefficients become polynomials once; a point then gathers one row of each feature,
+        whatever G is.
         """
         table = torch.einsum(
             "ipmr,oipr->ipmo", self._basis.polynomials, self._coefficients()[:, :, self._local]
