@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -19,15 +19,13 @@ from kanlit.adaptation import (
     HealthWatch,
     ImportanceDensity,
     InputDensity,
-    Observation,
     Placement,
     Refit,
     Trigger,
     adapt_grids,
-    check_schedule,
     kan_layers,
-    spread,
 )
+from kanlit.callbacks.cadence import Cadence, Interval
 from kanlit.callbacks.distributed import share_grids, unwrapped
 from kanlit.callbacks.optimizer_state import OptimizerState, update_optimizer_state
 from kanlit.callbacks.training_samples import TrainingSamples, network_of
@@ -84,7 +82,7 @@ class GridAdaptationCallback(Callback):
         density: ImportanceDensity | None = None,
         schedule: dict[int, int] | list[int] | None = None,
         trigger: Trigger | None = None,
-        interval: Literal["epoch", "step"] = "epoch",
+        interval: Interval = "epoch",
         uniform_mix: float = 0.2,
         least_gap: float = 0.01,
         margin: float = 0.01,
@@ -95,8 +93,6 @@ class GridAdaptationCallback(Callback):
         max_loss_growth: float = 1e4,
     ) -> None:
         self.density = CurvatureDensity() if density is None else density
-        self.schedule = [3, 6, 9, 12] if schedule is None else schedule
-        check_schedule(self.schedule)
         if not 0 <= uniform_mix <= 1:
             raise ConfigurationError(f"uniform_mix must lie in 0 to 1, got {uniform_mix}: try 0.2")
         if not 0 < least_gap <= 1:
@@ -106,7 +102,6 @@ class GridAdaptationCallback(Callback):
         if not 0 <= margin < math.inf:
             raise ConfigurationError(f"margin must be at least 0, got {margin}: try 0.01")
         for name, value, choices in (
-            ("interval", interval, ("epoch", "step")),
             ("extension", extension, get_args(Extension)),
             ("refit", refit, get_args(Refit)),
             ("optimizer_state", optimizer_state, get_args(OptimizerState)),
@@ -119,27 +114,12 @@ class GridAdaptationCallback(Callback):
             raise ConfigurationError(f"max_samples must be at least 1, got {max_samples}")
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
-        if trigger is not None and isinstance(self.schedule, dict):
-            raise ConfigurationError(
-                "schedule names its epochs, and a trigger chooses them: give the schedule as a "
-                "list of grid sizes, or leave the trigger out"
-            )
-        self.trigger = trigger
-        self.interval = interval
         self.placement = Placement(uniform_mix, least_gap, margin, extension, refit)
         self.optimizer_state: OptimizerState = optimizer_state
         self.max_samples = max_samples
         self.max_loss_growth = max_loss_growth
-        self._wanted: dict[int, int] = {}
-        self._untouched = None if trigger is None else copy.deepcopy(trigger.state_dict())
-        self._start_afresh()
-
-    def _start_afresh(self) -> None:
         self.undone = 0
-        self._asked_at = -1
-        self._taken = 0  # how many of the sizes the trigger's firings have taken
-        self._loss_sum: float | torch.Tensor = 0.0
-        self._loss_count = 0
+        self._cadence = Cadence([3, 6, 9, 12] if schedule is None else schedule, trigger, interval)
         self._watch = HealthWatch()
 
     # -- when -------------------------------------------------------------------------------
@@ -147,9 +127,9 @@ class GridAdaptationCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Before a checkpoint is loaded. A trainer that has stepped already goes on.
         if stage == "fit" and trainer.global_step == 0:
-            self._start_afresh()
-            if self.trigger is not None and self._untouched is not None:
-                self.trigger.load_state_dict(copy.deepcopy(self._untouched))
+            self.undone = 0
+            self._cadence.start_afresh()
+            self._watch = HealthWatch()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         network = network_of(pl_module)
@@ -173,40 +153,15 @@ class GridAdaptationCallback(Callback):
                     f"the other layers' sake, bf16-mixed"
                 )
         self.density.check(network)
-        if self.trigger is None:
-            total = trainer.max_epochs if self.interval == "epoch" else _steps(trainer)
-            self._wanted = self._resolve(total)
-
-    def _resolve(self, total: int | None) -> dict[int, int]:
-        """The schedule as ``{epoch or step: G}`` of a run of ``total`` of them."""
-        known = total is not None and total >= 0
-        word = f"max_{self.interval}s"
-        if isinstance(self.schedule, dict):
-            latest = max(self.schedule)
-            if known and total is not None and latest >= total:
-                raise ConfigurationError(
-                    f"schedule names {self.interval} {latest}, but {word} is {total}: raise "
-                    f"--trainer.{word} or lower the schedule"
-                )
-            return dict(self.schedule)
-        if not known or total is None:
-            raise ConfigurationError(
-                f"a list schedule is spread over the run, but {word} is not set: set "
-                f"--trainer.{word} or write the schedule as {{{self.interval}: G}}"
-            )
-        return spread(self.schedule, total)
+        self._cadence.begin(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.interval == "epoch":
-            self._ask(trainer, pl_module, trainer.current_epoch)
+        self._adapt_to(self._cadence.due_at_epoch(trainer, pl_module), trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        # With gradients accumulated over batches the same step begins more than once.
-        if self.interval == "step" and trainer.global_step != self._asked_at:
-            self._asked_at = trainer.global_step
-            self._ask(trainer, pl_module, trainer.global_step)
+        self._adapt_to(self._cadence.due_at_step(trainer, pl_module), trainer, pl_module)
 
     def on_train_batch_end(
         self,
@@ -216,31 +171,13 @@ class GridAdaptationCallback(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if self.trigger is not None and isinstance(loss, torch.Tensor):
-            # Lightning has divided it; it stays on its device, so that nothing waits for it.
-            self._loss_sum = (
-                self._loss_sum + loss.detach().double() * trainer.accumulate_grad_batches
-            )
-            self._loss_count += 1
+        self._cadence.observe(trainer, outputs)
 
-    def _ask(self, trainer: Trainer, pl_module: LightningModule, time: int) -> None:
-        """Adapts if it is time to."""
-        if self.trigger is None:
-            if time in self._wanted:
-                self.adapt(trainer, pl_module, self._wanted[time])
-            return
-        loss = float(self._loss_sum) / self._loss_count if self._loss_count else None
-        self._loss_sum, self._loss_count = 0.0, 0
-        if loss is not None and trainer.world_size > 1:
-            shared = torch.tensor(loss, dtype=torch.float64, device=pl_module.device)
-            loss = float(trainer.strategy.reduce(shared, reduce_op="mean"))
-        fires = self.trigger.fires(Observation(time, loss))
-        if trainer.strategy.reduce_boolean_decision(fires, all=False):
-            sizes = list(self.schedule)
-            report = self.adapt(trainer, pl_module, sizes[min(self._taken, len(sizes) - 1)])
-            # One that was undone has not taken its grid size.
-            self._taken += report is not None
+    def _adapt_to(
+        self, grid_size: int | None, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        if grid_size is not None and self.adapt(trainer, pl_module, grid_size) is not None:
+            self._cadence.adapted()
 
     # -- what -------------------------------------------------------------------------------
 
@@ -304,25 +241,14 @@ class GridAdaptationCallback(Callback):
     def state_dict(self) -> dict[str, Any]:
         return {
             "density": self.density.state_dict(),
-            "trigger": None if self.trigger is None else self.trigger.state_dict(),
-            "trigger_class": _kind(self.trigger),
-            "taken": self._taken,
-            "asked_at": self._asked_at,
-            "loss": [float(self._loss_sum), self._loss_count],
+            **self._cadence.state_dict(),
             "undone": self.undone,
             "watch": self._watch.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.density.load_state_dict(state_dict["density"])
-        own, kept = _kind(self.trigger), state_dict["trigger_class"]
-        if own != kept:
-            _warn(f"the checkpoint was made with {kept}, this run has {own}, which starts afresh")
-        elif self.trigger is not None:
-            self.trigger.load_state_dict(state_dict["trigger"])
-        self._taken = state_dict["taken"]
-        self._asked_at = state_dict["asked_at"]
-        self._loss_sum, self._loss_count = state_dict["loss"]
+        self._cadence.load_state_dict(state_dict)
         self.undone = state_dict["undone"]
         self._watch.load_state_dict(state_dict["watch"])
 
@@ -333,18 +259,9 @@ def _warn(message: str) -> None:
     warnings.warn_explicit(message, UserWarning, __file__, 0, module=__name__)
 
 
-def _kind(trigger: Trigger | None) -> str:
-    return "a schedule" if trigger is None else type(trigger).__qualname__
-
-
 def _now(trainer: Trainer) -> str:
     epoch, step = trainer.current_epoch, trainer.global_step
     return f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
-
-
-def _steps(trainer: Trainer) -> int | None:
-    steps = trainer.estimated_stepping_batches
-    return int(steps) if math.isfinite(steps) else None
 
 
 def _line(trainer: Trainer, report: AdaptationReport) -> str:

@@ -144,16 +144,15 @@ def _draw_first(
 
 
 def _draw_hidden(page: Page, layer: LayerAdaptation, shape: tuple[int, int], shown: int) -> None:
-    """All features of a hidden layer in one panel, a cell each: ten panels take ten times as long.
+    """All features of a hidden layer, a cell each, straight on the page.
 
-    What is drawn keeps its own coordinates; a cell is a transform.
+    Axes of their own would take ten times as long: what is drawn keeps its own coordinates, and a
+    cell is a transform. What all cells have alike is one artist.
     """
     rows, columns = shape
     page.heading(_heading(layer, shown))
-    (axes,) = page.row(1, rows * HIDDEN_ROW_HEIGHT, below=0.1)
-    axes.set_axis_off()
-    axes.set_xlim(0, columns)
-    axes.set_ylim(rows, 0)
+    band = page.band(columns, rows, rows * HIDDEN_ROW_HEIGHT)
+    lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
     for i in range(shown):
         row, column = divmod(i, columns)
         density, span = _density(layer, i, HIDDEN_BINS), _span(layer, i)
@@ -166,15 +165,19 @@ def _draw_hidden(page: Page, layer: LayerAdaptation, shape: tuple[int, int], sho
             .scale((right - left) / (high - low), -height / (HIGHEST - LOWEST))
             .translate(left, top)
         )
-        _draw_knots(axes, layer, i, density, 2.0, cell + axes.transData)
+        _draw_knots(page.figure, layer, i, density, 2.0, cell + band)
         zero = top + height * HIGHEST / (HIGHEST - LOWEST)
-        axes.plot([left, right], [zero, zero], color=BLACK, lw=0.7)
-        for x, words, side in (
-            (left, f"{span[0]:.2g}", "left"),
-            ((left + right) / 2, f"input {i + 1}", "center"),
-            (right, f"{span[1]:.2g}", "right"),
-        ):
-            axes.text(x, row + 0.79, words, fontsize=7.5, ha=side, va="top")
+        lines.append(((left, zero), (right, zero)))
+        page.figure.text(
+            (left + right) / 2,
+            row + 0.79,
+            f"input {i + 1}: {span[0]:.2g} to {span[1]:.2g}",
+            transform=band,
+            fontsize=7.5,
+            ha="center",
+            va="top",
+        )
+    page.figure.add_artist(LineCollection(lines, colors=BLACK, linewidths=0.7, transform=band))
 
 
 def _heading(layer: LayerAdaptation, shown: int) -> str:
@@ -231,7 +234,7 @@ def _density(layer: LayerAdaptation, feature: int, most_bins: int) -> tuple[Arra
 
 
 def _draw_knots(
-    axes: Axes,
+    parent: Axes | Figure,
     layer: LayerAdaptation,
     feature: int,
     density: tuple[Array, Array],
@@ -243,11 +246,11 @@ def _draw_knots(
     label = f"{layer.name}:{feature}"
     shape = StepPatch(values, edges, fill=True, color=SKY_BLUE, alpha=0.45, lw=0)
     shape.set(gid=f"density:{label}", transform=transform)
-    axes.add_artist(shape)  # add_patch would work out limits that are set anyway
+    parent.add_artist(shape)  # add_patch would work out limits that are set anyway
     peak = _peak(values)
     if values.max() == 0:
         words, middle = "all weights are zero", (edges[0] + edges[-1]) / 2
-        axes.text(middle, 0.9, words, transform=transform, ha="center", fontsize=7.5)
+        parent.text(middle, 0.9, words, transform=transform, ha="center", fontsize=7.5)
     for side, breakpoints, color, height in (
         ("new", layer.new_breakpoints, BLUE, 0.75 * peak),
         ("old", layer.old_breakpoints, ORANGE, -0.4 * peak),
@@ -256,11 +259,11 @@ def _draw_knots(
         stems = LineCollection([((at, 0.0), (at, height)) for at in x], colors=color)
         stems.set(gid=f"{side}:{label}", transform=transform)
         stems.set_linewidth(min(1.1, 16 * marker_size / len(x)))
-        axes.add_artist(stems)
+        parent.add_artist(stems)
         if len(x) <= MOST_MARKERS:
             heads = Line2D(x, np.full_like(x, height), color=color, ls="", marker="o")
             heads.set(markersize=marker_size, transform=transform)
-            axes.add_artist(heads)
+            parent.add_artist(heads)
 
 
 def _peak(density: Array) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Affine2D, Transform
 
 __all__ = ["Page"]
 
@@ -49,3 +50,11 @@ class Page:
         ]
         self.skip(height)
         return panels
+
+    def band(self, columns: int, rows: int, height: float) -> Transform:
+        """A strip across the page: maps (0, 0) to (columns, rows), from its upper left corner."""
+        across = (WIDTH - LEFT - RIGHT) / columns
+        down = (height - 0.18) / rows
+        corner = (LEFT, self._top - 0.08)
+        self.skip(height)
+        return Affine2D().scale(across, -down).translate(*corner) + self.figure.dpi_scale_trans

@@ -1,0 +1,167 @@
+"""When the grids of a run are adapted, and to what G."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any, Literal, get_args
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+
+from kanlit.adaptation import Observation, Trigger, check_schedule, spread
+from kanlit.errors import ConfigurationError
+
+__all__ = ["Cadence", "Interval"]
+
+Interval = Literal["epoch", "step"]
+
+
+class Cadence:
+    """Says at each epoch (or step) of a run whether to adapt; the same on every process.
+
+    Args:
+        schedule: Grid sizes by epoch (or step), or a list of them spread evenly over the run;
+            with a trigger, the list that its firings take one by one.
+        trigger: Fires when it is time; left out, the schedule says so.
+        interval: Whether epochs or optimiser steps are counted.
+
+    Raises:
+        ConfigurationError: A schedule that cannot be one, or one that names its epochs beside a
+            trigger that chooses them; an unknown interval.
+    """
+
+    def __init__(
+        self, schedule: dict[int, int] | list[int], trigger: Trigger | None, interval: Interval
+    ) -> None:
+        check_schedule(schedule)
+        if interval not in get_args(Interval):
+            raise ConfigurationError(f"interval must be 'epoch' or 'step', got {interval!r}")
+        if trigger is not None and isinstance(schedule, dict):
+            raise ConfigurationError(
+                "schedule names its epochs, and a trigger chooses them: give the schedule as a "
+                "list of grid sizes, or leave the trigger out"
+            )
+        self.schedule = schedule
+        self.trigger = trigger
+        self.interval = interval
+        self._wanted: dict[int, int] = {}
+        self._untouched = None if trigger is None else copy.deepcopy(trigger.state_dict())
+        self._forget()
+
+    def _forget(self) -> None:
+        self._asked_at = -1
+        self._taken = 0  # how many of the sizes the trigger's firings have taken
+        self._loss_sum: float | torch.Tensor = 0.0
+        self._loss_count = 0
+
+    def start_afresh(self) -> None:
+        """Forgets a run that is over."""
+        self._forget()
+        if self.trigger is not None and self._untouched is not None:
+            self.trigger.load_state_dict(copy.deepcopy(self._untouched))
+
+    def begin(self, trainer: Trainer) -> None:
+        """Learns the run's length, over which a list schedule is spread.
+
+        Raises:
+            ConfigurationError: The run ends before the schedule does, or has no end to spread a
+                list over.
+        """
+        if self.trigger is None:
+            total = trainer.max_epochs if self.interval == "epoch" else _steps(trainer)
+            self._wanted = self._resolve(total)
+
+    def _resolve(self, total: int | None) -> dict[int, int]:
+        """The schedule as ``{epoch or step: G}`` of a run of ``total`` of them."""
+        known = total is not None and total >= 0
+        word = f"max_{self.interval}s"
+        if isinstance(self.schedule, dict):
+            latest = max(self.schedule)
+            if known and total is not None and latest >= total:
+                raise ConfigurationError(
+                    f"schedule names {self.interval} {latest}, but {word} is {total}: raise "
+                    f"--trainer.{word} or lower the schedule"
+                )
+            return dict(self.schedule)
+        if not known or total is None:
+            raise ConfigurationError(
+                f"a list schedule is spread over the run, but {word} is not set: set "
+                f"--trainer.{word} or write the schedule as {{{self.interval}: G}}"
+            )
+        return spread(self.schedule, total)
+
+    def due_at_epoch(self, trainer: Trainer, module: LightningModule) -> int | None:
+        """G to adapt to before this epoch begins, or ``None``."""
+        if self.interval != "epoch":
+            return None
+        return self._due(trainer, module, trainer.current_epoch)
+
+    def due_at_step(self, trainer: Trainer, module: LightningModule) -> int | None:
+        """G to adapt to before this step begins, or ``None``."""
+        # With gradients accumulated over batches the same step begins more than once.
+        if self.interval != "step" or trainer.global_step == self._asked_at:
+            return None
+        self._asked_at = trainer.global_step
+        return self._due(trainer, module, trainer.global_step)
+
+    def _due(self, trainer: Trainer, module: LightningModule, time: int) -> int | None:
+        if self.trigger is None:
+            return self._wanted.get(time)
+        loss = float(self._loss_sum) / self._loss_count if self._loss_count else None
+        self._loss_sum, self._loss_count = 0.0, 0
+        if loss is not None and trainer.world_size > 1:
+            shared = torch.tensor(loss, dtype=torch.float64, device=module.device)
+            loss = float(trainer.strategy.reduce(shared, reduce_op="mean"))
+        fires = self.trigger.fires(Observation(time, loss))
+        if not trainer.strategy.reduce_boolean_decision(fires, all=False):
+            return None
+        sizes = list(self.schedule)
+        return sizes[min(self._taken, len(sizes) - 1)]
+
+    def adapted(self) -> None:
+        """Takes note that the adaptation was made; one that was undone has not taken its G."""
+        self._taken += self.trigger is not None
+
+    def observe(self, trainer: Trainer, outputs: Any) -> None:
+        """Takes the loss of a training step, for triggers."""
+        if self.trigger is None:
+            return
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if isinstance(loss, torch.Tensor):
+            # Lightning has divided it; it stays on its device, so that nothing waits for it.
+            self._loss_sum = (
+                self._loss_sum + loss.detach().double() * trainer.accumulate_grad_batches
+            )
+            self._loss_count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "trigger": None if self.trigger is None else self.trigger.state_dict(),
+            "trigger_class": _kind(self.trigger),
+            "taken": self._taken,
+            "asked_at": self._asked_at,
+            "loss": [float(self._loss_sum), self._loss_count],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        own, kept = _kind(self.trigger), state["trigger_class"]
+        if own != kept:
+            rank_zero_warn(
+                f"the checkpoint was made with {kept}, this run has {own}, which starts afresh"
+            )
+        elif self.trigger is not None:
+            self.trigger.load_state_dict(state["trigger"])
+        self._taken = state["taken"]
+        self._asked_at = state["asked_at"]
+        self._loss_sum, self._loss_count = state["loss"]
+
+
+def _kind(trigger: Trigger | None) -> str:
+    return "a schedule" if trigger is None else type(trigger).__qualname__
+
+
+def _steps(trainer: Trainer) -> int | None:
+    steps = trainer.estimated_stepping_batches
+    return int(steps) if math.isfinite(steps) else None
