@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kanlit.adaptation import (
+        BlendedDensity,
         CurvatureDensity,
+        DeBoorDensity,
+        GradientDensity,
         ImportanceDensity,
         InputDensity,
+        LossDensity,
         adapt_grids,
     )
     from kanlit.callbacks import GridAdaptationCallback, KnotPlotCallback
@@ -30,14 +34,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KAN",
+    "BlendedDensity",
     "CurvatureDensity",
+    "DeBoorDensity",
     "FeynmanData",
+    "GradientDensity",
     "GridAdaptationCallback",
     "HelmholtzData",
     "ImportanceDensity",
     "InputDensity",
     "KANLayer",
     "KnotPlotCallback",
+    "LossDensity",
     "PDEModule",
     "RegressionModule",
     "RelativeL2Error",
@@ -49,8 +57,11 @@ __all__ = [
 
 # Public name -> the module that defines or re-exports it.
 _HOMES = {
+    "BlendedDensity": "kanlit.adaptation",
     "CurvatureDensity": "kanlit.adaptation",
+    "DeBoorDensity": "kanlit.adaptation",
     "FeynmanData": "kanlit.data",
+    "GradientDensity": "kanlit.adaptation",
     "GridAdaptationCallback": "kanlit.callbacks",
     "HelmholtzData": "kanlit.data",
     "ImportanceDensity": "kanlit.adaptation",
@@ -58,6 +69,7 @@ _HOMES = {
     "KAN": "kanlit.nn",
     "KANLayer": "kanlit.nn",
     "KnotPlotCallback": "kanlit.callbacks",
+    "LossDensity": "kanlit.adaptation",
     "PDEModule": "kanlit.modules",
     "RegressionModule": "kanlit.modules",
     "RelativeL2Error": "kanlit.metrics",

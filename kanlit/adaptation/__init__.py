@@ -2,11 +2,16 @@
 
 from kanlit.adaptation.adapt import Extension, Placement, Refit, adapt_grids, kan_layers
 from kanlit.adaptation.density import (
+    BlendedDensity,
     CurvatureDensity,
+    DeBoorDensity,
+    GradientDensity,
     ImportanceContext,
     ImportanceDensity,
     InputDensity,
+    LossDensity,
     Scope,
+    Weigher,
 )
 from kanlit.adaptation.health import GridHealth, HealthWatch, grid_health
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
@@ -24,14 +29,18 @@ __all__ = [
     "AdaptationReport",
     "AllTrigger",
     "AnyTrigger",
+    "BlendedDensity",
     "CurvatureDensity",
+    "DeBoorDensity",
     "Extension",
+    "GradientDensity",
     "GridHealth",
     "HealthWatch",
     "ImportanceContext",
     "ImportanceDensity",
     "InputDensity",
     "LayerAdaptation",
+    "LossDensity",
     "Observation",
     "PeriodicTrigger",
     "Placement",
@@ -39,6 +48,7 @@ __all__ = [
     "Refit",
     "Scope",
     "Trigger",
+    "Weigher",
     "adapt_grids",
     "check_schedule",
     "grid_health",

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kanlit.adaptation.density import ImportanceContext, ImportanceDensity
+from kanlit.adaptation.density import ImportanceContext, ImportanceDensity, Weigher
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
@@ -104,7 +104,7 @@ def adapt_grids(
     saved = [(m, m.knots.clone(), m.spline_weight.detach().clone()) for m in layers.values()]
     done: dict[str, LayerAdaptation] = {}
     names = {layer: name for name, layer in layers.items()}
-    shared: Tensor | None = None
+    weigh: Weigher = density
 
     def adapt(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, KANLayer)
@@ -112,10 +112,8 @@ def adapt_grids(
         if name in done:
             return  # a layer used twice in one pass is adapted to what it sees first
         samples = args[0].reshape(-1, layer.in_features)
-        weights = shared
         try:
-            if weights is None:
-                weights = density(ImportanceContext(layer, samples, network, inputs, sample_losses))
+            weights = weigh(ImportanceContext(layer, samples, network, inputs, sample_losses))
             _check_shape(weights, samples)
             done[name] = _adapt_layer(name, layer, samples, weights, grid_size, placement)
         except ConfigurationError:
@@ -127,9 +125,8 @@ def adapt_grids(
     hooks = []
     try:
         network.eval()
-        if density.scope == "network":
-            first = next(iter(layers.values()))
-            shared = density(ImportanceContext(first, inputs, network, inputs, sample_losses))
+        first = next(iter(layers.values()))
+        weigh = density.prepare(ImportanceContext(first, inputs, network, inputs, sample_losses))
         loss_before = float(loss()) if loss else None
         before = network(inputs)
         hooks = [layer.register_forward_pre_hook(adapt) for layer in layers.values()]

@@ -1,8 +1,9 @@
-"""Every density weighs samples by what it says: laws of the kind, then exact curvature."""
+"""Every density weighs samples by what it says: the laws of the kind."""
 
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable
 
 import pytest
@@ -10,17 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.adaptation import (
+    AdaptationReport,
+    BlendedDensity,
     CurvatureDensity,
+    DeBoorDensity,
+    GradientDensity,
     ImportanceContext,
     ImportanceDensity,
     InputDensity,
+    LossDensity,
     adapt_grids,
 )
-from kanlit.adaptation import density as density_module
-from kanlit.errors import ConfigurationError
+from kanlit.adaptation.density import derivatives
 from kanlit.nn import KAN, KANLayer
+from kanlit.splines import bspline_basis
 
-# A new density joins this list and must meet every law of the first section.
+# A new density joins this list and must meet every law of this file.
 DENSITIES: dict[str, Callable[[], ImportanceDensity]] = {
     "input": InputDensity,
     "network curvature": lambda: CurvatureDensity(power=1),
@@ -28,6 +34,14 @@ DENSITIES: dict[str, Callable[[], ImportanceDensity]] = {
     "network curvature by differences": lambda: CurvatureDensity(method="finite_difference"),
     "layer curvature": lambda: CurvatureDensity("layer"),
     "layer curvature by differences": lambda: CurvatureDensity("layer", "finite_difference"),
+    "network gradient": GradientDensity,
+    "layer gradient": lambda: GradientDensity("layer"),
+    "loss": LossDensity,
+    "de Boor": DeBoorDensity,
+    "blend of network scope": lambda: BlendedDensity([InputDensity(), LossDensity()], [1, 3]),
+    "blend of both scopes": lambda: BlendedDensity(
+        [CurvatureDensity("layer"), LossDensity(), BlendedDensity([DeBoorDensity()])]
+    ),
 }
 
 
@@ -66,12 +80,23 @@ def points(count: int = 40, n_in: int = 2, dtype: torch.dtype = torch.float64) -
     return 2.4 * torch.rand(count, n_in, generator=generator, dtype=dtype) - 1.2
 
 
+def losses_at(x: Tensor) -> Tensor:
+    """Losses of samples ``(n, d)``, as a module would give them: ``(n,)``."""
+    return (x.square() + 0.1).prod(1)
+
+
 def context_of(network: nn.Module, x: Tensor) -> ImportanceContext:
     """The context of the network's first KAN layer."""
     layer = next(m for m in network.modules() if isinstance(m, KANLayer))
     with torch.no_grad():
         layer_input = torch.tanh(network.lift(x)) if isinstance(network, Residual) else x
-    return ImportanceContext(layer, layer_input, network, x)
+    return ImportanceContext(layer, layer_input, network, x, losses_at(x))
+
+
+def adapt(
+    network: nn.Module, x: Tensor, density: ImportanceDensity, grid_size: int = 6
+) -> AdaptationReport:
+    return adapt_grids(network, x, density, grid_size, sample_losses=losses_at(x))
 
 
 # -- laws of every density ----------------------------------------------------------------------
@@ -115,7 +140,7 @@ def test_weights_do_not_depend_on_how_many_samples_are_evaluated_at_once(
 ) -> None:
     context = context_of(network(torch.float64), points())
     whole = make()(context)
-    monkeypatch.setattr(density_module, "_CHUNK", 7)
+    monkeypatch.setattr(derivatives, "CHUNK", 7)
     torch.testing.assert_close(make()(context), whole, rtol=1e-6, atol=1e-8)
 
 
@@ -154,7 +179,7 @@ def test_every_density_adapts_a_network(
     make: Callable[[], ImportanceDensity], network: Callable[[torch.dtype], nn.Module]
 ) -> None:
     whole = network(torch.float32)
-    report = adapt_grids(whole, points(200, dtype=torch.float32), make(), 7)
+    report = adapt(whole, points(200, dtype=torch.float32), make(), 7)
     assert report.grid_size == 7
     for adapted in report.layers:
         assert (adapted.new_breakpoints.diff(dim=1) > 0).all()
@@ -188,214 +213,148 @@ def test_equal_weights_of_any_size_place_the_knots_of_the_input_density(
 ) -> None:
     networks = [make_kan(torch.float32) for _ in range(2)]
     x = points(100, dtype=torch.float32)
-    adapt_grids(networks[0], x, InputDensity(), 6)
-    adapt_grids(networks[1], x, Constant(value, per_feature), 6)
+    adapt(networks[0], x, InputDensity())
+    adapt(networks[1], x, Constant(value, per_feature))
     for one, two in zip(*(n.state_dict().items() for n in networks), strict=True):
         assert torch.equal(one[1], two[1]), one[0]
 
 
-class Scaled(CurvatureDensity):
-    def __call__(self, context: ImportanceContext) -> Tensor:
-        return 1024 * super().__call__(context)
+# -- what the laws of approximation ask of every density ----------------------------------------
 
 
-@pytest.mark.parametrize("scope", ["network", "layer"])
-def test_knots_do_not_depend_on_the_scale_of_the_weights(scope: str) -> None:
-    networks = [make_kan() for _ in range(2)]
-    adapt_grids(networks[0], points(), CurvatureDensity(scope), 6)  # type: ignore[arg-type]
-    adapt_grids(networks[1], points(), Scaled(scope), 6)  # type: ignore[arg-type]
-    for one, two in zip(*(n.state_dict().values() for n in networks), strict=True):
-        assert torch.equal(one, two)
-
-
-@pytest.mark.parametrize("scope", ["network", "layer"])
-@pytest.mark.parametrize("method", ["exact", "finite_difference"])
-def test_a_network_without_curvature_gets_even_knots_on_even_samples(
-    scope: str, method: str
-) -> None:
-    network = make_kan()
+def spline_of(f: Callable[[Tensor], Tensor], grid_size: int, degree: int = 3) -> KAN:
+    """A KAN of one edge that is the least-squares spline of f on [-1, 1], without base branch."""
+    network = KAN([1, 1], grid_size=grid_size, spline_order=degree, dtype=torch.float64)
+    (layer,) = network.layers
+    assert isinstance(layer, KANLayer)
+    x = torch.linspace(-1, 1, 20 * grid_size + 1, dtype=torch.float64).unsqueeze(1)
+    bases = bspline_basis(x, layer.knots, degree)[:, 0]
+    fitted = torch.linalg.lstsq(bases, f(x)).solution
     with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.fill_(0.5 if name.endswith("bias") else 0.0)
-    x = torch.linspace(-1, 1, 1001, dtype=torch.float64).unsqueeze(1).repeat(1, 2)
-    density = CurvatureDensity(scope, method, epsilon=0)  # type: ignore[arg-type]
-    first = adapt_grids(network, x, density, 5).layers[0]
-    assert not first.weights.any()
-    expected = torch.linspace(-1, 1, 6, dtype=torch.float64).repeat(2, 1)
-    torch.testing.assert_close(first.new_breakpoints, expected, rtol=0, atol=2.1e-2)
-    widths = first.new_breakpoints.diff(dim=1)[:, 1:-1]
-    torch.testing.assert_close(widths, torch.full_like(widths, 0.4), rtol=0, atol=4e-3)
+        layer.edge_scale.fill_(1)
+        layer.base_weight.zero_()
+        layer.bias.zero_()
+        layer.spline_weight.copy_(fitted.T.unsqueeze(0))
+    return network
 
 
-# -- curvature ----------------------------------------------------------------------------------
+def even_points(count: int) -> Tensor:
+    return torch.linspace(-1, 1, count, dtype=torch.float64).unsqueeze(1)
 
 
-def oracle(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Hessians ``(n, out, in, in)`` by nested autograd, sample by sample and output by output."""
-    outputs = function(x[:1]).shape[1]
-
-    def one(q: int) -> Callable[[Tensor], Tensor]:
-        return lambda z: function(z.unsqueeze(0))[0, q]
-
-    rows = [
-        torch.stack([torch.autograd.functional.hessian(one(q), z) for q in range(outputs)])
-        for z in x
-    ]
-    return torch.stack(rows)
+@each_density
+def test_a_symmetric_function_has_symmetric_weights(make: Callable[[], ImportanceDensity]) -> None:
+    network = spline_of(lambda x: torch.cos(4 * x) + x**6, 10)
+    weights = make()(context_of(network, even_points(101)))
+    torch.testing.assert_close(weights, weights.flip(0), rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("degree", [2, 3, 4, 5])
-def test_network_curvature_of_a_kan_is_that_of_nested_autograd(degree: int) -> None:
-    network, x = make_kan(degree=degree), points(12)
-    expected = oracle(network, x).diagonal(dim1=2, dim2=3).abs().sum((1, 2))
-    got = CurvatureDensity(power=1, epsilon=0)(context_of(network, x))
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [Residual(), nn.Sequential(nn.Linear(2, 2), nn.Tanh(), KANLayer(2, 3)).double()],
-    ids=["residual", "Sequential"],
-)
-def test_network_curvature_of_any_module_is_that_of_nested_autograd(network: nn.Module) -> None:
-    x = points(12)
-    expected = oracle(network, x).diagonal(dim1=2, dim2=3).abs().sum((1, 2))
-    got = CurvatureDensity(power=1, epsilon=0)(context_of(network, x))
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-
-
-class PassesThrough(nn.Module):
-    """Its second output is its first input, as it came."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kan = make_kan()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.kan(x), x[:, :1]], dim=1)
-
-
-def test_an_output_that_is_linear_in_the_inputs_has_no_curvature() -> None:
-    network, x = PassesThrough(), points(12)
-    density = CurvatureDensity(power=1, epsilon=0)
-    got = density(context_of(network, x))
-    expected = density(context_of(network.kan, x))
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize("outside", ["linear", "zero"])
-@pytest.mark.parametrize("degree", [2, 3, 5])
-def test_layer_curvature_is_the_hessian_s_diagonal_and_the_rest_of_it_is_zero(
-    degree: int, outside: str
+@each_density
+def test_knots_do_not_depend_on_the_unit_of_the_function(
+    make: Callable[[], ImportanceDensity],
 ) -> None:
-    layer = KANLayer(
-        3,
-        2,
-        spline_order=degree,
-        outside=outside,  # type: ignore[arg-type]
-        dtype=torch.float64,
-    )
-    x = points(12, 3)
-    hessian = oracle(layer, x)
-    diagonal = hessian.diagonal(dim1=2, dim2=3)
-    assert (hessian - torch.diag_embed(diagonal)).abs().max() < 1e-12
-    got = CurvatureDensity("layer", power=1, epsilon=0)(context_of(layer, x))
-    torch.testing.assert_close(got, diagonal.abs().sum(1), rtol=1e-10, atol=1e-10)
+    x, grids = points(200), []
+    for unit in (1.0, 1000.0):
+        network = KAN(
+            [2, 2], grid_size=5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+        )
+        (layer,) = network.layers
+        assert isinstance(layer, KANLayer)
+        with torch.no_grad():
+            for parameter in (layer.spline_weight, layer.base_weight, layer.bias):
+                parameter *= unit
+        losses = unit**2 * losses_at(x)
+        report = adapt_grids(network, x, make(), 6, sample_losses=losses)
+        grids.append(report.layers[0].new_breakpoints)
+    torch.testing.assert_close(grids[1], grids[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in DENSITIES if name != "input"])
+def test_a_steep_place_has_more_than_its_share_of_the_weight(name: str) -> None:
+    def f(x: Tensor) -> Tensor:
+        return torch.tanh(50 * (x - 0.3))
+
+    x = even_points(1001)
+    near = (x[:, 0] - 0.3).abs() < 0.1
+    network = spline_of(f, 100)
+    with torch.no_grad():
+        losses = (spline_of(f, 8)(x) - f(x)).square().sum(1)
+    layer = network.layers[0]
+    assert isinstance(layer, KANLayer)
+    weights = DENSITIES[name]()(ImportanceContext(layer, x, network, x, losses))
+    assert float(weights[near].sum() / weights.sum()) > 2 * float(near.double().mean())
+
+
+def linear_kan(dtype: torch.dtype) -> KAN:
+    """A layer whose edges are straight lines, their slopes random: at the Greville abscissae."""
+    network = KAN([2, 3], grid_size=5, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    (layer,) = network.layers
+    assert isinstance(layer, KANLayer)
+    k = layer.spline_order
+    greville = layer.knots[:, 1:-1].unfold(1, k, 1).mean(-1)
+    slopes = torch.rand(3, 2, dtype=dtype, generator=torch.Generator().manual_seed(2)) + 0.5
+    with torch.no_grad():
+        layer.edge_scale.fill_(1)
+        layer.base_weight.zero_()
+        layer.spline_weight.copy_(slopes.unsqueeze(-1) * greville)
+    return network
+
+
+@each_density
+def test_a_linear_function_of_equal_losses_gets_the_knots_of_the_input_density(
+    make: Callable[[], ImportanceDensity],
+) -> None:
+    x = points(200)
+    grids = [
+        adapt_grids(linear_kan(torch.float64), x, density, 7, sample_losses=torch.full((200,), 0.3))
+        .layers[0]
+        .new_breakpoints
+        for density in (InputDensity(), make())
+    ]
+    # Within two samples: differences of step 1e-3 have the rounding of that step.
+    torch.testing.assert_close(grids[1], grids[0], rtol=0, atol=0.025)
+
+
+HOSTILE: dict[str, Tensor] = {
+    "one sample": torch.tensor([[0.3, -0.2]]),
+    "one place": torch.tensor([[0.3, -0.2]]).repeat(50, 1),
+    "a constant feature": torch.cat([torch.linspace(-1, 1, 50)[:, None], torch.ones(50, 1)], 1),
+    "two places": torch.tensor([[0.3, -0.2], [-0.4, 0.5]]).repeat(20, 1),
+    "far outside the grid": 50 + torch.rand(50, 2, generator=torch.Generator().manual_seed(4)),
+}
+
+
+@pytest.mark.parametrize("x", HOSTILE.values(), ids=HOSTILE.keys())
+@each_density
+def test_samples_of_any_kind_have_weights_and_knots_that_rise(
+    make: Callable[[], ImportanceDensity], x: Tensor
+) -> None:
+    network = make_kan(torch.float32)
+    weights = make()(context_of(network, x))
+    assert torch.isfinite(weights).all()
+    assert (weights >= 0).all()
+    for adapted in adapt(network, x, make()).layers:
+        assert (adapted.new_breakpoints.diff(dim=1) > 0).all()
 
 
 @each_network
-@pytest.mark.parametrize("scope", ["network", "layer"])
-def test_finite_differences_approach_the_exact_curvature_as_the_step_shrinks(
-    scope: str, network: Callable[[torch.dtype], nn.Module], monkeypatch: pytest.MonkeyPatch
+@each_density
+def test_an_adaptation_begins_with_what_the_density_says_of_the_untouched_network(
+    make: Callable[[], ImportanceDensity], network: Callable[[torch.dtype], nn.Module]
 ) -> None:
-    # Inside the grids: the second derivative jumps where the linear continuation begins.
-    context = context_of(network(torch.float64), 0.75 * points(200))
-    exact = CurvatureDensity(scope, power=1)(context)  # type: ignore[arg-type]
-    errors = []
-    for step in (1e-1, 1e-2, 1e-3):
-        monkeypatch.setattr(CurvatureDensity, "STEP", step)
-        by_steps = CurvatureDensity(scope, "finite_difference", power=1)  # type: ignore[arg-type]
-        errors.append(float((by_steps(context) - exact).norm() / exact.norm()))
-    assert errors[1] < errors[0] / 5
-    assert errors[2] < errors[1] / 5
-    assert errors[2] < 1e-3
+    context, density = context_of(network(torch.float64), points()), make()
+    weigh = density.prepare(context)
+    torch.testing.assert_close(weigh(context), density(context), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("scope", ["network", "layer"])
-@pytest.mark.parametrize("method", ["exact", "finite_difference"])
-@pytest.mark.parametrize(("power", "epsilon"), [(1, 0.1), (0.5, 0), (0.25, 3.0), (2, 1e-8)])
-def test_weights_are_the_curvature_and_epsilon_to_the_power(
-    scope: str, method: str, power: float, epsilon: float
-) -> None:
-    context = context_of(make_kan(), points())
-    plain = CurvatureDensity(scope, method, 1, 0)(context)  # type: ignore[arg-type]
-    got = CurvatureDensity(scope, method, power, epsilon)(context)  # type: ignore[arg-type]
-    torch.testing.assert_close(got, (plain + epsilon) ** power, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("scope", ["network", "layer"])
-def test_curvature_draws_knots_to_where_the_function_bends(scope: str) -> None:
-    network = KAN([1, 1], grid_size=20, dtype=torch.float64)
-    (layer,) = network.layers
-    assert isinstance(layer, KANLayer)
-    with torch.no_grad():
-        layer.base_weight.zero_()
-        layer.spline_weight.zero_()
-        layer.spline_weight[0, 0, 17] = 1.0  # a bump whose middle is x = 0.6
-    x = torch.linspace(-1, 1, 500, dtype=torch.float64).unsqueeze(1)
-    grids = {}
-    for name, density in (
-        ("curvature", CurvatureDensity(scope)),  # type: ignore[arg-type]
-        ("input", InputDensity()),
-    ):
-        report = adapt_grids(copy.deepcopy(network), x, density, 12)
-        grids[name] = report.layers[0].new_breakpoints
-    near = {name: int(((grid - 0.6).abs() < 0.2).sum()) for name, grid in grids.items()}
-    assert near["curvature"] >= 7
-    assert near["input"] <= 3
-
-
-# -- what cannot be -----------------------------------------------------------------------------
-
-
-def degree_one() -> nn.Module:
-    return nn.Sequential(KANLayer(2, 2), KANLayer(2, 1, spline_order=1))
-
-
-@pytest.mark.parametrize("scope", ["network", "layer"])
-@pytest.mark.parametrize("method", ["exact", "finite_difference"])
-def test_curvature_of_degree_one_splines_is_refused_before_training_and_names_the_layer(
-    scope: str, method: str
-) -> None:
-    density = CurvatureDensity(scope, method)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match=r"degree 1 in 1 .*raise spline_order or take"):
-        density.check(degree_one())
-    with pytest.raises(ConfigurationError, match=r"degree 1 in the layer"):
-        density.check(KANLayer(2, 2, spline_order=1))
-    with pytest.raises(ConfigurationError, match="degree 1"):
-        adapt_grids(KAN([2, 1], spline_order=1), points(dtype=torch.float32), density)
-
-
-def test_input_density_takes_degree_one_splines() -> None:
-    InputDensity().check(degree_one())
-    adapt_grids(degree_one(), points(dtype=torch.float32), InputDensity(), 5)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"scope": "net"}, "scope must be 'network' or 'layer', got 'net'"),
-        ({"method": "autograd"}, "method must be .* got 'autograd'"),
-        ({"power": 0}, "power must be positive, got 0; 0.5"),
-        ({"power": -1}, "power must be positive, got -1"),
-        ({"power": float("nan")}, "power must be positive, got nan"),
-        ({"power": float("inf")}, "power must be positive, got inf"),
-        ({"epsilon": -1e-9}, "epsilon must be at least 0, got -1e-09"),
-        ({"epsilon": float("nan")}, "epsilon must be at least 0, got nan"),
-        ({"epsilon": float("inf")}, "epsilon must be at least 0, got inf"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message) as caught:
-        CurvatureDensity(**settings)  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
+@each_density
+def test_a_checkpoint_brings_back_the_density(make: Callable[[], ImportanceDensity]) -> None:
+    context, kept = context_of(make_kan(), points()), make()
+    expected = kept(context)
+    file = io.BytesIO()
+    torch.save(kept.state_dict(), file)
+    file.seek(0)
+    resumed = make()
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    torch.testing.assert_close(resumed(context), expected, rtol=0, atol=0)
+    assert resumed.state_dict() == kept.state_dict()

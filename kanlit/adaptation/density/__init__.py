@@ -1,0 +1,27 @@
+"""Importance density functions (IDFs): how much each sample counts when knots are placed."""
+
+from kanlit.adaptation.density.base import (
+    ImportanceContext,
+    ImportanceDensity,
+    Scope,
+    Weigher,
+)
+from kanlit.adaptation.density.blended import BlendedDensity
+from kanlit.adaptation.density.curvature import CurvatureDensity
+from kanlit.adaptation.density.de_boor import DeBoorDensity
+from kanlit.adaptation.density.gradient import GradientDensity
+from kanlit.adaptation.density.input import InputDensity
+from kanlit.adaptation.density.loss import LossDensity
+
+__all__ = [
+    "BlendedDensity",
+    "CurvatureDensity",
+    "DeBoorDensity",
+    "GradientDensity",
+    "ImportanceContext",
+    "ImportanceDensity",
+    "InputDensity",
+    "LossDensity",
+    "Scope",
+    "Weigher",
+]

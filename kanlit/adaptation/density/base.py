@@ -1,0 +1,84 @@
+"""What every importance density function (IDF) is: how much each sample counts for the knots."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from kanlit.nn import KANLayer
+
+__all__ = ["ImportanceContext", "ImportanceDensity", "Scope", "Weigher"]
+
+Scope = Literal["network", "layer"]
+
+
+@dataclass(frozen=True)
+class ImportanceContext:
+    """What a density may look at.
+
+    Attributes:
+        layer: The layer whose grid is about to be adapted.
+        layer_input: Its input ``(n, in)``, as the already adapted layers before it give it.
+        network: The whole network, a map from ``(n, d)`` to ``(n, out)``.
+        network_input: ``(n, d)``.
+        sample_losses: Loss of each sample ``(n,)``, or ``None`` where it is not known.
+    """
+
+    layer: KANLayer
+    layer_input: Tensor
+    network: nn.Module
+    network_input: Tensor
+    sample_losses: Tensor | None = None
+
+
+Weigher = Callable[[ImportanceContext], Tensor]
+
+
+class ImportanceDensity(ABC):
+    """Base of all densities. A density of one's own is a subclass, named in YAML by its path.
+
+    ``scope`` says how often it is asked: ``"layer"``, anew for each layer; ``"network"``, once
+    for each adaptation, on the network before any layer has changed, and all layers share the
+    weights.
+    """
+
+    scope: Scope = "layer"
+
+    @abstractmethod
+    def __call__(self, context: ImportanceContext) -> Tensor:
+        """Importance weights, ``(n,)`` or ``(n, in)``, finite and not negative; any scale.
+
+        Raises:
+            ConfigurationError: The context lacks what this density needs.
+        """
+
+    def prepare(self, context: ImportanceContext) -> Weigher:
+        """Begins an adaptation: what gives the weights of each layer in turn.
+
+        Called once for each adaptation, on the network before any layer has changed. ``scope``
+        decides here; only a density that is made of others needs its own.
+
+        Args:
+            context: That of the network's first layer, with the network's input as its input.
+        """
+        if self.scope == "layer":
+            return self
+        weights = self(context)
+        return lambda _: weights
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the density remembers, for checkpoints: tensors and plain Python."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have no state
+        """Takes up where another left off."""
+
+    def check(self, network: nn.Module) -> None:  # noqa: B027 - most densities work anywhere
+        """Raises :class:`ConfigurationError` if the density cannot work on this network.
+
+        Called once before training starts.
+        """

@@ -1,0 +1,116 @@
+"""Several densities in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity, Weigher
+from kanlit.errors import ConfigurationError
+
+__all__ = ["BlendedDensity"]
+
+
+class BlendedDensity(ImportanceDensity):
+    r"""Samples count by several densities at once, each with its share.
+
+    .. math:: w_j = \sum_i s_i \frac{w_{ij}}{\bar w_i}, \qquad
+              \bar w_i = \frac{1}{n} \sum_j w_{ij}, \qquad \sum_i s_i = 1
+
+    So a share is that of the knots which follow that density, whatever its units; means are of
+    each feature's own where a density gives such weights. A member whose weights are all zero
+    counts all samples alike. Members of network scope are asked once, before any layer has
+    changed, those of layer scope anew for each layer. Blends may hold blends.
+
+    Args:
+        densities: The densities, at least one.
+        shares: s, one for each density, above 0; scaled to a sum of one. Left out, all are equal.
+
+    Raises:
+        ConfigurationError: No density, as many shares as there are not densities, or one that is
+            not positive; what its densities raise.
+
+    Example:
+        >>> from kanlit.adaptation import CurvatureDensity, InputDensity
+        >>> BlendedDensity([InputDensity(), CurvatureDensity()], [1, 3]).shares
+        [0.25, 0.75]
+    """
+
+    def __init__(
+        self, densities: list[ImportanceDensity], shares: list[float] | None = None
+    ) -> None:
+        if not densities:
+            raise ConfigurationError("BlendedDensity needs at least one density")
+        given = [1.0] * len(densities) if shares is None else list(shares)
+        if len(given) != len(densities):
+            raise ConfigurationError(
+                f"shares must be as many as densities, {len(densities)}, got {len(given)}"
+            )
+        for share in given:
+            if not 0 < share < float("inf"):
+                raise ConfigurationError(
+                    f"shares must be positive, got {share}: leave the density out instead"
+                )
+        self.densities = list(densities)
+        self.shares = [share / sum(given) for share in given]
+        each = {density.scope for density in densities}
+        self.scope = "layer" if "layer" in each else "network"
+
+    def check(self, network: nn.Module) -> None:
+        for density in self.densities:
+            density.check(network)
+
+    def prepare(self, context: ImportanceContext) -> Weigher:
+        weighers = [density.prepare(context) for density in self.densities]
+        return lambda of_layer: self._blend([weigh(of_layer) for weigh in weighers]).to(
+            of_layer.layer_input.dtype
+        )
+
+    def __call__(self, context: ImportanceContext) -> Tensor:
+        return self.prepare(context)(context)
+
+    def _blend(self, weights: Sequence[Tensor]) -> Tensor:
+        shapes = {tuple(w.shape) for w in weights}
+        if len({shape[:1] for shape in shapes}) > 1 or len({s for s in shapes if len(s) > 1}) > 1:
+            each = zip(self.densities, weights, strict=True)
+            named = ", ".join(f"{type(d).__name__} {tuple(w.shape)}" for d, w in each)
+            raise ValueError(
+                f"importance weights of blended densities must be (n,) or (n, in) for the same "
+                f"samples, got {named}"
+            )
+        by_feature = any(w.ndim == 2 for w in weights)
+        blended = torch.zeros((), dtype=torch.float64, device=weights[0].device)
+        for density, share, own in zip(self.densities, self.shares, weights, strict=True):
+            if bool((own < 0).any()):  # another's weights could hide it
+                raise ValueError(f"importance weights of {type(density).__name__} are negative")
+            own = own.unsqueeze(1) if by_feature and own.ndim == 1 else own
+            blended = blended + share * _mean_one(own.double())
+        return blended
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "classes": [type(density).__qualname__ for density in self.densities],
+            "states": [density.state_dict() for density in self.densities],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "classes" not in state:
+            return  # of another density; this one starts afresh, as all do then
+        own = [type(density).__qualname__ for density in self.densities]
+        if own != state["classes"]:
+            raise ConfigurationError(
+                f"the checkpoint's BlendedDensity blends {', '.join(state['classes'])}, this one "
+                f"{', '.join(own)}: give those that it was made with"
+            )
+        for density, kept in zip(self.densities, state["states"], strict=True):
+            density.load_state_dict(kept)
+
+
+def _mean_one(weights: Tensor) -> Tensor:
+    """Weights ``(n,)`` or ``(n, in)`` over their mean, by feature; all ones where all are zero."""
+    peak = weights.amax(0)
+    scaled = torch.where(peak != 0, weights / torch.where(peak != 0, peak, 1.0), 1.0)
+    return scaled / scaled.mean(0)
