@@ -22,22 +22,29 @@ import kanlit
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build_wheel(folder: Path, compiler: str | None) -> Path:
     """A wheel of the working tree, built from a copy: no old build folder can leak into it."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    source, target = folder / "source", folder / "wheel"
+    source.mkdir()
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(
-        ROOT / "kanlit", source / "kanlit", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    target = tmp_path_factory.mktemp("wheel")
+    unwanted = shutil.ignore_patterns("__pycache__", "*.so", "*.dylib", "*.pyd")
+    shutil.copytree(ROOT / "kanlit", source / "kanlit", ignore=unwanted)
     flags = ["--no-deps", "--no-build-isolation", "--no-index"]
+    chosen = {} if compiler is None else {"CC": compiler, "CXX": compiler}
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", *flags, "-w", target, source], check=True
+        [sys.executable, "-m", "pip", "wheel", "-q", *flags, "-w", target, source],
+        check=True,
+        env=os.environ | chosen,
     )
     (built,) = target.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built where no compiler works: the kernel is optional. It takes seconds, too."""
+    return build_wheel(tmp_path_factory.mktemp("plain"), "no-such-compiler")
 
 
 def test_wheel_holds_every_module_of_the_tree_and_the_type_marker(wheel: Path) -> None:
@@ -72,6 +79,37 @@ def test_wheel_trains_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     assert Path(origin.stdout.strip()).is_relative_to(site)
     assert run.returncode == 0, run.stderr
     assert list(work.rglob("*.ckpt"))
+
+
+def test_wheel_built_without_a_compiler_holds_no_kernel(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert not [name for name in names if name.endswith((".so", ".dylib", ".pyd"))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ to build the kernel with")
+def test_wheel_built_with_a_compiler_runs_its_own_kernel(tmp_path: Path) -> None:
+    site, work = tmp_path / "site", tmp_path / "work"
+    work.mkdir()
+    zipfile.ZipFile(build_wheel(tmp_path, None)).extractall(site)
+    code = (
+        "import torch; from kanlit import kernel; from kanlit.nn import KANLayer;"
+        "KANLayer(2, 3)(torch.rand(5, 2)).sum().backward();"
+        "print(kernel.__file__, kernel.kernel_available())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=work,
+        env=os.environ | {"PYTHONPATH": str(site), "KANLIT_KERNEL": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert run.returncode == 0, run.stderr
+    path, available = run.stdout.split()
+    assert Path(path).is_relative_to(site)
+    assert available == "True"
 
 
 def test_import_stays_light() -> None:

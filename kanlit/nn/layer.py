@@ -7,24 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from kanlit import kernel
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
-from kanlit.splines import Outside, evaluate_pieces
+from kanlit.splines import Edges, Outside
 
 __all__ = ["KANLayer"]
-
-
-def _silu_derivatives(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """silu(x) = x·σ(x) with its first and second derivatives."""
-    sigmoid = torch.sigmoid(x)
-    fall = 1 - sigmoid
-    return (
-        x * sigmoid,
-        sigmoid * (1 + x * fall),
-        sigmoid * fall * (2 + x * (fall - sigmoid)),
-    )
 
 
 class KANLayer(AdaptiveGrid):
@@ -33,6 +22,9 @@ class KANLayer(AdaptiveGrid):
     .. math::
         y_q = \sum_p \varphi_{qp}(x_p) + b_q, \qquad
         \varphi_{qp}(x) = r_{qp}\,\mathrm{silu}(x) + s_{qp} \sum_i c_{qpi} B_i(x)
+
+    On the CPU a compiled kernel does the sums if it was built, see :mod:`kanlit.kernel`;
+    ``KANLIT_KERNEL=0`` in the environment leaves them to torch, as other devices do.
 
     Args:
         in_features: Number of inputs, at least 1.
@@ -89,35 +81,18 @@ class KANLayer(AdaptiveGrid):
 
     # Points come last inside: (features, n), so that every step runs along memory.
 
-    def _coefficients(self) -> Tensor:
-        """The splines' coefficients with the edges' scales folded in, ``(out, in, G+k)``."""
-        return self.edge_scale.unsqueeze(-1) * self.spline_weight
-
-    def _edge_polynomials(self, row: Tensor) -> Tensor:
-        """Every edge's polynomial at each point, ``(k+1, out, in, n)``.
-
-        Coefficients become polynomials once; a point then gathers one row of each feature,
-        whatever G is.
-        """
-        table = torch.einsum(
-            "ipmr,oipr->ipmo", self._basis.polynomials, self._coefficients()[:, :, self._local]
+    def _edges(self) -> Edges:
+        return Edges(
+            self._basis,
+            self._local,
+            self.spline_weight,
+            self.edge_scale,
+            self.base_weight,
+            self.bias,
         )
-        rows = table.flatten(2).flatten(0, 1).index_select(0, row.reshape(-1))
-        rows = rows.view(*row.shape, self.spline_order + 1, self.out_features)
-        return rows.permute(2, 3, 0, 1).contiguous()
-
-    def _bases(self, row: Tensor, u: Tensor, inverse_width: Tensor, derivative: int) -> Tensor:
-        """All bases or their derivatives at each point, ``(G+k, in, n)``."""
-        local = self._basis.local(row, u, inverse_width, derivative)
-        return self._basis.scatter(row, local, self.spline_weight.shape[-1])
-
-    def _combine(self, bases: Tensor) -> Tensor:
-        """Sums ``(G+k, in, n)`` over bases and inputs with the coefficients: ``(out, n)``."""
-        coefficients = self._coefficients().transpose(1, 2).flatten(1)
-        return coefficients @ bases.flatten(0, 1)
 
     def _wide(self) -> bool:
-        """Whether all bases in one matrix product beat polynomials gathered for each point.
+        """Whether in plain torch one matrix product of all bases beats polynomials gathered.
 
         The gather moves (k+1)·out numbers a point and feature, the product G+k of them.
         """
@@ -132,14 +107,10 @@ class KANLayer(AdaptiveGrid):
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.forward(x.to(self.knots.dtype))
-        points = x.reshape(-1, self.in_features)
-        columns = points.T.contiguous()
-        row, u, inverse_width = self._basis.locate(columns)
-        if self._wide():
-            spline = self._combine(self._bases(row, u, inverse_width, 0))
-        else:
-            spline = evaluate_pieces(self._edge_polynomials(row), u, inverse_width).sum(1)
-        y = torch.addmm(spline, self.base_weight, F.silu(columns)) + self.bias.unsqueeze(1)
+        columns = x.reshape(-1, self.in_features).T.contiguous()
+        edges = self._edges()
+        evaluate = kernel.forward if kernel.takes(edges, columns) else Edges.forward
+        y = evaluate(edges, columns, self._wide())
         return y.T.reshape(*x.shape[:-1], self.out_features)
 
     def sweep(
@@ -165,44 +136,9 @@ class KANLayer(AdaptiveGrid):
             with torch.autocast(value.device.type, enabled=False):
                 value, first, second = (t.to(self.knots.dtype) for t in (value, first, second))
                 return self.sweep(value, first, second, pairs)
-        row, u, inverse_width = self._basis.locate(value)
-        base = _silu_derivatives(value)
-        slopes, bends = first.unbind(0), second.unbind(0)
-        products = [slopes[d] * slopes[e] for d, e in pairs]
-        if self._wide():
-            spline = [self._bases(row, u, inverse_width, n) for n in range(3 if pairs else 2)]
-
-            def contract(n: int, weight: Tensor | None) -> Tensor:
-                bases, silu = spline[n], base[n]
-                if weight is not None:
-                    bases, silu = bases * weight, silu * weight
-                return self._combine(bases) + self.base_weight @ silu
-        else:
-            rows = self._edge_polynomials(row)
-            edges = [
-                torch.addcmul(
-                    evaluate_pieces(rows, u, inverse_width, n),
-                    self.base_weight.unsqueeze(-1),
-                    base[n],
-                )
-                for n in range(3 if pairs else 2)
-            ]
-
-            def contract(n: int, weight: Tensor | None) -> Tensor:
-                return (edges[n] if weight is None else edges[n] * weight).sum(1)
-
-        return (
-            contract(0, None) + self.bias.unsqueeze(1),
-            torch.stack([contract(1, slope) for slope in slopes]),
-            torch.stack(
-                [
-                    contract(2, product) + contract(1, bend)
-                    for product, bend in zip(products, bends, strict=True)
-                ]
-            )
-            if pairs
-            else second.new_zeros(0, self.out_features, value.shape[1]),
-        )
+        edges = self._edges()
+        evaluate = kernel.sweep if kernel.takes(edges, value, first, second) else Edges.sweep
+        return evaluate(edges, value, first, second, pairs, self._wide())
 
     def edge_functions(self, x: Tensor, derivative: int = 0) -> Tensor:
         r"""Every edge's function or its derivative of order 0 to 2, edge by edge.
@@ -217,11 +153,7 @@ class KANLayer(AdaptiveGrid):
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.edge_functions(x.to(self.knots.dtype), derivative)
-        columns = x.T.contiguous()
-        row, u, inverse_width = self._basis.locate(columns)
-        spline = evaluate_pieces(self._edge_polynomials(row), u, inverse_width, derivative)
-        base = self.base_weight.unsqueeze(-1) * _silu_derivatives(columns)[derivative]
-        return (spline + base).permute(2, 1, 0)
+        return self._edges().functions(x.T.contiguous(), derivative).permute(2, 1, 0)
 
     def extra_repr(self) -> str:
         return (

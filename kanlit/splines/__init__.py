@@ -1,6 +1,7 @@
 """B-splines on non-uniform knots: bases, knot placement, refits. Tensors in, tensors out."""
 
 from kanlit.splines.basis import Outside, PiecewiseBasis, bspline_basis, evaluate_pieces
+from kanlit.splines.edges import Edges
 from kanlit.splines.knots import (
     Exterior,
     breakpoints_of,
@@ -14,6 +15,7 @@ from kanlit.splines.knots import (
 from kanlit.splines.refit import insert_knots, project, refit_on_samples
 
 __all__ = [
+    "Edges",
     "Exterior",
     "Outside",
     "PiecewiseBasis",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kanlit import kernel
 from kanlit.nn import KANLayer
 from kanlit.splines import Outside, bspline_basis, insert_knots, project
 
@@ -19,7 +20,7 @@ OUTSIDES: tuple[Outside, ...] = ("linear", "zero")
 
 each_degree = pytest.mark.parametrize("degree", DEGREES)
 each_outside = pytest.mark.parametrize("outside", OUTSIDES)
-each_path = pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
+each_path = pytest.mark.parametrize("path", ["narrow", "wide", "kernel"])
 
 
 def make_layer(
@@ -67,8 +68,14 @@ def points(layer: KANLayer, count: int = 2) -> Tensor:
     return torch.stack(columns, dim=1).to(layer.knots.dtype)
 
 
-def force_path(monkeypatch: pytest.MonkeyPatch, wide: bool) -> None:
-    monkeypatch.setattr(KANLayer, "_wide", lambda self: wide)
+def force_path(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Has every layer take one of three ways to the same numbers."""
+    if path == "kernel":
+        if not kernel.kernel_available():
+            pytest.skip("the compiled kernel is not built, or switched off")
+        return
+    monkeypatch.setattr(kernel, "takes", lambda *tensors: False)
+    monkeypatch.setattr(KANLayer, "_wide", lambda self: path == "wide")
 
 
 def formula(layer: KANLayer, x: Tensor) -> Tensor:
@@ -94,9 +101,9 @@ def output(layer: KANLayer, x: Tensor) -> Tensor:
 @each_outside
 @each_degree
 def test_output_is_the_formula(
-    degree: int, outside: Outside, wide: bool, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_path(monkeypatch, wide)
+    force_path(monkeypatch, path)
     layer = make_layer(degree=degree, outside=outside)
     x = points(layer)
     torch.testing.assert_close(layer(x), formula(layer, x), rtol=1e-12, atol=1e-12)
@@ -112,8 +119,8 @@ def test_wide_and_narrow_paths_agree(
     pairs = [(0, 0), (0, 1), (1, 1)]
     streams = [torch.randn(d, 3, len(x), dtype=torch.float64) for d in (2, 3)]
     results = []
-    for wide in (False, True):
-        force_path(monkeypatch, wide)
+    for path in ("narrow", "wide"):
+        force_path(monkeypatch, path)
         results.append([layer(x), *layer.sweep(x.T.contiguous(), *streams, pairs)])
     for narrow, broad in zip(*results, strict=True):
         assert (narrow - broad).abs().max() < 1e-12 * (1 + narrow.abs().max())
@@ -128,9 +135,9 @@ def test_each_path_is_taken_where_it_is_meant() -> None:
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 1, 3), (0,), (2, 0)])
 @each_path
 def test_any_leading_shape_passes(
-    shape: tuple[int, ...], wide: bool, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_path(monkeypatch, wide)
+    force_path(monkeypatch, path)
     layer = make_layer()
     x = torch.randn(*shape, 2, dtype=torch.float64)
     y = layer(x)
@@ -156,9 +163,9 @@ def test_output_is_the_sum_of_the_edge_functions_and_the_bias() -> None:
 @each_path
 @each_outside
 def test_float32_output_and_gradients_stay_finite_a_million_widths_away(
-    outside: Outside, wide: bool, monkeypatch: pytest.MonkeyPatch
+    outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_path(monkeypatch, wide)
+    force_path(monkeypatch, path)
     # A million widths of a hundred intervals: to the fifth power 1e40, no float32.
     layer = make_layer(2, 3, 5, outside, grid_size=100, dtype=torch.float32)
     x = torch.tensor([[2e6, -2e6], [0.3, 2e6]], requires_grad=True)
@@ -177,9 +184,9 @@ def test_float32_output_and_gradients_stay_finite_a_million_widths_away(
 @each_outside
 @each_degree
 def test_gradients_in_inputs_and_parameters_pass_gradcheck(
-    degree: int, outside: Outside, wide: bool, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_path(monkeypatch, wide)
+    force_path(monkeypatch, path)
     layer = make_layer(2, 2, degree, outside, grid_size=2)
     parameters = parameters_of(layer)
     x = points(layer, count=1).requires_grad_()
@@ -195,9 +202,9 @@ def test_gradients_in_inputs_and_parameters_pass_gradcheck(
 @each_outside
 @each_degree
 def test_second_gradients_in_inputs_and_parameters_pass_gradgradcheck(
-    degree: int, outside: Outside, wide: bool, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_path(monkeypatch, wide)
+    force_path(monkeypatch, path)
     layer = make_layer(2, 1, degree, outside, grid_size=2)
     parameters = parameters_of(layer)
     x = points(layer, count=1)[::2].contiguous().requires_grad_()
@@ -225,9 +232,9 @@ class SweepFirst(nn.Module):
 @each_outside
 @pytest.mark.parametrize("degree", [2, 3, 5])
 def test_sweep_passes_gradcheck_in_all_it_takes_and_in_the_parameters(
-    degree: int, outside: Outside, wide: bool, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    force_path(monkeypatch, wide)
+    force_path(monkeypatch, path)
     module = SweepFirst(make_layer(2, 2, degree, outside, grid_size=2), [(0, 0), (0, 1)])
     parameters = {f"layer.{name}": p for name, p in parameters_of(module.layer).items()}
     value = points(module.layer, count=1)[:5].T.contiguous().requires_grad_()
@@ -294,12 +301,12 @@ def refined(layer: KANLayer) -> tuple[Tensor, Tensor]:
 def test_output_is_kept_when_knots_are_inserted_between_fixed_ends(
     degree: int,
     outside: Outside,
-    wide: bool,
+    path: str,
     dtype: torch.dtype,
     tolerance: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    force_path(monkeypatch, wide)
+    force_path(monkeypatch, path)
     layer = make_layer(2, 3, degree, outside, grid_size=5, dtype=dtype)
     x = torch.rand(400, 2, dtype=dtype) * 2 - 1
     if outside == "linear":

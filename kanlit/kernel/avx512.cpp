@@ -1,0 +1,2 @@
+// The kernel for x86 processors with AVX-512.
+#include "kernel.h"

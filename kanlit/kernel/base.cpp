@@ -1,0 +1,2 @@
+// The kernel for every processor of the platform.
+#include "kernel.h"
