@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kanlit import kernel
 from kanlit.nn import KAN, KANLayer
 from kanlit.splines import Outside, project
 
@@ -61,13 +62,23 @@ def close(ours: Tensor, expected: Tensor, tolerance: float = 1e-10) -> bool:
     return bool((ours - expected).abs().max() < tolerance * (1 + expected.abs().max()))
 
 
-@pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
+def force_path(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Has every layer take one of three ways to the same numbers."""
+    if path == "kernel":
+        if not kernel.kernel_available():
+            pytest.skip("the compiled kernel is not built, or switched off")
+        return
+    monkeypatch.setattr(kernel, "takes", lambda *tensors: False)
+    monkeypatch.setattr(KANLayer, "_wide", lambda self: path == "wide")
+
+
+@pytest.mark.parametrize("path", ["narrow", "wide", "kernel"])
 @pytest.mark.parametrize("outside", ["linear", "zero"])
 @pytest.mark.parametrize("degree", [2, 3, 4, 5])
 def test_sweep_agrees_with_nested_autograd(
-    degree: int, outside: Outside, wide: bool, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(KANLayer, "_wide", lambda self: wide)
+    force_path(monkeypatch, path)
     net = make_net(degree=degree, outside=outside)
     x = torch.rand(60, 2, dtype=torch.float64) * 3 - 1.5
     hidden = net.layers[0](x)
@@ -108,12 +119,12 @@ def test_sweep_of_one_layer_is_that_of_its_edge_functions() -> None:
     assert close(swept.second, layer.edge_functions(x, 2).mT, 1e-12)
 
 
-@pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
+@pytest.mark.parametrize("path", ["narrow", "wide", "kernel"])
 @pytest.mark.parametrize("outside", ["linear", "zero"])
 def test_parameter_gradients_of_a_pde_residual_pass_gradcheck(
-    outside: Outside, wide: bool, monkeypatch: pytest.MonkeyPatch
+    outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(KANLayer, "_wide", lambda self: wide)
+    force_path(monkeypatch, path)
     net = make_net((2, 2, 1), outside=outside)
     x = torch.rand(5, 2, dtype=torch.float64) * 2 - 1
     parameters = {name: p.detach().clone().requires_grad_() for name, p in net.named_parameters()}
