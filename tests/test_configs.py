@@ -16,7 +16,9 @@ from kanlit.cli import main
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+# Variants for kanlit benchmark are no configs; tests/benchmark has them.
+VARIANTS = ROOT / "configs" / "benchmark"
+CONFIGS = [p for p in sorted((ROOT / "configs").rglob("*.yaml")) if VARIANTS not in p.parents]
 
 
 def test_there_is_a_config_for_the_quickstart_and_for_each_benchmark() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict``, everything from YAML."""
+"""The command line: ``kanlit fit|validate|test|predict|benchmark``, everything from YAML."""
 
 from __future__ import annotations
 
@@ -10,133 +10,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
-import kanlit
-from kanlit.adaptation import kan_layers
-from kanlit.callbacks import (
-    Checkpoint,
-    EpochProgressBar,
-    GridAdaptationCallback,
-    KnotPlotCallback,
-)
+from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.distributed import gather_rows
-from kanlit.checkpoint_io import AtomicCheckpointIO
 from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
-from kanlit.cli.defaults import (
-    ADAPTATION_DEFAULTS,
-    COMMANDS,
-    DEFAULT_CLASSES,
-    GROUPS,
-    HELP,
-    TRAINER_DEFAULTS,
-)
-from kanlit.cli.errors import UsageError, explain, one_line, root_cause
-from kanlit.cli.settings import settings_of
-from kanlit.data import HelmholtzData, TensorDataModule
+from kanlit.cli.defaults import BENCHMARK
+from kanlit.cli.errors import one_line, root_cause
 from kanlit.data.predictions import prediction_table, write_table
 from kanlit.errors import ConfigurationError
-from kanlit.modules import KANModule
 
 __all__ = ["KanlitCLI", "main"]
 
-# Equations are solved by the PDE module; everything else is regression.
-_PDE_DATA = {HelmholtzData.__name__}
-
 _INTERRUPTED = 130  # as the shell has it, 128 + SIGINT
 
-# Two classes have this name; the one that says what it monitors is the one Lightning takes.
-_AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
-_load_yaml = get_loader("yaml")
 
+class KanlitCLI(Assembly):
+    """The subcommands that train a network or use one, and what they print.
 
-def _load_unambiguous(text: str) -> Any:
-    return _spelt_out(_load_yaml(text))
+    Args:
+        args: Words of the command line; those of this process where left out.
+    """
 
-
-def _spelt_out(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _spelt_out(inner) for key, inner in value.items()}
-    return _AMBIGUOUS.get(value, value) if isinstance(value, str) else value
-
-
-class KanlitParser(LightningArgumentParser):
-    """Raises what is wrong on the command line or in a config, for :func:`main` to print."""
-
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        raise UsageError(message)
-
-
-class KanlitCLI(LightningCLI):
-    """Wires data, model, adaptation and trainer together."""
-
-    def __init__(self) -> None:
-        set_loader("yaml", _load_unambiguous, exceptions=(yaml.YAMLError,))
+    def __init__(self, args: Sequence[str] | None = None) -> None:
         self._seconds = 0.0
         self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
-        super().__init__(
-            KANModule,
-            TensorDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            seed_everything_default=42,
-            trainer_defaults=TRAINER_DEFAULTS,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={
-                "description": "Trains Kolmogorov-Arnold networks whose grids adapt.",
-                "version": kanlit.__version__,
-                "allow_abbrev": False,
-                **{
-                    name: {
-                        "description": description,
-                        "usage": f"kanlit {name} [options]",
-                    }
-                    for name, description in COMMANDS.items()
-                },
-            },
-            parser_class=KanlitParser,
-        )
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
-        parser.add_lightning_class_args(Checkpoint, "checkpoint")
-        parser.set_defaults(ADAPTATION_DEFAULTS)
-        parser.set_defaults({"model": {"class_path": _default_model(sys.argv[1:])}})
-        for size in ("in_features", "out_features"):
-            parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
-
-    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        super()._add_subcommands(parser, **kwargs)
-        for action in parser._actions:
-            for command in getattr(action, "_choices_actions", ()):
-                command.help = COMMANDS[command.dest]
-        for subparser in self._subcommand_parsers.values():
-            for name, group in (subparser.groups or {}).items():
-                group.title = GROUPS.get(name, group.title)
-            for action in subparser._actions:
-                action.help = HELP.get(action.dest, action.help)
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        argv = [_spelt_out(word) for word in sys.argv[1:]]
-        try:
-            self.config = parser.parse_args(argv)
-        except (UsageError, UnicodeDecodeError) as error:
-            options = {
-                name: {action.dest for action in subparser._actions}
-                for name, subparser in self._subcommand_parsers.items()
-            }
-            message = str(root_cause(error, (UsageError,)) or error)
-            defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
-            words = explain(message, argv, options, defaults)
-            raise ConfigurationError(words) from None
+        super().__init__(args)
 
     def _parse_ckpt_path(self) -> None:
         """Vets the checkpoint and takes the model's settings from it."""
@@ -172,11 +74,8 @@ class KanlitCLI(LightningCLI):
             self.config = self.parser.parse_object({self.config.subcommand: model}, self.config)
 
     def before_instantiate_classes(self) -> None:
-        trainer = self.config[self.config.subcommand].trainer
-        _check_root(trainer.default_root_dir)
-        every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
-        if every and epochs and 0 < epochs < every:
-            trainer.check_val_every_n_epoch = epochs  # a short run is validated once, at its end
+        super().before_instantiate_classes()
+        _check_root(self._get(self.config, "trainer").default_root_dir)
 
     def after_instantiate_classes(self) -> None:
         for size, kept in self._sizes.items():
@@ -187,26 +86,6 @@ class KanlitCLI(LightningCLI):
                     f"but {type(self.datamodule).__name__} has {given}: give the data that it was "
                     f"trained on, or train anew"
                 )
-
-    def _set_seed(self) -> None:
-        try:
-            super()._set_seed()
-        except ValueError as error:
-            raise ConfigurationError(f"seed_everything: {error}") from None
-
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        extra: list[Callback] = [KnotPlotCallback()]
-        if config.get("enable_progress_bar") is not False:
-            extra.append(EpochProgressBar())
-        plugins = config.get("plugins") or []
-        plugins = list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
-        config["plugins"] = [*plugins, AtomicCheckpointIO()]
-        try:
-            return super()._instantiate_trainer(config, [*callbacks, *extra])
-        except (ValueError, MisconfigurationException) as error:
-            chosen = {key: config.get(key) for key in ("accelerator", "devices", "strategy")}
-            given = ", ".join(f"{key} {value}" for key, value in chosen.items())
-            raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
@@ -264,12 +143,10 @@ class KanlitCLI(LightningCLI):
         return f"next: tensorboard --logdir {logs}"
 
     def _summary(self, error: float) -> str:
-        grid_size = max(layer.grid_size for layer in kan_layers(self.model).values())
-        parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         lines = [
             f"relative L2: {error:.3e}",
-            f"grid size: G = {grid_size}",
-            f"parameters: {parameters}",
+            f"grid size: G = {self.grid_size}",
+            f"parameters: {self.parameters}",
             f"seconds: {self._seconds:.1f}",
             f"checkpoint: {self._last_checkpoint() or 'none kept'}",
         ]
@@ -288,18 +165,6 @@ class KanlitCLI(LightningCLI):
         if self.trainer.is_global_zero:
             write_table(table, path)
             print(f"predictions: {_relative(path)} ({len(table)} rows)")
-
-
-def _default_model(argv: Sequence[str]) -> str:
-    """Path of the model's class for the data that a command line names; the last name wins."""
-    subcommand = next((word for word in argv if word in COMMANDS), "fit")
-    try:
-        settings = settings_of(argv, subcommand)
-    except ConfigurationError:
-        settings = []  # the parser will refuse it, too
-    named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
-    is_pde = bool(named) and named[-1].rpartition(".")[2] in _PDE_DATA
-    return f"kanlit.{'PDEModule' if is_pde else 'RegressionModule'}"
 
 
 def _check_root(root: str | os.PathLike[str] | None) -> None:
@@ -337,6 +202,10 @@ def main() -> None:
         sys.path.append(os.getcwd())  # classes of the user's own; last, so that none hides another
     try:
         with clean_console():
+            if sys.argv[1:2] == [BENCHMARK]:
+                from kanlit.benchmark.command import main as benchmark  # stands above this package
+
+                sys.exit(benchmark(sys.argv[2:]))
             KanlitCLI()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)

@@ -6,12 +6,13 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from io import StringIO
 from typing import TextIO
 
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
-__all__ = ["clean_console"]
+__all__ = ["clean_console", "quiet_console"]
 
 # Warnings that say nothing about the user's run, by the start of their text.
 _WARNINGS = (
@@ -75,8 +76,7 @@ def clean_console() -> Iterator[None]:
     """Within it, Lightning's lines and all warnings are written above an open progress bar."""
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
-        for message in _WARNINGS:
-            warnings.filterwarnings("ignore", message)
+        _ignore_noise()
         warnings.showwarning = _write_warning
         for name in _LOGGERS:
             logger = logging.getLogger(name)
@@ -88,3 +88,25 @@ def clean_console() -> Iterator[None]:
                     stack.callback(logger.addHandler, handler)
                     stack.callback(logger.removeHandler, above)
         yield
+
+
+@contextmanager
+def quiet_console() -> Iterator[list[str]]:
+    """Within it nothing is printed; gives the warnings that would have been, noise left out."""
+    said: list[str] = []
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    with warnings.catch_warnings(record=True) as caught, redirect_stdout(StringIO()):
+        _ignore_noise()
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield said
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+            said += [f"{each.category.__name__}: {each.message}" for each in caught]
+
+
+def _ignore_noise() -> None:
+    for message in _WARNINGS:
+        warnings.filterwarnings("ignore", message)

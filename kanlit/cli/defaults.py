@@ -6,6 +6,8 @@ from typing import Any
 
 __all__ = [
     "ADAPTATION_DEFAULTS",
+    "BENCHMARK",
+    "BENCHMARK_HELP",
     "COMMANDS",
     "DEFAULT_CLASSES",
     "GROUPS",
@@ -34,12 +36,16 @@ DEFAULT_CLASSES = {
     "model.optimizer": "torch.optim.Adam",
 }
 
+BENCHMARK = "benchmark"  # its options are its own, not a run's
+
 COMMANDS = {
     "fit": "Trains a network, tests it and keeps its checkpoint under lightning_logs.",
     "validate": "Evaluates a checkpoint on the validation data.",
     "test": "Evaluates a checkpoint on the test data.",
     "predict": "Writes a checkpoint's predictions as a CSV.",
 }
+
+BENCHMARK_HELP = "Runs the paper's benchmarks over densities and seeds, and reports on them."
 
 HELP = {
     "data": "Data class by its short name, or a class of your own by its path; its settings "

@@ -12,7 +12,7 @@ import yaml
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["Setting", "settings_of"]
+__all__ = ["Setting", "read_mapping", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def settings_of(argv: Sequence[str], subcommand: str) -> list[Setting]:
         if option in ("--config", "-c"):
             content = _read_config(value)
             content = content[subcommand] if _is_nested(content, subcommand) else content
-            found += _flatten(content, "", f" in {value}")
+            found += _flatten(content, "", "" if "\n" in value else f" in {value}")
         elif option.startswith("--") and not option.endswith(".help"):
             key = option[2:].removesuffix("+")
             found += _flatten(_loaded(value), key, "", f"--{key}")
@@ -65,29 +65,43 @@ def _loaded(text: str) -> Any:
 def _read_config(name: str) -> dict[Any, Any]:
     if not name:
         raise ConfigurationError("--config needs the path of a YAML file: give one")
-    path = Path(name).expanduser()
+    needs = "it needs keys such as data, model and trainer"
+    return read_mapping(name, "config", "check --config", needs)
+
+
+def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]:
+    """The mapping in a YAML file.
+
+    Args:
+        name: Its path, or YAML of more than one line.
+        kind: What the file is, for messages.
+        check: What to do if it is not there.
+        needs: What is to be in it.
+
+    Raises:
+        ConfigurationError: It is not there, not text, not YAML or not a mapping.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = name if "\n" in name else Path(name).expanduser().read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except FileNotFoundError:
-        raise ConfigurationError(f"config {name} does not exist: check --config") from None
+        raise ConfigurationError(f"{kind} {name} does not exist: {check}") from None
     except IsADirectoryError:
-        raise ConfigurationError(f"config {name} is a folder: name a YAML file in it") from None
+        raise ConfigurationError(f"{kind} {name} is a folder: name a YAML file in it") from None
     except OSError as error:
-        raise ConfigurationError(f"cannot read config {name}: {error.strerror}") from None
+        raise ConfigurationError(f"cannot read {kind} {name} ({error.strerror}): {check}") from None
     except (UnicodeDecodeError, yaml.reader.ReaderError):
-        raise ConfigurationError(f"config {name} is not text: give a YAML file") from None
+        raise ConfigurationError(f"{kind} {name} is not text: give a YAML file") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise ConfigurationError(
-            f"config {name} is not YAML: {problem}{where}; mend it there"
+            f"{kind} {name} is not YAML: {problem}{where}; mend it there"
         ) from None
     if not isinstance(content, dict):
         held = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise ConfigurationError(
-            f"config {name} {held}: it needs keys such as data, model and trainer"
-        )
+        raise ConfigurationError(f"{kind} {name} {held}: {needs}")
     return content
 
 

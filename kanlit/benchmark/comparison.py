@@ -1,0 +1,264 @@
+"""Tables of a benchmark: its runs summed up by task, and one density set beside another.
+
+A table of runs is that of ``results.csv`` for a single recipe: ``benchmark, task, density, seed,
+rel_l2, wall_s, adapt_s`` and more, a row a run, ``rel_l2`` infinite where the run failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kanlit.benchmark.statistics import (
+    Array,
+    Comparison,
+    Interval,
+    Outcomes,
+    compare,
+    outcomes,
+    reduction_intervals,
+    relative_reduction,
+)
+
+__all__ = [
+    "ALL",
+    "Summary",
+    "best_densities",
+    "complete_medians",
+    "errors_by_task",
+    "in_order",
+    "median_table",
+    "named_like",
+    "of_suite",
+    "pair_table",
+    "suites",
+    "summaries",
+]
+
+ALL = "all"  # every suite together
+_KEY = ["benchmark", "task", "density"]
+_SUITES = ("synthetic", "feynman", "helmholtz")
+Task = tuple[str, str]  # benchmark, task
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A density beside the baseline on one suite, or on all.
+
+    Attributes:
+        density: Its name.
+        suite: Name of the suite, or :data:`ALL`.
+        comparison: Errors.
+        overhead: Median over tasks of (its median wall time / the baseline's - 1).
+        adaptation_share: Time spent on adaptation over wall time, summed over its runs.
+        left_out: Tasks that count as won or lost but not in the averages: an infinite median.
+    """
+
+    density: str
+    suite: str
+    comparison: Comparison
+    overhead: float
+    adaptation_share: float
+    left_out: tuple[str, ...]
+
+    def row(self) -> dict[str, str | int | float]:
+        """All of it under flat names, as a row of a table."""
+        row: dict[str, str | int | float] = {"density": self.density, "suite": self.suite}
+        for name, value in vars(self.comparison).items():
+            if isinstance(value, Interval):
+                row |= {f"{name}_low": value.low, f"{name}_high": value.high}
+            elif isinstance(value, Outcomes):
+                row |= vars(value)
+            else:
+                row[name] = value
+        return row | {"overhead": self.overhead, "adaptation_share": self.adaptation_share}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Without repeats; the paper's suites in its order, the rest with numbers as numbers."""
+
+    def place(name: str) -> tuple[int, list[tuple[int, int, str]]]:
+        parts = re.findall(r"\d+|\D+", name)
+        natural = [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
+        return (_SUITES.index(name) if name in _SUITES else len(_SUITES)), natural
+
+    return sorted(set(names), key=place)
+
+
+def suites(runs: pd.DataFrame) -> list[str]:
+    """Names of the suites."""
+    return in_order(runs["benchmark"])
+
+
+def of_suite(suite: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one suite."""
+    return table[table["benchmark"] == suite]
+
+
+def named_like(densities: Sequence[str], word: str) -> str | None:
+    """The density called ``word``, as in ``InputDensity`` or ``input``; else the one with it.
+
+    ``None`` where no name, or more than one, holds the word.
+    """
+    bare = {name: re.sub(r"[^a-z0-9]|density", "", name.lower()) for name in densities}
+    for hits in (
+        [name for name in densities if bare[name] == word],
+        [name for name in densities if word in bare[name]],
+    ):
+        if len(hits) == 1:
+            return hits[0]
+    return None
+
+
+def errors_by_task(runs: pd.DataFrame, density: str) -> dict[Task, Array]:
+    """Errors ``(seeds,)`` of each task that the density has run on, in order."""
+    own = runs[runs["density"] == density]
+    groups = {
+        (str(benchmark), str(task)): rows.sort_values("seed")["rel_l2"].to_numpy(np.float64)
+        for (benchmark, task), rows in own.groupby(["benchmark", "task"])
+    }
+    return {
+        (suite, task): groups[suite, task]
+        for suite in in_order(suite for suite, _ in groups)
+        for task in in_order(task for of, task in groups if of == suite)
+    }
+
+
+def median_table(runs: pd.DataFrame, densities: Sequence[str]) -> pd.DataFrame:
+    """Each task and density summed up over its seeds, a row each, in order.
+
+    Columns ``benchmark, task, density, seeds, failed, median, lowest, highest, wall_s,
+    adaptation_share``. Failures count in the median, the highest error and the number of seeds;
+    the times are medians of the runs that did not fail.
+    """
+    rows = []
+    by_task = {density: errors_by_task(runs, density) for density in densities}
+    timed = runs[np.isfinite(runs["rel_l2"])]
+    times = timed.assign(share=timed["adapt_s"] / timed["wall_s"]).groupby(_KEY)
+    wall, share = times["wall_s"].median(), times["share"].median()
+    for suite in suites(runs):
+        for task in in_order(runs.loc[runs["benchmark"] == suite, "task"]):
+            for density in densities:
+                errors = by_task[density].get((suite, task))
+                if errors is None:
+                    continue
+                key = (suite, task, density)
+                rows.append(
+                    {
+                        **dict(zip(_KEY, key, strict=True)),
+                        "seeds": len(errors),
+                        "failed": int(np.isinf(errors).sum()),
+                        "median": float(np.median(errors)),
+                        "lowest": float(errors.min()),
+                        "highest": float(errors.max()),
+                        "wall_s": float(wall.get(key, np.nan)),
+                        "adaptation_share": float(share.get(key, np.nan)),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def pair_table(runs: pd.DataFrame, baseline: str, density: str) -> pd.DataFrame:
+    """The density beside the baseline on each task that both have run on, in order.
+
+    Columns ``benchmark, task, density, reduction, reduction_low, reduction_high, outcome,
+    overhead``: relative error reduction of the medians with its interval (seeds resampled),
+    ``win``, ``tie`` or ``loss`` of the density, and its median wall time over the baseline's,
+    minus 1.
+    """
+    b, d, tasks = _paired(runs, baseline, density, ALL)
+    intervals = reduction_intervals(b, d)
+    times = _overheads(runs, baseline, density)
+    rows = []
+    for (suite, task), base, errors, interval in zip(tasks, b, d, intervals, strict=True):
+        medians = float(np.median(base)), float(np.median(errors))
+        result = outcomes(*medians)
+        rows.append(
+            {
+                "benchmark": suite,
+                "task": task,
+                "density": density,
+                "reduction": float(relative_reduction(*medians)),
+                "reduction_low": interval.low,
+                "reduction_high": interval.high,
+                "outcome": "win" if result.wins else "loss" if result.losses else "tie",
+                "overhead": times.get((suite, task), float("nan")),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def summaries(runs: pd.DataFrame, baseline: str, against: Sequence[str]) -> list[Summary]:
+    """Each density beside the baseline, suite by suite and, where there are more, over all."""
+    found = suites(runs)
+    scopes = [*found, ALL] if len(found) > 1 else found
+    result = []
+    for density in against:
+        times = _overheads(runs, baseline, density)
+        for suite in scopes:
+            b, d, tasks = _paired(runs, baseline, density, suite)
+            if not tasks:
+                continue
+            own = runs[(runs["density"] == density) & np.isfinite(runs["rel_l2"])]
+            own = own if suite == ALL else own[own["benchmark"] == suite]
+            overheads = [times[task] for task in tasks if task in times]
+            lost = [
+                task if suite != ALL else f"{of} {task}"
+                for (of, task), one, other in zip(tasks, b, d, strict=True)
+                if not np.isfinite([np.median(one), np.median(other)]).all()
+            ]
+            spent = float(own["wall_s"].sum())
+            result.append(
+                Summary(
+                    density=density,
+                    suite=suite,
+                    comparison=compare(b, d),
+                    overhead=float(np.median(overheads)) if overheads else float("nan"),
+                    adaptation_share=float(own["adapt_s"].sum()) / spent if spent else np.nan,
+                    left_out=tuple(lost),
+                )
+            )
+    return result
+
+
+def complete_medians(medians: pd.DataFrame, densities: Sequence[str]) -> pd.DataFrame:
+    """Medians as a table ``(tasks, densities)``, of the tasks that all densities have run on."""
+    table = medians.pivot(index=["benchmark", "task"], columns="density", values="median")
+    return table.reindex(columns=list(densities)).dropna()
+
+
+def best_densities(medians: pd.DataFrame) -> dict[Task, list[str]]:
+    """On each task the density with the lowest median, and those that tie with it."""
+    best = {}
+    for (suite, task), rows in medians.groupby(["benchmark", "task"]):
+        values = rows["median"].to_numpy(np.float64)
+        lowest = values.min()
+        names = rows["density"].tolist()
+        best[str(suite), str(task)] = [
+            name
+            for name, value in zip(names, values, strict=True)
+            if np.isfinite(value) and outcomes(lowest, value).losses == 0
+        ]
+    return best
+
+
+def _paired(
+    runs: pd.DataFrame, baseline: str, density: str, suite: str
+) -> tuple[list[Array], list[Array], list[Task]]:
+    b, d = errors_by_task(runs, baseline), errors_by_task(runs, density)
+    tasks = [task for task in b if task in d and suite in (ALL, task[0])]
+    return [b[task] for task in tasks], [d[task] for task in tasks], tasks
+
+
+def _overheads(runs: pd.DataFrame, baseline: str, density: str) -> dict[Task, float]:
+    """Median wall time over the baseline's, minus 1, where both have runs that did not fail."""
+    timed = runs[np.isfinite(runs["rel_l2"])]
+    wall = timed.groupby(_KEY)["wall_s"].median().unstack("density")
+    if baseline not in wall or density not in wall:
+        return {}
+    ratio = (wall[density] / wall[baseline] - 1.0).dropna()
+    return {(str(suite), str(task)): float(value) for (suite, task), value in ratio.items()}

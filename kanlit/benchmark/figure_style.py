@@ -1,0 +1,66 @@
+"""What the figures of a report have in common: colours, titles, legends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from kanlit.plotting.page import WIDTH, Page
+
+__all__ = ["FONT", "GREY", "LETTER", "color", "grey", "head", "marker", "tidy"]
+
+# Okabe-Ito: eight colours that stay apart for colour-blind eyes; with a marker each.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+GREY = "#777777"
+FONT = 9
+LETTER = 0.08  # inches, of a word of that size
+_TITLE: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
+_LEGEND_COLUMNS = 5
+_TITLE_HEIGHT, _LINE_HEIGHT = 0.5, 0.2  # inches
+
+
+def color(i: int) -> str:
+    """Colour of the i-th density."""
+    return _COLORS[i % len(_COLORS)]
+
+
+def marker(i: int) -> str:
+    """Marker of the i-th density."""
+    return _MARKERS[i % len(_MARKERS)]
+
+
+def grey(label: str, **style: Any) -> Line2D:
+    """Entry of a legend for what is drawn in every colour."""
+    return Line2D([], [], color=GREY, ls="", label=label, **style)
+
+
+def head(height: float, title: str, handles: Sequence[Line2D] = ()) -> Page:
+    """A page with a title and a legend on top and ``height`` inches below them."""
+    widest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = max(1, min(_LEGEND_COLUMNS, int(WIDTH / (0.6 + LETTER * widest))))
+    lines = math.ceil(len(handles) / columns)
+    top = _TITLE_HEIGHT + (0.1 + _LINE_HEIGHT * lines if lines else 0.0)
+    page = Page(top + height)
+    page.figure.suptitle(title, y=1 - 0.12 / (top + height), va="top", **_TITLE)
+    if handles:
+        page.figure.legend(
+            handles=list(handles),
+            loc="upper center",
+            bbox_to_anchor=(0.5, 1 - 0.38 / (top + height)),
+            ncols=min(len(handles), columns),
+            fontsize=FONT,
+            frameon=False,
+        )
+    page.skip(top)
+    return page
+
+
+def tidy(axes: Axes, size: float) -> None:
+    """No frame above and to the right, and labels of that size."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=size)

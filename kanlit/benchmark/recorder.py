@@ -1,0 +1,87 @@
+"""What a run of the benchmark is watched for: its loss curve and the time of its adaptations."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from kanlit.adaptation import AdaptationReport, kan_layers
+from kanlit.callbacks import GridAdaptationCallback
+
+__all__ = ["Point", "RunRecorder"]
+
+_POINTS = 100
+
+
+class Point(NamedTuple):
+    """The training loss of an epoch's last step, G, and whether grids were adapted before it."""
+
+    epoch: int
+    train_loss: float
+    grid_size: int
+    adapted: bool
+
+
+class RunRecorder(Callback):
+    """Keeps some hundred points of the loss, and the seconds spent in grid adaptations.
+
+    Attributes:
+        adaptation_seconds: Of all adaptations so far, the fetching of samples and those that
+            were undone included.
+    """
+
+    def __init__(self) -> None:
+        self.adaptation_seconds = 0.0
+        self._losses: dict[int, tuple[Tensor, int, bool]] = {}
+        self._every = 1
+        self._last = -1
+        self._adapted_at = -1
+
+    @property
+    def curve(self) -> list[Point]:
+        """The points so far, those after each adaptation and of the last epoch among them."""
+        return [
+            Point(epoch, float(loss), grid_size, adapted)
+            for epoch, (loss, grid_size, adapted) in self._losses.items()
+        ]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epochs = trainer.max_epochs or -1
+        self._every = max(1, epochs // _POINTS)
+        self._last = epochs - 1
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, GridAdaptationCallback):
+                # The report leaves the fetching of samples out, and there is none of one undone.
+                setattr(callback, "adapt", self._timed(callback.adapt))  # noqa: B010
+
+    def on_grid_adaptation(
+        self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
+    ) -> None:
+        self._adapted_at = trainer.current_epoch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        epoch = trainer.current_epoch
+        adapted = epoch == self._adapted_at
+        if epoch % self._every == 0 or adapted or epoch == self._last:
+            # As a tensor: on a device nothing is to wait for it.
+            grid_size = max(layer.grid_size for layer in kan_layers(pl_module).values())
+            self._losses[epoch] = (outputs["loss"].detach(), grid_size, adapted)
+
+    def _timed(self, adapt: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(adapt)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return adapt(*args, **kwargs)
+            finally:
+                self.adaptation_seconds += time.perf_counter() - start
+
+        return timed

@@ -1,0 +1,108 @@
+"""What a report is made from: the runs and the curves in a benchmark's folder."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kanlit.benchmark.results import Key, Row, curve_path
+from kanlit.errors import ConfigurationError
+
+__all__ = ["read_curves", "read_runs"]
+
+_KEY = list(Key._fields)
+_COLUMNS = [field.name for field in fields(Row)]
+
+
+def read_runs(folder: Path) -> pd.DataFrame:
+    """The rows of ``results.csv`` in ``folder``; ``rel_l2`` is infinite where a run failed.
+
+    Raises:
+        ConfigurationError: The file is not there, is empty, lacks columns, holds something else
+            than numbers where numbers belong, or one run twice.
+    """
+    path = folder / "results.csv"
+    again = f"run kanlit benchmark --out {folder} first"
+    if not path.is_file():
+        raise ConfigurationError(f"there is no {path}: {again}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a run killed while it wrote left half a row
+        runs = pd.read_csv(StringIO(whole), dtype=str, keep_default_na=False)
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        words = " ".join(str(error).split())
+        raise ConfigurationError(f"{path} is not a table of runs ({words}): {again}") from None
+    if lacking := [name for name in _COLUMNS if name not in runs]:
+        raise ConfigurationError(f"{path} has no column {', '.join(lacking)}: {again}")
+    if runs.empty:
+        raise ConfigurationError(f"{path} holds no run: {again}")
+    for name in ("seed", "rel_l2", "wall_s", "adapt_s"):
+        numbers = pd.to_numeric(runs[name].replace("", "nan"), errors="coerce")
+        wrong = numbers.isna() & ~runs[name].str.lower().isin(["", "nan"])
+        if wrong.any() or (name == "seed" and numbers.isna().any()):
+            row = int((wrong if wrong.any() else numbers.isna()).to_numpy().argmax())
+            raise ConfigurationError(
+                f"{path}, run {row + 1}: {name} {runs[name].iloc[row]!r} is not a number: delete "
+                f"that row and run kanlit benchmark --out {folder} again"
+            )
+        runs[name] = numbers.astype(np.int64) if name == "seed" else numbers
+    if (twice := runs.duplicated(_KEY)).any():
+        key = " ".join(map(str, runs.loc[twice, _KEY].iloc[0]))
+        raise ConfigurationError(f"{path} holds the run {key} twice: delete one of the rows")
+    failed = (runs["error"].str.strip() != "") | ~np.isfinite(runs["rel_l2"])
+    runs["rel_l2"] = runs["rel_l2"].mask(failed, np.inf)
+    return runs
+
+
+def read_curves(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
+    """Training losses of the runs that did not fail, medians over their seeds.
+
+    Seeds may have been recorded at different epochs: each is taken at the epochs of all, its
+    logarithm linear between its own.
+
+    Returns:
+        ``benchmark, task, density, recipe, epoch, loss, adapted``; no rows where no run has a
+        curve.
+
+    Raises:
+        ConfigurationError: A curve cannot be read.
+    """
+    groups = _KEY[:4]
+    medians = [pd.DataFrame(columns=[*groups, "epoch", "loss", "adapted"])]
+    for group, own in runs[np.isfinite(runs["rel_l2"])].groupby(groups):
+        benchmark, task, density, recipe = map(str, group)
+        paths = [
+            curve_path(folder, Key(benchmark, task, density, recipe, int(seed)))
+            for seed in own["seed"]
+        ]
+        curves = [_read_curve(path) for path in paths if path.is_file()]
+        if not curves:
+            continue
+        epochs = np.unique(np.concatenate([curve["epoch"] for curve in curves]))
+        losses = [
+            np.exp(np.interp(epochs, curve["epoch"], np.log(curve["loss"]), np.nan, np.nan))
+            for curve in curves
+        ]
+        adapted = np.concatenate([curve.loc[curve["adapted"], "epoch"] for curve in curves])
+        table = pd.DataFrame({"epoch": epochs, "loss": np.nanmedian(losses, axis=0)})
+        table["adapted"] = np.isin(epochs, adapted)
+        medians.append(table.assign(**dict(zip(groups, map(str, group), strict=True))))
+    return pd.concat(medians[1:]) if len(medians) > 1 else medians[0]
+
+
+def _read_curve(path: Path) -> pd.DataFrame:
+    """``epoch, loss, adapted`` of one run; a loss of zero counts as the least float."""
+    try:
+        curve = pd.read_csv(path, usecols=["epoch", "train_loss", "adapted"])
+        epoch, loss = curve["epoch"].astype(np.float64), curve["train_loss"].astype(np.float64)
+        adapted = curve["adapted"].astype(str).str.lower().isin(["1", "1.0", "true"])
+    except (ValueError, pd.errors.ParserError) as error:
+        words = " ".join(str(error).split())
+        raise ConfigurationError(f"{path} is not the curve of a run ({words}): remove it") from None
+    loss = loss.clip(lower=np.finfo(np.float64).tiny)
+    table = pd.DataFrame({"epoch": epoch, "loss": loss, "adapted": adapted})
+    return table.dropna().sort_values("epoch")

@@ -1,0 +1,117 @@
+"""The tasks of the three benchmarks, their seeds, and how a user names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from kanlit.errors import ConfigurationError
+from kanlit.problems import FEYNMAN, SYNTHETIC
+
+__all__ = ["SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem of a benchmark.
+
+    Attributes:
+        suite: Name of its benchmark.
+        name: As in the published table: ``f1``, ``(1,2)``.
+        word: As on the command line, unique over the benchmarks: ``f1``, ``feynman1``,
+            ``helmholtz12``.
+        data: What sets it apart from the others of its benchmark: settings of the data class.
+    """
+
+    suite: str
+    name: str
+    word: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A benchmark.
+
+    Attributes:
+        tasks: In the paper's order.
+        seeds: Those of the published runs.
+        step_cost: Time of a training step, that of a synthetic task being 1.
+    """
+
+    tasks: tuple[Task, ...]
+    seeds: tuple[int, ...]
+    step_cost: float
+
+
+_PAIRS = ((1, 1), (1, 2), (2, 2), (2, 4))  # (a1, a2)
+
+SUITES: Mapping[str, Suite] = MappingProxyType(
+    {
+        "synthetic": Suite(
+            tuple(
+                Task("synthetic", name, name, {"function": name})
+                for name in SYNTHETIC
+                if name != "gaussian"  # an illustration, not of the benchmark
+            ),
+            seeds=(42, 43, 44, 45, 46),
+            step_cost=1.0,
+        ),
+        "feynman": Suite(
+            tuple(
+                Task("feynman", f"f{number}", f"feynman{number}", {"equation": number})
+                for number in FEYNMAN
+            ),
+            seeds=(44, 45, 46),
+            step_cost=1.0,
+        ),
+        "helmholtz": Suite(
+            tuple(
+                Task("helmholtz", f"({a1},{a2})", f"helmholtz{a1}{a2}", {"a1": a1, "a2": a2})
+                for a1, a2 in _PAIRS
+            ),
+            seeds=(3, 5, 9),
+            step_cost=3.0,
+        ),
+    }
+)
+"""By name. Source: arXiv 2601.18672."""
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {task.word: task for suite in SUITES.values() for task in suite.tasks}
+)
+"""By the word on the command line."""
+
+
+def choose_tasks(suite: str = "all", words: Sequence[str] | None = None) -> list[Task]:
+    """Tasks of a benchmark, or of all, that are among ``words`` where those are given.
+
+    Raises:
+        ConfigurationError: A name that is not known; nothing left.
+    """
+    if suite != "all" and suite not in SUITES:
+        raise ConfigurationError(
+            f"unknown suite {suite!r}: {_near(suite, SUITES)}choose from {', '.join(SUITES)}, all"
+        )
+    for word in words or ():
+        if word not in TASKS:
+            raise ConfigurationError(
+                f"unknown task {word!r}: {_near(word, TASKS)}choose from {', '.join(TASKS)}"
+            )
+    wanted = TASKS if words is None else dict.fromkeys(words)
+    chosen = [TASKS[word] for word in wanted if suite in ("all", TASKS[word].suite)]
+    if not chosen:
+        among = f"of the suite {suite} " if wanted else ""
+        raise ConfigurationError(
+            f"no task {among}is chosen: give --tasks a list such as f2,feynman9,helmholtz12, or "
+            f"leave it out for all"
+        )
+    return chosen
+
+
+def _near(name: str, known: Mapping[str, object]) -> str:
+    found = get_close_matches(name, known, n=1)
+    return f"did you mean {found[0]}? " if found else ""

@@ -1,0 +1,209 @@
+"""From the words of a command line and its configs to data, model, adaptation and trainer."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Action
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader, set_loader
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+import kanlit
+from kanlit.adaptation import kan_layers
+from kanlit.callbacks import (
+    Checkpoint,
+    EpochProgressBar,
+    GridAdaptationCallback,
+    KnotPlotCallback,
+)
+from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.cli.defaults import (
+    ADAPTATION_DEFAULTS,
+    BENCHMARK,
+    BENCHMARK_HELP,
+    COMMANDS,
+    DEFAULT_CLASSES,
+    GROUPS,
+    HELP,
+    TRAINER_DEFAULTS,
+)
+from kanlit.cli.errors import UsageError, explain, one_line, root_cause
+from kanlit.cli.profiler import NoProfiler
+from kanlit.cli.settings import settings_of
+from kanlit.data import HelmholtzData, TensorDataModule
+from kanlit.errors import ConfigurationError
+from kanlit.modules import KANModule
+
+__all__ = ["Assembly"]
+
+# Equations are solved by the PDE module; everything else is regression.
+_PDE_DATA = {HelmholtzData.__name__}
+
+# Two classes have this name; the one that says what it monitors is the one Lightning takes.
+_AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
+_load_yaml = get_loader("yaml")
+
+
+def _load_unambiguous(text: str) -> Any:
+    return _spelt_out(_load_yaml(text))
+
+
+def _spelt_out(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelt_out(inner) for key, inner in value.items()}
+    return _AMBIGUOUS.get(value, value) if isinstance(value, str) else value
+
+
+class KanlitParser(LightningArgumentParser):
+    """Raises what is wrong on the command line or in a config, for :func:`main` to print."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        raise UsageError(message)
+
+
+class Assembly(LightningCLI):
+    """Wires data, model, adaptation and trainer together.
+
+    Args:
+        args: Words of a command line; those of this process where left out. A config among
+            them is a path, or the text of one.
+        run: Whether the words begin with a subcommand, which is then run. Otherwise they are the
+            settings alone, and ``trainer``, ``model`` and ``datamodule`` are ready to be used.
+        records: Whether a run leaves anything behind: logs, pictures of knots, checkpoints.
+
+    Raises:
+        ConfigurationError: A setting that is unknown, of the wrong type or out of its range.
+    """
+
+    def __init__(
+        self, args: Sequence[str] | None = None, run: bool = True, records: bool = True
+    ) -> None:
+        set_loader("yaml", _load_unambiguous, exceptions=(yaml.YAMLError,))
+        self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
+        self._records = records
+        super().__init__(
+            KANModule,
+            TensorDataModule,
+            save_config_callback=SaveConfigCallback if records else None,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=42,
+            trainer_defaults=TRAINER_DEFAULTS,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={
+                "description": "Trains Kolmogorov-Arnold networks whose grids adapt.",
+                "version": kanlit.__version__,
+                "allow_abbrev": False,
+                **{
+                    name: {
+                        "description": description,
+                        "usage": f"kanlit {name} [options]",
+                    }
+                    for name, description in COMMANDS.items()
+                },
+            },
+            parser_class=KanlitParser,
+            run=run,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
+        parser.add_lightning_class_args(Checkpoint, "checkpoint")
+        parser.set_defaults(ADAPTATION_DEFAULTS)
+        parser.set_defaults({"model": {"class_path": _default_model(self._argv)}})
+        for size in ("in_features", "out_features"):
+            parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
+
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        super()._add_subcommands(parser, **kwargs)
+        for action in parser._actions:
+            commands = getattr(action, "_choices_actions", [])
+            for command in commands:
+                command.help = COMMANDS[command.dest]
+            if commands:  # :func:`main` takes it before this parser sees it
+                commands.append(Action([], BENCHMARK, help=BENCHMARK_HELP))
+        for subparser in self._subcommand_parsers.values():
+            for name, group in (subparser.groups or {}).items():
+                group.title = GROUPS.get(name, group.title)
+            for action in subparser._actions:
+                action.help = HELP.get(action.dest, action.help)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        try:
+            self.config = parser.parse_args(self._argv)
+        except (UsageError, UnicodeDecodeError) as error:
+            message = str(root_cause(error, (UsageError,)) or error)
+            raise ConfigurationError(self._explained(message)) from None
+
+    def _explained(self, message: str) -> str:
+        """In one line, what is wrong with words that the parser has refused with ``message``."""
+        parsers, argv = getattr(self, "_subcommand_parsers", None), self._argv
+        if parsers is None:
+            parsers, argv = {"fit": self.parser}, ["fit", *argv]
+        options: dict[str, Collection[str]] = {
+            name: {action.dest for action in subparser._actions}
+            for name, subparser in parsers.items()
+        }
+        defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
+        return explain(message, argv, {**options, BENCHMARK: ()}, defaults)
+
+    def before_instantiate_classes(self) -> None:
+        trainer = self._get(self.config, "trainer")
+        every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+        if every and epochs and 0 < epochs < every:
+            trainer.check_val_every_n_epoch = epochs  # a short run is validated once, at its end
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise ConfigurationError(f"seed_everything: {error}") from None
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if config.get("profiler") is None:
+            config["profiler"] = NoProfiler()
+        if self._records:
+            callbacks = [*callbacks, KnotPlotCallback()]
+            plugins = config.get("plugins") or []
+            plugins = list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
+            config["plugins"] = [*plugins, AtomicCheckpointIO()]
+        else:
+            callbacks = [each for each in callbacks if not isinstance(each, Checkpoint)]
+            config |= {"logger": False, "enable_checkpointing": False}
+        if config.get("enable_progress_bar") is not False:
+            callbacks = [*callbacks, EpochProgressBar()]
+        try:
+            return super()._instantiate_trainer(config, callbacks)
+        except (ValueError, MisconfigurationException) as error:
+            chosen = {key: config.get(key) for key in ("accelerator", "devices", "strategy")}
+            given = ", ".join(f"{key} {value}" for key, value in chosen.items())
+            raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
+
+    @property
+    def grid_size(self) -> int:
+        """G of the layer with the finest grid, as it stands."""
+        return max(layer.grid_size for layer in kan_layers(self.model).values())
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters that are trained, as it stands."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def _default_model(argv: Sequence[str]) -> str:
+    """Path of the model's class for the data that a command line names; the last name wins."""
+    subcommand = next((word for word in argv if word in COMMANDS), "fit")
+    try:
+        settings = settings_of(argv, subcommand)
+    except ConfigurationError:
+        settings = []  # the parser will refuse it, too
+    named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
+    is_pde = bool(named) and named[-1].rpartition(".")[2] in _PDE_DATA
+    return f"kanlit.{'PDEModule' if is_pde else 'RegressionModule'}"

@@ -1,0 +1,150 @@
+"""A real Dask scheduler and two workers on loopback, one of them killed on the way."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kanlit.benchmark import build_matrix, choose_tasks, dask_engine, densities_by_class, train
+from kanlit.benchmark.cluster import SchedulerLostError
+from kanlit.errors import ConfigurationError
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning"),
+]
+
+SMALL = {"synthetic": {"trainer": {"max_epochs": 60}, "data": {"init_args": {"samples": 100}}}}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Cluster:
+    """Processes of Dask on this machine, in a scratch folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.address = f"tcp://127.0.0.1:{_free_port()}"
+        place = ["--host", "127.0.0.1", "--port", self.address.rpartition(":")[2]]
+        self.scheduler = self._start("scheduler", *place, "--no-dashboard")
+
+    def worker(self, name: str, threads: int = 1) -> subprocess.Popen[bytes]:
+        return self._start(
+            "worker", self.address, "--no-nanny", "--nthreads", str(threads), "--name", name,
+            "--no-dashboard", "--local-directory", str(self.folder), "--host", "127.0.0.1",
+        )  # fmt: skip
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]],
+            cwd=self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with closing(Cluster(tmp_path)) as made:
+        yield made
+
+
+def test_a_worker_that_is_killed_loses_no_row_and_doubles_none(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    lost = cluster.worker("lost")
+    cluster.worker("kept")
+    words = "benchmark --tasks f2,f4 --seeds 1-8 --recipe small.yaml --backend dask --out out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kanlit", *words.split(), "--scheduler", cluster.address],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    table = tmp_path / "out" / "results.csv"
+    deadline = time.monotonic() + 300
+    while not (table.exists() and table.read_bytes().count(b"\n") > 6):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    lost.send_signal(signal.SIGKILL)
+    rows_then = table.read_bytes().count(b"\n") - 1
+    _, error = process.communicate(timeout=300)
+
+    assert process.returncode == 0, error
+    assert rows_then < 32
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len({tuple(row.values())[:5] for row in rows}) == 32
+    assert {row["error"] for row in rows} == {""}
+    assert len(list((tmp_path / "out" / "curves").iterdir())) == 32
+    (run,) = build_matrix(
+        choose_tasks(words=["f4"]),
+        densities_by_class(["CurvatureDensity"]),
+        str(tmp_path / "small.yaml"),
+        [8],
+    ).runs
+    (there,) = (row for row in rows if tuple(row.values())[1:5] == ("f4", *run.key[2:4], "8"))
+    assert float(there["rel_l2"]) == train(run, 1).row.rel_l2  # to the last bit
+
+
+def test_a_cluster_that_cannot_be_used_is_refused(cluster: Cluster) -> None:
+    cluster.worker("wide", threads=2)
+    deadline = time.monotonic() + 120
+    while True:
+        with pytest.raises(ConfigurationError) as info, dask_engine(cluster.address):
+            raise ConfigurationError("no worker yet")
+        if "no worker yet" not in str(info.value):
+            break
+        assert time.monotonic() < deadline
+
+    assert "has 2 threads" in str(info.value)
+    assert "--nthreads 1" in str(info.value)
+
+
+def test_a_scheduler_that_goes_says_so(cluster: Cluster) -> None:
+    runs = build_matrix(choose_tasks(words=["f4"]), densities_by_class(["InputDensity"])).runs
+
+    with dask_engine(cluster.address) as engine:
+        outcomes = engine(runs, train)  # no worker: they wait
+        cluster.scheduler.kill()
+        with pytest.raises(SchedulerLostError):
+            next(outcomes)
+
+
+def test_no_scheduler_is_one_line_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kanlit.benchmark.cluster._PATIENCE", 1.0)
+    for address in (f"tcp://127.0.0.1:{_free_port()}", "nonsense", "tcp://"):
+        start = time.monotonic()
+        with (
+            pytest.raises(ConfigurationError, match="no Dask scheduler answers"),
+            dask_engine(address),
+        ):
+            pass
+        assert time.monotonic() - start < 20
