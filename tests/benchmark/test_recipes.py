@@ -108,7 +108,7 @@ def test_a_variant_lies_over_the_recipe_under_any_key(tmp_path: Path) -> None:
     assert found["early"]["adaptation"]["schedule"] == {0: 3, 10: 7}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmark").glob("*.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmark").rglob("*.yaml")), ids=str)
 def test_shipped_variants_are_ones(path: Path) -> None:
     variants = load_variants(str(path))
 
