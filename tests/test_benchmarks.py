@@ -19,16 +19,6 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_accuracy_gives_one_row_a_task_with_every_seed() -> None:
-    printed = run(
-        "accuracy.py", "--tasks", "f4", "--seeds", "42", "43", "--", "--trainer.max_epochs", "8"
-    )
-
-    (row,) = re.findall(r"^\| f4 \| (\S+) \| (\S+) (\S+) \| \S+ \|$", printed, re.MULTILINE)
-    median, *each = map(float, row)
-    assert min(each) <= median <= max(each)
-
-
 def test_overhead_compares_the_same_cases() -> None:
     printed = run("overhead.py", "--epochs", "8", "--rounds", "1")
 
@@ -36,3 +26,31 @@ def test_overhead_compares_the_same_cases() -> None:
     assert len(rows) == 3
     for loop, whole, more in rows:
         assert abs(float(whole) - float(loop) - float(more)) < 0.02
+
+
+def test_exact_curvature_is_exact_and_differences_are_not() -> None:
+    printed = run("hessian.py", "--samples", "200", "--rounds", "1")
+
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| (\S+) \| \S+ \| \d+ \|$", printed, re.MULTILINE)
+    assert [int(inputs) for inputs, *_ in rows] == [2, 2, 16, 16, 64, 64]
+    for _, method, error in rows:
+        assert (float(error) < 1e-5) == (method == "exact")
+
+
+def test_epsilon_must_be_large_to_matter_beside_a_front_and_small_on_a_line() -> None:
+    printed = run("epsilon_knots.py")
+
+    found = re.findall(r"^\| (\S.*) \| (\S+) \| (\S+) \| (\d+)% \| (\S+) \|$", printed, re.M)
+    widest = {(target, power, float(e)): float(w) for target, power, e, _, w in found}
+    assert widest["tanh(50x)", "1", 1e-10] == widest["tanh(50x)", "1", 1e-2]
+    assert widest["2x − 1", "1", 1e-10] > 1.5  # rounding is all the curvature that a line has
+    assert widest["2x − 1", "1", 1e-1] < 1.05
+
+
+def test_knots_wander_less_the_more_samples_place_them() -> None:
+    arguments = ["--functions", "f2", "--samples", "16", "1000", "--draws", "5"]
+    printed = run("knot_jitter.py", *arguments)
+
+    rows = re.findall(r"^\| f2 \| [\w ]+ \| (\S+) \| (\S+) \|$", printed, re.MULTILINE)
+    assert len(rows) == 3
+    assert all(float(few) > 2 * float(many) for few, many in rows)

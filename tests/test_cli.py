@@ -71,8 +71,8 @@ def test_defaults_are_shown_as_what_they_are(printed: Callable[[str], Any]) -> N
     config = printed("fit --data SyntheticData")
 
     assert config["adaptation"]["density"] == {
-        "class_path": "kanlit.CurvatureDensity",
-        "init_args": {"scope": "network", "method": "exact", "power": 0.5, "epsilon": 1e-8},
+        "class_path": "kanlit.BlendedDensity",
+        "init_args": {"densities": None, "shares": None},
     }
     assert config["adaptation"]["schedule"] == [3, 6, 9, 12]
 
@@ -83,7 +83,11 @@ def test_defaults_are_shown_as_what_they_are(printed: Callable[[str], Any]) -> N
         ("--data.function f3", "data.init_args.function", "f3"),
         ("--model.hidden '[4, 5]'", "model.init_args.hidden", [4, 5]),
         ("--adaptation.density InputDensity", "adaptation.density.class_path", "InputDensity"),
-        ("--adaptation.density.power 1.0", "adaptation.density.init_args.power", 1.0),
+        (
+            "--adaptation.density CurvatureDensity --adaptation.density.power 1.0",
+            "adaptation.density.init_args.power",
+            1.0,
+        ),
         ("--adaptation.schedule '{0: 3, 100: 6}'", "adaptation.schedule", {"0": 3, "100": 6}),
         ("--adaptation.schedule '[3, 6]'", "adaptation.schedule", [3, 6]),
         ("--model.optimizer SGD", "model.init_args.optimizer.class_path", "torch.optim.SGD"),

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 Run = Callable[[str], "tuple[int, str, str]"]
 
 SYNTHETIC = "fit --data SyntheticData"
+CURVATURE = "--adaptation.density CurvatureDensity"
 TABLE = "fit --data TableData --data.inputs '[a, b]' --data.targets '[y]'"
 INFO = ("Seed set to", "last checkpoint:", "best checkpoint:")
 
@@ -76,7 +77,7 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --model.hiden '[3]'", ["--model.hiden", "did you mean hidden?"]),
     (f"{SYNTHETIC} --data.functio f1", ["--data.functio", "did you mean function?"]),
     (f"{SYNTHETIC} --adaptation.densty InputDensity", ["did you mean adaptation.density?"]),
-    (f"{SYNTHETIC} --adaptation.density.powr 1", ["did you mean power?"]),
+    (f"{SYNTHETIC} {CURVATURE} --adaptation.density.powr 1", ["did you mean power?"]),
     (
         f"{SYNTHETIC} --adaptation.trigger PlateauTrigger --adaptation.trigger.patienc 3",
         ["patience?"],
@@ -98,7 +99,7 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --model.optimizer.lr x", ["--model.optimizer.lr", "a number", "'x'"]),
     (f"{SYNTHETIC} --adaptation.schedule foo", ["--adaptation.schedule", "{0: 3", "[3, 6]"]),
     (f"{SYNTHETIC} --adaptation.schedule '[3, x]'", ["--adaptation.schedule", "'x'"]),
-    (f"{SYNTHETIC} --adaptation.density.scope net", ["network or layer", "'net'"]),
+    (f"{SYNTHETIC} {CURVATURE} --adaptation.density.scope net", ["network or layer", "'net'"]),
     # -- schedules
     (f"{SYNTHETIC} --adaptation.schedule '[0, 3]'", ["schedule", "G = 0", "at least 1"]),
     (f"{SYNTHETIC} --adaptation.schedule '[6, 3]'", ["schedule falls", "6", "3"]),
@@ -114,12 +115,15 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --adaptation.least_gap 0", ["least_gap", "above 0", "0.0"]),
     (f"{SYNTHETIC} --adaptation.margin -1", ["margin", "at least 0", "-1.0"]),
     (f"{SYNTHETIC} --adaptation.max_samples 0", ["max_samples", "at least 1"]),
-    (f"{SYNTHETIC} --adaptation.density.power 0", ["power must be positive", "0.5"]),
-    (f"{SYNTHETIC} --adaptation.density.epsilon -1", ["epsilon must be at least 0"]),
+    (f"{SYNTHETIC} {CURVATURE} --adaptation.density.power 0", ["power must be positive", "0.5"]),
+    (f"{SYNTHETIC} {CURVATURE} --adaptation.density.epsilon -1", ["epsilon must be at least 0"]),
     # -- models
     (f"{SYNTHETIC} --model.spline_order 0", ["spline_order", "1 to 5", "0"]),
     (f"{SYNTHETIC} --model.spline_order 6", ["spline_order", "1 to 5", "6"]),
-    (f"{SYNTHETIC} --model.spline_order 1", ["CurvatureDensity", "degree 2", "InputDensity"]),
+    (
+        f"{SYNTHETIC} {CURVATURE} --model.spline_order 1",
+        ["CurvatureDensity", "degree 2", "InputDensity"],
+    ),
     ("fit --data HelmholtzData --model.spline_order 2", ["spline_order must be 3 to 5"]),
     (f"{SYNTHETIC} --model.hidden '[0]'", ["hidden", "at least 1", "[0]"]),
     (f"{SYNTHETIC} --model.hidden '[4, -2]'", ["hidden", "at least 1", "-2"]),

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from kanlit.adaptation import (
     AdaptationReport,
-    CurvatureDensity,
+    BlendedDensity,
     Extension,
     HealthWatch,
     ImportanceDensity,
@@ -47,8 +47,9 @@ class GridAdaptationCallback(Callback):
     loss too far, is undone whole with a warning, and training goes on.
 
     Args:
-        density: Importance density of the samples: InputDensity, CurvatureDensity or a subclass
-            of ImportanceDensity of one's own.
+        density: Importance density of the samples: InputDensity, CurvatureDensity,
+            GradientDensity, LossDensity, DeBoorDensity, a BlendedDensity of several, or a
+            subclass of ImportanceDensity of one's own.
         schedule: Grid sizes by epoch, {0: 3, 500: 6}, or a list of them spread evenly over the
             run. Adapts at each entry, also where G stays. With a trigger, a list whose entries
             its firings take one by one; after the last they only adapt.
@@ -92,7 +93,7 @@ class GridAdaptationCallback(Callback):
         max_samples: int = 65536,
         max_loss_growth: float = 1e4,
     ) -> None:
-        self.density = CurvatureDensity() if density is None else density
+        self.density = BlendedDensity() if density is None else density
         if not 0 <= uniform_mix <= 1:
             raise ConfigurationError(f"uniform_mix must lie in 0 to 1, got {uniform_mix}: try 0.2")
         if not 0 < least_gap <= 1:

@@ -27,12 +27,12 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 
 # What the callback takes where nothing is said; written out, so that it shows and can be set.
 ADAPTATION_DEFAULTS: dict[str, Any] = {
-    "adaptation.density": {"class_path": "kanlit.CurvatureDensity"},  # its own defaults
+    "adaptation.density": {"class_path": "kanlit.BlendedDensity"},  # its own defaults
     "adaptation.schedule": [3, 6, 9, 12],
 }
 
 DEFAULT_CLASSES = {
-    "adaptation.density": "kanlit.CurvatureDensity",
+    "adaptation.density": "kanlit.BlendedDensity",
     "model.optimizer": "torch.optim.Adam",
 }
 

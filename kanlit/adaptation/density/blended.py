@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity, Weigher
+from kanlit.adaptation.density.de_boor import DeBoorDensity
+from kanlit.adaptation.density.gradient import GradientDensity
 from kanlit.errors import ConfigurationError
 
 __all__ = ["BlendedDensity"]
@@ -26,7 +28,9 @@ class BlendedDensity(ImportanceDensity):
     changed, those of layer scope anew for each layer. Blends may hold blends.
 
     Args:
-        densities: The densities, at least one.
+        densities: The densities, at least one. Left out, DeBoorDensity and GradientDensity:
+            half of the knots where each layer's splines need them, half where the whole network
+            is steep; what served best over the benchmarks (docs/results/benchmark.md).
         shares: s, one for each density, above 0; scaled to a sum of one. Left out, all are equal.
 
     Raises:
@@ -40,8 +44,12 @@ class BlendedDensity(ImportanceDensity):
     """
 
     def __init__(
-        self, densities: list[ImportanceDensity], shares: list[float] | None = None
+        self,
+        densities: list[ImportanceDensity] | None = None,
+        shares: list[float] | None = None,
     ) -> None:
+        if densities is None:
+            densities = [DeBoorDensity(), GradientDensity()]
         if not densities:
             raise ConfigurationError("BlendedDensity needs at least one density")
         given = [1.0] * len(densities) if shares is None else list(shares)
