@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kanlit.metrics import RelativeL2Error
     from kanlit.modules import PDEModule, RegressionModule
     from kanlit.nn import KAN, KANLayer
+    from kanlit.optim import LevenbergMarquardt
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "InputDensity",
     "KANLayer",
     "KnotPlotCallback",
+    "LevenbergMarquardt",
     "LossDensity",
     "PDEModule",
     "RegressionModule",
@@ -69,6 +71,7 @@ _HOMES = {
     "KAN": "kanlit.nn",
     "KANLayer": "kanlit.nn",
     "KnotPlotCallback": "kanlit.callbacks",
+    "LevenbergMarquardt": "kanlit.optim",
     "LossDensity": "kanlit.adaptation",
     "PDEModule": "kanlit.modules",
     "RegressionModule": "kanlit.modules",

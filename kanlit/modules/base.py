@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.nn import KAN, Initialization
+from kanlit.optim import Residual
 from kanlit.splines import Outside
 
 __all__ = ["KANModule", "Residual"]
-
-
-class Residual(NamedTuple):
-    """A block of residuals ``(n, targets)`` and its weight in the loss."""
-
-    values: Tensor
-    weight: float = 1.0
 
 
 class KANModule(LightningModule):
@@ -83,6 +79,8 @@ class KANModule(LightningModule):
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self._uneven = False
+        # Of a least-squares step: the batch and its residuals, once the loss has been asked for.
+        self._evaluated: list[tuple[Any, Mapping[str, Residual]]] | None = None
         self.test_error = RelativeL2Error(out_features)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -103,7 +101,10 @@ class KANModule(LightningModule):
 
     def loss(self, batch: Any) -> Tensor:
         """Σ weight · mean square over the blocks."""
-        blocks = self.residuals(batch).values()
+        named = self.residuals(batch)
+        if self._evaluated is not None:
+            self._evaluated.append((batch, named))
+        blocks = named.values()
         means = torch.stack([block.weight * block.values.square().mean() for block in blocks])
         if self._uneven:
             means = means * _shares([len(block.values) for block in blocks], means)
@@ -160,17 +161,63 @@ class KANModule(LightningModule):
         optimizer: Any,
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        if optimizer_closure is not None and self.trainer.world_size > 1:
+        if optimizer_closure is None:
+            pass
+        elif getattr(optimizer, "needs_residuals", False):
+            optimizer_closure = self._residual_closure(optimizer_closure)
+        elif self.trainer.world_size > 1:
             # A line search decides by the loss; it is to be the same one on every process.
             optimizer_closure = _averaged(optimizer_closure, self.trainer.world_size)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if self._evaluated is None:  # else the optimiser takes the residuals' own gradients
+            super().backward(loss, *args, **kwargs)
+
+    def _residual_closure(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """A closure that returns the residuals, for an optimiser that takes these.
+
+        The first time it is Lightning's ``closure``, which runs ``training_step`` and keeps the
+        loss for logs and callbacks: the residuals are those that this loss is made of.
+        """
+        strategy = self.trainer.strategy
+        batches: list[Any] = []
+
+        def residuals() -> Mapping[str, Residual]:
+            if batches:
+                with strategy.precision_plugin.train_step_context():
+                    return self.residuals(batches[0])
+            # What processes have to sum, the optimiser sums: DDP has no gradients to wait for.
+            alone: AbstractContextManager[None] = nullcontext()
+            if isinstance(strategy, ParallelStrategy):
+                alone = strategy.block_backward_sync()
+            self._evaluated = []
+            try:
+                with alone:
+                    closure()
+                if len(self._evaluated) != 1:
+                    raise ConfigurationError(
+                        f"training_step of {type(self).__name__} must take its loss from "
+                        f"self.loss(batch), once, for an optimizer that needs residuals"
+                    )
+                ((batch, found),) = self._evaluated
+            finally:
+                self._evaluated = None
+            batches.append(batch)
+            return found
+
+        return residuals
+
     def configure_optimizers(self) -> Any:
         try:
             optimizer: Optimizer = self._optimizer(self.parameters())
+            if getattr(optimizer, "needs_residuals", False):
+                _check_least_squares(optimizer, self.trainer, self._lr_scheduler)
             if self._lr_scheduler is None:
                 return optimizer
             scheduler = self._lr_scheduler(optimizer)
+        except ConfigurationError:
+            raise
         except (ValueError, TypeError) as error:
             # torch and the user's config are the only parties here.
             raise ConfigurationError(f"optimizer or lr_scheduler: {error}; set another") from error
@@ -180,6 +227,24 @@ class KANModule(LightningModule):
             settings = {"monitor": scheduler.monitor, "frequency": every}
             return [optimizer], [{"scheduler": scheduler, **settings}]
         return [optimizer], [scheduler]
+
+
+def _check_least_squares(optimizer: Optimizer, trainer: Trainer, scheduler: object) -> None:
+    """Refuses settings that a step of least squares has no use for."""
+    name = type(optimizer).__name__
+    if scheduler is not None:
+        raise ConfigurationError(f"{name} has no learning rate: leave lr_scheduler out")
+    if trainer.gradient_clip_val:
+        raise ConfigurationError(
+            f"{name} damps its steps itself: leave trainer.gradient_clip_val out"
+        )
+    if trainer.accumulate_grad_batches != 1:
+        raise ConfigurationError(
+            f"{name} steps on one batch at a time, however large: leave "
+            f"trainer.accumulate_grad_batches out and raise data.batch_size"
+        )
+    if trainer.precision == "16-mixed":
+        raise ConfigurationError(f"{name} needs trainer.precision 64-true or 32-true, got 16-mixed")
 
 
 def _shares(rows: Sequence[int], like: Tensor) -> Tensor:

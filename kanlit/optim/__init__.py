@@ -1,0 +1,6 @@
+"""Least-squares optimisation of networks of KAN layers."""
+
+from kanlit.optim.levenberg_marquardt import LevenbergMarquardt
+from kanlit.optim.residual import Residual
+
+__all__ = ["LevenbergMarquardt", "Residual"]

@@ -1,0 +1,283 @@
+r"""Recorded calls of layers, and the rows of the Jacobian that each gives.
+
+A layer's output is linear in the layer's own parameters. With :math:`\delta` the gradient of a
+residual at the outputs of a call, the residual's derivatives by a KAN layer's parameters are
+
+.. math:: \delta_h F + \sum_d \delta_{h_d} F' x_d
+          + \sum_{(d,e)} \delta_{h_{de}} \big(F'' x_d x_e + F' x_{de}\big),
+
+one term for each stream that a sweep carries, the first alone for a plain forward, with F the
+layer's features at the inputs x: an edge's scale times the bases, silu, and 1 for the bias.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kanlit.nn import KANLayer
+from kanlit.splines import PiecewiseBasis, evaluate_pieces
+
+__all__ = ["Call", "Factors", "Features", "LinearCall", "SweepCall", "ValueCall"]
+
+
+class Factors(NamedTuple):
+    """Derivatives ``(n, *parameter.shape)`` as the product of two tensors that broadcast."""
+
+    parameter: Tensor
+    left: Tensor
+    right: Tensor | None = None  # 1
+
+
+class Features(NamedTuple):
+    """The features of a KAN layer at n points, or their derivatives of some order; float64.
+
+    Attributes:
+        bases: B-spline bases ``(n, in, G+k)``.
+        silu: The base branch's function ``(n, in)``.
+    """
+
+    bases: Tensor
+    silu: Tensor
+
+
+def kan_features(basis: PiecewiseBasis, count: int, x: Tensor, orders: int = 1) -> list[Features]:
+    """Features of a layer and their first ``orders - 1`` derivatives.
+
+    Args:
+        basis: Of the layer's knots.
+        count: G+k.
+        x: ``(n, in)``.
+        orders: How many.
+    """
+    row, u, inverse_width = basis.locate(x.T.contiguous())
+    features, pieces, terms, _ = basis.polynomials.shape
+    # As in the basis's own ``local``, but gathered power by power, so that nothing is transposed.
+    table = basis.polynomials.permute(2, 3, 0, 1).reshape(terms * terms, features * pieces)
+    polynomials = table.index_select(1, row.reshape(-1)).view(terms, terms, *row.shape)
+    first = basis.first.repeat(features)[row].T.unsqueeze(-1)
+    places = first + torch.arange(terms, device=x.device)
+    found = []
+    for order, silu in zip(range(orders), _silu(x), strict=False):
+        local = evaluate_pieces(polynomials, u, inverse_width, order).permute(2, 1, 0)
+        found.append(Features(x.new_zeros(*x.shape, count).scatter_(2, places, local), silu))
+    return found
+
+
+def _basis(layer: KANLayer) -> PiecewiseBasis:
+    """A layer's bases in float64; in a narrower layer on the knots as they are rounded there."""
+    basis = PiecewiseBasis.from_knots(layer.knots, layer.spline_order, layer.outside)
+    return basis.cast(torch.float64)
+
+
+def _silu(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """silu(x) = x·σ(x) with its first and second derivatives."""
+    sigmoid = torch.sigmoid(x)
+    fall = 1 - sigmoid
+    return (
+        x * sigmoid,
+        sigmoid * (1 + x * fall),
+        sigmoid * fall * (2 + x * (fall - sigmoid)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer.
+
+    Attributes:
+        layer: The layer.
+        outputs: What came out; gradients are taken at these.
+    """
+
+    layer: nn.Module
+    outputs: tuple[Tensor, ...]
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Rows of the batch that went in."""
+
+    @abstractmethod
+    def features(self, rows: slice) -> Any:
+        """What some rows of the outputs are linear in."""
+
+    @abstractmethod
+    def factors(
+        self, features: Any, gradients: Sequence[Tensor | None], rows: slice
+    ) -> Iterator[Factors]:
+        """Derivatives of some rows of a residual by the layer's parameters.
+
+        Args:
+            features: What :meth:`features` gives for these rows.
+            gradients: Of the residual, at each of the outputs; all rows of them.
+            rows: Which rows.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class PlainCall(Call):
+    """A forward on x ``(n, …, in)``; what lies between are positions, and those of a row add up."""
+
+    x: Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.x.shape[0] if self.x.ndim > 1 else 1
+
+    def points(self, rows: slice) -> Tensor:
+        """The inputs ``(n, positions, in)``."""
+        return self.x.detach().reshape(self.rows, -1, self.x.shape[-1])[rows].double()
+
+    def delta(self, gradients: Sequence[Tensor | None], rows: slice) -> Tensor | None:
+        """The gradients ``(n, positions, out)``."""
+        (gradient,) = gradients
+        if gradient is None:
+            return None
+        positions = self.x.numel() // max(1, self.rows * self.x.shape[-1])
+        return gradient.detach().reshape(self.rows, positions, -1)[rows].double()
+
+
+@dataclass(frozen=True, eq=False)
+class LinearCall(PlainCall):
+    """``nn.Linear``."""
+
+    layer: nn.Linear
+
+    def features(self, rows: slice) -> Any:
+        return self.points(rows)
+
+    def factors(
+        self, features: Any, gradients: Sequence[Tensor | None], rows: slice
+    ) -> Iterator[Factors]:
+        delta = self.delta(gradients, rows)
+        if delta is not None:
+            yield _outer(self.layer.weight, delta, features)
+            yield Factors(self.layer.bias, delta.sum(1))
+
+
+@dataclass(frozen=True, eq=False)
+class ValueCall(PlainCall):
+    """``KANLayer.forward``."""
+
+    layer: KANLayer
+
+    @cached_property
+    def basis(self) -> PiecewiseBasis:
+        return _basis(self.layer)
+
+    def features(self, rows: slice) -> Any:
+        x = self.points(rows)
+        ((bases, silu),) = kan_features(
+            self.basis, self.layer.spline_weight.shape[-1], x.flatten(0, 1)
+        )
+        return Features(bases.view(*x.shape, -1), silu.view(x.shape))
+
+    def factors(
+        self, features: Any, gradients: Sequence[Tensor | None], rows: slice
+    ) -> Iterator[Factors]:
+        layer, delta = self.layer, self.delta(gradients, rows)
+        if delta is None:
+            return
+        yield _outer(layer.base_weight, delta, features.silu)
+        yield Factors(layer.bias, delta.sum(1))
+        if delta.shape[1] == 1:
+            yield _spline(layer, delta[:, 0, :, None], features.bases[:, 0])
+            return
+        # Of several positions each is a row of its own until they are summed.
+        one = _spline(layer, delta.flatten(0, 1).unsqueeze(-1), features.bases.flatten(0, 1))
+        assert one.right is not None
+        each = (one.left * one.right).unflatten(0, delta.shape[:2])
+        yield Factors(one.parameter, each.sum(1))
+
+
+def _spline(layer: KANLayer, amplitude: Tensor, bases: Tensor) -> Factors:
+    """By the coefficients, or by the edges' scales where the coefficients are not trained.
+
+    Args:
+        layer: The layer.
+        amplitude: What the bases are multiplied by, ``(n, out, in)`` or ``(n, out, 1)``.
+        bases: ``(n, in, G+k)``.
+    """
+    if layer.spline_weight.requires_grad:
+        left = (amplitude * layer.edge_scale.detach().double()).unsqueeze(-1)
+        return Factors(layer.spline_weight, left, bases.unsqueeze(1))
+    splines = torch.einsum("nib,oib->noi", bases, layer.spline_weight.detach().double())
+    return Factors(layer.edge_scale, amplitude, splines)
+
+
+def _outer(parameter: Tensor, delta: Tensor, x: Tensor) -> Factors:
+    """δ ⊗ x of ``(n, positions, out)`` and ``(n, positions, in)``, summed over positions."""
+    if x.shape[1] == 1:
+        return Factors(parameter, delta[:, 0, :, None], x[:, 0, None])
+    return Factors(parameter, delta.mT @ x)
+
+
+@dataclass(frozen=True, eq=False)
+class SweepCall(Call):
+    """``KANLayer.sweep``; shapes as there, points last."""
+
+    layer: KANLayer
+    value: Tensor
+    first: Tensor
+    second: Tensor
+    pairs: Sequence[tuple[int, int]]
+
+    @cached_property
+    def basis(self) -> PiecewiseBasis:
+        return _basis(self.layer)
+
+    @property
+    def rows(self) -> int:
+        return self.value.shape[1]
+
+    def features(self, rows: slice) -> Any:
+        x = self.value.detach()[:, rows].T.double()
+        orders = 3 if self.pairs else 2
+        return kan_features(self.basis, self.layer.spline_weight.shape[-1], x, orders)
+
+    def factors(
+        self, features: Any, gradients: Sequence[Tensor | None], rows: slice
+    ) -> Iterator[Factors]:
+        layer = self.layer
+        value, first, second = (None if g is None else g[..., rows].double() for g in gradients)
+        if value is not None:
+            yield Factors(layer.bias, value.T)
+        amplitudes = self._amplitudes(value, first, second, rows)
+        for amplitude, (bases, silu) in zip(amplitudes, features, strict=False):
+            if amplitude is not None:
+                yield _spline(layer, amplitude, bases)
+                yield Factors(layer.base_weight, amplitude, silu.unsqueeze(1))
+
+    def _amplitudes(
+        self,
+        by_value: Tensor | None,
+        by_first: Tensor | None,
+        by_second: Tensor | None,
+        rows: slice,
+    ) -> list[Tensor | None]:
+        """What F, F' and F'' are multiplied by, each ``(n, out, in)``."""
+        # At a network's inputs the derivatives are the same at every point, and given once.
+        first, second = (
+            t.detach().expand(-1, -1, self.rows)[..., rows].double()
+            for t in (self.first, self.second)
+        )
+        slope: list[Tensor] = []
+        bend = None
+        if by_first is not None:
+            slope.append(torch.einsum("don,din->noi", by_first, first))
+        if by_second is not None and self.pairs:
+            d, e = (list(side) for side in zip(*self.pairs, strict=True))
+            slope.append(torch.einsum("eon,ein->noi", by_second, second))
+            bend = torch.einsum("eon,ein->noi", by_second, first[d] * first[e])
+        return [
+            None if by_value is None else by_value.T.unsqueeze(-1),
+            sum(slope[1:], slope[0]) if slope else None,
+            bend,
+        ]

@@ -1,0 +1,83 @@
+"""Quadratic penalties on the parameters: their size, and the roughness of the splines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from numpy.polynomial.legendre import leggauss
+from torch import Tensor
+
+from kanlit.nn import KANLayer
+from kanlit.optim.jacobian import Columns
+from kanlit.splines import bspline_basis
+
+__all__ = ["Penalty", "roughness"]
+
+
+@torch.no_grad()
+def roughness(layer: KANLayer) -> Tensor:
+    r"""What the squared second derivatives of a layer's splines are made of, ``(in, G+k, G+k)``.
+
+    .. math:: R_{pij} = (b_p - a_p)^3 \int_{a_p}^{b_p} B_i''(x)\,B_j''(x)\,dx
+
+    over the grid [a, b] of input p, so that :math:`c^T R c` is the integral of the squared second
+    derivative of a spline when its grid is taken as the unit of length. Exact, whatever the knots
+    are (O'Sullivan, Statistical Science 1, 1986).
+    """
+    edges = layer.breakpoints.double()
+    nodes, weights = (torch.as_tensor(a).to(edges) for a in leggauss(layer.spline_order))
+    half = edges.diff(dim=1).unsqueeze(-1) / 2
+    x = ((edges[:, :-1, None] + half) + half * nodes).flatten(1)
+    second = bspline_basis(x.T, layer.knots.double(), layer.spline_order, 2, layer.outside)
+    weight = (half * weights).flatten(1) * (edges[:, -1:] - edges[:, :1]) ** 3
+    return torch.einsum("nib,nic,in->ibc", second, second, weight)
+
+
+class Penalty:
+    r"""The form :math:`\theta^T \Lambda \theta`, added to the loss.
+
+    .. math:: \theta^T \Lambda \theta = \rho \|\theta\|^2
+              + \sigma \sum_{qp} s_{qp}^2\, c_{qp}^T R_p\, c_{qp}
+
+    Args:
+        ridge: ρ, toward zero.
+        smoothness: σ, toward straight lines; see :func:`roughness`.
+        columns: Which parameters θ is made of, in what order.
+        layers: The KAN layers among them.
+    """
+
+    def __init__(
+        self, ridge: float, smoothness: float, columns: Columns, layers: Sequence[KANLayer]
+    ) -> None:
+        self.ridge = ridge
+        self._splines: list[tuple[slice, Tensor]] = []  # columns, (out, in, G+k, G+k)
+        if smoothness == 0:
+            return
+        for layer in layers:
+            place = columns.of(layer.spline_weight)
+            if place is not None:
+                scale = smoothness * layer.edge_scale.detach().double().square()
+                self._splines.append((place, scale[..., None, None] * roughness(layer)))
+
+    def value(self, theta: Tensor) -> float:
+        """θᵀΛθ of θ ``(P,)``."""
+        return float(theta @ self.apply(theta))
+
+    def apply(self, theta: Tensor) -> Tensor:
+        """Λθ ``(P,)``."""
+        result = self.ridge * theta
+        for place, form in self._splines:
+            coefficients = theta[place].view(form.shape[:3])
+            result[place] += torch.einsum("oibc,oic->oib", form, coefficients).flatten()
+        return result
+
+    def add_to(self, matrix: Tensor) -> None:
+        """Adds Λ to a matrix ``(P, P)``."""
+        matrix.diagonal().add_(self.ridge)
+        for place, form in self._splines:
+            shape = form.shape[:3]
+            square = matrix[place, place].unflatten(1, shape).unflatten(0, shape)
+            # Of (out, in, basis, out, in, basis) the part where edges agree: (b, b, out, in).
+            same = square.diagonal(dim1=0, dim2=3).diagonal(dim1=0, dim2=2)
+            same += form.permute(2, 3, 0, 1)

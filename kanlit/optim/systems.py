@@ -1,0 +1,207 @@
+r"""Damped Gauss-Newton steps, in the space of the parameters or in that of the residuals.
+
+Both give the same step,
+
+.. math:: (J^T J + \Lambda + \mu D)\, h = -(J^T r + \Lambda \theta),
+
+with J and r the scaled rows of the Jacobian and the residuals, Λ a
+:class:`~kanlit.optim.penalty.Penalty`, D the diagonal of :math:`J^T J + \Lambda` (Marquardt's
+scaling, so that a step does not depend on the units of the parameters) and μ the damping.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from kanlit.optim.jacobian import RowJacobian
+from kanlit.optim.objective import summed
+from kanlit.optim.penalty import Penalty
+
+__all__ = ["DampedSystem", "NormalSystem", "Pull", "ResidualSystem"]
+
+Pull = Callable[[Mapping[str, Tensor]], Tensor]
+
+_FLOOR = 1e-12  # of the largest entry of D: what no sample touches is damped, too
+
+
+class DampedSystem(ABC):
+    """Gives steps for any damping, once the Jacobian is in.
+
+    Inside, all is in the variables :math:`D^{1/2} h`, in which D is 1.
+
+    Args:
+        theta: The parameters θ ``(P,)``.
+        penalty: Λ.
+        diagonal: Of JᵀJ + Λ.
+    """
+
+    def __init__(self, theta: Tensor, penalty: Penalty, diagonal: Tensor) -> None:
+        self._theta = theta
+        self._penalty = penalty
+        floor = max(_FLOOR * float(diagonal.max()), 1e-300)
+        self._shrink = diagonal.clamp(min=floor).rsqrt()  # D^(-1/2)
+        self._damping = -1.0
+
+    def step(self, damping: float) -> Tensor:
+        """h ``(P,)``; not finite where rounding or the data leave nothing to solve."""
+        self._damp(damping)
+        return self._first() * self._shrink
+
+    def correction(self, damping: float, step: Tensor, values: Mapping[str, Tensor]) -> Tensor:
+        r"""What to add to a step for the curvature that it met, ``(P,)``.
+
+        .. math:: (J^T J + \Lambda + \mu D)\, d
+                  = -(J^T r(\theta + h) + \Lambda (\theta + h) + \mu D h)
+
+        Args:
+            damping: μ of the step.
+            step: h.
+            values: The residuals at θ + h, by block.
+        """
+        self._damp(damping)
+        rest = self._penalty.apply(self._theta + step) * self._shrink
+        return self._solve(values, rest + damping * step / self._shrink) * self._shrink
+
+    @abstractmethod
+    def predicted(self, step: Tensor) -> float:
+        r"""By how much the quadratic model falls, :math:`-(2 g^T h + h^T (J^T J + \Lambda) h)`."""
+
+    def _damp(self, damping: float) -> None:
+        if damping != self._damping:
+            self._factor = _Factor(self._damped(damping))
+            self._damping = damping
+
+    @abstractmethod
+    def _damped(self, damping: float) -> Tensor:
+        """The matrix to be factorised."""
+
+    @abstractmethod
+    def _first(self) -> Tensor:
+        """Minus the inverse of the damped matrix times the gradient."""
+
+    @abstractmethod
+    def _solve(self, values: Mapping[str, Tensor], rest: Tensor) -> Tensor:
+        """Minus the inverse of the damped matrix times (Jᵀ values + rest)."""
+
+
+class NormalSystem(DampedSystem):
+    """From JᵀJ, summed over the rows of all processes: for more residuals than parameters.
+
+    Args:
+        jacobian: This process's rows.
+        theta: The parameters ``(P,)``.
+        penalty: Λ.
+        pull: Gives Jᵀ times other residuals, by block, on this process's rows ``(P,)``.
+    """
+
+    def __init__(self, jacobian: RowJacobian, theta: Tensor, penalty: Penalty, pull: Pull) -> None:
+        size = len(theta)
+        products = theta.new_zeros(size + 1, size + 1)
+        for chunk in jacobian.chunks():
+            _add_gram(products, chunk)
+        summed(products)
+        matrix = products[:-1, :-1]
+        penalty.add_to(matrix)
+        super().__init__(theta, penalty, matrix.diagonal())
+        self._pull = pull
+        self._matrix = matrix * self._shrink * self._shrink.unsqueeze(1)
+        self._gradient = (products[:-1, -1] + penalty.apply(theta)) * self._shrink
+
+    def predicted(self, step: Tensor) -> float:
+        scaled = step / self._shrink
+        return -float(scaled @ (2 * self._gradient + self._matrix @ scaled))
+
+    def _damped(self, damping: float) -> Tensor:
+        damped = self._matrix.clone()
+        damped.diagonal().add_(damping)
+        return damped
+
+    def _first(self) -> Tensor:
+        return -self._factor.solve(self._gradient)
+
+    def _solve(self, values: Mapping[str, Tensor], rest: Tensor) -> Tensor:
+        gradient = summed(self._pull(values))
+        return -self._factor.solve(gradient * self._shrink + rest)
+
+
+class ResidualSystem(DampedSystem):
+    r"""The same steps from JJᵀ: for fewer residuals than parameters.
+
+    With A = Λ + μD, which must be diagonal, and any w and z
+
+    .. math:: (J^T J + A)^{-1} (J^T w + z)
+              = A^{-1} z + A^{-1} J^T (1 + J A^{-1} J^T)^{-1} (w - J A^{-1} z).
+
+    Args:
+        jacobian: All rows; they are kept.
+        theta: The parameters ``(P,)``.
+        penalty: Λ, a ridge only.
+    """
+
+    def __init__(self, jacobian: RowJacobian, theta: Tensor, penalty: Penalty) -> None:
+        rows = torch.cat([chunk.clone() for chunk in jacobian.chunks()])
+        super().__init__(theta, penalty, rows[:, :-1].square().sum(0) + penalty.ridge)
+        self._jacobian = jacobian
+        self._rows = rows[:, :-1] * self._shrink
+        self._residual = rows[:, -1]
+        self._diagonal = torch.ones_like(theta)  # A
+
+    def predicted(self, step: Tensor) -> float:
+        change = self._rows @ (step / self._shrink)
+        penalty = self._penalty.apply(2 * self._theta + step)
+        return -float(change @ (2 * self._residual + change) + step @ penalty)
+
+    def _damped(self, damping: float) -> Tensor:
+        self._diagonal = damping + self._penalty.ridge * self._shrink.square()
+        kernel = (self._rows / self._diagonal) @ self._rows.T
+        kernel.diagonal().add_(1)
+        return kernel
+
+    def _first(self) -> Tensor:
+        return self._both(self._residual, self._penalty.apply(self._theta) * self._shrink)
+
+    def _solve(self, values: Mapping[str, Tensor], rest: Tensor) -> Tensor:
+        return self._both(self._jacobian.ordered(values), rest)
+
+    def _both(self, weights: Tensor, rest: Tensor) -> Tensor:
+        alone = rest / self._diagonal
+        inner = self._factor.solve(weights - self._rows @ alone)
+        return -(alone + (self._rows.T @ inner) / self._diagonal)
+
+
+def _add_gram(total: Tensor, rows: Tensor) -> None:
+    """Adds AᵀA of A ``(rows, P)`` to ``total`` ``(P, P)``."""
+    if rows.device.type == "cpu":
+        # NumPy sees that it is a product with its own transpose, and does half the work.
+        own = rows.numpy()
+        total += torch.from_numpy(own.T @ own)
+    else:
+        total.addmm_(rows.T, rows)
+
+
+class _Factor:
+    """Solves with a symmetric positive matrix, also where rounding has made it indefinite."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self._cholesky, failed = torch.linalg.cholesky_ex(matrix)
+        self._spectrum = _spectrum(matrix) if int(failed) != 0 else None
+
+    def solve(self, right: Tensor) -> Tensor:
+        if self._spectrum is None:
+            return torch.cholesky_solve(right.unsqueeze(1), self._cholesky).squeeze(1)
+        values, vectors = self._spectrum
+        return vectors @ ((vectors.T @ right) / values)
+
+
+def _spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, none below rounding, and eigenvectors; NaN where LAPACK finds none."""
+    try:
+        values, vectors = torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return torch.full_like(matrix[0], torch.nan), matrix
+    least = len(values) * torch.finfo(values.dtype).eps * values[-1]
+    return values.clamp(min=float(least)), vectors
