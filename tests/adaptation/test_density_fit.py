@@ -139,7 +139,6 @@ def blend(**settings: object) -> dict[str, object]:
 
 
 BAD = {
-    "no list": ({"class_path": "BlendedDensity"}, ["BlendedDensity needs densities"]),
     "an empty list": (blend(densities=[]), ["at least one density"]),
     "not a list": (blend(densities=3), ["densities", "expected a list", "3"]),
     "an unknown member": (blend(densities=["Foo"]), ["densities", "Foo"]),

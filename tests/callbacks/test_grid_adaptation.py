@@ -712,7 +712,7 @@ def test_a_module_without_kan_layers_is_refused_before_training() -> None:
 def test_a_density_that_cannot_work_on_the_network_is_refused_before_training() -> None:
     module = Own()
     module.body[2] = KANLayer(3, 1, spline_order=1)
-    untrained(GridAdaptationCallback(), r"degree 1 in body\.2", module=module)
+    untrained(GridAdaptationCallback(CurvatureDensity()), r"degree 1 in body\.2", module=module)
 
 
 # -- resuming -----------------------------------------------------------------------------------
