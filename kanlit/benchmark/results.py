@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from kanlit.errors import ConfigurationError
+from kanlit.files import written_whole
 
 __all__ = ["Key", "Results", "Row", "curve_path", "locked", "write_whole"]
 
@@ -143,16 +144,9 @@ def curve_path(folder: Path, key: Key) -> Path:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that its name holds the old text or the new, never half of it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Writes a text file, whole or not at all."""
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")
 
 
 @contextmanager

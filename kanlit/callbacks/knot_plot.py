@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from kanlit.adaptation import AdaptationReport, grid_health
 from kanlit.callbacks.training_samples import evaluating
 from kanlit.errors import ConfigurationError
+from kanlit.files import written_whole
 from kanlit.plotting import TargetCurve, knot_figure
 from kanlit.problems.target import TargetFunction, uniform_points
 
@@ -263,12 +263,8 @@ def _png_folders(trainer: Trainer) -> list[Path]:
 def _write_png(figure: Figure, folder: Path, name: str) -> None:
     """Whole or not at all: a reader never meets half a picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{name}.{os.getpid()}"
-    try:
+    with written_whole(folder / name) as unfinished:
         figure.savefig(unfinished, format="png")
-        os.replace(unfinished, folder / name)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _warn(what: str, error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import TensorDataModule
+from kanlit.files import written_whole
 
 __all__ = ["prediction_table", "write_predictions", "write_table"]
 
@@ -40,12 +40,8 @@ def prediction_table(
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Writes a CSV, whole or not at all; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written_whole(path) as unfinished:
         table.to_csv(unfinished, index=False)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: Path) -> int:
