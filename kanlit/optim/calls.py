@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.nn import KANLayer
-from kanlit.splines import PiecewiseBasis, evaluate_pieces
+from kanlit.splines import PiecewiseBasis, evaluate_pieces, silu_derivatives
 
 __all__ = ["Call", "Factors", "Features", "LinearCall", "SweepCall", "ValueCall"]
 
@@ -57,14 +57,11 @@ def kan_features(basis: PiecewiseBasis, count: int, x: Tensor, orders: int = 1) 
         orders: How many.
     """
     row, u, inverse_width = basis.locate(x.T.contiguous())
-    features, pieces, terms, _ = basis.polynomials.shape
-    # As in the basis's own ``local``, but gathered power by power, so that nothing is transposed.
-    table = basis.polynomials.permute(2, 3, 0, 1).reshape(terms * terms, features * pieces)
-    polynomials = table.index_select(1, row.reshape(-1)).view(terms, terms, *row.shape)
-    first = basis.first.repeat(features)[row].T.unsqueeze(-1)
-    places = first + torch.arange(terms, device=x.device)
+    polynomials = basis.local_polynomials(row)
+    first = basis.first.repeat(x.shape[1])[row].T.unsqueeze(-1)
+    places = first + torch.arange(len(polynomials), device=x.device)
     found = []
-    for order, silu in zip(range(orders), _silu(x), strict=False):
+    for order, silu in zip(range(orders), silu_derivatives(x), strict=False):
         local = evaluate_pieces(polynomials, u, inverse_width, order).permute(2, 1, 0)
         found.append(Features(x.new_zeros(*x.shape, count).scatter_(2, places, local), silu))
     return found
@@ -74,17 +71,6 @@ def _basis(layer: KANLayer) -> PiecewiseBasis:
     """A layer's bases in float64; in a narrower layer on the knots as they are rounded there."""
     basis = PiecewiseBasis.from_knots(layer.knots, layer.spline_order, layer.outside)
     return basis.cast(torch.float64)
-
-
-def _silu(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """silu(x) = x·σ(x) with its first and second derivatives."""
-    sigmoid = torch.sigmoid(x)
-    fall = 1 - sigmoid
-    return (
-        x * sigmoid,
-        sigmoid * (1 + x * fall),
-        sigmoid * fall * (2 + x * (fall - sigmoid)),
-    )
 
 
 @dataclass(frozen=True, eq=False)

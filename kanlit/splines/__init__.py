@@ -1,7 +1,7 @@
 """B-splines on non-uniform knots: bases, knot placement, refits. Tensors in, tensors out."""
 
 from kanlit.splines.basis import Outside, PiecewiseBasis, bspline_basis, evaluate_pieces
-from kanlit.splines.edges import Edges
+from kanlit.splines.edges import Edges, silu_derivatives
 from kanlit.splines.knots import (
     Exterior,
     breakpoints_of,
@@ -28,6 +28,7 @@ __all__ = [
     "inserted_breakpoints",
     "project",
     "refit_on_samples",
+    "silu_derivatives",
     "uniform_breakpoints",
     "weighted_quantile",
     "weighted_quantile_breakpoints",

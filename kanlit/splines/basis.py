@@ -156,11 +156,14 @@ class PiecewiseBasis(NamedTuple):
 
     def local(self, row: Tensor, u: Tensor, inverse_width: Tensor, derivative: int = 0) -> Tensor:
         """The k+1 bases that differ from zero at each point, ``(k+1, in, n)``."""
-        terms = self.polynomials.shape[-1]
-        table = self.polynomials.flatten(0, 1).flatten(1)
-        rows = table.index_select(0, row.reshape(-1)).view(*row.shape, terms, terms)
-        # Points last: every step below runs along memory.
-        return evaluate_pieces(rows.permute(2, 3, 0, 1).contiguous(), u, inverse_width, derivative)
+        return evaluate_pieces(self.local_polynomials(row), u, inverse_width, derivative)
+
+    def local_polynomials(self, row: Tensor) -> Tensor:
+        """Those k+1 bases as polynomials in u, ``(k+1, k+1, in, n)``: power m, local basis r."""
+        features, pieces, terms, _ = self.polynomials.shape
+        # Gathered power by power: points come last, so that every step runs along memory.
+        table = self.polynomials.permute(2, 3, 0, 1).reshape(terms * terms, features * pieces)
+        return table.index_select(1, row.reshape(-1)).view(terms, terms, *row.shape)
 
     def scatter(self, row: Tensor, local: Tensor, count: int) -> Tensor:
         """Spreads local bases ``(k+1, in, n)`` over all ``count`` bases: ``(count, in, n)``."""

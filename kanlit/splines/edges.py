@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from kanlit.splines.basis import PiecewiseBasis, evaluate_pieces
 
-__all__ = ["Edges"]
+__all__ = ["Edges", "silu_derivatives"]
 
 
-def _silu_derivatives(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def silu_derivatives(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """silu(x) = x·σ(x) with its first and second derivatives."""
     sigmoid = torch.sigmoid(x)
     fall = 1 - sigmoid
@@ -110,7 +110,7 @@ class Edges(NamedTuple):
             ``(out, n)``, ``(D, out, n)``, ``(len(pairs), out, n)``.
         """
         row, u, inverse_width = self.basis.locate(value)
-        base = _silu_derivatives(value)
+        base = silu_derivatives(value)
         slopes, bends = first.unbind(0), second.unbind(0)
         products = [slopes[d] * slopes[e] for d, e in pairs]
         orders = range(3 if pairs else 2)
@@ -150,4 +150,4 @@ class Edges(NamedTuple):
         """Every edge's function or its derivative of order 0 to 2 by itself: ``(out, in, n)``."""
         row, u, inverse_width = self.basis.locate(x)
         spline = evaluate_pieces(self._polynomials(row), u, inverse_width, derivative)
-        return spline + self.base_weight.unsqueeze(-1) * _silu_derivatives(x)[derivative]
+        return spline + self.base_weight.unsqueeze(-1) * silu_derivatives(x)[derivative]
