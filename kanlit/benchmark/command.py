@@ -18,12 +18,12 @@ from kanlit.benchmark.matrix import Matrix, build_matrix
 from kanlit.benchmark.recipes import SHIPPED, Layer, densities_by_class, load_variants
 from kanlit.benchmark.runner import Tally, run_matrix
 from kanlit.benchmark.tasks import SUITES, choose_tasks
+from kanlit.cli.defaults import INTERRUPTED
 from kanlit.errors import ConfigurationError
 
 __all__ = ["main"]
 
 _DENSITIES = "InputDensity,CurvatureDensity"
-_INTERRUPTED = 130  # as the shell has it, 128 + SIGINT
 
 _DESCRIPTION = """\
 Trains every task with every density and seed, through the same modules, data and callback as
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         _run(matrix, options, tally)
     except KeyboardInterrupt:
-        stopped, status = "interrupted", _INTERRUPTED
+        stopped, status = "interrupted", INTERRUPTED
     except SchedulerLostError as error:
         stopped, status = str(error), 1
     if stopped:

@@ -23,6 +23,7 @@ from kanlit.benchmark.statistics import (
     reduction_intervals,
     relative_reduction,
 )
+from kanlit.benchmark.tasks import SUITES
 
 __all__ = [
     "ALL",
@@ -41,7 +42,7 @@ __all__ = [
 
 ALL = "all"  # every suite together
 _KEY = ["benchmark", "task", "density"]
-_SUITES = ("synthetic", "feynman", "helmholtz")
+_ORDER = list(SUITES)  # the paper's
 Task = tuple[str, str]  # benchmark, task
 
 
@@ -84,7 +85,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     def place(name: str) -> tuple[int, list[tuple[int, int, str]]]:
         parts = re.findall(r"\d+|\D+", name)
         natural = [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
-        return (_SUITES.index(name) if name in _SUITES else len(_SUITES)), natural
+        return (_ORDER.index(name) if name in _ORDER else len(_ORDER)), natural
 
     return sorted(set(names), key=place)
 

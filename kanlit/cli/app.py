@@ -18,14 +18,12 @@ from kanlit.callbacks.distributed import gather_rows
 from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
-from kanlit.cli.defaults import BENCHMARK
+from kanlit.cli.defaults import BENCHMARK, INTERRUPTED
 from kanlit.cli.errors import one_line, root_cause
 from kanlit.data.predictions import prediction_table, write_table
 from kanlit.errors import ConfigurationError
 
 __all__ = ["KanlitCLI", "main"]
-
-_INTERRUPTED = 130  # as the shell has it, 128 + SIGINT
 
 
 class KanlitCLI(Assembly):
@@ -95,7 +93,7 @@ class KanlitCLI(Assembly):
                 raise
             if self.trainer.is_global_zero:
                 print(self._interruption(), file=sys.stderr)
-            sys.exit(_INTERRUPTED)
+            sys.exit(INTERRUPTED)
 
     # -- subcommands ------------------------------------------------------------------------
 
@@ -208,7 +206,7 @@ def main() -> None:
                 sys.exit(benchmark(sys.argv[2:]))
             KanlitCLI()
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         cause = root_cause(error, (ConfigurationError, MisconfigurationException))
         if cause is None:

@@ -12,6 +12,7 @@ __all__ = [
     "DEFAULT_CLASSES",
     "GROUPS",
     "HELP",
+    "INTERRUPTED",
     "TRAINER_DEFAULTS",
 ]
 
@@ -30,6 +31,8 @@ ADAPTATION_DEFAULTS: dict[str, Any] = {
     "adaptation.density": {"class_path": "kanlit.BlendedDensity"},  # its own defaults
     "adaptation.schedule": [3, 6, 9, 12],
 }
+
+INTERRUPTED = 130  # exit status as the shell has it, 128 + SIGINT
 
 DEFAULT_CLASSES = {
     "adaptation.density": "kanlit.BlendedDensity",
