@@ -55,12 +55,21 @@ class TrainingSamples:
         return self._gather([_inputs(self._module, batch).detach() for batch in self._batches])
 
     def sample_losses(self) -> Tensor | None:
-        """Loss of each, ``(n,)``; ``None`` where the module does not say."""
+        """Loss of each, ``(n,)``; ``None`` where the module does not say.
+
+        Raises:
+            ConfigurationError: The module gives one number for a whole batch.
+        """
         method = _of_batch(self._module, "sample_losses")
         if method is None:
             return None
         with evaluating(self._module):
             own = [method(batch) for batch in self._batches]
+        if any(losses.dim() == 0 for losses in own):
+            raise ConfigurationError(
+                f"{type(self._module).__name__}.sample_losses(batch) gives one number for a whole "
+                "batch: let it give the loss of each sample, (n,), not their mean"
+            )
         return self._gather(own)
 
     def loss(self) -> Callable[[], Tensor] | None:

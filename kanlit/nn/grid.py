@@ -81,7 +81,7 @@ class AdaptiveGrid(nn.Module):
         self.spline_order = spline_order
         self.outside: Outside = outside
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
-        low, high = (torch.full((in_features,), end, **factory) for end in grid_range)
+        low, high = (torch.full((in_features,), float(end), **factory) for end in grid_range)
         breakpoints = uniform_breakpoints(low, high, grid_size)
         self.register_buffer("knots", self._extended(breakpoints))
         bases = grid_size + spline_order

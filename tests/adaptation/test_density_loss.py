@@ -111,6 +111,12 @@ class SaysLosses(Plain):
         return (self(x) - y).square().sum(1)
 
 
+class SaysTheMean(Plain):
+    def sample_losses(self, batch: Any) -> Tensor:
+        x, y = batch
+        return nn.functional.mse_loss(self(x), y)
+
+
 def fit(module: LightningModule) -> None:
     x = points()
     Trainer(
@@ -128,6 +134,8 @@ def fit(module: LightningModule) -> None:
 def test_a_module_of_ones_own_is_told_what_to_add_and_works_with_it() -> None:
     with pytest.raises(ConfigurationError, match=r"a method sample_losses\(batch\)"):
         fit(Plain())
+    with pytest.raises(ConfigurationError, match=r"the loss of each sample, \(n,\)"):
+        fit(SaysTheMean())
     module = SaysLosses()
     fit(module)
     assert {layer.grid_size for layer in module.network.layers} == {5}

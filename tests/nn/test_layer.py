@@ -542,6 +542,11 @@ def test_constructor_refuses_what_it_cannot_build(changes: dict[str, Any], words
         KANLayer(**arguments)
 
 
+def test_ends_given_as_integers_are_numbers_like_any() -> None:
+    layer = KANLayer(1, 1, grid_size=4, grid_range=(0, 1))
+    assert layer.breakpoints.tolist() == [[0.0, 0.25, 0.5, 0.75, 1.0]]
+
+
 @pytest.mark.parametrize("grid_range", [(-1.0, 1.0), (0.0, 5.0), (-3, 2)])
 def test_first_grid_is_uniform_over_its_range(grid_range: tuple[float, float]) -> None:
     layer = KANLayer(2, 3, grid_size=5, grid_range=grid_range, dtype=torch.float64)
