@@ -220,8 +220,7 @@ AtomicCheckpointIO().save_checkpoint({"state_dict": {"a.knots": torch.zeros(3)}}
 def half(content, file):
     whole = io.BytesIO()
     save(content, whole)
-    file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
-    file.flush()
+    Path(file).write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
 
 save, torch.save = torch.save, half

@@ -304,7 +304,7 @@ def test_failure_to_draw_is_a_warning_and_training_goes_on(tmp_path: Path) -> No
 
 def test_failed_write_leaves_neither_half_a_picture_nor_scraps(tmp_path: Path) -> None:
     with (
-        patch(f"{HERE}.os.replace", side_effect=OSError("disk is full")),
+        patch("kanlit.files.os.replace", side_effect=OSError("disk is full")),
         pytest.warns(UserWarning, match="disk is full"),
     ):
         fit(tmp_path, KnotPlotCallback(), False, 0)
