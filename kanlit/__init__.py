@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         LossDensity,
         adapt_grids,
     )
-    from kanlit.callbacks import GridAdaptationCallback, KnotPlotCallback
+    from kanlit.callbacks import GridAdaptationCallback, KeepBest, KnotPlotCallback
     from kanlit.data import FeynmanData, HelmholtzData, SyntheticData, TableData
     from kanlit.metrics import RelativeL2Error
     from kanlit.modules import PDEModule, RegressionModule
@@ -45,6 +45,7 @@ __all__ = [
     "ImportanceDensity",
     "InputDensity",
     "KANLayer",
+    "KeepBest",
     "KnotPlotCallback",
     "LevenbergMarquardt",
     "LossDensity",
@@ -70,6 +71,7 @@ _HOMES = {
     "InputDensity": "kanlit.adaptation",
     "KAN": "kanlit.nn",
     "KANLayer": "kanlit.nn",
+    "KeepBest": "kanlit.callbacks",
     "KnotPlotCallback": "kanlit.callbacks",
     "LevenbergMarquardt": "kanlit.optim",
     "LossDensity": "kanlit.adaptation",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kanlit.errors import ConfigurationError
@@ -28,10 +28,12 @@ class Observation:
         time: The epoch, or the optimiser step, that is about to begin; from 0.
         loss: Mean training loss over the epoch (or step) before it; ``None`` before the first.
             NaN or infinite where training has diverged.
+        metrics: What validation has logged since the last observation; empty without one.
     """
 
     time: int
     loss: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Trigger(ABC):
@@ -75,7 +77,7 @@ class PeriodicTrigger(Trigger):
 
 
 class PlateauTrigger(Trigger):
-    r"""Fires when the training loss has stopped falling.
+    r"""Fires when the training loss, or a metric of validation, has stopped falling.
 
     A loss counts as an improvement when it is below the best so far, L, by more than
     :math:`\theta |L|`. After ``patience`` epochs (or steps) without one the trigger fires, forgets
@@ -87,6 +89,8 @@ class PlateauTrigger(Trigger):
         threshold: θ, relative improvement that counts, 0 to 1.
         cooldown: Epochs (or steps) of rest after it has fired, at least 0.
         at_start: Fire at the very first epoch (or step) too, on the untrained network.
+        monitor: Metric of validation to watch, such as val/loss, instead of the training loss;
+            patience and cooldown then count validations.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class PlateauTrigger(Trigger):
         threshold: float = 0.05,
         cooldown: int = 50,
         at_start: bool = True,
+        monitor: str | None = None,
     ) -> None:
         if patience < 1:
             raise ConfigurationError(f"patience must be at least 1, got {patience}")
@@ -106,21 +111,23 @@ class PlateauTrigger(Trigger):
         self.threshold = threshold
         self.cooldown = cooldown
         self.at_start = at_start
+        self.monitor = monitor
         self._best: float | None = None
         self._waited = 0
         self._rest = 0
 
     def fires(self, observation: Observation) -> bool:
-        if observation.loss is None:
+        value = self._watched(observation)
+        if value is None:
             return self.at_start and observation.time == 0
         if self._rest > 0:
             self._rest -= 1
             return False
-        if not math.isfinite(observation.loss):
+        if not math.isfinite(value):
             return False
         best = self._best
-        if best is None or observation.loss < best - self.threshold * abs(best):
-            self._best = observation.loss
+        if best is None or value < best - self.threshold * abs(best):
+            self._best = value
             self._waited = 0
             return False
         self._waited += 1
@@ -128,6 +135,16 @@ class PlateauTrigger(Trigger):
             return False
         self._best, self._waited, self._rest = None, 0, self.cooldown
         return True
+
+    def _watched(self, observation: Observation) -> float | None:
+        if self.monitor is None:
+            return observation.loss
+        if observation.metrics and self.monitor not in observation.metrics:
+            raise ConfigurationError(
+                f"PlateauTrigger watches {self.monitor!r}, which validation does not log: set "
+                f"monitor to one of {', '.join(sorted(observation.metrics))}"
+            )
+        return observation.metrics.get(self.monitor)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best, "waited": self._waited, "rest": self._rest}

@@ -2,6 +2,7 @@
 
 from kanlit.callbacks.checkpoint import Checkpoint
 from kanlit.callbacks.grid_adaptation import GridAdaptationCallback
+from kanlit.callbacks.keep_best import KeepBest
 from kanlit.callbacks.knot_plot import KnotPlotCallback
 from kanlit.callbacks.progress import EpochProgressBar
 from kanlit.callbacks.training_samples import GridAdaptable
@@ -11,5 +12,6 @@ __all__ = [
     "EpochProgressBar",
     "GridAdaptable",
     "GridAdaptationCallback",
+    "KeepBest",
     "KnotPlotCallback",
 ]

@@ -27,13 +27,21 @@ class Cadence:
         trigger: Fires when it is time; left out, the schedule says so.
         interval: Whether epochs or optimiser steps are counted.
 
+        final_adaptations: So many firings of the trigger after the schedule's last G; the next
+            ends training. Left out, they go on.
+
     Raises:
         ConfigurationError: A schedule that cannot be one, or one that names its epochs beside a
-            trigger that chooses them; an unknown interval.
+            trigger that chooses them; an unknown interval; final adaptations under 0, or without
+            a trigger.
     """
 
     def __init__(
-        self, schedule: dict[int, int] | list[int], trigger: Trigger | None, interval: Interval
+        self,
+        schedule: dict[int, int] | list[int],
+        trigger: Trigger | None,
+        interval: Interval,
+        final_adaptations: int | None = None,
     ) -> None:
         check_schedule(schedule)
         if interval not in get_args(Interval):
@@ -43,9 +51,15 @@ class Cadence:
                 "schedule names its epochs, and a trigger chooses them: give the schedule as a "
                 "list of grid sizes, or leave the trigger out"
             )
+        if final_adaptations is not None and (final_adaptations < 0 or trigger is None):
+            raise ConfigurationError(
+                f"final_adaptations must be at least 0 and needs a trigger, whose firing after "
+                f"them ends training; got {final_adaptations} and {_kind(trigger)}"
+            )
         self.schedule = schedule
         self.trigger = trigger
         self.interval = interval
+        self.final_adaptations = final_adaptations
         self._wanted: dict[int, int] = {}
         self._untouched = None if trigger is None else copy.deepcopy(trigger.state_dict())
         self._forget()
@@ -55,6 +69,7 @@ class Cadence:
         self._taken = 0  # how many of the sizes the trigger's firings have taken
         self._loss_sum: float | torch.Tensor = 0.0
         self._loss_count = 0
+        self._metrics: dict[str, float] = {}  # of the validations since the last observation
 
     def start_afresh(self) -> None:
         """Forgets a run that is over."""
@@ -114,10 +129,15 @@ class Cadence:
         if loss is not None and trainer.world_size > 1:
             shared = torch.tensor(loss, dtype=torch.float64, device=module.device)
             loss = float(trainer.strategy.reduce(shared, reduce_op="mean"))
-        fires = self.trigger.fires(Observation(time, loss))
+        metrics, self._metrics = self._metrics, {}
+        fires = self.trigger.fires(Observation(time, loss, metrics))
         if not trainer.strategy.reduce_boolean_decision(fires, all=False):
             return None
         sizes = list(self.schedule)
+        final = self.final_adaptations
+        if final is not None and self._taken >= len(sizes) + final:
+            trainer.should_stop = True
+            return None
         return sizes[min(self._taken, len(sizes) - 1)]
 
     def adapted(self) -> None:
@@ -136,6 +156,11 @@ class Cadence:
             )
             self._loss_count += 1
 
+    def validated(self, trainer: Trainer) -> None:
+        """Takes what validation has logged, for triggers."""
+        if self.trigger is not None:
+            self._metrics = {name: float(v) for name, v in trainer.callback_metrics.items()}
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "trigger": None if self.trigger is None else self.trigger.state_dict(),
@@ -143,6 +168,7 @@ class Cadence:
             "taken": self._taken,
             "asked_at": self._asked_at,
             "loss": [float(self._loss_sum), self._loss_count],
+            "metrics": dict(self._metrics),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -156,6 +182,7 @@ class Cadence:
         self._taken = state["taken"]
         self._asked_at = state["asked_at"]
         self._loss_sum, self._loss_count = state["loss"]
+        self._metrics = dict(state.get("metrics", {}))
 
 
 def _kind(trigger: Trigger | None) -> str:

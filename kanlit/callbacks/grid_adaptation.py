@@ -43,7 +43,8 @@ class GridAdaptationCallback(Callback):
     samples are weighed by the density, knots placed at weighted quantiles, coefficients fitted
     again, G raised to what the schedule says. The optimiser and its scheduler go on. Each
     adaptation is one line in the log; other callbacks that have a method
-    ``on_grid_adaptation(trainer, module, report)`` are told. One that fails, or that raises the
+    ``on_grid_adaptation(trainer, module, report)`` are told, and before it those that have
+    ``before_grid_adaptation(trainer, module)``. One that fails, or that raises the
     loss too far, is undone whole with a warning, and training goes on.
 
     Args:
@@ -56,6 +57,8 @@ class GridAdaptationCallback(Callback):
         trigger: Adapts when it fires instead of at fixed epochs: PeriodicTrigger, PlateauTrigger,
             AnyTrigger, AllTrigger or a subclass of Trigger of one's own.
         interval: Whether the schedule counts epochs or optimiser steps.
+        final_adaptations: With a trigger, so many adaptations after the last G; when it fires
+            once more, training ends. Null lets it run on.
         uniform_mix: Share e, 0 to 1, of uniform breakpoints blended into the weighted quantiles;
             no interval is then narrower than e times the uniform one.
         least_gap: Least width of an interval as a share of the uniform one, above 0 to 1.
@@ -84,6 +87,7 @@ class GridAdaptationCallback(Callback):
         schedule: dict[int, int] | list[int] | None = None,
         trigger: Trigger | None = None,
         interval: Interval = "epoch",
+        final_adaptations: int | None = None,
         uniform_mix: float = 0.2,
         least_gap: float = 0.01,
         margin: float = 0.01,
@@ -120,7 +124,9 @@ class GridAdaptationCallback(Callback):
         self.max_samples = max_samples
         self.max_loss_growth = max_loss_growth
         self.undone = 0
-        self._cadence = Cadence([3, 6, 9, 12] if schedule is None else schedule, trigger, interval)
+        self._cadence = Cadence(
+            [3, 6, 9, 12] if schedule is None else schedule, trigger, interval, final_adaptations
+        )
         self._watch = HealthWatch()
 
     # -- when -------------------------------------------------------------------------------
@@ -174,6 +180,10 @@ class GridAdaptationCallback(Callback):
     ) -> None:
         self._cadence.observe(trainer, outputs)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._cadence.validated(trainer)
+
     def _adapt_to(
         self, grid_size: int | None, trainer: Trainer, pl_module: LightningModule
     ) -> None:
@@ -192,6 +202,7 @@ class GridAdaptationCallback(Callback):
             pl_module: The module.
             grid_size: G afterwards; left out, each layer keeps its own.
         """
+        _tell(trainer, pl_module, "before_grid_adaptation")
         network = network_of(pl_module)
         layers = kan_layers(network)
         samples = TrainingSamples(trainer, pl_module, self.max_samples)
@@ -231,10 +242,7 @@ class GridAdaptationCallback(Callback):
         equal = isinstance(self.density, InputDensity)
         for found in self._watch.look(report, trainer.global_step, sample_losses, equal):
             _warn(f"{_now(trainer)}: {found}")
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            told = getattr(callback, "on_grid_adaptation", None)
-            if told is not None:
-                told(trainer, pl_module, report)
+        _tell(trainer, pl_module, "on_grid_adaptation", report)
         return report
 
     # -- checkpoints ------------------------------------------------------------------------
@@ -252,6 +260,14 @@ class GridAdaptationCallback(Callback):
         self._cadence.load_state_dict(state_dict)
         self.undone = state_dict["undone"]
         self._watch.load_state_dict(state_dict["watch"])
+
+
+def _tell(trainer: Trainer, module: LightningModule, hook: str, *what: Any) -> None:
+    """Calls the hook of those callbacks that have it."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        told = getattr(callback, hook, None)
+        if told is not None:
+            told(trainer, module, *what)
 
 
 @rank_zero_only

@@ -115,6 +115,26 @@ def test_plateau_counts_what_is_beyond_its_relative_threshold_and_nothing_less(
     assert firings(trigger(), falling(0.15 * threshold)) == list(range(5, 40, 6))
 
 
+def test_plateau_of_a_metric_counts_validations_and_nothing_else() -> None:
+    def observe(trigger: PlateauTrigger, values: Sequence[float], every: int) -> list[int]:
+        """A validation after each so many epochs; the training loss falls all the time."""
+        return [
+            t
+            for t in range(len(values) * every)
+            if trigger.fires(
+                Observation(t, 0.5**t, {"v": values[t // every]} if t % every == 0 else {})
+            )
+        ]
+
+    def trigger() -> PlateauTrigger:
+        return PlateauTrigger(2, 0.1, 1, at_start=False, monitor="v")
+
+    values = [1.0, 0.95, 0.8, 0.79, 0.78, 9.0, 0.7, 0.7, 0.7]
+    once = observe(trigger(), values, 1)
+    assert once == [4, 8]
+    assert observe(trigger(), values, 5) == [5 * t for t in once]
+
+
 def test_plateau_lets_slow_progress_add_up_over_its_patience() -> None:
     losses = [0.985**t for t in range(60)]  # 5 % in four looks
     assert firings(PlateauTrigger(5, 0.05, 0, at_start=False), losses) == []
