@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from kanlit.benchmark.comparison import Summary, of_suite
-from kanlit.benchmark.figure_style import FONT, GREY, LETTER, color, head, tidy
 from kanlit.benchmark.statistics import Interval, equal_groups
 from kanlit.plotting.page import RIGHT, WIDTH
+from kanlit.plotting.style import FONT, GREY, LETTER, color, head, tidy
 
 __all__ = ["rank_figure", "ratio_figure"]
 

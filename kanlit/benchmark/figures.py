@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from kanlit.benchmark.comparison import in_order
-from kanlit.benchmark.figure_style import FONT, GREY, color, grey, head, marker, tidy
 from kanlit.benchmark.statistics import Array
+from kanlit.plotting.style import FONT, GREY, color, grey, head, marker, tidy
 
 __all__ = ["convergence_figure", "median_figure"]
 

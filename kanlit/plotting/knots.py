@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,17 +22,13 @@ from torch import Tensor
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.plotting.histogram import Array, as_array, importance_histogram
 from kanlit.plotting.page import HEADING_HEIGHT, Page
+from kanlit.plotting.style import BLACK, BLUE, ORANGE, SKY_BLUE, VERMILLION, head, tidy
 
 __all__ = ["TargetCurve", "knot_figure"]
 
-# Okabe-Ito: eight colours that stay apart for colour-blind eyes.
-BLACK, ORANGE, SKY_BLUE, BLUE, VERMILLION = "#000000", "#E69F00", "#56B4E9", "#0072B2", "#D55E00"
-
-TITLE_HEIGHT = 0.75  # inches
-CURVE_HEIGHT, FIRST_ROW_HEIGHT, HIDDEN_ROW_HEIGHT = 2.9, 1.75, 1.15
+CURVE_HEIGHT, FIRST_ROW_HEIGHT, HIDDEN_ROW_HEIGHT = 2.9, 1.75, 1.15  # inches
 FIRST_BINS, HIDDEN_BINS = 80, 40
 LOWEST, HIGHEST = -0.52, 1.12  # of a panel, in peaks of its density
-TITLE_FONT: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
 MOST_MARKERS = 40  # stems beyond this many stand so close that markers would hide them
 
 
@@ -97,22 +92,10 @@ def knot_figure(
     shown = [_shown(first, max_features), *(_shown(layer, 2 * max_features) for layer in hidden)]
     shapes = [_rows_and_columns(shown[0], widest=3)]
     shapes += [_rows_and_columns(count, widest=6) for count in shown[1:]]
-    height = TITLE_HEIGHT + (CURVE_HEIGHT if curve is not None else 0.0)
+    height = CURVE_HEIGHT if curve is not None else 0.0
     height += HEADING_HEIGHT * len(shapes) + FIRST_ROW_HEIGHT * shapes[0][0]
     height += HIDDEN_ROW_HEIGHT * sum(rows for rows, _ in shapes[1:])
-    page = Page(height)
-    page.figure.suptitle(
-        _title(title, first, report.grid_size), y=1 - 0.12 / height, va="top", **TITLE_FONT
-    )
-    page.figure.legend(
-        handles=_legend(curve),
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1 - 0.38 / height),
-        ncols=5,
-        fontsize=9,
-        frameon=False,
-    )
-    page.skip(TITLE_HEIGHT)
+    page = head(height, _title(title, first, report.grid_size), _legend(curve))
     if curve is not None:
         (axes,) = page.row(1, CURVE_HEIGHT, below=0.5)
         _draw_curve(axes, curve, as_array(first.new_breakpoints[curve.feature]))
@@ -313,6 +296,5 @@ def _padded(span: tuple[float, float]) -> tuple[float, float]:
 
 
 def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(5))  # ticks take most of the time of a picture
-    axes.tick_params(labelsize=8)
+    tidy(axes, 8)

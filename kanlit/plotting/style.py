@@ -1,4 +1,4 @@
-"""What the figures of a report have in common: colours, titles, legends."""
+"""What all figures have in common: colours, titles, legends."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from kanlit.plotting.page import WIDTH, Page
 
-__all__ = ["FONT", "GREY", "LETTER", "color", "grey", "head", "marker", "tidy"]
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "FONT",
+    "GREY",
+    "LETTER",
+    "ORANGE",
+    "SKY_BLUE",
+    "VERMILLION",
+    "color",
+    "grey",
+    "head",
+    "marker",
+    "tidy",
+]
 
 # Okabe-Ito: eight colours that stay apart for colour-blind eyes; with a marker each.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+BLACK, ORANGE, SKY_BLUE, BLUE, VERMILLION = "#000000", "#E69F00", "#56B4E9", "#0072B2", "#D55E00"
+_COLORS = (BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, SKY_BLUE, BLACK, "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#777777"
 FONT = 9
@@ -25,12 +41,12 @@ _TITLE_HEIGHT, _LINE_HEIGHT = 0.5, 0.2  # inches
 
 
 def color(i: int) -> str:
-    """Colour of the i-th density."""
+    """Colour of the i-th of what is compared."""
     return _COLORS[i % len(_COLORS)]
 
 
 def marker(i: int) -> str:
-    """Marker of the i-th density."""
+    """Its marker."""
     return _MARKERS[i % len(_MARKERS)]
 
 
@@ -39,7 +55,7 @@ def grey(label: str, **style: Any) -> Line2D:
     return Line2D([], [], color=GREY, ls="", label=label, **style)
 
 
-def head(height: float, title: str, handles: Sequence[Line2D] = ()) -> Page:
+def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> Page:
     """A page with a title and a legend on top and ``height`` inches below them."""
     widest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(1, min(_LEGEND_COLUMNS, int(WIDTH / (0.6 + LETTER * widest))))
