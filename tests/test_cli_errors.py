@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kanlit.cli import main
-from kanlit.cli.errors import one_line, root_cause
+from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.errors import ConfigurationError
 
 # Runs of two epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
@@ -26,6 +26,8 @@ Run = Callable[[str], "tuple[int, str, str]"]
 
 SYNTHETIC = "fit --data SyntheticData"
 CURVATURE = "--adaptation.density CurvatureDensity"
+BLEND = "--adaptation.density BlendedDensity --adaptation.density.densities"
+ANY = "--adaptation.trigger AnyTrigger --adaptation.trigger.triggers"
 TABLE = "fit --data TableData --data.inputs '[a, b]' --data.targets '[y]'"
 INFO = ("Seed set to", "last checkpoint:", "best checkpoint:")
 
@@ -67,6 +69,19 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --adaptation.density CurvatreDensity", ["did you mean CurvatureDensity?"]),
     (f"{SYNTHETIC} --adaptation.density nomodule.Foo", ["cannot import nomodule"]),
     (f"{SYNTHETIC} --adaptation.trigger PlateuTrigger", ["did you mean PlateauTrigger?"]),
+    (
+        f"{SYNTHETIC} {BLEND} '[InputDensity, {{class_path: DeBorDensity}}]'",
+        ["densities[1]: unknown density DeBorDensity", "did you mean DeBoorDensity?"],
+    ),
+    (
+        f"{SYNTHETIC} {BLEND} '[{{class_path: BlendedDensity, init_args: {{densities: [Inpt]}}}}]'",
+        ["densities[0].densities[0]: unknown density Inpt"],
+    ),
+    (f"{SYNTHETIC} {BLEND} '[3]'", ["densities[0]: expected a density", "got 3"]),
+    (
+        f"{SYNTHETIC} {ANY} '[{{class_path: PeriodicTrigger, init_args: {{evry: 3}}}}]'",
+        ["unknown key", "triggers[0].evry", "did you mean every?"],
+    ),
     (f"{SYNTHETIC} --model.optimizer Adm", ["--model.optimizer", "did you mean Adam?"]),
     (f"{SYNTHETIC} --model.optimizer torch.optim.Adm", ["torch.optim has no Adm", "Adam"]),
     (f"{SYNTHETIC} --model.lr_scheduler CosineLR", ["CosineLR", "CosineAnnealingLR"]),

@@ -15,7 +15,7 @@ from kanlit.benchmark.recorder import Point, RunRecorder
 from kanlit.benchmark.results import Row
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import quiet_console
-from kanlit.cli.errors import one_line
+from kanlit.cli.exceptions import one_line
 
 __all__ = ["Outcome", "failure", "train"]
 

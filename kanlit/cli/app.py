@@ -19,7 +19,7 @@ from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import BENCHMARK, INTERRUPTED
-from kanlit.cli.errors import one_line, root_cause
+from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.data.predictions import prediction_table, write_table
 from kanlit.errors import ConfigurationError
 

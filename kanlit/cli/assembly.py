@@ -33,7 +33,8 @@ from kanlit.cli.defaults import (
     HELP,
     TRAINER_DEFAULTS,
 )
-from kanlit.cli.errors import UsageError, explain, one_line, root_cause
+from kanlit.cli.errors import UsageError, explain
+from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.cli.profiler import NoProfiler
 from kanlit.cli.settings import settings_of
 from kanlit.data import HelmholtzData, TensorDataModule

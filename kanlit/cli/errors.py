@@ -17,12 +17,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from kanlit.adaptation import ImportanceDensity, Trigger
+from kanlit.cli.exceptions import one_line
 from kanlit.cli.settings import Setting, settings_of
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 
-__all__ = ["UsageError", "explain", "one_line", "root_cause"]
+__all__ = ["UsageError", "explain"]
 
 
 class UsageError(ConfigurationError):
@@ -46,6 +47,9 @@ KINDS = {
     "model.optimizer": Kind("optimizer", Optimizer, ("params",)),
     "model.lr_scheduler": Kind("learning-rate scheduler", LRScheduler, ("optimizer",)),
 }
+
+# Lists of classes under classes: a blend's densities, the triggers of several in one.
+MEMBERS = {"adaptation.density": "densities", "adaptation.trigger": "triggers"}
 
 
 def explain(
@@ -71,6 +75,7 @@ def explain(
     try:
         settings = settings_of(argv, subcommand)
         classes = _check_classes(settings, defaults)
+        _check_members(settings)
         _check_keys(settings, classes, options[subcommand], subcommand)
         _check_required(settings, classes)
     except ConfigurationError as error:
@@ -98,6 +103,30 @@ def _check_classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> 
             f"no data: name them with --data, one of {known}, or a class of your own"
         )
     return {key: _resolve(setting, KINDS[key]) for key, setting in names.items()}
+
+
+def _check_members(settings: Sequence[Setting]) -> None:
+    """The classes in lists, and in lists under these."""
+    for place, key in MEMBERS.items():
+        for setting in settings:
+            if setting.key == f"{place}.{key}" and isinstance(setting.value, list):
+                _check_list(setting, key, KINDS[place])
+
+
+def _check_list(setting: Setting, key: str, kind: Kind) -> None:
+    for i, member in enumerate(setting.value):
+        name = member.get("class_path") if isinstance(member, Mapping) else member
+        label = f"{setting.label}[{i}]"
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f"{label}: expected {_a(kind.word)} such as {{class_path: NAME}}, got {member!r}"
+            )
+        cls = _resolve(Setting(setting.key, name, label), kind)
+        given = member.get("init_args") if isinstance(member, Mapping) else None
+        for argument, value in (given or {}).items():
+            _check_argument(argument, f"{label}.{argument}", cls, kind)
+            if argument == key and isinstance(value, list):
+                _check_list(Setting(setting.key, value, f"{label}.{key}"), key, kind)
 
 
 def _resolve(setting: Setting, kind: Kind) -> type:
@@ -175,22 +204,23 @@ def _check_keys(
         if place is not None:
             if place not in classes or position < last.get(place, -1):
                 continue  # what was set for a class goes when another is named
-            cls = classes[place]
-            given = KINDS[place].given
-            known = [name for name in _parameters(cls) if name not in given]
             key = setting.key[len(place) + 1 :].partition(".")[0]
-            if key not in known:
-                near = get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
-                raise ConfigurationError(
-                    f"unknown key {setting.label}: {hint}{cls.__name__} takes "
-                    f"{', '.join(known) or 'no settings'}"
-                )
+            _check_argument(key, setting.label, classes[place], KINDS[place])
         elif not _is_known(setting.key, options):
             raise ConfigurationError(
                 f"unknown key {setting.label}: {_closest_option(setting.key, options)}"
                 f"kanlit {subcommand} --help shows all"
             )
+
+
+def _check_argument(name: str, label: str, cls: type, kind: Kind) -> None:
+    known = [parameter for parameter in _parameters(cls) if parameter not in kind.given]
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigurationError(
+            f"unknown key {label}: {hint}{cls.__name__} takes {', '.join(known) or 'no settings'}"
+        )
 
 
 def _is_known(key: str, options: Collection[str]) -> bool:
@@ -267,35 +297,3 @@ def _explain_type(message: str, settings: Sequence[Setting]) -> str | None:
     choice = list(dict.fromkeys(expected))
     words = " or ".join(choice) if len(choice) < 4 else f"one of {', '.join(choice)}"
     return f"{label}: expected {words}, got {value!r}"
-
-
-# -- of exceptions --------------------------------------------------------------------------
-
-# What jsonargparse adds around the reason: types a user does not know, values they just typed.
-_NOISE = re.compile(
-    r"^(- )?(Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|"
-    r"Expected a <class 'NoneType'>.*|Given value type: .*|Given value: .*|"
-    r"Expected a path but .* either not accessible or invalid)$"
-)
-
-
-def root_cause(
-    error: BaseException, kinds: tuple[type[BaseException], ...]
-) -> BaseException | None:
-    """The innermost exception of these kinds in a chain of causes, or ``None``."""
-    found = None
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        if isinstance(link, kinds):
-            found = link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return found
-
-
-def one_line(message: str) -> str:
-    """A message on one line, without what says nothing to a user."""
-    lines = [line.strip() for line in message.splitlines()]
-    kept = [line.removeprefix("- ") for line in lines if line and not _NOISE.match(line)]
-    return " ".join(kept)
