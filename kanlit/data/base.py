@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kanlit.data.checks import check_at_least
 from kanlit.data.loader import TensorLoader
-from kanlit.data.standardization import Standardization
+from kanlit.data.standardization import Standardization, spread_of
 from kanlit.problems.target import TargetFunction
 
 __all__ = ["Part", "TensorDataModule", "Tensors"]
@@ -78,6 +78,11 @@ class TensorDataModule(LightningDataModule, ABC):
     def standardization(self) -> Standardization | None:
         """How to bring the columns to a common scale; None where they are on one already."""
         return None
+
+    def target_spread(self) -> Tensor | None:
+        """Median absolute deviation of the training targets ``(out,)``; None without targets."""
+        tensors = self._parts["train"]
+        return spread_of(tensors[1]) if isinstance(tensors, tuple) else None
 
     @property
     def dtype(self) -> torch.dtype:

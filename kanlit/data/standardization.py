@@ -1,4 +1,4 @@
-"""Means and standard deviations that bring a table's columns to a common scale."""
+"""How columns are spread: what brings them to a common scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Standardization"]
+__all__ = ["Standardization", "spread_of"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,15 @@ def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
     scale = torch.where(constant, torch.ones_like(scale), scale)
     std = scale * ((values - mean) / scale).square().mean(0).sqrt()
     return mean, torch.where(constant, torch.ones_like(std), std)
+
+
+def spread_of(targets: Tensor) -> Tensor:
+    """Median absolute deviation of each column ``(n, out)`` from its median, ``(out,)``, float64.
+
+    Where more than half of a column is one number, the mean deviation from it; 1 where all is.
+    """
+    values = targets.double()
+    deviations = (values - values.median(0).values).abs()
+    spread = deviations.median(0).values
+    spread = torch.where(spread > 0, spread, deviations.mean(0))
+    return torch.where(spread > 0, spread, torch.ones_like(spread))

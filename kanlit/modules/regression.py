@@ -11,6 +11,7 @@ from torch import Tensor
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.robust import pseudo_huber_residual
 from kanlit.nn import Initialization
 from kanlit.splines import Outside
 
@@ -18,14 +19,15 @@ __all__ = ["RegressionModule"]
 
 
 class RegressionModule(KANModule):
-    r"""Learns y from x by least squares.
+    r"""Learns y from x by least squares, or robustly.
 
-    .. math:: L = \mathrm{mean}\big((f(z) - t)^2\big), \qquad
+    .. math:: L = \mathrm{mean}\big(\rho(f(z) - t)^2\big), \qquad
               z = (x - \mu_x)/\sigma_x, \quad t = (y - \mu_y)/\sigma_y
 
     The means and deviations come from the data module where it standardises its columns (tables
     do) and are kept in the checkpoint, so predictions are in the user's units; otherwise they
-    are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``.
+    are 0 and 1. ρ(r) is r, or with ``robust`` the residual of the pseudo-Huber loss. Batches are
+    ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``.
 
     Args:
         in_features: Number of inputs; the data module says it.
@@ -36,15 +38,22 @@ class RegressionModule(KANModule):
         outside: How splines go on outside their grid: linear by value and slope at its ends, or
             zero, fading over k exterior intervals, as published.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
+        robust: c, above 0: residuals beyond c times the spread of the training targets (their
+            median absolute deviation) count by their size, not by its square, so that a few
+            extreme samples do not outweigh all others. Null is plain least squares.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
         lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
             ReduceLROnPlateau with its monitor, once a validation.
+
+    Raises:
+        ConfigurationError: ``robust`` that is not positive; data without targets.
     """
 
     input_mean: Tensor
     input_std: Tensor
     target_mean: Tensor
     target_std: Tensor
+    target_spread: Tensor
 
     def __init__(
         self,
@@ -55,9 +64,12 @@ class RegressionModule(KANModule):
         grid_size: int = 3,
         outside: Outside = "linear",
         initialization: Initialization = "glorot_fine",
+        robust: float | None = None,
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-2),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
+        if robust is not None and not 0 < robust < float("inf"):
+            raise ConfigurationError(f"robust must be above 0 or null, got {robust}: try 1.0")
         super().__init__(
             in_features,
             out_features,
@@ -73,6 +85,9 @@ class RegressionModule(KANModule):
         self.register_buffer("input_std", torch.ones(in_features))
         self.register_buffer("target_mean", torch.zeros(out_features))
         self.register_buffer("target_std", torch.ones(out_features))
+        self.robust = robust
+        if robust is not None:
+            self.register_buffer("target_spread", torch.ones(out_features))
         self.val_error = RelativeL2Error(out_features)
 
     def setup(self, stage: str) -> None:
@@ -88,6 +103,15 @@ class RegressionModule(KANModule):
         if known is not None:
             for name in ("input_mean", "input_std", "target_mean", "target_std"):
                 getattr(self, name).copy_(getattr(known, name))
+        if stage == "fit" and self.robust is not None:
+            spread = getattr(data, "target_spread", lambda: None)()
+            if spread is None:
+                raise ConfigurationError(
+                    f"robust needs the spread of the training targets, which "
+                    f"{type(data).__name__} does not give: leave robust out, or take a data module "
+                    f"of kanlit's"
+                )
+            self.target_spread.copy_(spread)
 
     def network_inputs(self, x: Tensor) -> Tensor:
         return (x - self.input_mean) / self.input_std
@@ -99,13 +123,24 @@ class RegressionModule(KANModule):
         return self.network_inputs(batch[0])
 
     def residuals(self, batch: tuple[Tensor, Tensor]) -> dict[str, Residual]:
+        return {"data": Residual(self._counted(self._errors(batch)))}
+
+    def _errors(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """f(z) - t ``(n, out)``."""
         x, y = batch
         target = (y - self.target_mean) / self.target_std
-        return {"data": Residual(self.network(self.network_inputs(x)) - target)}
+        return self.network(self.network_inputs(x)) - target
+
+    def _counted(self, errors: Tensor) -> Tensor:
+        """ρ of errors."""
+        if self.robust is None:
+            return errors
+        return pseudo_huber_residual(errors, self.robust * self.target_spread / self.target_std)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
-        scaled = self.residuals(batch)["data"].values
-        self.log("val/loss", scaled.square().mean(), batch_size=x.shape[0], sync_dist=True)
-        self.val_error.update(y + scaled * self.target_std, y)
+        errors = self._errors(batch)
+        loss = self._counted(errors).square().mean()
+        self.log("val/loss", loss, batch_size=x.shape[0], sync_dist=True)
+        self.val_error.update(y + errors * self.target_std, y)
         self.log("val/rel_l2", self.val_error, prog_bar=True, batch_size=x.shape[0])
