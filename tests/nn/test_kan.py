@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from kanlit import kernel
 from kanlit.nn import KAN, KANLayer
 from kanlit.splines import Outside, project
 
@@ -62,23 +62,13 @@ def close(ours: Tensor, expected: Tensor, tolerance: float = 1e-10) -> bool:
     return bool((ours - expected).abs().max() < tolerance * (1 + expected.abs().max()))
 
 
-def force_path(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Has every layer take one of three ways to the same numbers."""
-    if path == "kernel":
-        if not kernel.kernel_available():
-            pytest.skip("the compiled kernel is not built, or switched off")
-        return
-    monkeypatch.setattr(kernel, "takes", lambda *tensors: False)
-    monkeypatch.setattr(KANLayer, "_wide", lambda self: path == "wide")
-
-
 @pytest.mark.parametrize("path", ["narrow", "wide", "kernel"])
 @pytest.mark.parametrize("outside", ["linear", "zero"])
 @pytest.mark.parametrize("degree", [2, 3, 4, 5])
 def test_sweep_agrees_with_nested_autograd(
-    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     net = make_net(degree=degree, outside=outside)
     x = torch.rand(60, 2, dtype=torch.float64) * 3 - 1.5
     hidden = net.layers[0](x)
@@ -122,9 +112,9 @@ def test_sweep_of_one_layer_is_that_of_its_edge_functions() -> None:
 @pytest.mark.parametrize("path", ["narrow", "wide", "kernel"])
 @pytest.mark.parametrize("outside", ["linear", "zero"])
 def test_parameter_gradients_of_a_pde_residual_pass_gradcheck(
-    outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
+    outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     net = make_net((2, 2, 1), outside=outside)
     x = torch.rand(5, 2, dtype=torch.float64) * 2 - 1
     parameters = {name: p.detach().clone().requires_grad_() for name, p in net.named_parameters()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kanlit import kernel
 from kanlit.nn import KANLayer
 from kanlit.splines import Outside, bspline_basis, insert_knots, project
 
@@ -68,16 +68,6 @@ def points(layer: KANLayer, count: int = 2) -> Tensor:
     return torch.stack(columns, dim=1).to(layer.knots.dtype)
 
 
-def force_path(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Has every layer take one of three ways to the same numbers."""
-    if path == "kernel":
-        if not kernel.kernel_available():
-            pytest.skip("the compiled kernel is not built, or switched off")
-        return
-    monkeypatch.setattr(kernel, "takes", lambda *tensors: False)
-    monkeypatch.setattr(KANLayer, "_wide", lambda self: path == "wide")
-
-
 def formula(layer: KANLayer, x: Tensor) -> Tensor:
     """The layer's output by its formula: ``(n, out)``."""
     basis = bspline_basis(x, layer.knots, layer.spline_order, outside=layer.outside)
@@ -101,9 +91,9 @@ def output(layer: KANLayer, x: Tensor) -> Tensor:
 @each_outside
 @each_degree
 def test_output_is_the_formula(
-    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     layer = make_layer(degree=degree, outside=outside)
     x = points(layer)
     torch.testing.assert_close(layer(x), formula(layer, x), rtol=1e-12, atol=1e-12)
@@ -112,7 +102,7 @@ def test_output_is_the_formula(
 @each_outside
 @each_degree
 def test_wide_and_narrow_paths_agree(
-    degree: int, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, force_path: Callable[[str], None]
 ) -> None:
     layer = make_layer(3, 4, degree, outside)
     x = points(layer)
@@ -120,7 +110,7 @@ def test_wide_and_narrow_paths_agree(
     streams = [torch.randn(d, 3, len(x), dtype=torch.float64) for d in (2, 3)]
     results = []
     for path in ("narrow", "wide"):
-        force_path(monkeypatch, path)
+        force_path(path)
         results.append([layer(x), *layer.sweep(x.T.contiguous(), *streams, pairs)])
     for narrow, broad in zip(*results, strict=True):
         assert (narrow - broad).abs().max() < 1e-12 * (1 + narrow.abs().max())
@@ -135,9 +125,9 @@ def test_each_path_is_taken_where_it_is_meant() -> None:
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 1, 3), (0,), (2, 0)])
 @each_path
 def test_any_leading_shape_passes(
-    shape: tuple[int, ...], path: str, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...], path: str, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     layer = make_layer()
     x = torch.randn(*shape, 2, dtype=torch.float64)
     y = layer(x)
@@ -163,9 +153,9 @@ def test_output_is_the_sum_of_the_edge_functions_and_the_bias() -> None:
 @each_path
 @each_outside
 def test_float32_output_and_gradients_stay_finite_a_million_widths_away(
-    outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
+    outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     # A million widths of a hundred intervals: to the fifth power 1e40, no float32.
     layer = make_layer(2, 3, 5, outside, grid_size=100, dtype=torch.float32)
     x = torch.tensor([[2e6, -2e6], [0.3, 2e6]], requires_grad=True)
@@ -184,9 +174,9 @@ def test_float32_output_and_gradients_stay_finite_a_million_widths_away(
 @each_outside
 @each_degree
 def test_gradients_in_inputs_and_parameters_pass_gradcheck(
-    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     layer = make_layer(2, 2, degree, outside, grid_size=2)
     parameters = parameters_of(layer)
     x = points(layer, count=1).requires_grad_()
@@ -202,9 +192,9 @@ def test_gradients_in_inputs_and_parameters_pass_gradcheck(
 @each_outside
 @each_degree
 def test_second_gradients_in_inputs_and_parameters_pass_gradgradcheck(
-    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     layer = make_layer(2, 1, degree, outside, grid_size=2)
     parameters = parameters_of(layer)
     x = points(layer, count=1)[::2].contiguous().requires_grad_()
@@ -232,9 +222,9 @@ class SweepFirst(nn.Module):
 @each_outside
 @pytest.mark.parametrize("degree", [2, 3, 5])
 def test_sweep_passes_gradcheck_in_all_it_takes_and_in_the_parameters(
-    degree: int, outside: Outside, path: str, monkeypatch: pytest.MonkeyPatch
+    degree: int, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     module = SweepFirst(make_layer(2, 2, degree, outside, grid_size=2), [(0, 0), (0, 1)])
     parameters = {f"layer.{name}": p for name, p in parameters_of(module.layer).items()}
     value = points(module.layer, count=1)[:5].T.contiguous().requires_grad_()
@@ -304,9 +294,9 @@ def test_output_is_kept_when_knots_are_inserted_between_fixed_ends(
     path: str,
     dtype: torch.dtype,
     tolerance: float,
-    monkeypatch: pytest.MonkeyPatch,
+    force_path: Callable[[str], None],
 ) -> None:
-    force_path(monkeypatch, path)
+    force_path(path)
     layer = make_layer(2, 3, degree, outside, grid_size=5, dtype=dtype)
     x = torch.rand(400, 2, dtype=dtype) * 2 - 1
     if outside == "linear":
