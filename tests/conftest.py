@@ -5,10 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import shlex
 import shutil
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 if "MPLCONFIGDIR" not in os.environ:  # before matplotlib is imported; subprocesses inherit it
     os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="kanlit-mpl-")
@@ -42,3 +45,26 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", local_connect)
         yield
+
+
+@pytest.fixture
+def command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], tuple[int, str, str]]:
+    """Runs ``kanlit`` with these words in a scratch folder: exit status, stdout, stderr."""
+    from kanlit.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    # A class of one's own is looked for in the folder where the command runs, nowhere else.
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", ".")])
+
+    def run(words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kanlit", *shlex.split(words)])
+        status = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
+        return status, *capsys.readouterr()
+
+    return run

@@ -27,22 +27,16 @@ TABLE = "--data TableData --data.path t.csv --data.inputs '[a, b]' --data.target
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(command_line: Callable[[str], tuple[int, str, str]], tmp_path: Path) -> Run:
     """Runs a command line in a scratch folder with a table and returns its stdout."""
     rows = [f"{i},{(i * 7) % 11},{i + (i * 7) % 11}" for i in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,y", *rows, ""]))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", ".")])
 
     def run(command: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["kanlit", *shlex.split(command)])
-        try:
-            main()
-        except SystemExit as exit_:
-            status, error = exit_.code, capsys.readouterr().err
-            if status:
-                pytest.fail(f"kanlit {command} ended with {status}: {error}")
-        return capsys.readouterr().out
+        status, output, error = command_line(command)
+        if status:
+            pytest.fail(f"kanlit {command} ended with {status}: {error}")
+        return output
 
     return run
 

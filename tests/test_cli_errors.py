@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from kanlit.cli import main
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.errors import ConfigurationError
 
@@ -195,7 +193,7 @@ class Malice:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(command_line: Run, tmp_path: Path) -> Run:
     """Runs a command line in a folder with good and bad files; status, stdout, stderr."""
     for name, text in CONFIGS.items():
         (tmp_path / name).write_text(text)
@@ -206,19 +204,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     knots = {"network.layers.0.knots": torch.zeros(1, 4)}
     torch.save({"state_dict": knots, "more": Malice()}, tmp_path / "torch.ckpt")
     torch.save({"state_dict": {"weight": torch.zeros(2)}}, tmp_path / "foreign.ckpt")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-
-    def run(command: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kanlit", *shlex.split(command)])
-        status = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            status = exit_.code if isinstance(exit_.code, int) else 1
-        return status, *capsys.readouterr()
-
-    return run
+    return command_line
 
 
 @pytest.mark.parametrize(("command", "words"), BAD, ids=[command for command, _ in BAD])

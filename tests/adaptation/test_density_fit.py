@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import torch
 import yaml
 
 import kanlit
-from kanlit.cli import main
 
 # Runs of a few epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -74,21 +71,8 @@ DENSITIES = {
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line in a scratch folder; returns its exit status and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", ".")])
-
-    def run(command: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kanlit", *shlex.split(command)])
-        status = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            status = exit_.code if isinstance(exit_.code, int) else 1
-        return status, *capsys.readouterr()
-
-    return run
+def run(command_line: Run) -> Run:
+    return command_line
 
 
 def write(content: dict[str, object], density: object) -> None:

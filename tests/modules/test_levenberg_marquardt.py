@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import shlex
 import shutil
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +19,6 @@ from torch.optim.lr_scheduler import StepLR
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
 from kanlit.callbacks.optimizer_state import OptimizerState
 from kanlit.checkpoint_io import AtomicCheckpointIO
-from kanlit.cli import main
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule, PDEModule, RegressionModule, Residual
@@ -293,20 +289,9 @@ def test_resumed_before_between_and_after_extensions_a_run_ends_the_same_to_the_
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[str], str]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-
-    def run(line: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["kanlit", *shlex.split(line)])
-        with contextlib.suppress(SystemExit):
-            main()
-        printed = capsys.readouterr()
-        return printed.out + printed.err
-
-    return run
+def run(command_line: Callable[[str], tuple[int, str, str]]) -> Callable[[str], str]:
+    """All that a command line says."""
+    return lambda words: "".join(command_line(words)[1:])
 
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
