@@ -33,13 +33,15 @@ class LevenbergMarquardt(Optimizer):
 
     Makes smaller, and never larger,
 
-    .. math:: F(\theta) = \sum_b w_b\,\mathrm{mean}(r_b^2) + \rho \|\theta\|^2
-              + \sigma \sum_{\text{edges}} \int \varphi''^2
+    .. math:: F(\theta) = L(\theta) + (\rho + c L_0) \|\theta\|^2
+              + \sigma \sum_{\text{edges}} \int \varphi''^2, \qquad
+              L(\theta) = \sum_b w_b\,\mathrm{mean}(r_b^2)
 
-    by steps :math:`(J^T J + \Lambda + \mu D)\, h = -g` with the exact Jacobian J of the residuals,
-    Λ of the penalties, D the diagonal of :math:`J^T J + \Lambda`, and a damping μ that follows how
-    well the last step was foretold (Nielsen). The step's matrix is made from the rows a few at a
-    time, in float64 whatever the network's type; train the network itself in float64
+    with L₀ the loss at the start of a step, by steps
+    :math:`(J^T J + \Lambda + \mu D)\, h = -g` with the exact Jacobian J of the residuals, Λ of the
+    penalties, D the diagonal of :math:`J^T J + \Lambda`, and a damping μ that follows how well the
+    last step was foretold (Nielsen). The step's matrix is made from the rows a few at a time, in
+    float64 whatever the network's type; train the network itself in float64
     (``--trainer.precision 64-true``) to get below errors of some 1e-4.
 
     ``step(closure)`` takes a closure that returns the residuals, named blocks of
@@ -57,6 +59,9 @@ class LevenbergMarquardt(Optimizer):
             parameters stay as they are.
         corrections: So often at most a step is corrected for the curvature that it met.
         ridge: ρ, toward zero.
+        relative_ridge: c, a ridge in proportion to the loss: it holds what the data do not tell,
+            and fades as the fit gets better. Where steps end, log L + c‖θ‖² is stationary: the
+            likeliest parameters under a Gaussian prior and noise whose size is not known.
         smoothness: σ, toward straight lines; the integral takes each grid as the unit of length.
         memory: GiB that the matrices may take.
 
@@ -77,6 +82,7 @@ class LevenbergMarquardt(Optimizer):
         max_trials: int = 10,
         corrections: int = 1,
         ridge: float = 0.0,
+        relative_ridge: float = 0.0,
         smoothness: float = 0.0,
         memory: float = 2.0,
     ) -> None:
@@ -86,9 +92,13 @@ class LevenbergMarquardt(Optimizer):
             raise ConfigurationError(f"max_trials must be at least 1, got {max_trials}: try 10")
         if corrections < 0:
             raise ConfigurationError(f"corrections must be at least 0, got {corrections}: try 1")
-        for name, value in (("ridge", ridge), ("smoothness", smoothness)):
+        for name, value, usual in (
+            ("ridge", ridge, 1e-10),
+            ("relative_ridge", relative_ridge, 0.01),
+            ("smoothness", smoothness, 1e-10),
+        ):
             if not 0 <= value < math.inf:
-                raise ConfigurationError(f"{name} must be at least 0, got {value}: try 1e-10")
+                raise ConfigurationError(f"{name} must be at least 0, got {value}: try {usual:g}")
         if not memory > 0:
             raise ConfigurationError(f"memory must be above 0 GiB, got {memory}: try 2")
         defaults = {
@@ -96,6 +106,7 @@ class LevenbergMarquardt(Optimizer):
             "max_trials": max_trials,
             "corrections": corrections,
             "ridge": ridge,
+            "relative_ridge": relative_ridge,
             "smoothness": smoothness,
             "memory": memory,
         }
@@ -129,7 +140,9 @@ class LevenbergMarquardt(Optimizer):
         loss, scales = loss_and_scales(blocks, held[0].device)
         if math.isfinite(loss):
             columns = columns_of(calls, held)
-            system, problem = self._linearised(closure, blocks, scales, calls, columns)
+            ridge = group["ridge"] + group["relative_ridge"] * loss
+            penalty = self._penalty(ridge, calls, columns)
+            system, problem = self._linearised(closure, blocks, scales, calls, columns, penalty)
             objective = loss + problem.penalty.value(problem.theta)
             for _ in range(group["max_trials"]):
                 gain = _trial(system, problem, damping, objective, group["corrections"])
@@ -152,6 +165,7 @@ class LevenbergMarquardt(Optimizer):
         scales: Mapping[str, float],
         calls: Sequence[Call],
         columns: Columns,
+        penalty: Penalty,
     ) -> tuple[DampedSystem, _Problem]:
         """What gives steps, and what they are tried on."""
         group = self.param_groups[0]
@@ -162,12 +176,14 @@ class LevenbergMarquardt(Optimizer):
         if not self._checked:
             check_gradient(jacobian, scales, columns, closure)
             self._checked = True
-        layers = {call.layer: None for call in calls if isinstance(call.layer, KANLayer)}
-        penalty = Penalty(group["ridge"], group["smoothness"], columns, list(layers))
         problem = _Problem(closure, scales, columns, penalty)
         if within:
             return ResidualSystem(jacobian, problem.theta, penalty), problem
         return NormalSystem(jacobian, problem.theta, penalty, problem.pull), problem
+
+    def _penalty(self, ridge: float, calls: Sequence[Call], columns: Columns) -> Penalty:
+        layers = {call.layer: None for call in calls if isinstance(call.layer, KANLayer)}
+        return Penalty(ridge, self.param_groups[0]["smoothness"], columns, list(layers))
 
     def _damping(self, held: Sequence[Tensor]) -> tuple[float, float]:
         """The damping, and what a refusal multiplies it by.

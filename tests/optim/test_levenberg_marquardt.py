@@ -98,6 +98,46 @@ def test_what_a_step_returns_is_the_loss_before_it() -> None:
     assert loss(closure) < before
 
 
+def test_a_relative_ridge_is_a_ridge_times_the_loss_at_the_start_of_the_step() -> None:
+    (one, closure), (two, other) = regression(), regression()
+    two.load_state_dict(one.state_dict())
+    share = LevenbergMarquardt(one.parameters(), ridge=1e-3, relative_ridge=0.05)
+    fixed = LevenbergMarquardt(two.parameters(), ridge=1e-3 + 0.05 * loss(other))
+    share.step(closure)
+    fixed.step(other)
+    for ours, theirs in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_with_a_relative_ridge_steps_end_where_log_loss_plus_penalty_is_stationary() -> None:
+    """∇L / L + 2cθ = 0, on data with noise, which no parameters fit."""
+    torch.manual_seed(0)
+    net = KAN([1, 1], grid_size=3, dtype=DOUBLE)
+    x = points(60, 1)
+    y = target(torch.cat([x, x], 1)) + 0.1 * torch.randn(60, 1, dtype=DOUBLE)
+    optimizer = LevenbergMarquardt(net.parameters(), relative_ridge=0.03)
+    blocks = lambda: {"data": Residual(net(x) - y)}  # noqa: E731
+    for _ in range(60):
+        optimizer.step(blocks)
+    value = (net(x) - y).square().mean()
+    for name, parameter in net.named_parameters():
+        if "edge_scale" not in name:
+            (slope,) = torch.autograd.grad(value, parameter, retain_graph=True)
+            total = slope / value.detach() + 2 * 0.03 * parameter.detach()
+            assert float(total.abs().max()) < 1e-6
+
+
+def test_a_relative_ridge_fades_where_the_data_can_be_fitted() -> None:
+    torch.manual_seed(0)
+    net, wanted = (KAN([2, 1], grid_size=4, dtype=DOUBLE) for _ in range(2))
+    x = points(300)
+    y = wanted(x).detach()
+    optimizer = LevenbergMarquardt(net.parameters(), relative_ridge=0.1)
+    for _ in range(40):
+        optimizer.step(lambda: {"data": Residual(net(x) - y)})
+    assert (net(x) - y).abs().max() < 1e-7
+
+
 @pytest.mark.parametrize("outside", ["linear", "zero"])
 def test_a_problem_linear_in_the_parameters_is_solved_in_two_steps(outside: Any) -> None:
     torch.manual_seed(0)
@@ -358,6 +398,7 @@ def test_after_a_grid_has_moved_the_damping_starts_anew() -> None:
         ({"max_trials": 0}, "max_trials must be at least 1, got 0"),
         ({"corrections": -1}, "corrections must be at least 0, got -1"),
         ({"ridge": -1.0}, "ridge must be at least 0, got -1.0"),
+        ({"relative_ridge": math.nan}, "relative_ridge must be at least 0, got nan: try 0.01"),
         ({"smoothness": math.inf}, "smoothness must be at least 0, got inf"),
         ({"memory": 0.0}, "memory must be above 0 GiB, got 0.0"),
     ],
