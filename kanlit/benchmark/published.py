@@ -22,6 +22,7 @@ __all__ = [
     "PublishedSuite",
     "Standing",
     "beside_published",
+    "gains",
     "published_medians",
     "published_suites",
     "standing",
@@ -66,6 +67,7 @@ class Standing:
         median_gain: Median over tasks of the paper's better median over the density's.
         mean_gain: Geometric mean of the same.
         worst_gain: The least of them.
+        tenfold: On how many of the tasks it is 10 or more.
     """
 
     tasks: int
@@ -73,6 +75,7 @@ class Standing:
     median_gain: float
     mean_gain: float
     worst_gain: float
+    tenfold: int
 
 
 def published_medians() -> pd.DataFrame:
@@ -139,20 +142,30 @@ def beside_published(
     return rows[[*_TASK, "density", *columns]]
 
 
-def standing(medians: pd.DataFrame, density: str, published: pd.DataFrame) -> Standing | None:
-    """A density's medians beside the better published one; ``None`` if it ran on no such task."""
+def gains(medians: pd.DataFrame, density: str, published: pd.DataFrame) -> pd.DataFrame:
+    """A density's medians beside the better of the paper's two, a row a task.
+
+    Columns ``benchmark, task, density, median, paper, gain`` with ``gain = paper / median``.
+    """
     paper = published[published["source"] == "paper"]
     better = paper.groupby(_TASK)["rel_l2"].min().rename("paper").reset_index()
-    rows = medians[medians["density"] == density].merge(better, on=_TASK, how="inner")
-    if rows.empty:
+    own = medians[medians["density"] == density]
+    rows = own[[*_TASK, "density", "median"]].merge(better, on=_TASK, how="inner")
+    return rows.assign(gain=rows["paper"] / rows["median"])
+
+
+def standing(medians: pd.DataFrame, density: str, published: pd.DataFrame) -> Standing | None:
+    """A density's medians beside the better published one; ``None`` if it ran on no such task."""
+    gain = gains(medians, density, published)["gain"].to_numpy(np.float64)
+    if not len(gain):
         return None
-    gain = rows["paper"].to_numpy(np.float64) / rows["median"].to_numpy(np.float64)
     with np.errstate(divide="ignore"):
         mean = float(np.exp(np.log(gain).mean()))
     return Standing(
-        tasks=len(rows),
+        tasks=len(gain),
         at_or_under=int((gain >= 1.0).sum()),
         median_gain=float(np.median(gain)),
         mean_gain=mean,
         worst_gain=float(gain.min()),
+        tenfold=int((gain >= 10.0).sum()),
     )

@@ -8,7 +8,13 @@ import pandas as pd
 
 from kanlit.benchmark.comparison import Summary, in_order, of_suite, suites
 from kanlit.benchmark.markdown import NONE, number, percent, table, wins_ties_losses
-from kanlit.benchmark.published import FACTOR, PublishedSuite, published_suites, standing
+from kanlit.benchmark.published import (
+    FACTOR,
+    PublishedSuite,
+    gains,
+    published_suites,
+    standing,
+)
 from kanlit.benchmark.statistics import Comparison
 
 __all__ = ["published_section"]
@@ -44,13 +50,12 @@ def published_section(
                 f"- `{name}`: at or under the better published median on **{place.at_or_under} of "
                 f"{place.tasks}** tasks; that median over ours: median "
                 f"{number(place.median_gain)}, geometric mean {number(place.mean_gain)}, least "
-                f"{number(place.worst_gain)}."
+                f"{number(place.worst_gain)}; 10 or more on {place.tenfold}."
             )
     if beside.empty:
-        lines.append("- No density is named like one of the paper's: no table of single medians.")
+        lines += ["", *_gains(medians, densities, published)]
     else:
-        lines.append(_reproduced(beside))
-    lines.append("")
+        lines += [_reproduced(beside), ""]
     for suite in suites(beside) if not beside.empty else ():
         lines += [f"{suite.capitalize()}, medians of the relative L2 error:", ""]
         lines += _medians(of_suite(suite, beside))
@@ -91,6 +96,25 @@ def _average(suite: str, words: str, of: PublishedSuite | Comparison) -> list[st
         number(of.p_log_ratios),
         number(of.p_medians),
     ]
+
+
+def _gains(medians: pd.DataFrame, densities: Sequence[str], published: pd.DataFrame) -> list[str]:
+    """Every task's median beside the better published one."""
+    rows = pd.concat([gains(medians, name, published) for name in densities])
+    found = {(r["benchmark"], r["task"], r["density"]): r for r in rows.to_dict("records")}
+    better = {(r["benchmark"], r["task"]): r["paper"] for r in rows.to_dict("records")}
+    header = ["suite", "task", "paper's better median"]
+    for name in densities:
+        header += [f"`{name}`", "times better"]
+    cells = []
+    for suite, task in better:
+        cells.append([suite, task, number(better[suite, task])])
+        for name in densities:
+            own = found.get((suite, task, name))
+            cells[-1] += (
+                [NONE, NONE] if own is None else [number(own["median"]), number(own["gain"])]
+            )
+    return table(header, cells, words=2)
 
 
 def _medians(beside: pd.DataFrame) -> list[str]:

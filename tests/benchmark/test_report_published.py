@@ -11,6 +11,7 @@ import pytest
 from kanlit.benchmark.published import (
     FACTOR,
     beside_published,
+    gains,
     published_medians,
     published_suites,
     standing,
@@ -140,6 +141,19 @@ def test_standing_is_beside_the_better_published_median() -> None:
     assert standing(ours.assign(benchmark="own"), "Bent", published) is None
 
 
+def test_tenfold_counts_the_tasks_on_which_the_median_is_a_tenth_or_less() -> None:
+    published = published_medians()
+    ours = published_as_ours(0.1001)
+    ours.loc[ours["task"] == "f2", "median"] *= 0.99  # of two suites
+
+    place = standing(ours, "Bent", published)
+
+    assert place is not None
+    table = gains(ours, "Bent", published)
+    assert place.tenfold == int((table["gain"] >= 10).sum()) >= 2
+    assert table["gain"].to_numpy() == pytest.approx((table["paper"] / table["median"]).to_numpy())
+
+
 def test_failed_median_is_under_nothing_and_near_nothing() -> None:
     ours, published = hand_made()
     ours["median"] = np.inf
@@ -159,6 +173,8 @@ def test_density_of_another_name_is_set_beside_the_better_median_alone() -> None
 
     assert beside.empty
     assert any("`Bent`: at or under the better published median on **2 of 2**" in x for x in lines)
+    assert "| s | f1 | 0.100 | 0.0900 | 1.11 |" in lines
+    assert "| s | f2 | 1.00 | 1.00 | 1.00 |" in lines
     assert published_section(ours.assign(benchmark="own"), beside, [], ["Bent"], published) == []
 
 
