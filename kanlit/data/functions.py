@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_at_least
+from kanlit.data.standardization import Standardization
 from kanlit.errors import ConfigurationError
 from kanlit.problems import FEYNMAN, SYNTHETIC, TargetFunction, grid_points, uniform_points
 
@@ -35,15 +36,29 @@ class FunctionData(TensorDataModule):
         samples: Number of points drawn.
         batch_size: Points in a training step; None is all of them.
         seed: Seed of the points and of the order of mini-batches.
+        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
+            those of the training points; errors stay in the function's units.
     """
 
     target: TargetFunction
 
     def __init__(
-        self, target: TargetFunction, samples: int, batch_size: int | None, seed: int
+        self,
+        target: TargetFunction,
+        samples: int,
+        batch_size: int | None,
+        seed: int,
+        standardize: bool = False,
     ) -> None:
         super().__init__(target.dim, 1, batch_size, seed, target=target)
         self.samples = samples
+        self.standardize = standardize
+
+    def standardization(self) -> Standardization | None:
+        if not self.standardize:
+            return None
+        x = self.points("train")
+        return Standardization.of(x, self.target(x))
 
     @abstractmethod
     def points(self, part: Part) -> Tensor:
@@ -74,6 +89,8 @@ class SyntheticData(FunctionData):
         batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
         seed: Seed of the points; null is 42 plus the function's number (42 for gaussian), so that
             each function has one fixed training set.
+        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
+            those of the training points; errors stay in the function's units.
     """
 
     def __init__(
@@ -82,6 +99,7 @@ class SyntheticData(FunctionData):
         samples: int = 4000,
         batch_size: int | None = None,
         seed: int | None = None,
+        standardize: bool = False,
     ) -> None:
         if function not in SYNTHETIC:
             near = get_close_matches(function, SYNTHETIC, n=1)
@@ -92,7 +110,7 @@ class SyntheticData(FunctionData):
         check_at_least("samples", samples, 1)
         if seed is None:
             seed = _FIRST_SEED + (0 if function == "gaussian" else int(function[1:]))
-        super().__init__(SYNTHETIC[function], samples, batch_size, seed)
+        super().__init__(SYNTHETIC[function], samples, batch_size, seed, standardize)
         self.function = function
 
     def points(self, part: Part) -> Tensor:
@@ -111,6 +129,8 @@ class FeynmanData(FunctionData):
         samples: Number of points drawn, of which 80 % train and the others validate.
         batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
         seed: Seed of the points; null is 42 plus the equation's number.
+        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
+            those of the training points; errors stay in the function's units.
     """
 
     def __init__(
@@ -119,6 +139,7 @@ class FeynmanData(FunctionData):
         samples: int = 5000,
         batch_size: int | None = None,
         seed: int | None = None,
+        standardize: bool = False,
     ) -> None:
         if equation not in FEYNMAN:
             raise ConfigurationError(
@@ -126,7 +147,7 @@ class FeynmanData(FunctionData):
             )
         check_at_least("samples", samples, 2)
         seed = _FIRST_SEED + equation if seed is None else seed
-        super().__init__(FEYNMAN[equation], samples, batch_size, seed)
+        super().__init__(FEYNMAN[equation], samples, batch_size, seed, standardize)
         self.equation = equation
 
     def points(self, part: Part) -> Tensor:

@@ -219,3 +219,26 @@ def test_arguments_that_cannot_be_used_are_refused_at_construction(
     with pytest.raises(ConfigurationError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda **more: SyntheticData("f3", 200, **more), lambda **more: FeynmanData(12, 200, **more)],
+    ids=["synthetic", "feynman"],
+)
+def test_a_function_s_scales_are_those_of_its_training_points(
+    make: Callable[..., TensorDataModule],
+) -> None:
+    data = make(standardize=True)
+    scales = data.standardization()
+    data.setup("fit")
+    (batch,) = list(data.train_dataloader())
+    x, y = (tensor.double() for tensor in batch)
+
+    assert scales is not None
+    z = (x - scales.input_mean) / scales.input_std
+    t = (y - scales.target_mean) / scales.target_std
+    for columns in (z, t):
+        assert columns.mean(0).abs().max() < 1e-6
+        assert (columns.square().mean(0) - 1).abs().max() < 1e-6
+    assert make().standardization() is None  # and by default data are as they are
