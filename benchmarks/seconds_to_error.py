@@ -83,9 +83,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     published = published_medians()
-    print(
-        "| task | the paper's error | best, s | paper's protocol, s | ratio |\n|---|---|---|---|---|"
-    )
+    columns = ["task", "the paper's error", "best, s", "paper's protocol, s", "ratio"]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for word in options.tasks:
         task = TASKS[word]
         own = published[(published["benchmark"] == task.suite) & (published["task"] == task.name)]

@@ -41,7 +41,8 @@ def helmholtz(grid_size: int) -> tuple[KAN, Callable[[], Tensor]]:
 
     def loss() -> Tensor:
         u = network.sweep(x)
-        residual = problem.operator(x, u.value, u.gradient, u.second) - source
+        along_x1, along_x2 = u.second.unbind(2)
+        residual = problem.residual(u.value, along_x1, along_x2, source)
         return residual.square().mean() + network(boundary).square().mean()
 
     return network, loss

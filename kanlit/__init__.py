@@ -25,19 +25,23 @@ if TYPE_CHECKING:
         adapt_grids,
     )
     from kanlit.callbacks import GridAdaptationCallback, KeepBest, KnotPlotCallback
-    from kanlit.data import FeynmanData, HelmholtzData, SyntheticData, TableData
+    from kanlit.data import EquationData, FeynmanData, HelmholtzData, SyntheticData, TableData
     from kanlit.metrics import RelativeL2Error
     from kanlit.modules import PDEModule, RegressionModule
     from kanlit.nn import KAN, KANLayer
     from kanlit.optim import LevenbergMarquardt
+    from kanlit.problems import Condition, Equation, dirichlet, neumann, periodic
 
 __version__ = "0.1.0"
 
 __all__ = [
     "KAN",
     "BlendedDensity",
+    "Condition",
     "CurvatureDensity",
     "DeBoorDensity",
+    "Equation",
+    "EquationData",
     "FeynmanData",
     "GradientDensity",
     "GridAdaptationCallback",
@@ -56,13 +60,19 @@ __all__ = [
     "TableData",
     "__version__",
     "adapt_grids",
+    "dirichlet",
+    "neumann",
+    "periodic",
 ]
 
 # Public name -> the module that defines or re-exports it.
 _HOMES = {
     "BlendedDensity": "kanlit.adaptation",
+    "Condition": "kanlit.problems",
     "CurvatureDensity": "kanlit.adaptation",
     "DeBoorDensity": "kanlit.adaptation",
+    "Equation": "kanlit.problems",
+    "EquationData": "kanlit.data",
     "FeynmanData": "kanlit.data",
     "GradientDensity": "kanlit.adaptation",
     "GridAdaptationCallback": "kanlit.callbacks",
@@ -81,6 +91,9 @@ _HOMES = {
     "SyntheticData": "kanlit.data",
     "TableData": "kanlit.data",
     "adapt_grids": "kanlit.adaptation",
+    "dirichlet": "kanlit.problems",
+    "neumann": "kanlit.problems",
+    "periodic": "kanlit.problems",
 }
 
 

@@ -54,3 +54,16 @@ def test_knots_wander_less_the_more_samples_place_them() -> None:
     rows = re.findall(r"^\| f2 \| [\w ]+ \| (\S+) \| (\S+) \|$", printed, re.MULTILINE)
     assert len(rows) == 3
     assert all(float(few) > 2 * float(many) for few, many in rows)
+
+
+def test_a_residual_s_gradients_are_the_same_by_a_sweep_and_by_nested_autograd() -> None:
+    printed = run("residual.py", "--repeats", "1", "--rounds", "1", "--grid-sizes", "4")
+
+    rows = re.findall(
+        r"^\| 4 \| (\w+) \| (kernel|torch) \| (?:\S+ \| ){3}(\S+) \|$", printed, re.MULTILINE
+    )
+    assert [(kind, path) for kind, path, _ in rows] == [
+        (kind, path) for kind in ("float32", "float64") for path in ("kernel", "torch")
+    ]
+    for kind, _, apart in rows:
+        assert float(apart) < (1e-4 if kind == "float32" else 1e-11)

@@ -149,6 +149,17 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --data.function f33", ["'f33'", "did you mean 'f3'?"]),
     ("fit --data FeynmanData --data.equation 16", ["equation 16", "1 to 15"]),
     ("fit --data HelmholtzData --data.wavenumber 3.5124073655203634", ["wavenumber", "unique"]),
+    ("fit --data EquationData", ["EquationData needs equation", "--data.equation"]),
+    ("fit --data EquationData --data.equation Poison", ["equation Poison", "mean Poisson?"]),
+    ("fit --data EquationData --data.equation f1", ["unknown equation f1", "Burgers"]),
+    (
+        "fit --data EquationData --data.equation Burgers --data.equation.viscosity 0",
+        ["viscosity", "0.001", "got 0"],
+    ),
+    (
+        "fit --data EquationData --data.equation Poisson --data.sampling sobol",
+        ["points", "points_per_axis", "sobol"],
+    ),
     (f"{SYNTHETIC} --data.samples 0", ["samples", "at least 1"]),
     ("fit --data TableData", ["path, inputs, targets", "--data.path"]),
     (f"{TABLE} --data.path none.csv", ["no file none.csv", "data.path"]),

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +108,13 @@ class KanlitCLI(Assembly):
         if self.trainer.interrupted:
             return
         last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
-        summary = self._summary(last["test/rel_l2"])
+        summary = self._summary(last)
         path = self._best_checkpoint()
         if path:
             # Training may have passed the point where the network served new data best.
             best = self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False)[0]
-            summary += f"\nbest on validation: relative L2 {best['test/rel_l2']:.3e}, {path}"
+            name, score = _score(best)
+            summary += f"\nbest on validation: {name} {score:.3e}, {path}"
         if self.trainer.is_global_zero:
             print(f"{summary}\n{self._next()}")
 
@@ -140,9 +141,10 @@ class KanlitCLI(Assembly):
         logs = _relative(Path(self.trainer.default_root_dir) / "lightning_logs")
         return f"next: tensorboard --logdir {logs}"
 
-    def _summary(self, error: float) -> str:
+    def _summary(self, tested: Mapping[str, float]) -> str:
+        name, score = _score(tested)
         lines = [
-            f"relative L2: {error:.3e}",
+            f"{name}: {score:.3e}",
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
             f"seconds: {self._seconds:.1f}",
@@ -163,6 +165,13 @@ class KanlitCLI(Assembly):
         if self.trainer.is_global_zero:
             write_table(table, path)
             print(f"predictions: {_relative(path)} ({len(table)} rows)")
+
+
+def _score(tested: Mapping[str, float]) -> tuple[str, float]:
+    """What a test is summed up by; an equation without a known solution has residuals only."""
+    if "test/rel_l2" in tested:
+        return "relative L2", tested["test/rel_l2"]
+    return "loss on test points", tested["test/loss"]
 
 
 def _check_root(root: str | os.PathLike[str] | None) -> None:

@@ -37,14 +37,14 @@ from kanlit.cli.errors import UsageError, explain
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.cli.profiler import NoProfiler
 from kanlit.cli.settings import settings_of
-from kanlit.data import HelmholtzData, TensorDataModule
+from kanlit.data import EquationData, HelmholtzData, TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 
 __all__ = ["Assembly"]
 
 # Equations are solved by the PDE module; everything else is regression.
-_PDE_DATA = {HelmholtzData.__name__}
+_PDE_DATA = {EquationData.__name__, HelmholtzData.__name__}
 
 # Two classes have this name; the one that says what it monitors is the one Lightning takes.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}

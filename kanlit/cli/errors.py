@@ -22,6 +22,7 @@ from kanlit.cli.settings import Setting, settings_of
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
+from kanlit.problems import Equation
 
 __all__ = ["UsageError", "explain"]
 
@@ -41,6 +42,7 @@ class Kind:
 
 KINDS = {
     "data": Kind("data class", TensorDataModule, ()),
+    "data.equation": Kind("equation", Equation, ()),
     "model": Kind("model", KANModule, ("in_features", "out_features")),
     "adaptation.density": Kind("density", ImportanceDensity, ()),
     "adaptation.trigger": Kind("trigger", Trigger, ()),

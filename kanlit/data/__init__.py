@@ -1,7 +1,7 @@
 """Data modules, their loader, and the standardisation of tables."""
 
 from kanlit.data.base import TensorDataModule
-from kanlit.data.collocation import HelmholtzData
+from kanlit.data.collocation import EquationData, HelmholtzData
 from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
 from kanlit.data.loader import EpochSampler, TensorLoader
 from kanlit.data.standardization import Standardization
@@ -9,6 +9,7 @@ from kanlit.data.table import TableData
 
 __all__ = [
     "EpochSampler",
+    "EquationData",
     "FeynmanData",
     "FunctionData",
     "HelmholtzData",

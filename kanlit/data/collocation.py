@@ -1,23 +1,150 @@
-"""Points at which a differential equation and its boundary condition are to hold."""
+"""Points at which a differential equation and its conditions are to hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_at_least
-from kanlit.problems import Helmholtz, TargetFunction, grid_points
+from kanlit.errors import ConfigurationError
+from kanlit.problems import (
+    BoundaryValueProblem,
+    Equation,
+    Helmholtz,
+    TargetFunction,
+    grid_points,
+    uniform_points,
+)
 
-__all__ = ["HelmholtzData"]
+__all__ = ["EquationData", "HelmholtzData", "Sampling"]
+
+Sampling = Literal["grid", "sobol", "uniform"]
 
 _TEST_POINTS_PER_AXIS = 100
+_TEST_POINTS = 65536  # in all, where so many along each axis would be more
+_CUT = ("collocation", "source")
 
 
-class HelmholtzData(TensorDataModule):
-    """Collocation and boundary points for u_xx + u_yy + k²u = q on [-1, 1]², u = 0 around it.
+class EquationData(TensorDataModule):
+    """Collocation points of a differential equation, and points on the faces of its conditions.
+
+    Training and validation batches are dicts of ``collocation`` (n, d), ``source`` (n, 1) where
+    the residual asks for it, and for each condition its points under its name and what goes with
+    them. Training takes a grid with the ends of each axis, or points drawn; validation the points
+    midway between those of the grid, or others drawn. The test set is the equation's solution on
+    a grid of 100 points an axis (65536 in all at most), or, where it has none, the validation's.
+
+    Args:
+        equation: What is to be solved: Helmholtz, Poisson, Burgers, AllenCahn,
+            ReactionDiffusion, or a class of one's own derived from kanlit.Equation.
+        points_per_axis: Of a grid, its points along each axis: one number, or one for each.
+        sampling: A grid, a scrambled Sobol sequence, or uniformly at random.
+        points: Collocation points in all where they are drawn (sobol, uniform).
+        condition_points: Points along each axis of a face of a condition; where they are drawn,
+            so many on each face.
+        batch_size: Collocation points in a training step, with all points of the conditions; null
+            is all of them (full batch, one step an epoch).
+        seed: Seed of the points drawn and of the order of mini-batches.
+
+    Raises:
+        ConfigurationError: An equation that cannot be read; a count under its least value.
+    """
+
+    def __init__(
+        self,
+        equation: Equation,
+        points_per_axis: int | list[int] = 64,
+        sampling: Sampling = "grid",
+        points: int | None = None,
+        condition_points: int = 64,
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        problem = BoundaryValueProblem(equation)
+        dim = len(equation.coordinates)
+        if isinstance(points_per_axis, int):
+            points_per_axis = [points_per_axis] * dim
+        if len(points_per_axis) != dim:
+            raise ConfigurationError(
+                f"points_per_axis must be one number or {dim} of them, for "
+                f"{', '.join(equation.coordinates)}, got {points_per_axis}"
+            )
+        for count in points_per_axis:
+            check_at_least("points_per_axis", count, 2)
+        check_at_least("condition_points", condition_points, 2)
+        if sampling not in ("grid", "sobol", "uniform"):
+            raise ConfigurationError(f"sampling must be grid, sobol or uniform, got {sampling!r}")
+        if (sampling == "grid") != (points is None):
+            raise ConfigurationError(
+                "points is the number of points drawn, by sampling sobol or uniform; that of a "
+                f"grid is points_per_axis: got points {points} with sampling {sampling}"
+            )
+        if points is not None:
+            check_at_least("points", points, 1)
+        super().__init__(
+            dim,
+            len(equation.unknowns),
+            batch_size,
+            seed,
+            input_names=equation.coordinates,
+            target_names=equation.unknowns,
+            target=_target(problem),
+        )
+        self.problem: Equation = equation
+        self.points_per_axis = list(points_per_axis)
+        self.sampling = sampling
+        self.points = points
+        self.condition_points = condition_points
+
+    def build(self, part: Part) -> Tensors:
+        problem = BoundaryValueProblem(self.problem)
+        if part in ("train", "validate"):
+            return self._points(problem, validation=part == "validate")
+        dim, each = self.in_features, _TEST_POINTS_PER_AXIS
+        while each > 2 and each**dim > _TEST_POINTS:
+            each -= 1
+        x = grid_points(self.problem.bounds, each)
+        if part == "predict":
+            return (x,)
+        return (x, problem.solution(x)) if problem.has_solution else self._points(problem, True)
+
+    def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
+        if isinstance(tensors, tuple):
+            return tensors, {}
+        cut = {name: tensor for name, tensor in tensors.items() if name in _CUT}
+        return cut, {name: tensor for name, tensor in tensors.items() if name not in _CUT}
+
+    def _points(self, problem: BoundaryValueProblem, validation: bool) -> dict[str, Tensor]:
+        bounds = self.problem.bounds
+        draw = _Draws(self.sampling, 2 * self.seed + validation)
+        if self.points is None:
+            x = _grid(bounds, self.points_per_axis, validation)
+        else:
+            x = draw(bounds, self.points)
+        found = {"collocation": x, **problem.given_within(x)}
+        for condition in problem.conditions:
+            faces = []
+            for axis, end in problem.faces[condition.name]:
+                along = [pair for other, pair in enumerate(bounds) if other != axis]
+                if not along:
+                    face = torch.empty(1, 0, dtype=torch.float64)
+                elif self.points is None:
+                    face = _grid(along, [self.condition_points] * len(along), validation)
+                else:
+                    face = draw(along, self.condition_points)
+                fixed = face.new_full((len(face), 1), bounds[axis][end])
+                faces.append(torch.cat([face[:, :axis], fixed, face[:, axis:]], 1))
+            found |= problem.given_on(condition, torch.cat(faces), [len(face) for face in faces])
+        return found
+
+
+class HelmholtzData(EquationData):
+    """Collocation and boundary points for u_x1x1 + u_x2x2 + k²u = q on [-1, 1]², u = 0 around it.
 
     The exact solution is sin(a1 π x1) sin(a2 π x2). Training and validation batches are dicts
     of ``collocation`` (n, 2), ``source`` (n, 1), ``boundary`` (m, 2) and ``boundary_values``
@@ -37,6 +164,7 @@ class HelmholtzData(TensorDataModule):
         seed: Seed of the order of mini-batches.
     """
 
+    problem: Helmholtz
     target: TargetFunction
 
     def __init__(
@@ -50,47 +178,51 @@ class HelmholtzData(TensorDataModule):
         seed: int = 0,
     ) -> None:
         problem = Helmholtz(a1, a2, wavenumber)
-        check_at_least("points_per_axis", points_per_axis, 2)
         check_at_least("boundary_points", boundary_points, 2)
         super().__init__(
-            problem.dim, 1, batch_size, seed, target_names=["u"], target=problem.target
+            problem,
+            points_per_axis,
+            condition_points=boundary_points,
+            batch_size=batch_size,
+            seed=seed,
         )
-        self.problem = problem
-        self.points_per_axis = points_per_axis
+        self.target = problem.target
         self.boundary_points = boundary_points
 
-    def build(self, part: Part) -> Tensors:
-        if part in ("train", "validate"):
-            return self._conditions(midway=part == "validate")
-        x = grid_points(self.problem.bounds, _TEST_POINTS_PER_AXIS)
-        return (x,) if part == "predict" else (x, self.problem.solution(x))
 
-    def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
-        if isinstance(tensors, tuple):
-            return tensors, {}
-        cut = {name: tensors[name] for name in ("collocation", "source")}
-        return cut, {name: tensors[name] for name in ("boundary", "boundary_values")}
+class _Draws:
+    """Draws of points, one after another; the same ones for the same seed."""
 
-    def _conditions(self, midway: bool) -> dict[str, Tensor]:
-        axis = _axis(self.points_per_axis, midway)
-        collocation = torch.cartesian_prod(axis, axis)
-        boundary = _sides(_axis(self.boundary_points, midway))
-        return {
-            "collocation": collocation,
-            "source": self.problem.source(collocation),
-            "boundary": boundary,
-            "boundary_values": boundary.new_zeros(len(boundary), 1),
-        }
+    def __init__(self, sampling: Sampling, seed: int) -> None:
+        self._sampling = sampling
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, bounds: Sequence[tuple[float, float]], count: int) -> Tensor:
+        """``(count, d)`` in a box."""
+        if self._sampling == "uniform":
+            return uniform_points(tuple(bounds), count, self._generator)
+        seed = int(torch.randint(2**31, (), generator=self._generator))
+        unit = SobolEngine(len(bounds), scramble=True, seed=seed).draw(count, dtype=torch.float64)
+        low, high = torch.tensor(bounds, dtype=torch.float64).unbind(1)
+        return low + (high - low) * unit
 
 
-def _axis(count: int, midway: bool) -> Tensor:
-    """``count`` even points on [-1, 1], or the ``count - 1`` points midway between them."""
-    points = torch.linspace(-1, 1, count, dtype=torch.float64)
-    return (points[1:] + points[:-1]) / 2 if midway else points
+def _grid(bounds: Sequence[tuple[float, float]], counts: Sequence[int], midway: bool) -> Tensor:
+    """A grid with the ends of each axis, or the points midway between those along each axis."""
+    axes = []
+    for (low, high), count in zip(bounds, counts, strict=True):
+        axis = torch.linspace(low, high, count, dtype=torch.float64)
+        axes.append((axis[1:] + axis[:-1]) / 2 if midway else axis)
+    return torch.cartesian_prod(*axes).reshape(-1, len(axes))
 
 
-def _sides(axis: Tensor) -> Tensor:
-    """The points of ``axis`` ``(n,)`` on each side of [-1, 1]²: ``(4n, 2)``."""
-    one = torch.ones_like(axis)
-    sides = [(axis, -one), (axis, one), (-one, axis), (one, axis)]
-    return torch.cat([torch.stack(side, 1) for side in sides])
+def _target(problem: BoundaryValueProblem) -> TargetFunction | None:
+    """The solution as a function to be learnt, where there is one and one unknown."""
+    if not problem.has_solution or len(problem.equation.unknowns) > 1:
+        return None
+    return TargetFunction(
+        name=problem.name,
+        formula=f"solution of {problem.name}",
+        bounds=problem.equation.bounds,
+        evaluate=lambda x: problem.solution(x)[:, 0],
+    )

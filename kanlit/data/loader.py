@@ -61,8 +61,8 @@ class TensorLoader:
         device: Where the tensors are put, once.
         rank: Number of this process, from 0.
         world_size: Number of processes.
-        whole: Tensors, equally long among themselves, that go into every batch of a dict
-            undivided, such as a boundary.
+        whole: Tensors of any length that go into every batch of a dict undivided, such as the
+            points of a boundary.
         columns: Column names of each of ``tensors``, for messages.
 
     Raises:
@@ -89,8 +89,6 @@ class TensorLoader:
         if whole and not isinstance(tensors, Mapping):
             raise TypeError("whole tensors need dict batches, got a tuple of tensors")
         rows = _common_length(named)
-        if whole:
-            _common_length(whole)
         if rows < world_size:
             raise ConfigurationError(
                 f"{rows} rows are too few for {world_size} processes: add rows or use fewer devices"
@@ -100,6 +98,7 @@ class TensorLoader:
         for index, (name, tensor) in enumerate(named.items()):
             check_finite(tensor, name, None if columns is None else columns[index])
         for name, tensor in whole.items():
+            _common_length({name: tensor})
             check_finite(tensor, name)
 
         self._keyed = isinstance(tensors, Mapping)

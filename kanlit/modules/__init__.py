@@ -1,7 +1,7 @@
 """LightningModules that train KANs."""
 
 from kanlit.modules.base import KANModule, Residual
-from kanlit.modules.pde import PDEModule, PDEProblem
+from kanlit.modules.pde import PDEModule
 from kanlit.modules.regression import RegressionModule
 
-__all__ = ["KANModule", "PDEModule", "PDEProblem", "RegressionModule", "Residual"]
+__all__ = ["KANModule", "PDEModule", "RegressionModule", "Residual"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -12,53 +12,41 @@ from torch import Tensor
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
 from kanlit.nn import Initialization
+from kanlit.problems import BoundaryValueProblem, Equation
 from kanlit.splines import Outside
 
-__all__ = ["PDEModule", "PDEProblem"]
-
-
-class PDEProblem(Protocol):
-    """What the module needs of a problem; ``kanlit.problems.Helmholtz`` is one."""
-
-    def operator(self, x: Tensor, u: Tensor, gradient: Tensor, second: Tensor) -> Tensor:
-        """The differential operator on u ``(n, 1)``.
-
-        Args:
-            x: ``(n, d)``.
-            u: ``(n, 1)``.
-            gradient: ``(n, 1, d)``.
-            second: Diagonal second derivatives ``(n, 1, d)``.
-        """
-        ...
+__all__ = ["PDEModule"]
 
 
 class PDEModule(KANModule):
-    r"""Learns u from the residual of a differential equation and its boundary values.
+    r"""Learns the unknowns of a differential equation from its residual and its conditions.
 
-    .. math:: L = \mathrm{mean}\big((N[u] - q)^2\big)
-              + w_b\,\mathrm{mean}\big((u - g)^2\big)
+    .. math:: L = \sum_e \mathrm{mean}\big(r_e^2\big)
+              + w_b \sum_c w_c\,\mathrm{mean}\big(r_c^2\big)
 
-    over the collocation points and the boundary points. The derivatives in N come from one
-    forward sweep, exact, without nested autograd. The data module has the ``problem`` and gives
-    batches ``{collocation, source, boundary, boundary_values}``.
+    over the collocation points for the equation (for each of a system's) and over the points of
+    each condition, for Helmholtz those of the boundary. The derivatives come from one forward
+    sweep, exact, without nested autograd. The data module has the equation as its ``problem``
+    and gives batches ``{collocation, …}``, such as those of ``EquationData``.
 
     Args:
         in_features: Number of coordinates; the data module says it.
         out_features: Number of unknown functions; likewise.
         hidden: Widths of the hidden layers, such as [6, 6]; [] for none.
-        spline_order: Degree k of the splines, 3 to 5: a second-order equation needs a
-            continuous second derivative.
+        spline_order: Degree k of the splines, up to 5: 3 at least for a second-order equation,
+            which needs a continuous second derivative, 2 for a first-order one.
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear by value and slope at its ends, or
             zero, fading over k exterior intervals, as published.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
-        boundary_weight: w_b, weight of the boundary's mean squared error, above 0.
+        boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
         lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
             ReduceLROnPlateau with its monitor, once a validation.
 
     Raises:
-        ConfigurationError: A degree under 3, a weight that is not positive; no problem to solve.
+        ConfigurationError: A degree too low for the equation, a weight that is not positive; no
+            equation to solve; a residual that is not finite where training starts.
     """
 
     def __init__(
@@ -74,10 +62,10 @@ class PDEModule(KANModule):
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        if spline_order < 3:
+        if spline_order < 2:
             raise ConfigurationError(
-                f"spline_order must be 3 to 5 for a second-order equation, got {spline_order}: "
-                f"splines of lower degree have no continuous second derivative"
+                f"spline_order must be 2 to 5 for a differential equation, got {spline_order}: "
+                f"splines of lower degree have no continuous derivative"
             )
         if not 0 < boundary_weight < float("inf"):
             raise ConfigurationError(f"boundary_weight must be positive, got {boundary_weight}")
@@ -93,29 +81,95 @@ class PDEModule(KANModule):
             lr_scheduler,
         )
         self.boundary_weight = boundary_weight
-        self.problem: PDEProblem | None = None
+        self._problem: BoundaryValueProblem | None = None
+        self._finite = False  # whether residuals have been seen to be so since the problem came
+
+    @property
+    def problem(self) -> Equation | None:
+        """The equation that is solved; none before a data module has brought it."""
+        return None if self._problem is None else self._problem.equation
+
+    @problem.setter
+    def problem(self, equation: Equation | None) -> None:
+        self._problem = None if equation is None else BoundaryValueProblem(equation)
+        self._finite = False
 
     def setup(self, stage: str) -> None:
-        if stage not in ("fit", "validate"):
-            return
-        self.problem = getattr(getattr(self.trainer, "datamodule", None), "problem", None)
-        if self.problem is None:
+        data = getattr(self.trainer, "datamodule", None)
+        self.problem = getattr(data, "problem", None)
+        if self._problem is None:
+            if stage not in ("fit", "validate"):
+                return
             raise ConfigurationError(
-                "PDEModule needs data with a differential equation, such as HelmholtzData; for "
-                "data of inputs and targets take --model RegressionModule"
+                "PDEModule needs data with a differential equation, such as HelmholtzData or "
+                "EquationData; for data of inputs and targets take --model RegressionModule"
+            )
+        least, degree = self._problem.order + 1, self.hparams["spline_order"]
+        if degree < least:
+            order = "second" if least == 3 else "first"
+            raise ConfigurationError(
+                f"spline_order must be {least} to 5 for a {order}-order equation, got {degree}: "
+                f"splines of lower degree have no continuous {order} derivative"
             )
 
     def adaptation_inputs(self, batch: dict[str, Tensor]) -> Tensor:
         return batch["collocation"]
 
-    def residuals(self, batch: dict[str, Tensor]) -> dict[str, Residual]:
-        if self.problem is None:
+    def residuals(self, batch: Mapping[str, Tensor]) -> dict[str, Residual]:
+        problem = self._required()
+        named = self._equation(problem, batch)
+        blocks = {name: Residual(values) for name, values in named.items()}
+        for name, (weight, values) in problem.condition_residuals(self.network, batch).items():
+            if name in blocks:
+                raise ConfigurationError(
+                    f"{problem.name}: an equation and a condition are both named {name}: rename one"
+                )
+            blocks[name] = Residual(values, weight * self.boundary_weight)
+        return blocks
+
+    def sample_losses(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Squared residual at each collocation point ``(n,)``, a system's summed."""
+        blocks = self._equation(self._required(), batch).values()
+        return torch.cat(list(blocks), 1).square().sum(1)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        if not isinstance(batch, dict):
+            super().test_step(batch, batch_idx)
+            return
+        # An equation whose solution is not known: how well it and its conditions hold.
+        blocks, rows = self.residuals(batch), len(batch["collocation"])
+        terms = {name: block.values.square().mean() for name, block in blocks.items()}
+        loss = sum(block.weight * terms[name] for name, block in blocks.items())
+        self.log("test/loss", loss, batch_size=rows, sync_dist=True)
+        for name, term in terms.items():
+            self.log(f"test/{name}", term, batch_size=rows, sync_dist=True)
+
+    def _required(self) -> BoundaryValueProblem:
+        if self._problem is None:
             raise RuntimeError("PDEModule has no problem yet: a data module brings it in setup")
-        x = batch["collocation"]
-        u = self.network.sweep(x)
-        equation = self.problem.operator(x, u.value, u.gradient, u.second) - batch["source"]
-        boundary = self.network(batch["boundary"]) - batch["boundary_values"]
-        return {
-            "pde": Residual(equation),
-            "boundary": Residual(boundary, self.boundary_weight),
-        }
+        return self._problem
+
+    def _equation(
+        self, problem: BoundaryValueProblem, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        found = problem.residuals(self.network, batch)
+        if not self._finite:  # once: later it is training that diverges, not the equation
+            for name, values in found.items():
+                _check_finite(problem, name, values, batch["collocation"])
+            self._finite = True
+        return found
+
+
+def _check_finite(problem: BoundaryValueProblem, name: str, values: Tensor, x: Tensor) -> None:
+    bad = ~values.detach().isfinite()[:, 0]
+    if not bool(bad.any()):
+        return
+    first = x[bad][0].tolist()
+    place = ", ".join(
+        f"{coordinate} = {value:.6g}"
+        for coordinate, value in zip(problem.equation.coordinates, first, strict=True)
+    )
+    raise ConfigurationError(
+        f"residual {name} of {problem.name} is NaN or infinite at {int(bad.sum())} of {len(x)} "
+        f"points, the first {place}: write it so that it is finite there, or move the bounds"
+    )

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems.target import Bounds, TargetFunction
+from kanlit.problems.condition import Condition, dirichlet
+from kanlit.problems.equation import Equation
+from kanlit.problems.target import TargetFunction
 
 __all__ = ["Helmholtz"]
 
@@ -18,8 +20,8 @@ _LARGEST = 3e4  # beyond it the tolerance spans more than the gap between eigenv
 
 
 @dataclass(frozen=True)
-class Helmholtz:
-    """The equation ``u_xx + u_yy + k² u = q`` on ``[-1, 1]²`` with ``u = 0`` on the boundary.
+class Helmholtz(Equation):
+    """The equation ``u_x1x1 + u_x2x2 + k² u = q`` on ``[-1, 1]²`` with ``u = 0`` on the boundary.
 
     The exact solution is ``u = sin(a1 π x1) sin(a2 π x2)``, so that
     ``q = (k² - (a1 π)² - (a2 π)²) u``.
@@ -35,9 +37,12 @@ class Helmholtz:
             is not unique.
     """
 
-    a1: int
-    a2: int
-    wavenumber: float
+    a1: int = 1
+    a2: int = 1
+    wavenumber: float = 1.0
+
+    coordinates = ("x1", "x2")
+    bounds = ((-1.0, 1.0), (-1.0, 1.0))
 
     def __post_init__(self) -> None:
         for name, value in (("a1", self.a1), ("a2", self.a2)):
@@ -63,10 +68,6 @@ class Helmholtz:
         return 2
 
     @property
-    def bounds(self) -> Bounds:
-        return ((-1.0, 1.0), (-1.0, 1.0))
-
-    @property
     def target(self) -> TargetFunction:
         """The exact solution as a function to be learnt."""
         return TargetFunction(
@@ -85,16 +86,13 @@ class Helmholtz:
         factor = self.wavenumber**2 - (self.a1 * pi) ** 2 - (self.a2 * pi) ** 2
         return factor * self.solution(x)
 
-    def operator(self, x: Tensor, u: Tensor, gradient: Tensor, second: Tensor) -> Tensor:
-        """``u_xx + u_yy + k² u`` ``(n, 1)``; the residual is this minus :meth:`source`.
+    def residual(self, u: Tensor, u_x1x1: Tensor, u_x2x2: Tensor, source: Tensor) -> Tensor:
+        """``u_x1x1 + u_x2x2 + k² u - q`` ``(n, 1)``."""
+        return u_x1x1 + u_x2x2 + self.wavenumber**2 * u - source
 
-        Args:
-            x: Points ``(n, 2)``; this equation does not use them.
-            u: Values ``(n, 1)``.
-            gradient: First derivatives ``(n, 1, 2)``; this equation does not use them.
-            second: Diagonal second derivatives ``(n, 1, 2)``.
-        """
-        return second.sum(2) + self.wavenumber**2 * u
+    def conditions(self) -> list[Condition]:
+        """``u = 0`` on all four sides."""
+        return [dirichlet("boundary", {"x2": "both", "x1": "both"})]
 
 
 def _dirichlet_modes(wavenumber: float) -> tuple[int, int] | None:

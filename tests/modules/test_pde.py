@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import pi
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from kanlit.adaptation import LossDensity
 from kanlit.callbacks import GridAdaptationCallback
-from kanlit.data import HelmholtzData, SyntheticData
+from kanlit.data import EquationData, HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule
-from kanlit.problems import Helmholtz
+from kanlit.optim import LevenbergMarquardt
+from kanlit.problems import Condition, Equation, Helmholtz, dirichlet, periodic
 from kanlit.splines import bspline_basis
 
 
@@ -50,11 +53,47 @@ def small() -> HelmholtzData:
     return HelmholtzData(points_per_axis=8, boundary_points=5)
 
 
-class Linear:
-    """``u_xx + u_yy + x1 u_x - u``; every splines' degree of 3 or more can solve it for a cubic."""
+class Linear(Equation):
+    """``u_xx + u_yy + x u_x - u = q``; splines of degree 3 hold its solution."""
 
-    def operator(self, x: Tensor, u: Tensor, gradient: Tensor, second: Tensor) -> Tensor:
-        return second.sum(2) + x[:, :1] * gradient[:, :, 0] - u
+    coordinates = ("x", "y")
+    bounds = ((-1.0, 1.0), (-1.0, 1.0))
+
+    def residual(
+        self, u_xx: Tensor, u_yy: Tensor, x: Tensor, u_x: Tensor, u: Tensor, source: Tensor
+    ) -> Tensor:
+        return u_xx + u_yy + x * u_x - u - source
+
+    def source(self, points: Tensor) -> Tensor:
+        x = points[:, :1]
+        return 6 * x + 4 + x * 3 * x**2 - self.solution(points)
+
+    def solution(self, points: Tensor) -> Tensor:
+        return points[:, :1] ** 3 + 2 * points[:, 1:] ** 2
+
+    def conditions(self) -> list[Condition]:
+        return [dirichlet("boundary", {"x": "both", "y": "both"}, self.solution)]
+
+
+class Transport(Equation):
+    """``u_t + u_x = 0``, of the first order; without a solution that is told."""
+
+    coordinates = ("x", "t")
+    bounds = ((-1.0, 1.0), (0.0, 1.0))
+
+    def residual(self, u_t: Tensor, u_x: Tensor) -> Tensor:
+        return u_t + u_x
+
+    def conditions(self) -> list[Condition]:
+        start = dirichlet("initial", {"t": "low"}, lambda p: torch.sin(pi * p[:, :1]), weight=2.0)
+        return [start, periodic("around", "x")]
+
+
+class Shifted(Transport):
+    """Not finite where a point of the grid lies."""
+
+    def residual(self, u_t: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+        return u_t / (x - 1)
 
 
 def exact_cubic(module: PDEModule) -> None:
@@ -76,10 +115,10 @@ def test_residual_of_an_exact_solution_is_zero() -> None:
     module = make(Linear(), hidden=[])
     exact_cubic(module)
     x = 2 * torch.rand(30, 2, dtype=torch.float64) - 1
-    a, b = x[:, :1], x[:, 1:]
-    u = a**3 + 2 * b**2
-    source = 6 * a + 4 + a * 3 * a**2 - u
-    batch = {"collocation": x, "source": source, "boundary": x, "boundary_values": u}
+    equation = Linear()
+    values = equation.solution(x)
+    source = equation.source(x)
+    batch = {"collocation": x, "source": source, "boundary": x, "boundary_values": values}
     for block in module.residuals(batch).values():
         assert block.values.abs().max() < 1e-10
     assert float(module.loss(batch).detach()) < 1e-20
@@ -160,11 +199,53 @@ def test_a_checkpoint_loads_and_predicts_without_a_problem(tmp_path: Path) -> No
     assert got == expected
 
 
-def test_any_problem_of_a_data_module_will_do() -> None:
+def test_any_equation_of_a_data_module_will_do() -> None:
     module = PDEModule(2, 1)
     module._trainer = SimpleNamespace(datamodule=SimpleNamespace(problem=Linear()))  # type: ignore[assignment]
     module.setup("fit")
     assert isinstance(module.problem, Linear)
+
+
+def test_a_first_order_equation_is_solved_by_splines_of_degree_two() -> None:
+    torch.manual_seed(0)
+    module = PDEModule(2, 1, hidden=[4], spline_order=2, boundary_weight=3.0)
+    data = EquationData(Transport(), points_per_axis=6, condition_points=5)
+    trainer = trainer_for(3)
+    trainer.fit(module, datamodule=data)
+    (batch,) = data.train_dataloader()
+    blocks = module.residuals(batch)  # type: ignore[arg-type]
+    assert {name: block.weight for name, block in blocks.items()} == {
+        "pde": 1.0,
+        "initial": 6.0,
+        "around.u": 3.0,
+    }
+
+
+def test_without_a_solution_the_test_reports_the_residuals() -> None:
+    module = PDEModule(2, 1, hidden=[4])
+    data = EquationData(Transport(), points_per_axis=6, condition_points=5)
+    (got,) = trainer_for(1).test(module, datamodule=data, verbose=False)
+    (batch,) = data.test_dataloader()
+    blocks = module.residuals(batch)  # type: ignore[arg-type]
+    expected = {f"test/{n}": float(b.values.detach().square().mean()) for n, b in blocks.items()}
+    expected["test/loss"] = float(module.loss(batch).detach())
+    assert got == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, LevenbergMarquardt])
+def test_every_optimizer_and_the_density_of_losses_take_any_equation(optimizer: Any) -> None:
+    torch.manual_seed(0)
+    module = PDEModule(2, 1, hidden=[4], optimizer=optimizer)
+    data = EquationData(Linear(), points_per_axis=8, condition_points=5)
+    adaptation = GridAdaptationCallback(schedule={0: 3, 4: 5}, density=LossDensity())
+    trainer = trainer_for(8, adaptation, precision="64-true")
+    data.trainer = trainer  # for the type of the batch below
+    data.setup("fit")
+    (batch,) = data.train_dataloader()
+    module.double().problem = data.problem
+    before = float(module.loss(batch).detach())
+    trainer.fit(module, datamodule=data)
+    assert float(module.loss(batch).detach()) < before
 
 
 # -- what cannot be -----------------------------------------------------------------------------
@@ -183,10 +264,22 @@ def test_residuals_without_a_problem_say_where_it_comes_from() -> None:
         module.residuals({"collocation": torch.zeros(1, 2)})
 
 
-@pytest.mark.parametrize("degree", [0, 1, 2])
-def test_splines_without_a_continuous_second_derivative_are_refused(degree: int) -> None:
-    with pytest.raises(ConfigurationError, match=rf"3 to 5 .*, got {degree}"):
+@pytest.mark.parametrize("degree", [0, 1])
+def test_splines_without_a_continuous_derivative_are_refused(degree: int) -> None:
+    with pytest.raises(ConfigurationError, match=rf"2 to 5 .*, got {degree}"):
         PDEModule(2, 1, spline_order=degree)
+
+
+def test_degree_two_is_refused_for_a_second_order_equation() -> None:
+    module = PDEModule(2, 1, hidden=[3], spline_order=2)
+    with pytest.raises(ConfigurationError, match=r"3 to 5 for a second-order equation, got 2"):
+        trainer_for(1).fit(module, datamodule=small())
+
+
+def test_a_residual_that_is_not_finite_is_refused_where_training_starts() -> None:
+    data = EquationData(Shifted(), points_per_axis=4)
+    with pytest.raises(ConfigurationError, match=r"4 of 16 points, the first x = 1, t = 0:"):
+        trainer_for(1, num_sanity_val_steps=0).fit(PDEModule(2, 1, hidden=[3]), datamodule=data)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])

@@ -1,0 +1,204 @@
+"""An equation with its conditions, read and checked once, and its residuals for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kanlit.errors import ConfigurationError
+from kanlit.problems.condition import Condition, Values
+from kanlit.problems.equation import Equation
+from kanlit.problems.names import Needs, Network, Vocabulary
+from kanlit.problems.target import Bounds
+
+__all__ = ["BoundaryValueProblem"]
+
+_RESERVED = ("collocation", "source", "pde")
+
+
+class BoundaryValueProblem:
+    """What an equation asks of a network within its box and on its faces.
+
+    Points and given values travel in dicts: ``collocation`` ``(n, d)`` and ``source``; for each
+    condition its points under its name, and ``NAME_values`` or ``NAME_opposite`` where it has
+    them.
+
+    Args:
+        equation: It is read here, once; changes to it later are not seen.
+
+    Raises:
+        ConfigurationError: Not an equation; bounds or names that cannot be; a residual that asks
+            for what does not exist.
+    """
+
+    def __init__(self, equation: Equation) -> None:
+        if not isinstance(equation, Equation):
+            raise ConfigurationError(
+                f"equation must be an instance of a subclass of kanlit.Equation, got {equation!r}: "
+                f"derive the class from it, and give an instance"
+            )
+        self.equation = equation
+        self.name = type(equation).__name__
+        vocabulary = Vocabulary(self.name, equation.coordinates, equation.unknowns)
+        _check_bounds(self.name, equation.bounds, equation.coordinates)
+        self._source = ("source",) if hasattr(equation, "source") else ()
+        self._needs = vocabulary.needs(
+            equation.residual, f"residual of {self.name}", given=self._source
+        )
+        self.conditions = list(equation.conditions())
+        self._condition_needs: dict[str, Needs] = {}
+        self.faces: dict[str, list[tuple[int, int]]] = {}
+        for condition in self.conditions:
+            self._read(condition, vocabulary)
+
+    def _read(self, condition: Condition, vocabulary: Vocabulary) -> None:
+        if not isinstance(condition, Condition):
+            raise ConfigurationError(
+                f"conditions of {self.name} must be a list of kanlit.Condition, got {condition!r}: "
+                f"make them with dirichlet, neumann, periodic or Condition"
+            )
+        name: Any = condition.name  # as the user has written it
+        label = f"condition {name} of {self.name}"
+        if not isinstance(name, str) or not name.isidentifier() or name in _RESERVED:
+            raise ConfigurationError(f"{label}: take letters for its name, such as initial")
+        if name in self.faces:
+            raise ConfigurationError(f"{label} is there twice: give each its own name")
+        if not 0 < condition.weight < float("inf"):
+            raise ConfigurationError(f"{label}: weight must be positive, got {condition.weight}")
+        given = () if condition.given is None else ("given",)
+        self.faces[name] = condition.faces(self.name, self.equation.coordinates)
+        needs = vocabulary.needs(condition.residual, label, given, condition.names)
+        self._condition_needs[name] = needs
+
+    @property
+    def order(self) -> int:
+        """Order of the highest derivative in the equation or a condition."""
+        return max(needs.order for needs in (self._needs, *self._condition_needs.values()))
+
+    @property
+    def has_solution(self) -> bool:
+        return hasattr(self.equation, "solution")
+
+    def solution(self, x: Tensor) -> Tensor:
+        """The exact or reference solution ``(n, unknowns)`` at points ``(n, d)``."""
+        label = f"solution of {self.name}"
+        values = self.equation.solution(x)  # type: ignore[attr-defined]
+        return _columns(values, len(x), len(self.equation.unknowns), label)
+
+    def given_within(self, x: Tensor) -> dict[str, Tensor]:
+        """What the residual is given at points ``(n, d)`` within the box, by name."""
+        if "source" not in self._needs.names:
+            return {}
+        source = self.equation.source(x)  # type: ignore[attr-defined]
+        return {"source": _columns(source, len(x), 1, f"source of {self.name}")}
+
+    def given_on(self, condition: Condition, x: Tensor, faces: Sequence[int]) -> dict[str, Tensor]:
+        """Points ``(m, d)`` of a condition and what goes with them, by name.
+
+        Args:
+            condition: One of :attr:`conditions`.
+            x: ``(m, d)``.
+            faces: How many of them, in order, are on each of its faces.
+        """
+        found = {condition.name: x}
+        if condition.given is not None:
+            label = f"given values of condition {condition.name} of {self.name}"
+            found[f"{condition.name}_values"] = _values(condition.given, x, label)
+        if condition.opposite:
+            parts = []
+            for (axis, end), part in zip(
+                self.faces[condition.name], x.split(list(faces)), strict=True
+            ):
+                there = part.clone()
+                there[:, axis] = self.equation.bounds[axis][1 - end]
+                parts.append(there)
+            found[f"{condition.name}_opposite"] = torch.cat(parts)
+        return found
+
+    def residuals(self, network: Network, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Residuals of the equation, each ``(n, 1)``: ``pde``, or the names of a system's."""
+        x = batch["collocation"]
+        given = {"source": batch["source"]} if "source" in self._needs.names else {}
+        found = self.equation.residual(*self._needs.arguments(network, x, given))
+        return _blocks(found, len(x), f"residual of {self.name}", "pde")
+
+    def condition_residuals(
+        self, network: Network, batch: Mapping[str, Tensor]
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Weight and residuals ``(m, 1)`` of each condition: ``NAME``, or ``NAME.PART``."""
+        found: dict[str, tuple[float, Tensor]] = {}
+        for condition in self.conditions:
+            blocks = self._on(condition, network, batch, condition.name)
+            if condition.opposite:
+                other = self._on(condition, network, batch, f"{condition.name}_opposite")
+                blocks = {name: block - other[name] for name, block in blocks.items()}
+            found |= {name: (condition.weight, block) for name, block in blocks.items()}
+        return found
+
+    def _on(
+        self, condition: Condition, network: Network, batch: Mapping[str, Tensor], points: str
+    ) -> dict[str, Tensor]:
+        name, x = condition.name, batch[points]
+        given = {} if condition.given is None else {"given": batch[f"{name}_values"]}
+        arguments = self._condition_needs[name].arguments(network, x, given)
+        label = f"residual of condition {name} of {self.name}"
+        return _blocks(condition.residual(*arguments), len(x), label, name, f"{name}.")
+
+
+def _check_bounds(owner: str, bounds: Bounds, coordinates: Sequence[str]) -> None:
+    example = ", ".join("(0.0, 1.0)" for _ in coordinates)
+    try:
+        pairs = [(float(low), float(high)) for low, high in bounds]
+    except (TypeError, ValueError):
+        pairs = []
+    if len(pairs) != len(coordinates):
+        raise ConfigurationError(
+            f"bounds of {owner} must be a pair for each of {', '.join(coordinates)}, got "
+            f"{bounds!r}: write bounds = ({example},)"
+        )
+    for name, (low, high) in zip(coordinates, pairs, strict=True):
+        if not (isfinite(low) and isfinite(high) and low < high):
+            raise ConfigurationError(
+                f"bounds of {owner}: {name} goes from {low:g} to {high:g}: give two finite "
+                f"numbers, the lower first"
+            )
+
+
+def _values(given: Values, x: Tensor, label: str) -> Tensor:
+    if callable(given):
+        return _columns(given(x), len(x), 1, label)
+    return x.new_full((len(x), 1), float(given))
+
+
+def _columns(values: Tensor, rows: int, columns: int, label: str) -> Tensor:
+    """``(rows, columns)``; ``(rows,)`` is taken for one column."""
+    if not isinstance(values, Tensor):
+        raise ConfigurationError(
+            f"{label} returned {type(values).__name__}, not a tensor: return one "
+            f"({rows}, {columns})"
+        )
+    if values.shape == (rows,) and columns == 1:
+        return values.unsqueeze(1)
+    if values.shape != (rows, columns):
+        raise ConfigurationError(
+            f"{label} returned a tensor {tuple(values.shape)} for {rows} points: it must be "
+            f"({rows}, {columns}), a row for each point"
+        )
+    return values
+
+
+def _blocks(
+    found: Tensor | Mapping[str, Tensor], rows: int, label: str, name: str, prefix: str = ""
+) -> dict[str, Tensor]:
+    if not isinstance(found, Mapping):
+        return {name: _columns(found, rows, 1, label)}
+    if not found:
+        raise ConfigurationError(f"{label} returned an empty dict: return a residual by name")
+    return {
+        f"{prefix}{part}": _columns(values, rows, 1, f"{part} in {label}")
+        for part, values in found.items()
+    }

@@ -1,0 +1,127 @@
+"""Shipped equations: the solutions solve them, and keep their conditions, by autograd alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kanlit.data import EquationData
+from kanlit.errors import ConfigurationError
+from kanlit.problems import (
+    AllenCahn,
+    BoundaryValueProblem,
+    Burgers,
+    Equation,
+    Helmholtz,
+    Poisson,
+    ReactionDiffusion,
+)
+
+EQUATIONS = [
+    Helmholtz(1, 2, 1.5),
+    Poisson(),
+    Poisson(3.0),
+    Burgers(),
+    Burgers(0.1),
+    AllenCahn(),
+    AllenCahn(0.1, 2.0),
+    ReactionDiffusion(),
+    ReactionDiffusion(0.05, 20.0),
+]
+each_equation = pytest.mark.parametrize("equation", EQUATIONS, ids=str)
+
+
+class Solution:
+    """Stands for a network that has learnt a solution; derivatives by nested autograd."""
+
+    def __init__(self, problem: BoundaryValueProblem) -> None:
+        self._problem = problem
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._problem.solution(x)
+
+    def sweep(self, x: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
+        x = x.clone().requires_grad_()
+        values, first, second = self(x), [], []
+        for unknown in range(values.shape[1]):
+            (slope,) = torch.autograd.grad(values[:, unknown].sum(), x, create_graph=True)
+            rows = [
+                torch.autograd.grad(slope[:, d].sum(), x, retain_graph=True)[0][:, e]
+                for d, e in pairs
+            ]
+            first.append(slope)
+            second.append(torch.stack(rows, 1) if rows else slope[:, :0])
+        return tuple(t.detach() for t in (values, torch.stack(first, 1), torch.stack(second, 1)))  # type: ignore[return-value]
+
+
+def points_of(equation: Equation) -> dict[str, Tensor]:
+    """Validation points, for a start has no second derivative in time where it is not smooth."""
+    data = EquationData(equation, points_per_axis=12, condition_points=9)
+    tensors = data.build("validate")
+    assert isinstance(tensors, dict)
+    return tensors
+
+
+@each_equation
+def test_residual_is_zero_at_the_solution(equation: Equation) -> None:
+    problem = BoundaryValueProblem(equation)
+    batch = points_of(equation)
+    solution = Solution(problem)
+    ((name, values),) = problem.residuals(solution, batch).items()
+    assert name == "pde"
+    _, gradient, second = solution.sweep(batch["collocation"], [(0, 0), (1, 1)])
+    scale = 1 + float(gradient.abs().max()) + float(second.abs().max())
+    assert float(values.abs().max()) < 1e-11 * scale
+
+
+@each_equation
+def test_conditions_hold_for_the_solution(equation: Equation) -> None:
+    problem = BoundaryValueProblem(equation)
+    found = problem.condition_residuals(Solution(problem), points_of(equation))
+    assert found
+    for _, values in found.values():
+        assert float(values.abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("viscosity", [1e-3, 0.01 / torch.pi, 0.1, 10.0])
+def test_burgers_solution_does_not_depend_on_the_fineness_of_its_quadrature(
+    viscosity: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.linspace(-1, 1, 41, dtype=torch.float64)
+    points = torch.cartesian_prod(x, torch.tensor([0.0, 1e-4, 0.1, 0.5, 1.0], dtype=torch.float64))
+    coarse = Burgers(viscosity).solution(points)
+    monkeypatch.setattr("kanlit.problems.burgers._NODES_PER_WIDTH", 9.0)
+    monkeypatch.setattr("kanlit.problems.burgers._TAIL", 80.0)
+    torch.testing.assert_close(coarse, Burgers(viscosity).solution(points), rtol=0, atol=1e-12)
+
+
+def test_burgers_slope_at_the_front_is_the_published_one() -> None:
+    """Basdevant et al. give -152.00516 at its steepest, at π t = 1.6037, for ν = 0.01/π."""
+    x = torch.tensor([[0.0, 1.6037 / torch.pi]], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(Burgers().solution(x).sum(), x)
+    assert float(slope[0, 0]) == pytest.approx(-152.00516, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (Poisson, (0.0,), "sharpness .* got 0.0"),
+        (Poisson, (float("nan"),), "sharpness .* got nan"),
+        (Burgers, (1e-6,), "viscosity .* got 1e-06"),
+        (Burgers, (-1.0,), "viscosity .* got -1.0"),
+        (AllenCahn, (0.0, 1.0), "diffusivity .* got 0.0"),
+        (AllenCahn, (0.01, float("inf")), "rate .* got inf"),
+        (ReactionDiffusion, (-0.1, 1.0), "diffusivity .* got -0.1"),
+        (ReactionDiffusion, (0.1, 0.0), "rate .* got 0.0"),
+    ],
+)
+def test_parameters_out_of_range_are_refused_with_the_value(
+    make: Any, arguments: tuple[float, ...], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        make(*arguments)
+    assert "\n" not in str(caught.value)
