@@ -67,3 +67,29 @@ def test_a_residual_s_gradients_are_the_same_by_a_sweep_and_by_nested_autograd()
     ]
     for kind, _, apart in rows:
         assert float(apart) < (1e-4 if kind == "float32" else 1e-11)
+
+
+def test_every_optimizer_trains_the_same_network_and_the_error_falls() -> None:
+    printed = run("optimizers.py", "--tasks", "f2", "--seeds", "101", "--seconds", "1")
+
+    rows = re.findall(r"^\| f2 \| (\S+) \| .* \| ([^|]+) \|$", printed, re.MULTILINE)
+    assert [name for name, _ in rows] == [
+        "LevenbergMarquardt",
+        "torch-levenberg-marquardt",
+        "L-BFGS",
+        "Adam",
+    ]
+    lowest = {name: words for name, words in rows if words != "not installed"}
+    assert {"LevenbergMarquardt", "L-BFGS", "Adam"} <= set(lowest)
+    for words in lowest.values():
+        assert 0 < float(words) < 0.9
+
+
+def test_the_best_recipe_comes_to_the_papers_error() -> None:
+    printed = run("seconds_to_error.py", "--tasks", "f2", "--seeds", "101")
+
+    (row,) = re.findall(r"^\| f2 \| (\S+) \| (\S+) \| (\S+) \| \S+ \|$", printed, re.MULTILINE)
+    error, best, paper = map(float, row)
+    assert error == 1.0e-3
+    assert 0 < best < float("inf")
+    assert paper > 0
