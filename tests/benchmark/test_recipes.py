@@ -17,7 +17,11 @@ from kanlit.cli.console import quiet_console
 from kanlit.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {"sound": ROOT / "configs", "paper": ROOT / "configs" / "published"}
+FOLDERS = {
+    "sound": ROOT / "configs",
+    "paper": ROOT / "configs" / "published",
+    "best": ROOT / "configs" / "best",
+}
 # What a run of the benchmark leaves out, and where it keeps what it does not.
 OUTSIDE = ("enable_progress_bar", "limit_val_batches")
 BOTH = ["InputDensity", "CurvatureDensity"]
