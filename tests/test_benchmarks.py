@@ -118,3 +118,26 @@ def test_a_contender_that_needs_too_much_memory_is_a_row(tmp_path: Path) -> None
     printed = run("packages.py", *out, "--contenders", "MLP", "--batch", "10", "--limit", "0.001")
 
     assert len(re.findall(r"^\| .* \| MLP \| \w*Error: .* \|", printed, re.M)) == 6
+
+
+def test_growth_ends_each_series_with_its_exponents() -> None:
+    printed = run("growth.py", "--rounds", "1", "--sizes", "2")
+
+    number = r"-?\d+\.\d\d, -?\d+\.\d\d"
+    found = re.findall(rf"^\| exponent of (\w+).*? \| {number} \| .* \| {number} \|", printed, re.M)
+    assert found == ["G", "width", "batch", "depth"]
+
+
+def test_adaptation_is_counted_in_steps() -> None:
+    printed = run("adaptation.py", "--rounds", "1", "--steps", "2")
+
+    rows = re.findall(r"^\| .* \| (\S.*) \| (\S+) \| (\S+) \| (\S+) \|$", printed, re.MULTILINE)
+    assert len(rows) == 10
+    for _, step, adaptation, ratio in rows:
+        assert abs(float(adaptation) / float(step) / float(ratio) - 1) < 0.1
+
+
+def test_published_run_is_timed_from_start_to_end() -> None:
+    printed = run("published_run.py", "--rounds", "1", "--epochs", "20")
+
+    assert re.search(r"^\| median \| \d\S* \| \d\S* \|$", printed, re.MULTILINE)
