@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from kanlit.nn import KANLayer
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -93,3 +100,83 @@ def test_the_best_recipe_comes_to_the_papers_error() -> None:
     assert error == 1.0e-3
     assert 0 < best < float("inf")
     assert paper > 0
+
+
+def load(name: str) -> ModuleType:
+    """A benchmark as a module."""
+    spec = spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("degree", [1, 3, 5])
+@pytest.mark.parametrize("grid_size", [3, 12, 100])
+def test_dense_recursion_is_the_same_function_as_our_layer(grid_size: int, degree: int) -> None:
+    layer = KANLayer(2, 4, grid_size=grid_size, spline_order=degree, dtype=torch.float64)
+    widths = 0.5 + torch.rand(2, grid_size, dtype=torch.float64)
+    ends = torch.cat([torch.zeros(2, 1, dtype=torch.float64), widths.cumsum(1)], dim=1)
+    layer.set_grid(layer.knots_for(2 * ends / ends[:, -1:] - 1), layer.spline_weight.detach())
+    with torch.no_grad():
+        layer.edge_scale.uniform_(0.5, 2)
+        layer.bias.normal_()
+    dense = load("dense_recursion").DenseLayer(layer.knots, 4, degree).double()
+    dense.load_state_dict({name: layer.state_dict()[name] for name in dense.state_dict()})
+    x = 2 * torch.rand(50, 2, dtype=torch.float64) - 1
+    weights = torch.randn(50, 4, dtype=torch.float64)
+
+    for module in (layer, dense):
+        (module(x) * weights).sum().backward()
+
+    torch.testing.assert_close(dense(x), layer(x))
+    for name, parameter in dense.named_parameters():
+        torch.testing.assert_close(parameter.grad, layer.get_parameter(name).grad)
+
+
+def test_packages_compares_on_the_same_cases_and_says_what_is_not_installed(tmp_path: Path) -> None:
+    chosen = ["--contenders", "kanlit", "dense recursion", "MLP", "inkan", "pykan"]
+    out = ["--out", str(tmp_path / "rows.jsonl"), "--plot", str(tmp_path / "plot.png")]
+    small = ["--cases", "small", "--batch", "50", "--rounds", "1"]
+    printed = run("packages.py", *chosen[:4], *out, *small)
+
+    rows = re.findall(r"^\| (\[2, 10, 1\] batch 50 G \d+) \| (.*?) \| (\d\S*) \|", printed, re.M)
+    assert len(rows) == 6 * 3
+    assert len({case for case, *_ in rows}) == 6
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+    again = run("packages.py", *chosen, *out, "--cases", "none")
+    for name in ("inkan", "pykan"):
+        if f" {name} 0" not in again:
+            assert again.count(f"| {name} | not installed |") == 6
+
+
+def test_a_contender_that_needs_too_much_memory_is_a_row(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "rows.jsonl"), "--cases", "small", "--rounds", "1"]
+    printed = run("packages.py", *out, "--contenders", "MLP", "--batch", "10", "--limit", "0.001")
+
+    assert len(re.findall(r"^\| .* \| MLP \| \w*Error: .* \|", printed, re.M)) == 6
+
+
+def test_growth_ends_each_series_with_its_exponents() -> None:
+    printed = run("growth.py", "--rounds", "1", "--sizes", "2")
+
+    number = r"-?\d+\.\d\d, -?\d+\.\d\d"
+    found = re.findall(rf"^\| exponent of (\w+).*? \| {number} \| .* \| {number} \|", printed, re.M)
+    assert found == ["G", "width", "batch", "depth"]
+
+
+def test_adaptation_is_counted_in_steps() -> None:
+    printed = run("adaptation.py", "--rounds", "1", "--steps", "2")
+
+    rows = re.findall(r"^\| .* \| (\S.*) \| (\S+) \| (\S+) \| (\S+) \|$", printed, re.MULTILINE)
+    assert len(rows) == 10
+    for _, step, adaptation, ratio in rows:
+        assert abs(float(adaptation) / float(step) / float(ratio) - 1) < 0.1
+
+
+def test_published_run_is_timed_from_start_to_end() -> None:
+    printed = run("published_run.py", "--rounds", "1", "--epochs", "20")
+
+    assert re.search(r"^\| median \| \d\S* \| \d\S* \|$", printed, re.MULTILINE)

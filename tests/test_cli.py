@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import yaml
 
 import kanlit
 from kanlit.cli import main
+from kanlit.cli.app import main as parse_and_run
 
 # Runs of two epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -261,6 +263,45 @@ def test_version_names_the_program(
 
     assert exit_info.value.code == 0
     assert capsys.readouterr().out == f"kanlit {kanlit.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])
+def test_what_kanlit_is_needs_neither_torch_nor_lightning(words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from kanlit.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    slow = {'torch', 'lightning', 'jsonargparse', 'matplotlib', 'numpy'}\n"
+        "    assert not slow & set(sys.modules), slow & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+
+    assert done.returncode == (0 if words else 2), done.stderr
+    assert "Traceback" not in done.stderr
+    if not words:
+        assert done.stderr.count("\n") == 1
+        assert "kanlit --help" in done.stderr
+
+
+def test_help_names_the_commands_and_options_that_the_real_parser_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed(entry: Callable[[], None]) -> tuple[dict[str, str], set[str]]:
+        monkeypatch.setattr(sys, "argv", ["kanlit", "--help"])
+        with pytest.raises(SystemExit) as exit_info:
+            entry()
+        assert exit_info.value.code == 0
+        text = capsys.readouterr().out
+        found = re.findall(r"^    (\w+) +(\w.*(?:\n {10,}.*)*)", text, re.MULTILINE)
+        options = re.findall(r"^  (-.*?)(?:  |$)", text, re.MULTILINE)
+        names = {name for option in options for name in re.findall(r"--?\w+", option)}
+        return {command: " ".join(said.split()) for command, said in found}, names
+
+    commands, options = listed(main)
+
+    assert "fit" in commands
+    assert (commands, options) == listed(parse_and_run)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ TABLES = {
 # A command line, and the words that its error must hold.
 BAD: list[tuple[str, list[str]]] = [
     # -- commands and options
+    ("", ["no command", "fit", "benchmark", "kanlit --help"]),
     ("fitt --config x", ["'fitt'", "did you mean fit?"]),
     (f"{SYNTHETIC} extra", ["unexpected", "extra"]),
     ("fit", ["no data", "--data", "SyntheticData", "TableData"]),

@@ -113,9 +113,10 @@ def adapt_grids(
             return  # a layer used twice in one pass is adapted to what it sees first
         samples = args[0].reshape(-1, layer.in_features)
         try:
-            weights = weigh(ImportanceContext(layer, samples, network, inputs, sample_losses))
+            context = ImportanceContext(layer, samples, network, inputs, sample_losses)
+            weights = weigh(context)
             _check_shape(weights, samples)
-            done[name] = _adapt_layer(name, layer, samples, weights, grid_size, placement)
+            done[name] = _adapt_layer(name, context, weights, grid_size, placement)
         except ConfigurationError:
             raise
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
@@ -194,13 +195,13 @@ def _check_shape(weights: Tensor, samples: Tensor) -> None:
 
 def _adapt_layer(
     name: str,
-    layer: KANLayer,
-    samples: Tensor,
+    context: ImportanceContext,
     weights: Tensor,
     grid_size: int | None,
     placement: Placement,
 ) -> LayerAdaptation:
     """Moves one layer's knots and fits its coefficients again."""
+    layer, samples = context.layer, context.layer_input
     old_knots, old_breakpoints = layer.knots.clone(), layer.breakpoints.clone()
     before = layer.forward(samples)  # not layer(…): its hook has brought us here
     wanted = layer.grid_size if grid_size is None else grid_size
@@ -224,6 +225,7 @@ def _adapt_layer(
             uniform_mix=placement.uniform_mix,
             least_gap=placement.least_gap,
             margin=placement.margin,
+            order=context.order,
         )
         knots = layer.knots_for(breakpoints)
         order, outside = layer.spline_order, layer.outside

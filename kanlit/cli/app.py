@@ -204,7 +204,7 @@ def _speaks() -> bool:
 
 
 def main() -> None:
-    """Entry point of ``kanlit``: what a user can mend is one line and exit status 2."""
+    """Runs the command line of this process; what a user can mend is one line and status 2."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # classes of the user's own; last, so that none hides another
     try:

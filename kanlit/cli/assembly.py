@@ -29,6 +29,7 @@ from kanlit.cli.defaults import (
     BENCHMARK_HELP,
     COMMANDS,
     DEFAULT_CLASSES,
+    DESCRIPTION,
     GROUPS,
     HELP,
     TRAINER_DEFAULTS,
@@ -99,7 +100,7 @@ class Assembly(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={
-                "description": "Trains Kolmogorov-Arnold networks whose grids adapt.",
+                "description": DESCRIPTION,
                 "version": kanlit.__version__,
                 "allow_abbrev": False,
                 **{

@@ -10,6 +10,7 @@ __all__ = [
     "BENCHMARK_HELP",
     "COMMANDS",
     "DEFAULT_CLASSES",
+    "DESCRIPTION",
     "GROUPS",
     "HELP",
     "INTERRUPTED",
@@ -38,6 +39,8 @@ DEFAULT_CLASSES = {
     "adaptation.density": "kanlit.BlendedDensity",
     "model.optimizer": "torch.optim.Adam",
 }
+
+DESCRIPTION = "Trains Kolmogorov-Arnold networks whose grids adapt."
 
 BENCHMARK = "benchmark"  # its options are its own, not a run's
 

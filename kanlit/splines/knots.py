@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ __all__ = [
     "enforce_least_gap",
     "extend_breakpoints",
     "inserted_breakpoints",
+    "sorted_order",
     "uniform_breakpoints",
     "weighted_quantile",
     "weighted_quantile_breakpoints",
@@ -66,13 +68,24 @@ def breakpoints_of(knots: Tensor, spline_order: int) -> Tensor:
     return knots[:, spline_order : knots.shape[1] - spline_order]
 
 
-def _weighted_distribution(samples: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def sorted_order(samples: Tensor) -> Tensor:
+    """The numbers of the samples ``(n, in)`` in rising order, column by column: ``(in, n)``."""
+    columns = samples.detach().T.contiguous()
+    if columns.is_cpu and columns.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(np.argsort(columns.numpy(), axis=1))  # twice as fast as torch's
+    return columns.argsort(dim=1)
+
+
+def _weighted_distribution(
+    samples: Tensor, weights: Tensor, order: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Each column's samples in order and the running sum of their weights, both ``(in, n)``."""
     if not bool(torch.isfinite(samples).all()):
         raise ValueError("samples hold NaN or infinite values")
     if not bool((torch.isfinite(weights) & (weights >= 0)).all()):
         raise ValueError("importance weights must be finite and not negative")
-    columns, order = samples.T.contiguous().sort(dim=1)
+    order = sorted_order(samples) if order is None else order
+    columns = samples.T.gather(1, order)
     mass = weights if weights.ndim == 2 else weights.unsqueeze(1).expand_as(samples)
     # float64, and scaled to a largest weight of one, so that the sums neither overflow nor
     # lose the small weights behind the large.
@@ -82,7 +95,9 @@ def _weighted_distribution(samples: Tensor, weights: Tensor) -> tuple[Tensor, Te
     return columns, mass.cumsum(1)
 
 
-def weighted_quantile(samples: Tensor, weights: Tensor, levels: Tensor) -> Tensor:
+def weighted_quantile(
+    samples: Tensor, weights: Tensor, levels: Tensor, order: Tensor | None = None
+) -> Tensor:
     r"""Generalised inverse of the weighted empirical distribution, column by column.
 
     .. math:: F(t) = \sum_{x_j \le t} w_j \Big/ \sum_j w_j, \qquad
@@ -93,6 +108,7 @@ def weighted_quantile(samples: Tensor, weights: Tensor, levels: Tensor) -> Tenso
         weights: ``(n,)``, or ``(n, in)`` for weights of each column's own; not negative. A
             column whose weights are all zero is taken as equally weighted.
         levels: ``(m,)``, each in (0, 1].
+        order: Of the samples, see :func:`sorted_order`; sorted here where left out.
 
     Returns:
         ``(in, m)``, every entry one of the column's samples.
@@ -105,7 +121,7 @@ def weighted_quantile(samples: Tensor, weights: Tensor, levels: Tensor) -> Tenso
         >>> weighted_quantile(x, torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.5]))
         tensor([[0.1000]])
     """
-    columns, cumulated = _weighted_distribution(samples, weights)
+    columns, cumulated = _weighted_distribution(samples, weights, order)
     wanted = levels.double() * cumulated[:, -1:]
     # A sum rounded up must not push a level past the sample that reaches it.
     wanted = wanted * (1 - 4 * torch.finfo(torch.float64).eps)
@@ -158,6 +174,7 @@ def weighted_quantile_breakpoints(
     uniform_mix: float = 0.0,
     least_gap: float = 0.01,
     margin: float = 0.01,
+    order: Tensor | None = None,
 ) -> Tensor:
     r"""Breakpoints at the weighted quantiles of the samples (arXiv 2601.18672).
 
@@ -173,6 +190,7 @@ def weighted_quantile_breakpoints(
         uniform_mix: e in [0, 1].
         least_gap: Least distance of neighbours as a share of (range)/G, in (0, 1].
         margin: Widening at each end as a share of the range, at least 0.
+        order: Of the samples, see :func:`sorted_order`; sorted here where left out.
 
     Returns:
         ``(in, G+1)`` in the samples' type, strictly increasing whatever the samples are: ties, a
@@ -197,7 +215,7 @@ def weighted_quantile_breakpoints(
     eps = torch.finfo(samples.dtype).eps
     points = samples.double()
     levels = torch.arange(1, grid_size, dtype=torch.float64, device=samples.device) / grid_size
-    inner = weighted_quantile(points, weights, levels)
+    inner = weighted_quantile(points, weights, levels, order)
     low, high = _span(points, margin, grid_size, eps)
     # The ends are rounded first, so that no later rounding moves a breakpoint past them.
     low, high = low.to(samples.dtype).double(), high.to(samples.dtype).double()

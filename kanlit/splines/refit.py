@@ -5,6 +5,7 @@ All in float64, whatever the type of the coefficients.
 
 from __future__ import annotations
 
+from functools import cache
 from math import comb
 
 import torch
@@ -19,9 +20,12 @@ __all__ = ["insert_knots", "project", "refit_on_samples"]
 _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
 
 
+_gauss_legendre = cache(leggauss)  # an eigenvalue problem each time
+
+
 def _quadrature(edges: Tensor, points: int) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes and weights ``(in, M·points)`` over the intervals of ``edges``."""
-    reference, weights = leggauss(points)
+    reference, weights = _gauss_legendre(points)
     node = torch.tensor(reference, dtype=edges.dtype, device=edges.device)
     weight = torch.tensor(weights, dtype=edges.dtype, device=edges.device)
     half = edges.diff(dim=1).unsqueeze(-1) / 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from kanlit.nn import KANLayer
+from kanlit.splines import sorted_order
 
 __all__ = ["ImportanceContext", "ImportanceDensity", "Scope", "Weigher"]
 
@@ -33,6 +35,14 @@ class ImportanceContext:
     network: nn.Module
     network_input: Tensor
     sample_losses: Tensor | None = None
+
+    @cached_property
+    def order(self) -> Tensor:
+        """``(in, n)``, the numbers of the samples in rising order, feature by feature.
+
+        Sorting takes a good part of an adaptation, so all who need the order share it.
+        """
+        return sorted_order(self.layer_input.detach())
 
 
 Weigher = Callable[[ImportanceContext], Tensor]

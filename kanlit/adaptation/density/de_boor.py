@@ -71,7 +71,7 @@ class DeBoorDensity(ImportanceDensity):
         told = (mean != 0).unsqueeze(1)  # NaN tells, too: it is to be seen, not hidden
         relative = size / torch.where(told, mean.unsqueeze(1), 1.0) + self.epsilon
         density = torch.where(told, relative ** (1 / (layer.spline_order + 1)), 0.0)
-        masses = _cell_masses(breakpoints, density, samples.T.contiguous().double())
+        masses = _cell_masses(breakpoints, density, samples.T.double(), context.order)
         total = masses.sum(1, keepdim=True)
         share = masses / torch.where(total != 0, total, 1.0)
         return (share * samples.shape[0]).T.to(samples.dtype)
@@ -109,18 +109,19 @@ def _next_derivative(layer: KANLayer) -> Tensor:
     return left + right
 
 
-def _cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor) -> Tensor:
+def _cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor, order: Tensor) -> Tensor:
     """Integrals of a density over the samples' cells.
 
     Args:
         breakpoints: ``(in, G+1)``.
         density: Its value on each interval ``(in, G)``; those at the ends go on beyond the grid.
         samples: ``(in, n)``; their range is what the cells share out.
+        order: ``(in, n)``, their numbers in rising order.
 
     Returns:
         ``(in, n)``; equal samples have equal parts of their cell.
     """
-    columns, order = samples.sort(dim=1)
+    columns = samples.gather(1, order)
     middles = (columns[:, 1:] + columns[:, :-1]) / 2
     edges = torch.cat([columns[:, :1], middles, columns[:, -1:]], dim=1)
     interval = torch.searchsorted(breakpoints[:, 1:-1].contiguous(), edges, right=True)

@@ -1,0 +1,133 @@
+"""Asks workers for their times in turn, so that what the machine does meanwhile meets them all."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from contenders import CONTENDERS, Case
+
+__all__ = ["Measurement", "Worker", "measure"]
+
+_ROUND = 0.2  # seconds of steps in a round, about
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came of one contender on one case.
+
+    Attributes:
+        contender: Its name.
+        case: The case.
+        step: Processor milliseconds of a training step, median over rounds.
+        forward: The same of a forward pass.
+        memory: Peak memory of a training step, MiB.
+        failure: Why there are none.
+    """
+
+    contender: str
+    case: Case
+    step: float | None = None
+    forward: float | None = None
+    memory: float | None = None
+    failure: str = ""
+
+
+class Worker:
+    """The process of one contender."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | dict(CONTENDERS[name].environment)
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("worker.py")), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        self.failure = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+    def ask(self, **order: Any) -> float | None:
+        """The answer to one order; after a failure None, until the next case begins."""
+        if self.failure:
+            return None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        answer = json.loads(line) if line else {"error": "cannot be imported here"}
+        self.failure = answer.get("error", "")
+        value: float | None = answer.get("value")
+        return value
+
+    def begin(self, case: Case, limit_gib: float) -> None:
+        """Builds the case, with one step to warm up, in a new process that may use so much."""
+        self.failure = ""
+        sizes = [case.grid_size, case.batch]
+        self.ask(what="begin", widths=case.widths, sizes=sizes, limit_gib=limit_gib)
+
+    def end(self) -> None:
+        """Ends the case's process."""
+        self.ask(what="end")
+
+
+def measure(
+    case: Case, workers: Sequence[Worker], rounds: int, limit_gib: float, forward: bool = True
+) -> list[Measurement]:
+    """Times and memory of each worker's contender on a case."""
+    calls = ("step", "forward") if forward else ("step",)
+    for worker in workers:
+        worker.begin(case, limit_gib)
+    counts: dict[tuple[str, str], int] = {}
+    times: dict[tuple[str, str], list[float]] = {}
+    for worker in workers:
+        for call in calls:
+            first = worker.ask(what="time", call=call, count=1)
+            counts[worker.name, call] = max(1, min(50, int(_ROUND / first))) if first else 1
+            times[worker.name, call] = []
+    for _ in range(rounds):
+        for worker in workers:
+            for call in calls:
+                key = worker.name, call
+                seconds = worker.ask(what="time", call=call, count=counts[key])
+                if seconds is not None:
+                    times[key].append(1e3 * seconds)
+    # Last, for it changes how memory is handed out.
+    memory = {worker.name: worker.ask(what="memory", call="step") for worker in workers}
+    found = []
+    for worker in workers:
+        medians = [
+            statistics.median(times[worker.name, call]) if not worker.failure else None
+            for call in calls
+        ]
+        step, passed = medians[0], medians[1] if forward else None
+        held = None if worker.failure else memory[worker.name]
+        found.append(Measurement(worker.name, case, step, passed, held, worker.failure))
+        worker.end()
+    return found

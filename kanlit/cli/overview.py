@@ -1,0 +1,63 @@
+"""What ``kanlit`` says of itself: its help, its version, its commands. Imports nothing slow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import kanlit
+from kanlit.cli.defaults import BENCHMARK, BENCHMARK_HELP, COMMANDS, DESCRIPTION
+
+__all__ = ["answer"]
+
+_ALL_COMMANDS = {**COMMANDS, BENCHMARK: BENCHMARK_HELP}
+
+
+def answer(words: Sequence[str]) -> None:
+    """Answers a command line that names no command and ends the process; returns for all others.
+
+    Args:
+        words: The command line without the program's name.
+
+    Raises:
+        SystemExit: With status 0 after ``--help`` and ``--version``, 2 where nothing is asked.
+    """
+    if not words:
+        known = ", ".join(_ALL_COMMANDS)
+        print(
+            f"kanlit: error: no command: choose from {known}; kanlit --help explains them",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    if words[0] in ("-h", "--help", "--version"):
+        _parser().parse_args(words[:1])  # prints and exits
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kanlit",
+        usage="kanlit COMMAND [options]",
+        description=DESCRIPTION,
+        epilog="kanlit COMMAND --help explains the options of a command.",
+        add_help=False,
+    )
+    add = parser.add_argument
+    add("-h", "--help", action="help", help="Shows this help.")
+    version = f"kanlit {kanlit.__version__}"
+    add("--version", action="version", version=version, help="Shows the version.")
+    add(
+        "-c",
+        "--config",
+        help="Before the command: a YAML file with the settings of each command under its name. "
+        "After it, as in kanlit fit --config FILE: the settings alone.",
+    )
+    add(
+        "--print_config",
+        action="store_true",
+        help="Prints all settings, defaults included, and runs nothing.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, explanation in _ALL_COMMANDS.items():
+        commands.add_parser(name, help=explanation)
+    return parser
