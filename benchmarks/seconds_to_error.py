@@ -33,14 +33,16 @@ class Watch(Callback):
     """When the error first was at or below a level, in seconds of training."""
 
     def __init__(self, data: Any, level: float) -> None:
-        data.setup("test")
-        self._test: Tensor = data.test_dataloader()
+        self._data = data
+        self._test: list[tuple[Tensor, Tensor]] = []
         self._level = level
         self._start = 0.0
         self._aside = 0.0
         self.reached = math.inf
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._data.setup("test")  # now that the trainer has said in which type
+        self._test = list(self._data.test_dataloader())
         self._start = time.perf_counter()
 
     def on_train_batch_end(
