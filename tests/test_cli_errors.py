@@ -204,18 +204,23 @@ class Malice:
         return os.mkdir, ("written-by-a-pickle",)
 
 
+def write_files(folder: Path) -> None:
+    """The good and bad files that the command lines name."""
+    for name, text in CONFIGS.items():
+        (folder / name).write_text(text)
+    for name, rows in TABLES.items():
+        (folder / name).write_text("\n".join(["a,b,y", *rows, ""]))
+    (folder / "bytes.yaml").write_bytes(bytes(range(256)))
+    (folder / "pickle.ckpt").write_bytes(pickle.dumps(Malice()))
+    knots = {"network.layers.0.knots": torch.zeros(1, 4)}
+    torch.save({"state_dict": knots, "more": Malice()}, folder / "torch.ckpt")
+    torch.save({"state_dict": {"weight": torch.zeros(2)}}, folder / "foreign.ckpt")
+
+
 @pytest.fixture
 def run(command_line: Run, tmp_path: Path) -> Run:
     """Runs a command line in a folder with good and bad files; status, stdout, stderr."""
-    for name, text in CONFIGS.items():
-        (tmp_path / name).write_text(text)
-    for name, rows in TABLES.items():
-        (tmp_path / name).write_text("\n".join(["a,b,y", *rows, ""]))
-    (tmp_path / "bytes.yaml").write_bytes(bytes(range(256)))
-    (tmp_path / "pickle.ckpt").write_bytes(pickle.dumps(Malice()))
-    knots = {"network.layers.0.knots": torch.zeros(1, 4)}
-    torch.save({"state_dict": knots, "more": Malice()}, tmp_path / "torch.ckpt")
-    torch.save({"state_dict": {"weight": torch.zeros(2)}}, tmp_path / "foreign.ckpt")
+    write_files(tmp_path)
     return command_line
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from kanlit.callbacks.distributed import unwrapped
+from kanlit.callbacks.optimizer_state import forget
 from kanlit.errors import ConfigurationError
 
 __all__ = ["KeepBest"]
@@ -91,9 +92,7 @@ class KeepBest(Callback):
         with unwrapped(trainer), torch.no_grad():
             module.load_state_dict(self._kept)
         for optimizer in trainer.optimizers:
-            optimizer.state.clear()
-            if isinstance(optimizer, torch.optim.LBFGS):
-                optimizer._numel_cache = None
+            forget(optimizer)
         self._at = trainer.global_step
         return True
 

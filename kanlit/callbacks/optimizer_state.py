@@ -12,7 +12,7 @@ from torch.optim import LBFGS, Optimizer
 from kanlit.adaptation import AdaptationReport
 from kanlit.nn import KANLayer
 
-__all__ = ["OptimizerState", "update_optimizer_state"]
+__all__ = ["OptimizerState", "forget", "update_optimizer_state"]
 
 OptimizerState = Literal["keep", "reset_changed", "reset_all"]
 
@@ -35,13 +35,9 @@ def update_optimizer_state(
             ``"reset_changed"`` drops the moments of the splines that moved; ``"reset_all"``
             drops everything, as if the optimiser were made anew.
     """
-    if isinstance(optimizer, LBFGS):
-        # Its history is of flat vectors of all parameters: none of it fits the new bases.
-        optimizer.state.clear()
-        optimizer._numel_cache = None
-        return
-    if policy == "reset_all":
-        optimizer.state.clear()
+    # The history of L-BFGS is of flat vectors of all parameters: none of it fits the new bases.
+    if policy == "reset_all" or isinstance(optimizer, LBFGS):
+        forget(optimizer)
         return
     for adapted in report.layers:
         layer = layers[adapted.name]
@@ -58,6 +54,13 @@ def update_optimizer_state(
             continue
         for key, value in state.items():
             state[key] = _carry(value, nearest)
+
+
+def forget(optimizer: Optimizer) -> None:
+    """Drops all that an optimiser remembers, as if it were made anew."""
+    optimizer.state.clear()
+    if isinstance(optimizer, LBFGS):
+        optimizer._numel_cache = None
 
 
 def _fits(value: Any, layer: KANLayer, old_bases: int) -> bool:

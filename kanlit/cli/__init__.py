@@ -7,14 +7,10 @@ imported, which takes seconds.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from kanlit.cli.overview import answer
 
-if TYPE_CHECKING:
-    from kanlit.cli.app import KanlitCLI
-
-__all__ = ["KanlitCLI", "main"]
+__all__ = ["main"]
 
 
 def main() -> None:
@@ -23,11 +19,3 @@ def main() -> None:
     from kanlit.cli.app import main as run  # with torch and Lightning, slow to import
 
     run()
-
-
-def __getattr__(name: str) -> object:
-    if name == "KanlitCLI":
-        from kanlit.cli.app import KanlitCLI
-
-        return KanlitCLI
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

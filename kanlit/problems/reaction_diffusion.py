@@ -8,15 +8,13 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from kanlit.problems.checks import check_between
-from kanlit.problems.condition import Condition, dirichlet
-from kanlit.problems.equation import Equation
+from kanlit.problems.travelling import TravellingFront
 
 __all__ = ["ReactionDiffusion"]
 
 
 @dataclass(frozen=True)
-class ReactionDiffusion(Equation):
+class ReactionDiffusion(TravellingFront):
     """The Fisher-KPP equation ``u_t = D u_xx + r u (1 - u)``, x in ``[-1, 1]``, t in ``[0, 1]``.
 
     It starts from, and has at its walls the values of, the wave that is its exact solution,
@@ -32,26 +30,9 @@ class ReactionDiffusion(Equation):
     Source: Ablowitz and Zeppetella, Bull. Math. Biol. 41 (1979).
     """
 
-    diffusivity: float = 0.01
-    rate: float = 5.0
-
-    coordinates = ("x", "t")
-    bounds = ((-1.0, 1.0), (0.0, 1.0))
-
-    def __post_init__(self) -> None:
-        check_between("diffusivity", self.diffusivity, 1e-4, 10.0, 0.01)
-        check_between("rate", self.rate, 0.01, 100.0, 5.0)
-
     def residual(self, u: Tensor, u_t: Tensor, u_xx: Tensor) -> Tensor:
         """``u_t - D u_xx - r u (1 - u)`` ``(n, 1)``."""
         return u_t - self.diffusivity * u_xx - self.rate * u * (1 - u)
-
-    def conditions(self) -> list[Condition]:
-        """The solution's values at the walls and at t = 0."""
-        return [
-            dirichlet("walls", {"x": "both"}, self.solution),
-            dirichlet("initial", {"t": "low"}, self.solution),
-        ]
 
     def solution(self, points: Tensor) -> Tensor:
         """``u`` ``(n, 1)`` at points ``(n, 2)``."""
