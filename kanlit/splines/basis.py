@@ -46,20 +46,18 @@ def _interval_polynomials(knots: Tensor, order: int) -> Tensor:
     width = window[..., order] - start
     pieces = torch.ones_like(start)[..., None, None]
     for degree in range(1, order + 1):
+        # Of the bases of the degree below, j = 0 … degree-1: all in one, for the arrays are small
+        # and each call costs more than its arithmetic.
+        left, right = window[..., order - degree : order], window[..., order : order + degree]
+        span = right - left
+        rising = ((start[..., None] - left) / span)[..., None, :] * pieces
+        falling = ((right - start[..., None]) / span)[..., None, :] * pieces
+        steeper = (width[..., None] / span)[..., None, :] * pieces
         wider = pieces.new_zeros(*start.shape, degree + 1, degree + 1)
-        for r in range(degree + 1):
-            if r > 0:
-                left, right = window[..., order - 1 - degree + r], window[..., order - 1 + r]
-                span = right - left
-                lower = pieces[..., r - 1]
-                wider[..., :-1, r] += ((start - left) / span)[..., None] * lower
-                wider[..., 1:, r] += (width / span)[..., None] * lower
-            if r < degree:
-                left, right = window[..., order - degree + r], window[..., order + r]
-                span = right - left
-                lower = pieces[..., r]
-                wider[..., :-1, r] += ((right - start) / span)[..., None] * lower
-                wider[..., 1:, r] -= (width / span)[..., None] * lower
+        wider[..., :-1, 1:] = rising
+        wider[..., 1:, 1:] += steeper
+        wider[..., :-1, :-1] += falling
+        wider[..., 1:, :-1] -= steeper
         pieces = wider
     return pieces
 
