@@ -16,9 +16,10 @@ from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
 from kanlit.splines import (
+    PiecewiseBasis,
     insert_knots,
     inserted_breakpoints,
-    project,
+    project_bases,
     refit_on_samples,
     weighted_quantile_breakpoints,
 )
@@ -206,6 +207,7 @@ def _adapt_layer(
     before = layer.forward(samples)  # not layer(…): its hook has brought us here
     wanted = layer.grid_size if grid_size is None else grid_size
     coefficients = layer.spline_weight.detach()
+    basis: PiecewiseBasis | None = None
     if placement.extension == "insert" and wanted > layer.grid_size:
         breakpoints = inserted_breakpoints(
             old_breakpoints,
@@ -230,10 +232,11 @@ def _adapt_layer(
         knots = layer.knots_for(breakpoints)
         order, outside = layer.spline_order, layer.outside
         if placement.refit == "projection":
-            fitted = project(coefficients, old_knots, knots, order, outside)
+            basis = layer.basis_of(knots)
+            fitted = project_bases(coefficients, layer.exact_basis, basis, outside)
         else:
             fitted = refit_on_samples(samples, coefficients, old_knots, knots, order, outside)
-    layer.set_grid(knots, fitted)
+    layer.set_grid(knots, fitted, basis)
     low, high = old_breakpoints[:, 0], old_breakpoints[:, -1]
     return LayerAdaptation(
         name=name,

@@ -39,12 +39,14 @@ class AdaptiveGrid(nn.Module):
     Attributes:
         knots: ``(in, G+2k+1)``, a persistent buffer.
         spline_weight: Coefficients ``(out, in, G+k)``, not initialised.
+        exact_basis: The bases on these knots, in float64.
 
     Raises:
         ValueError: A size or a degree out of its range.
     """
 
     knots: Tensor
+    exact_basis: PiecewiseBasis
 
     def __init__(
         self,
@@ -110,7 +112,9 @@ class AdaptiveGrid(nn.Module):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def set_grid(self, knots: Tensor, spline_weight: Tensor) -> None:
+    def set_grid(
+        self, knots: Tensor, spline_weight: Tensor, basis: PiecewiseBasis | None = None
+    ) -> None:
         """Puts the splines on other knots, of another G if wanted.
 
         The parameter object stays the same, so optimisers go on holding it; where its shape
@@ -119,6 +123,7 @@ class AdaptiveGrid(nn.Module):
         Args:
             knots: ``(in, G+2k+1)``, strictly increasing.
             spline_weight: Coefficients on these knots ``(out, in, G+k)``.
+            basis: That of these knots, see :meth:`basis_of`, where it is known already.
 
         Raises:
             ValueError: Shapes that do not fit each other, knots that do not rise, values that
@@ -141,11 +146,13 @@ class AdaptiveGrid(nn.Module):
             raise ValueError("knots must be finite and rise strictly in every feature")
         if not bool(torch.isfinite(spline_weight).all()):
             raise ValueError("coefficients hold NaN or infinite values")
-        self.restore_grid(knots, spline_weight)
+        self.restore_grid(knots, spline_weight, basis)
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def restore_grid(self, knots: Tensor, spline_weight: Tensor) -> None:
+    def restore_grid(
+        self, knots: Tensor, spline_weight: Tensor, basis: PiecewiseBasis | None = None
+    ) -> None:
         """Puts back knots and coefficients that the layer has had, whatever they hold.
 
         Unlike :meth:`set_grid` it takes those of a network that has diverged.
@@ -153,7 +160,7 @@ class AdaptiveGrid(nn.Module):
         self._resize(knots.shape[1])
         self.knots.copy_(knots)
         self.spline_weight.copy_(spline_weight)
-        self._refresh()
+        self._refresh(basis)
 
     def _resize(self, knot_count: int) -> None:
         """Makes room for another number of knots; contents are undefined after a change."""
@@ -166,9 +173,15 @@ class AdaptiveGrid(nn.Module):
         self.spline_weight.grad = None
         self.knots = self.knots.new_empty(self.in_features, knot_count)
 
-    def _refresh(self) -> None:
+    def basis_of(self, knots: Tensor) -> PiecewiseBasis:
+        """The bases that this layer would have on ``knots`` ``(in, G+2k+1)``, in float64."""
+        return PiecewiseBasis.from_knots(knots, self.spline_order, self.outside)
+
+    def _refresh(self, basis: PiecewiseBasis | None = None) -> None:
         """Brings what depends on the knots alone up to date."""
-        basis = PiecewiseBasis.from_knots(self.knots, self.spline_order, self.outside)
+        if basis is None or basis.edges.is_inference():  # which no training step can use
+            basis = self.basis_of(self.knots)
+        self.exact_basis = basis
         self._basis = basis.cast(self.knots.dtype)
         offsets = torch.arange(self.spline_order + 1, device=self.knots.device)
         self._local = basis.first.unsqueeze(1) + offsets

@@ -67,12 +67,6 @@ def kan_features(basis: PiecewiseBasis, count: int, x: Tensor, orders: int = 1) 
     return found
 
 
-def _basis(layer: KANLayer) -> PiecewiseBasis:
-    """A layer's bases in float64; in a narrower layer on the knots as they are rounded there."""
-    basis = PiecewiseBasis.from_knots(layer.knots, layer.spline_order, layer.outside)
-    return basis.cast(torch.float64)
-
-
 @dataclass(frozen=True, eq=False)
 class Call:
     """One call of a layer.
@@ -156,7 +150,7 @@ class ValueCall(PlainCall):
 
     @cached_property
     def basis(self) -> PiecewiseBasis:
-        return _basis(self.layer)
+        return self.layer.exact_basis.cast(torch.float64)
 
     def features(self, rows: slice) -> Any:
         x = self.points(rows)
@@ -217,7 +211,7 @@ class SweepCall(Call):
 
     @cached_property
     def basis(self) -> PiecewiseBasis:
-        return _basis(self.layer)
+        return self.layer.exact_basis.cast(torch.float64)
 
     @property
     def rows(self) -> int:

@@ -13,7 +13,7 @@ from kanlit.splines.knots import (
     weighted_quantile,
     weighted_quantile_breakpoints,
 )
-from kanlit.splines.refit import insert_knots, project, refit_on_samples
+from kanlit.splines.refit import insert_knots, project, project_bases, refit_on_samples
 
 __all__ = [
     "Edges",
@@ -28,6 +28,7 @@ __all__ = [
     "insert_knots",
     "inserted_breakpoints",
     "project",
+    "project_bases",
     "refit_on_samples",
     "silu_derivatives",
     "sorted_order",

@@ -123,6 +123,17 @@ class PiecewiseBasis(NamedTuple):
             first=torch.cat([first[:1], first, first[-1:]]),
         )
 
+    def of(self, features: slice) -> PiecewiseBasis:
+        """That of some of the features."""
+        edges, origin, inverse_width, polynomials, first = self
+        return PiecewiseBasis(
+            edges[features],
+            origin[features],
+            inverse_width[features],
+            polynomials[features],
+            first,
+        )
+
     def cast(self, dtype: torch.dtype) -> PiecewiseBasis:
         """The same in ``dtype``; the right end of the grid then belongs to its last interval."""
         edges = self.edges.to(dtype)
@@ -168,6 +179,14 @@ class PiecewiseBasis(NamedTuple):
         first = self.first.repeat(self.origin.shape[0])[row]
         offsets = torch.arange(local.shape[0], device=local.device)[:, None, None]
         return local.new_zeros(count, *row.shape).scatter(0, first + offsets, local)
+
+    def values(self, x: Tensor, derivative: int = 0) -> Tensor:
+        """All bases or their derivatives at points ``(n, in)``: ``(n, in, G+k)``, in x's type."""
+        basis = self.cast(x.dtype)
+        row, u, inverse_width = basis.locate(x.T.contiguous())
+        local = basis.local(row, u, inverse_width, derivative)
+        count = int(self.first[-1]) + local.shape[0]
+        return basis.scatter(row, local, count).permute(2, 1, 0)
 
 
 def evaluate_pieces(
@@ -216,9 +235,4 @@ def bspline_basis(
 
     Source: C. de Boor, A Practical Guide to Splines, chapters IX and X.
     """
-    basis = PiecewiseBasis.from_knots(knots, spline_order, outside).cast(x.dtype)
-    row, u, inverse_width = basis.locate(x.T.contiguous())
-    count = knots.shape[1] - spline_order - 1
-    return basis.scatter(row, basis.local(row, u, inverse_width, derivative), count).permute(
-        2, 1, 0
-    )
+    return PiecewiseBasis.from_knots(knots, spline_order, outside).values(x, derivative)

@@ -15,7 +15,7 @@ from torch import Tensor
 from kanlit.splines.basis import Outside, PiecewiseBasis, bspline_basis
 from kanlit.splines.knots import breakpoints_of
 
-__all__ = ["insert_knots", "project", "refit_on_samples"]
+__all__ = ["insert_knots", "project", "project_bases", "refit_on_samples"]
 
 _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
 
@@ -68,27 +68,32 @@ def project(
     Returns:
         c' ``(out, in, G'+k)`` in the type of ``coefficients``.
     """
-    k = spline_order
-    nodes = (old_knots.shape[1] + new_knots.shape[1]) * (k + 1)
-    features = max(1, _CHUNK_ELEMENTS // (nodes * max(old_knots.shape[1], new_knots.shape[1])))
+    old, new = (
+        PiecewiseBasis.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots)
+    )
+    return project_bases(coefficients, old, new, outside)
+
+
+def project_bases(
+    coefficients: Tensor, old: PiecewiseBasis, new: PiecewiseBasis, outside: Outside = "linear"
+) -> Tensor:
+    """:func:`project` where the bases are known already, in float64."""
+    k = old.polynomials.shape[-1] - 1
+    bases = old.edges.shape[1] + new.edges.shape[1] + 2 * k
+    features = max(1, _CHUNK_ELEMENTS // (bases * (k + 1) * bases))
     parts = []
-    for start in range(0, old_knots.shape[0], features):
+    for start in range(0, old.edges.shape[0], features):
         rows = slice(start, start + features)
-        old, new = old_knots[rows].double(), new_knots[rows].double()
-        if outside == "linear":
-            span = breakpoints_of(new, k)
-            old_edges = breakpoints_of(old, k)
-            low, high = span[:, :1], span[:, -1:]
-        else:
-            span, old_edges = new, old
-            low = torch.minimum(old[:, :1], new[:, :1])
-            high = torch.maximum(old[:, -1:], new[:, -1:])
-        edges = torch.cat([low, span, old_edges, high], dim=1)
+        source, target = old.of(rows), new.of(rows)
+        low, high = target.edges[:, :1], target.edges[:, -1:]
+        if outside == "zero":
+            low = torch.minimum(source.edges[:, :1], low)
+            high = torch.maximum(source.edges[:, -1:], high)
+        edges = torch.cat([low, target.edges, source.edges, high], dim=1)
         edges = torch.maximum(torch.minimum(edges, high), low).sort(dim=1).values
         x, weight = _quadrature(edges, k + 1)
-        basis = bspline_basis(x.T, new, k, outside=outside).transpose(0, 1)
-        source = bspline_basis(x.T, old, k, outside=outside).transpose(0, 1)
-        curve = source @ coefficients[:, rows].double().permute(1, 2, 0)
+        basis = target.values(x.T).transpose(0, 1)
+        curve = source.values(x.T).transpose(0, 1) @ coefficients[:, rows].double().permute(1, 2, 0)
         weighted = (basis * weight.unsqueeze(-1)).mT
         parts.append(_solve_spd(weighted @ basis, weighted @ curve))
     return torch.cat(parts).permute(2, 0, 1).contiguous().to(coefficients.dtype)
