@@ -21,6 +21,7 @@ FOLDERS = {
     "sound": ROOT / "configs",
     "paper": ROOT / "configs" / "published",
     "best": ROOT / "configs" / "best",
+    "fast": ROOT / "configs" / "fast",
 }
 # What a run of the benchmark leaves out, and where it keeps what it does not.
 OUTSIDE = ("enable_progress_bar", "limit_val_batches")

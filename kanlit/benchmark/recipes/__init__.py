@@ -18,7 +18,7 @@ __all__ = ["SHIPPED", "Layer", "densities_by_class", "load_recipe", "load_varian
 Layer = Mapping[str, Any]
 """Settings under kanlit's keys, nested; laid over another, it says what differs."""
 
-SHIPPED = ("sound", "paper", "best")
+SHIPPED = ("sound", "paper", "best", "fast")
 _NAME = re.compile(r"[\w.+-]+")
 
 
