@@ -15,12 +15,14 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.distributed import gather_rows
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import find_checkpoint, read_checkpoint, resolve_checkpoint
+from kanlit.cli import table_prediction
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import BENCHMARK, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
-from kanlit.data.predictions import prediction_table, write_table
+from kanlit.data.predictions import prediction_table
+from kanlit.data.table_output import write_table
 from kanlit.errors import ConfigurationError
 
 __all__ = ["KanlitCLI", "main"]
@@ -50,12 +52,12 @@ class KanlitCLI(Assembly):
                 f"newest, or the path of one that kanlit fit has written"
             )
         root = Path(config.trainer.default_root_dir or ".")
-        path = resolve_checkpoint(name, root)
+        find = resolve_checkpoint if self.config.subcommand == "fit" else find_checkpoint
+        path = find(name, root)
         if path is None:
-            where = f"no {name} checkpoint under {root / 'lightning_logs'}"
-            if self.config.subcommand != "fit":
-                raise ConfigurationError(f"{where}: train one first with kanlit fit")
-            rank_zero_info(f"{where}: the run starts fresh")
+            rank_zero_info(
+                f"no {name} checkpoint under {root / 'lightning_logs'}: the run starts fresh"
+            )
             config.ckpt_path = None
             return
         if name in ("last", "best"):
@@ -213,6 +215,9 @@ def main() -> None:
                 from kanlit.benchmark.command import main as benchmark  # stands above this package
 
                 sys.exit(benchmark(sys.argv[2:]))
+            if sys.argv[1:2] == ["predict"] and table_prediction.takes(sys.argv[2:]):
+                table_prediction.main(sys.argv[2:])
+                return
             KanlitCLI()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -32,6 +32,7 @@ from kanlit.cli.defaults import (
     DESCRIPTION,
     GROUPS,
     HELP,
+    MORE,
     TRAINER_DEFAULTS,
 )
 from kanlit.cli.errors import UsageError, explain
@@ -105,7 +106,7 @@ class Assembly(LightningCLI):
                 "allow_abbrev": False,
                 **{
                     name: {
-                        "description": description,
+                        "description": description + MORE.get(name, ""),
                         "usage": f"kanlit {name} [options]",
                     }
                     for name, description in COMMANDS.items()

@@ -14,6 +14,7 @@ __all__ = [
     "GROUPS",
     "HELP",
     "INTERRUPTED",
+    "MORE",
     "TRAINER_DEFAULTS",
 ]
 
@@ -48,7 +49,14 @@ COMMANDS = {
     "fit": "Trains a network, tests it and keeps its checkpoint under lightning_logs.",
     "validate": "Evaluates a checkpoint on the validation data.",
     "test": "Evaluates a checkpoint on the test data.",
-    "predict": "Writes a checkpoint's predictions as a CSV.",
+    "predict": "Writes a checkpoint's predictions as a table.",
+}
+
+# Beside the above, where a command explains itself.
+MORE = {
+    "predict": " For a table of your own, from the checkpoint alone: kanlit predict --ckpt_path "
+    "FILE --input TABLE, explained by kanlit predict --input --help. The options here are for the "
+    "points of a data class.",
 }
 
 BENCHMARK_HELP = "Runs the paper's benchmarks over densities and seeds, and reports on them."
