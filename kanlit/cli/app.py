@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|benchmark``, everything from YAML."""
+"""The command line: ``kanlit fit|validate|test|predict|export|benchmark``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from kanlit.checkpoints import find_checkpoint, read_checkpoint, resolve_checkpo
 from kanlit.cli import table_prediction
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
-from kanlit.cli.defaults import BENCHMARK, INTERRUPTED
+from kanlit.cli.defaults import APART, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.data.predictions import prediction_table
 from kanlit.data.table_output import write_table
@@ -211,12 +212,12 @@ def main() -> None:
         sys.path.append(os.getcwd())  # classes of the user's own; last, so that none hides another
     try:
         with clean_console():
-            if sys.argv[1:2] == [BENCHMARK]:
-                from kanlit.benchmark.command import main as benchmark  # stands above this package
-
-                sys.exit(benchmark(sys.argv[2:]))
-            if sys.argv[1:2] == ["predict"] and table_prediction.takes(sys.argv[2:]):
-                table_prediction.main(sys.argv[2:])
+            command, words = "".join(sys.argv[1:2]), sys.argv[2:]
+            if command in APART:
+                # Its package stands above this one.
+                sys.exit(import_module(f"kanlit.{command}.command").main(words))
+            if command == "predict" and table_prediction.takes(words):
+                table_prediction.main(words)
                 return
             KanlitCLI()
     except KeyboardInterrupt:

@@ -6,8 +6,7 @@ from typing import Any
 
 __all__ = [
     "ADAPTATION_DEFAULTS",
-    "BENCHMARK",
-    "BENCHMARK_HELP",
+    "APART",
     "COMMANDS",
     "DEFAULT_CLASSES",
     "DESCRIPTION",
@@ -43,8 +42,6 @@ DEFAULT_CLASSES = {
 
 DESCRIPTION = "Trains Kolmogorov-Arnold networks whose grids adapt."
 
-BENCHMARK = "benchmark"  # its options are its own, not a run's
-
 COMMANDS = {
     "fit": "Trains a network, tests it and keeps its checkpoint under lightning_logs.",
     "validate": "Evaluates a checkpoint on the validation data.",
@@ -59,7 +56,11 @@ MORE = {
     "points of a data class.",
 }
 
-BENCHMARK_HELP = "Runs the paper's benchmarks over densities and seeds, and reports on them."
+# Commands whose options are their own, not a run's.
+APART = {
+    "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
+    "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
+}
 
 HELP = {
     "data": "Data class by its short name, or a class of your own by its path; its settings "
