@@ -28,6 +28,8 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         problem = "" if os.access(path.parent, os.W_OK) else "Permission denied"
+    except (FileExistsError, NotADirectoryError):
+        problem = "a file lies where its folder would be"
     except OSError as error:
         problem = error.strerror or str(error)
     if problem:

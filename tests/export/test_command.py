@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,14 @@ def test_onnx_gives_the_predictions_of_a_table_and_says_what_they_are(
 ) -> None:
     pytest.importorskip("onnxscript")
     onnxruntime: Any = pytest.importorskip("onnxruntime")
-    status, output, error = command_line("export last --output out/m.onnx")
+    status, output, error = command_line("export last --output out/model.onnx")
     assert (status, error) == (0, "")
-    assert output.startswith("exported: out/m.onnx (heat °C, b -> y; float32; largest difference")
+    assert output.startswith(
+        "exported: out/model.onnx (heat °C, b -> y; float32; largest difference"
+    )
     assert command_line("predict --ckpt_path last --input t.csv --output p.csv")[0] == 0
 
-    session = onnxruntime.InferenceSession(folder / "out" / "m.onnx")
+    session = onnxruntime.InferenceSession(folder / "out" / "model.onnx")
     table = pd.read_csv(folder / "p.csv")
     x = table[["heat °C", "b"]].to_numpy(dtype="float32")
     found = session.run(None, {"inputs": x})[0][:, 0]
@@ -53,7 +56,21 @@ def test_onnx_gives_the_predictions_of_a_table_and_says_what_they_are(
     assert json.loads(said["target_names"]) == ["y"]
     (least, greatest), _ = json.loads(said["training_range"])
     assert 300 <= least < greatest <= 359
-    assert list((folder / "out").iterdir()) == [folder / "out" / "m.onnx"]
+    assert list((folder / "out").iterdir()) == [folder / "out" / "model.onnx"]
+
+
+def test_the_example_of_the_readme_runs(
+    folder: Path, command_line: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"^```py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert command_line("export last --output model.onnx")[0] == 0
+    names: dict[str, Any] = {"x": torch.rand(5, 2).numpy()}
+    exec(compile(example, "README.md", "exec"), names)
+
+    assert names["y"].shape == (5, 1)
+    assert "heat °C" in capsys.readouterr().out
 
 
 def test_pt2_of_an_equation_is_its_solution(command_line: Run, tmp_path: Path) -> None:
