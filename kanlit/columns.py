@@ -55,8 +55,13 @@ class Columns:
         return cls(tuple(inputs), tuple(targets), points.amin(0), points.amax(0))
 
     def is_outside(self, points: Tensor) -> Tensor:
-        """Which of the points ``(n, in)`` have an input outside its training range, ``(n,)``."""
-        return ((points < self.low) | (points > self.high)).any(1)
+        """Which of the points ``(n, in)`` have an input outside its training range, ``(n,)``.
+
+        Compared in the points' own type: in float32 a point that training saw is not outside for
+        the digits that it has lost.
+        """
+        low, high = self.low.to(points.dtype), self.high.to(points.dtype)
+        return ((points < low) | (points > high)).any(1)
 
     def state_dict(self) -> dict[str, Any]:
         """Lists of names and numbers, as a checkpoint may hold them."""

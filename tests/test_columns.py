@@ -24,6 +24,12 @@ def test_one_input_beyond_its_range_puts_a_point_outside(point: tuple[float, flo
     assert columns().is_outside(torch.tensor([point], dtype=torch.float64)).tolist() == [True]
 
 
+def test_what_was_seen_is_inside_whatever_digits_are_lost() -> None:
+    points = torch.rand(100, 2, dtype=torch.float64) + 0.1
+    for seen, asked in ((points, points.float()), (points.float(), points.float())):
+        assert not Columns.of(["a", "b"], ["y"], seen).is_outside(asked).any()
+
+
 def test_a_state_of_plain_python_brings_everything_back() -> None:
     state = columns().state_dict()
     again = Columns.from_state_dict(state)

@@ -80,9 +80,10 @@ def main(argv: Sequence[str]) -> None:
         )
     inputs = read_columns(options.input, columns.inputs)
     predictions = predict_rows(module, inputs, next(module.parameters()).dtype)
-    write_table(row_table(columns, inputs, predictions), output)
-    outside = int(columns.is_outside(inputs).sum())
-    print(f"predictions: {output} ({len(inputs)} rows, {outside} outside the training range)")
+    table = row_table(columns, inputs, predictions)
+    write_table(table, output)
+    outside = int(table.iloc[:, -1].sum())
+    print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
 
 
 def parser() -> argparse.ArgumentParser:

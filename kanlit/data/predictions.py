@@ -82,13 +82,14 @@ def row_table(columns: Columns, inputs: Tensor, predictions: Tensor) -> pd.DataF
         user's has that name, it is ``outside_training_range``.
     """
     predicted = [f"{name}_predicted" for name in columns.targets]
+    outside = columns.is_outside(inputs.to(predictions.dtype))
     flag = "outside" if "outside" not in columns.inputs else "outside_training_range"
     return pd.concat(
         [
             pd.DataFrame(inputs.numpy(), columns=list(columns.inputs)),
             # In the network's own type: float32 widened would print digits it does not have.
             pd.DataFrame(predictions.numpy(), columns=predicted),
-            pd.DataFrame({flag: columns.is_outside(inputs).numpy()}),
+            pd.DataFrame({flag: outside.numpy()}),
         ],
         axis=1,
     )

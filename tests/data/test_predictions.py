@@ -146,7 +146,7 @@ def test_rows_predicted_in_parts_are_those_predicted_at_once(rows: int) -> None:
 
 
 def test_a_row_table_keeps_inputs_whole_and_flags_what_training_did_not_see() -> None:
-    inputs = torch.tensor([[0.1, 1.0], [1.1, 0.0], [0.5, -1.0 - 1e-12]], dtype=torch.float64)
+    inputs = torch.tensor([[0.1, 1.0], [1.1, 0.0], [0.5, -1.0 - 1e-6]], dtype=torch.float64)
     table = row_table(COLUMNS, inputs, torch.tensor([[0.1], [0.2], [0.3]]))
 
     assert list(table.columns) == ["a", "b", "y_predicted", "outside"]
