@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from kanlit.plotting.page import WIDTH, Page
 
@@ -24,7 +26,10 @@ __all__ = [
     "color",
     "grey",
     "head",
+    "mark_adaptations",
     "marker",
+    "rug",
+    "shortened",
     "tidy",
 ]
 
@@ -55,6 +60,14 @@ def grey(label: str, **style: Any) -> Line2D:
     return Line2D([], [], color=GREY, ls="", label=label, **style)
 
 
+def shortened(name: str, letters: int) -> str:
+    """A name of so many letters at most; what is left out is its middle."""
+    if len(name) <= letters:
+        return name
+    end = (letters - 1) // 2
+    return f"{name[: letters - 1 - end]}…{name[-end:]}"
+
+
 def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> Page:
     """A page with a title and a legend on top and ``height`` inches below them."""
     widest = max((len(str(handle.get_label())) for handle in handles), default=0)
@@ -74,6 +87,41 @@ def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> P
         )
     page.skip(top)
     return page
+
+
+def rug(axes: Axes, breakpoints: NDArray[np.float64]) -> None:
+    """Breakpoints ``(G+1,)`` as ticks along the axis, inside the panel."""
+    axes.vlines(
+        breakpoints,
+        0.0,
+        0.07,
+        transform=axes.get_xaxis_transform(),
+        color=BLUE,
+        lw=1.4,
+        gid="rug",
+    )
+
+
+def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[int]) -> None:
+    """Adaptations as dotted lines; G stands on top of a line where it is a new one and has room."""
+    left, right = axes.get_xlim()
+    free = -math.inf
+    across = axes.get_position().width * WIDTH / (right - left)  # inches of an epoch
+    known: int | None = None
+    for epoch, size in zip(epochs, grid_sizes, strict=True):
+        axes.axvline(epoch, color=GREY, lw=0.7, ls=":", zorder=0)
+        if size != known and (epoch - free) * across > 0:
+            axes.annotate(
+                str(size) if known else f"G {size}",
+                (epoch, 1.0),
+                xycoords=axes.get_xaxis_transform(),
+                xytext=(0, 1),
+                textcoords="offset points",
+                fontsize=7.5,
+                ha="center",
+                color=GREY,
+            )
+            free, known = epoch + 0.25 / across, size
 
 
 def tidy(axes: Axes, size: float) -> None:
