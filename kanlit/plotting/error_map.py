@@ -143,11 +143,19 @@ def _curves(x: Array, known: Array, found: Array, knots: Array, name: str, headi
     for axes in (upper, lower):
         axes.margins(x=0.01, y=0.12)
         rug(axes, knots)
-        axes.set_xlim(x[0] - 0.01 * (x[-1] - x[0]), x[-1] + 0.01 * (x[-1] - x[0]))
+        axes.set_xlim(*_with_ends(x, knots))
         axes.grid(alpha=0.25, lw=0.5)
         tidy(axes, 8)
     upper.yaxis.set_major_locator(MaxNLocator(5))
     return page.figure
+
+
+def _with_ends(x: Array, knots: Array) -> tuple[float, float]:
+    """Limits of an axis that hold x, and breakpoints that reach a little past it."""
+    room = 0.01 * (x[-1] - x[0])
+    low = min(x[0], max(knots[0], x[0] - 5 * room)) - room
+    high = max(x[-1], min(knots[-1], x[-1] + 5 * room)) + room
+    return float(low), float(high)
 
 
 def _maps(
@@ -158,8 +166,9 @@ def _maps(
     names: Sequence[str],
     heading: str,
 ) -> Figure:
-    page = head(3.9, heading, [_BREAKPOINTS])
-    panels = page.row(3, 3.9, below=1.1)
+    page = head(4.15, heading, [_BREAKPOINTS])
+    page.skip(0.25)
+    panels = page.row(3, 3.9, below=1.1, gap=0.65)
     finite = known[np.isfinite(known)]
     # A pole or a spike is not to take the colours from all the rest.
     low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
@@ -177,7 +186,7 @@ def _maps(
         _draw_map(axes, target, values, norm, colors, words)
         _side_ticks(axes, knots)
         axes.set_xlabel(names[0], fontsize=9)
-        axes.set_title(words, fontsize=9, pad=9)
+        axes.set_title(words, fontsize=9, pad=14)
     panels[0].set_ylabel(names[1], fontsize=9)
     return page.figure
 
@@ -206,8 +215,17 @@ def _draw_map(
         (place.x0 + 0.1 / WIDTH, place.y0 - down, place.width - 0.2 / WIDTH, 0.18 * down)
     )
     ticks = None if isinstance(norm, LogNorm) else MaxNLocator(4)
-    figure.colorbar(image, cax=bar_axes, orientation="horizontal", ticks=ticks)
+    ends = _ends(values, norm)
+    figure.colorbar(image, cax=bar_axes, orientation="horizontal", ticks=ticks, extend=ends)
     bar_axes.tick_params(labelsize=7.5)
+
+
+def _ends(values: Array, norm: Normalize) -> str:
+    """Which ends of a colour bar are pointed, for values beyond them."""
+    assert norm.vmin is not None
+    assert norm.vmax is not None
+    low, high = bool(np.nanmin(values) < norm.vmin), bool(np.nanmax(values) > norm.vmax)
+    return "both" if low and high else "min" if low else "max" if high else "neither"
 
 
 def _side_ticks(axes: Axes, knots: Sequence[Array]) -> None:

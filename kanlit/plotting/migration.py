@@ -73,7 +73,7 @@ def migration_figure(
         page.heading(f"layer {number + 1}: {features}")
         columns = min(COLUMNS[number > 0], shown[number])
         for row in range(rows[number]):
-            panels = page.row(columns, ROW_HEIGHTS[number > 0], below=0.5)
+            panels = page.row(columns, ROW_HEIGHTS[number > 0], below=0.5, gap=0.75)
             for feature, axes in enumerate(panels, row * columns):
                 if feature >= shown[number]:
                     axes.remove()
