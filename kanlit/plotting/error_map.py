@@ -112,6 +112,8 @@ def scatter_figure(
             axes.set_ylabel("predicted", fontsize=9)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
+            axis.get_offset_text().set_fontsize(7.5)
+        axes.ticklabel_format(scilimits=(-2, 4))
         axes.grid(alpha=0.25, lw=0.5)
         tidy(axes, 8)
     return page.figure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -16,13 +15,12 @@ from torch import Tensor
 from kanlit.adaptation.history import KnotRecord
 from kanlit.plotting.histogram import as_array
 from kanlit.plotting.page import HEADING_HEIGHT
-from kanlit.plotting.style import BLUE, GREY, head, mark_adaptations, shortened, tidy
+from kanlit.plotting.style import BLUE, GREY, MARKED, head, mark_adaptations, shortened, tidy
 
 __all__ = ["migration_figure"]
 
 COLUMNS = (2, 4)  # of the first layer and of the others
 ROW_HEIGHTS = (2.6, 1.8)  # inches
-MOST_MARKS = 40
 
 
 def migration_figure(
@@ -63,14 +61,15 @@ def migration_figure(
     height = sum(HEADING_HEIGHT + ROW_HEIGHTS[n > 0] * count for n, count in enumerate(rows))
     handles = [
         Line2D([], [], color=BLUE, lw=1.1, label="breakpoints"),
-        Line2D([], [], color=GREY, lw=0.7, ls=":", label="adaptations, with the new G"),
+        Line2D([], [], color=GREY, lw=0.7, ls=":", label=MARKED),
     ]
     page = head(height, title, handles)
     for number, name in enumerate(names):
         features = "1 input" if counts[number] == 1 else f"{counts[number]} inputs"
         if shown[number] < counts[number]:
             features = f"first {shown[number]} of {features}"
-        page.heading(f"layer {number + 1}: {features}")
+        seen = ", as the network sees them" if number == 0 else ""
+        page.heading(f"layer {number + 1}: {features}{seen}")
         columns = min(COLUMNS[number > 0], shown[number])
         for row in range(rows[number]):
             panels = page.row(columns, ROW_HEIGHTS[number > 0], below=0.5, gap=0.75)
@@ -108,15 +107,7 @@ def _draw(
     axes.add_collection(drawn)
     axes.autoscale_view()
     axes.margins(x=0.01)
-    mark_adaptations(axes, *_marks(records))
+    mark_adaptations(axes, epochs[:-1], [record.grid_size for record in records])
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     tidy(axes, 8)
-
-
-def _marks(records: Sequence[KnotRecord]) -> tuple[list[int], list[int]]:
-    """Epochs and G of the adaptations; where these are too many, of those that change G."""
-    placed = [(record.epoch, record.grid_size) for record in records]
-    if len(placed) > MOST_MARKS:
-        placed = [next(group) for _, group in groupby(placed, key=lambda mark: mark[1])]
-    return [epoch for epoch, _ in placed], [size for _, size in placed]

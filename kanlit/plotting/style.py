@@ -20,6 +20,7 @@ __all__ = [
     "FONT",
     "GREY",
     "LETTER",
+    "MARKED",
     "ORANGE",
     "SKY_BLUE",
     "VERMILLION",
@@ -38,10 +39,12 @@ BLACK, ORANGE, SKY_BLUE, BLUE, VERMILLION = "#000000", "#E69F00", "#56B4E9", "#0
 _COLORS = (BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, SKY_BLUE, BLACK, "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#777777"
+MARKED = "adaptations, with the new G"  # what the lines of mark_adaptations are
 FONT = 9
 LETTER = 0.08  # inches, of a word of that size
 _TITLE: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
 _LEGEND_COLUMNS = 5
+_MOST_MARKS = 40
 _TITLE_HEIGHT, _LINE_HEIGHT = 0.5, 0.2  # inches
 
 
@@ -103,17 +106,20 @@ def rug(axes: Axes, breakpoints: NDArray[np.float64]) -> None:
 
 
 def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[int]) -> None:
-    """Adaptations as dotted lines; G stands on top of a line where it is a new one and has room."""
+    """Adaptations as dotted lines, with G on top of those that change it.
+
+    Where there are more than 40 only these are drawn. Labels without room stand further right.
+    """
     left, right = axes.get_xlim()
-    free = -math.inf
-    across = axes.get_position().width * WIDTH / (right - left)  # inches of an epoch
-    known: int | None = None
+    across = (right - left) / (axes.get_position().width * WIDTH)  # epochs an inch
+    known, free = None, -math.inf
     for epoch, size in zip(epochs, grid_sizes, strict=True):
-        axes.axvline(epoch, color=GREY, lw=0.7, ls=":", zorder=0)
-        if size != known and (epoch - free) * across > 0:
+        if len(epochs) <= _MOST_MARKS or size != known:
+            axes.axvline(epoch, color=GREY, lw=0.7, ls=":", zorder=0)
+        if size != known and max(epoch, free) <= right:
             axes.annotate(
                 str(size) if known else f"G {size}",
-                (epoch, 1.0),
+                (max(epoch, free), 1.0),
                 xycoords=axes.get_xaxis_transform(),
                 xytext=(0, 1),
                 textcoords="offset points",
@@ -121,7 +127,8 @@ def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[i
                 ha="center",
                 color=GREY,
             )
-            free, known = epoch + 0.25 / across, size
+            free = max(epoch, free) + across * (0.22 if known else 0.28)
+        known = size
 
 
 def tidy(axes: Axes, size: float) -> None:
