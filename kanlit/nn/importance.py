@@ -12,7 +12,7 @@ from kanlit.nn.layer import KANLayer
 
 __all__ = ["edge_deviation", "edge_importance", "grid_samples"]
 
-_NUMBERS = 2**22  # edge outputs held at a time
+_NUMBERS = 2**20  # edge outputs worked out at a time
 
 
 def edge_importance(layers: Sequence[KANLayer], x: Tensor) -> list[Tensor]:

@@ -13,6 +13,7 @@ from kanlit.plotting.histogram import Array, as_array
 __all__ = ["edge_curves", "most_important", "opacities"]
 
 FAINTEST = 0.12
+_NUMBERS = 2**20  # edge outputs worked out at a time
 
 
 def edge_curves(layer: KANLayer, points: int = 101) -> tuple[Array, Array]:
@@ -28,8 +29,10 @@ def edge_curves(layer: KANLayer, points: int = 101) -> tuple[Array, Array]:
     low, high = layer.breakpoints[:, 0], layer.breakpoints[:, -1]
     unit = torch.linspace(0, 1, points, dtype=low.dtype, device=low.device).unsqueeze(1)
     x = low + (high - low) * unit
+    at_a_time = max(1, _NUMBERS // (layer.in_features * layer.out_features))
     with torch.no_grad():
-        return as_array(x), as_array(layer.edge_functions(x))
+        values = torch.cat([layer.edge_functions(rows).cpu() for rows in x.split(at_a_time)])
+    return as_array(x), as_array(values)
 
 
 def most_important(importances: Sequence[Tensor], most: int) -> list[Tensor]:

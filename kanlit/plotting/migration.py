@@ -98,9 +98,8 @@ def _draw(
     for record, end in zip(records, epochs[1:], strict=True):
         standing = as_array(record.breakpoints[name][feature])
         lines += [[(record.epoch, at), (end, at)] for at in standing]
-    if (
-        epoch > records[-1].epoch and name in last
-    ):  # the best of validation may have put back other knots
+    if epoch > records[-1].epoch and name in last:
+        # Not always the latest record's: KeepBest puts back what did best on validation.
         stub = epoch + 0.02 * (epoch - epochs[0])
         lines += [[(epoch, at), (stub, at)] for at in as_array(last[name][feature])]
     densest = max(record.breakpoints[name].shape[1] for record in records)
