@@ -28,7 +28,6 @@ __all__ = ["error_picture", "knot_migration_picture", "layer_pictures", "names_o
 
 _ROWS = 8192  # evaluated at a time
 _SCATTERED = 4000  # points of a function of more than two inputs
-_TITLES = {"network": "network", "curves": "edge functions"}
 
 
 def layer_pictures(
@@ -47,9 +46,9 @@ def layer_pictures(
     importances = edge_importance(layers, grid_samples(layers[0]))
     return {
         "network": network_figure(
-            layers, importances, input_names, target_names, _TITLES["network"]
+            layers, importances, input_names, target_names, "network"
         ),
-        "curves": curve_figure(layers, importances, input_names, _TITLES["curves"]),
+        "curves": curve_figure(layers, importances, input_names, "edge functions"),
     }
 
 

@@ -103,5 +103,5 @@ def _heading(number: int, layer: KANLayer, shown: int) -> str:
     outputs = "1 edge" if layer.out_features == 1 else f"{layer.out_features} edges"
     if layer.out_features > MOST_CURVES:
         outputs = f"the {MOST_CURVES} most important of {outputs}"
-    seen = " as the network sees them" if number == 0 else ""
+    seen = " in the network's units" if number == 0 else ""
     return f"layer {number + 1}: {features}{seen}, each with {outputs}; G = {layer.grid_size}"

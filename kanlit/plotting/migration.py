@@ -68,7 +68,7 @@ def migration_figure(
         features = "1 input" if counts[number] == 1 else f"{counts[number]} inputs"
         if shown[number] < counts[number]:
             features = f"first {shown[number]} of {features}"
-        seen = ", as the network sees them" if number == 0 else ""
+        seen = ", in the network's units" if number == 0 else ""
         page.heading(f"layer {number + 1}: {features}{seen}")
         columns = min(COLUMNS[number > 0], shown[number])
         for row in range(rows[number]):
