@@ -45,9 +45,7 @@ def layer_pictures(
     """
     importances = edge_importance(layers, grid_samples(layers[0]))
     return {
-        "network": network_figure(
-            layers, importances, input_names, target_names, "network"
-        ),
+        "network": network_figure(layers, importances, input_names, target_names, "network"),
         "curves": curve_figure(layers, importances, input_names, "edge functions"),
     }
 

@@ -165,8 +165,8 @@ def _pictures(run: RunFolder, config: Path | None) -> Iterator[tuple[str, Figure
         "knot_migration",
         _drawn(lambda: knot_migration_picture(run.records, named, run.epoch, inputs))
         if run.records
-        else "the checkpoint has no record of its knots: an earlier kanlit has written it, or no grid "
-        "was adapted",
+        else "the checkpoint has no record of its knots: an earlier kanlit has written it, or no "
+        "grid was adapted",
     )
     yield "convergence", _drawn(lambda: _convergence(run))
 
