@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|export|benchmark``."""
+"""The command line: ``kanlit fit|validate|test|predict|plot|export|benchmark``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kanlit.checkpoints import find_checkpoint, read_checkpoint, resolve_checkpo
 from kanlit.cli import table_prediction
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
-from kanlit.cli.defaults import APART, INTERRUPTED
+from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.data.predictions import prediction_table
 from kanlit.data.table_output import write_table
@@ -213,9 +213,8 @@ def main() -> None:
     try:
         with clean_console():
             command, words = "".join(sys.argv[1:2]), sys.argv[2:]
-            if command in APART:
-                # Its package stands above this one.
-                sys.exit(import_module(f"kanlit.{command}.command").main(words))
+            if command in HOMES:
+                sys.exit(import_module(HOMES[command]).main(words))
             if command == "predict" and table_prediction.takes(words):
                 table_prediction.main(words)
                 return

@@ -12,6 +12,7 @@ __all__ = [
     "DESCRIPTION",
     "GROUPS",
     "HELP",
+    "HOMES",
     "INTERRUPTED",
     "MORE",
     "TRAINER_DEFAULTS",
@@ -58,8 +59,16 @@ MORE = {
 
 # Commands whose options are their own, not a run's.
 APART = {
+    "plot": "Draws a checkpoint's network, its errors, and how its knots and losses went.",
     "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
     "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
+}
+
+# Where each of them is; imported only when it is asked for.
+HOMES = {
+    "plot": "kanlit.cli.plot",
+    "export": "kanlit.export.command",
+    "benchmark": "kanlit.benchmark.command",
 }
 
 HELP = {
