@@ -67,7 +67,7 @@ _WORDS: Mapping[type[ast.AST], str] = {
     ast.AugAssign: "an assignment with an operator",
     ast.BitAnd: "&",
     ast.BitOr: "|",
-    ast.BitXor: "^, which is ** here",
+    ast.BitXor: "^",
     ast.BoolOp: "and / or",
     ast.ClassDef: "a class",
     ast.Compare: "a comparison",
@@ -92,8 +92,14 @@ _WORDS: Mapping[type[ast.AST], str] = {
     ast.Slice: "a slice",
     ast.Starred: "an argument with a star",
     ast.Subscript: "an index in brackets",
-    ast.Tuple: "a comma outside a function; decimals have a point",
+    ast.Tuple: "a comma",
 }
+
+_CURES: Mapping[type[ast.AST], str] = {
+    ast.BitXor: "write ** for powers",
+    ast.Tuple: "write decimals with a point",
+}
+_CURE = "take numbers, variables, + - * / ** and functions such as sin(x)"
 
 
 def parse(text: str) -> tuple[str, str | None, ast.expr]:
@@ -237,11 +243,7 @@ def _check_call(line: str, node: ast.Call) -> None:
 
 def _refuse(line: str, node: ast.AST, place: ast.AST | None = None) -> NoReturn:
     word = _WORDS.get(type(node), type(node).__name__)
-    _fail(
-        line,
-        place or node,
-        f"{word} is not allowed: take numbers, variables, + - * / ** and functions such as sin(x)",
-    )
+    _fail(line, place or node, f"{word} is not allowed: {_CURES.get(type(node), _CURE)}")
 
 
 def _fail(line: str, node: ast.AST, problem: str) -> NoReturn:
