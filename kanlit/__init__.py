@@ -25,7 +25,14 @@ if TYPE_CHECKING:
         adapt_grids,
     )
     from kanlit.callbacks import GridAdaptationCallback, KeepBest, KnotPlotCallback
-    from kanlit.data import EquationData, FeynmanData, HelmholtzData, SyntheticData, TableData
+    from kanlit.data import (
+        EquationData,
+        FeynmanData,
+        FormulaData,
+        HelmholtzData,
+        SyntheticData,
+        TableData,
+    )
     from kanlit.metrics import RelativeL2Error
     from kanlit.modules import PDEModule, RegressionModule
     from kanlit.nn import KAN, KANLayer
@@ -43,6 +50,7 @@ __all__ = [
     "Equation",
     "EquationData",
     "FeynmanData",
+    "FormulaData",
     "GradientDensity",
     "GridAdaptationCallback",
     "HelmholtzData",
@@ -74,6 +82,7 @@ _HOMES = {
     "Equation": "kanlit.problems",
     "EquationData": "kanlit.data",
     "FeynmanData": "kanlit.data",
+    "FormulaData": "kanlit.data",
     "GradientDensity": "kanlit.adaptation",
     "GridAdaptationCallback": "kanlit.callbacks",
     "HelmholtzData": "kanlit.data",

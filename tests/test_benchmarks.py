@@ -191,3 +191,10 @@ def test_published_run_is_timed_from_start_to_end() -> None:
     printed = run("published_run.py", "--rounds", "1", "--epochs", "20")
 
     assert re.search(r"^\| median \| \d\S* \| \d\S* \|$", printed, re.MULTILINE)
+
+
+def test_memory_of_a_table_is_measured_in_every_format() -> None:
+    printed = run("table_memory.py", "--rows", "3000", "--formats", "tsv", "npz", "parquet")
+
+    rows = re.findall(r"^\| (tsv|npz|parquet) \|(?: \d+ \|){5} \S+ \|$", printed, re.MULTILINE)
+    assert rows == ["tsv", "npz", "parquet"]

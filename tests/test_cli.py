@@ -217,6 +217,32 @@ def test_a_table_is_fitted_tested_and_predicted_under_its_own_names(
     assert table["a"].tolist() == given["a"].tolist()
 
 
+def test_a_formula_is_fitted_tested_and_predicted_under_its_own_names(
+    run: Run, tmp_path: Path
+) -> None:
+    short = "--model.hidden '[3]' --trainer.max_epochs 2"
+    formula = "--data FormulaData --data.formula 'y = sin(3*x)*exp(-z)'"
+    bounds = "--data.bounds '{x: [-1, 1], z: [0, 2]}' --data.test_points 50"
+    assert "relative L2" in run(f"fit {formula} {bounds} {short}")
+    config = {
+        "data": {
+            "class_path": "FormulaData",
+            "init_args": {
+                "formula": "y = sin(3*x)*exp(-z)",
+                "bounds": {"x": [-1, 1], "z": [0, 2]},
+                "test_points": 50,
+            },
+        }
+    }
+    (tmp_path / "formula.yaml").write_text(yaml.safe_dump(config))
+    run("test --config formula.yaml --ckpt_path last")
+    output = run("predict --config formula.yaml --ckpt_path last")
+
+    path = re.search(r"predictions: (\S+) \(50 rows\)", output)
+    assert path is not None
+    assert list(pd.read_csv(tmp_path / path[1]).columns) == ["x", "z", "y_predicted"]
+
+
 def test_a_run_goes_on_from_its_last_checkpoint(run: Run, tmp_path: Path) -> None:
     run(f"fit {SHORT}")
     output = run(f"fit {SHORT} --trainer.max_epochs 4 --ckpt_path last")
@@ -314,6 +340,7 @@ def test_help_names_the_commands_and_options_that_the_real_parser_has(
         ("fit --data.help FeynmanData", "--data"),
         ("fit --data.help HelmholtzData", "--data"),
         ("fit --data.help TableData", "--data"),
+        ("fit --data.help FormulaData", "--data"),
         ("fit --adaptation.density.help CurvatureDensity", "--adaptation"),
     ],
 )

@@ -7,7 +7,6 @@ walks through what the user gave, key by key, and looks for the first thing that
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
@@ -19,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from kanlit.adaptation import ImportanceDensity, Trigger
 from kanlit.cli.exceptions import one_line
 from kanlit.cli.settings import Setting, settings_of
+from kanlit.cli.type_errors import explain_type
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
@@ -84,7 +84,7 @@ def explain(
         return str(error)
     if message.startswith("unrecognized arguments: "):
         return f"{message.replace('unrecognized', 'unexpected')}: options begin with --"
-    return _explain_type(message, settings) or one_line(message)
+    return explain_type(message, settings) or one_line(message)
 
 
 def _hint(name: str, known: Collection[str]) -> str:
@@ -248,7 +248,9 @@ def _closest_option(key: str, options: Collection[str]) -> str:
 
 
 def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) -> None:
-    keys = {setting.key for setting in settings}
+    given = {setting.key for setting in settings}
+    # With those above them: a value that is a mapping has been taken apart.
+    keys = {key.rsplit(".", n)[0] for key in given for n in range(key.count(".") + 1)}
     for place, cls in classes.items():
         needed = [
             name
@@ -261,41 +263,3 @@ def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) ->
             raise ConfigurationError(
                 f"{place}: {cls.__name__} needs {', '.join(missing)}: give {give}"
             )
-
-
-_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "dict": "a mapping such as {0: 3, 500: 6}",
-    "list": "a list such as [3, 6] or [a, b]",
-    "Sequence": "a list such as [3, 6] or [a, b]",
-    "Iterable": "a list",
-}
-
-
-def _explain_type(message: str, settings: Sequence[Setting]) -> str | None:
-    """``KEY: expected …, got …`` for a value of the wrong type; ``None`` for anything else."""
-    key = re.match(r'Parser key "([^"]+)"', message)
-    got = re.search(r"(?:Given value|Got value): (.*)\s*\Z", message)
-    union = re.search(r"Subtypes: \[(.*)\]", message)
-    listed = union[1] if union else " ".join(re.findall(r"Expected an? (.*)", message))
-    wanted = re.findall(r"<class '([\w.]+)'>|Literal\[(.*?)\]|\b(dict|list)\[", listed)
-    same = [s for s in settings if key and (s.key == key[1] or s.key.endswith(f".{key[1]}"))]
-    if not key or not wanted or not (same or got):
-        return None
-    expected: list[str] = []
-    for name, literals, generic in wanted:
-        short = generic or name.rpartition(".")[2]
-        if literals:
-            expected += literals.replace("'", "").split(", ")
-        elif short != "NoneType":
-            expected.append(_WORDS.get(short, short))
-    if not expected:
-        return None
-    label = same[-1].label if same else key[1]
-    value = same[-1].value if same else got[1] if got else ""
-    choice = list(dict.fromkeys(expected))
-    words = " or ".join(choice) if len(choice) < 4 else f"one of {', '.join(choice)}"
-    return f"{label}: expected {words}, got {value!r}"

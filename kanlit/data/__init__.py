@@ -2,6 +2,7 @@
 
 from kanlit.data.base import TensorDataModule
 from kanlit.data.collocation import EquationData, HelmholtzData
+from kanlit.data.formula import FormulaData
 from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
 from kanlit.data.loader import EpochSampler, TensorLoader
 from kanlit.data.standardization import Standardization
@@ -11,6 +12,7 @@ __all__ = [
     "EpochSampler",
     "EquationData",
     "FeynmanData",
+    "FormulaData",
     "FunctionData",
     "HelmholtzData",
     "Standardization",

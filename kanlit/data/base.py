@@ -73,7 +73,7 @@ class TensorDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def build(self, part: Part) -> Tensors:
-        """The tensors of a part, float64, on the CPU."""
+        """The tensors of a part, on the CPU, float64 or in the type of the batches."""
 
     def standardization(self) -> Standardization | None:
         """How to bring the columns to a common scale; None where they are on one already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import torch
@@ -38,6 +39,8 @@ class FunctionData(TensorDataModule):
         seed: Seed of the points and of the order of mini-batches.
         standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
             those of the training points; errors stay in the function's units.
+        input_names: A name for each input; by default ``x1, x2, …``.
+        target_name: A name for the values; by default ``y``.
     """
 
     target: TargetFunction
@@ -49,8 +52,10 @@ class FunctionData(TensorDataModule):
         batch_size: int | None,
         seed: int,
         standardize: bool = False,
+        input_names: Sequence[str] | None = None,
+        target_name: str = "y",
     ) -> None:
-        super().__init__(target.dim, 1, batch_size, seed, target=target)
+        super().__init__(target.dim, 1, batch_size, seed, input_names, [target_name], target)
         self.samples = samples
         self.standardize = standardize
 
@@ -58,23 +63,38 @@ class FunctionData(TensorDataModule):
         if not self.standardize:
             return None
         x = self.points("train")
-        return Standardization.of(x, self.target(x))
+        return Standardization.of(x, self.values("train", x))
 
     @abstractmethod
     def points(self, part: Part) -> Tensor:
         """Points ``(n, dim)`` of the training or the validation part."""
 
+    def values(self, part: Part, x: Tensor) -> Tensor:
+        """What is to be learnt at the points of a part, ``(n, 1)``."""
+        return self.target(x)
+
     def build(self, part: Part) -> Tensors:
         x = self.points(part) if part in ("train", "validate") else self._test_points()
-        return (x,) if part == "predict" else (x, self.target(x))
+        return (x,) if part == "predict" else (x, self.values(part, x))
+
+    def _test_points(self) -> Tensor:
+        """Points ``(n, dim)`` of the test, which prediction is on as well."""
+        if (per_axis := _POINTS_PER_AXIS.get(self.target.dim)) is not None:
+            return grid_points(self.target.bounds, per_axis)
+        return self.uniform_test_points(_TEST_POINTS)
+
+    def uniform_test_points(self, count: int) -> Tensor:
+        """So many uniform points, always the same."""
+        return self._uniform(count, _TEST_SEED)
+
+    def fresh_points(self, part: Part) -> Tensor:
+        """The training points, or 1000 others for validation."""
+        if part == "train":
+            return self._uniform(self.samples, self.seed)
+        return self._uniform(_VALIDATION_POINTS, self.seed + _VALIDATION_SEED_SHIFT)
 
     def _uniform(self, count: int, seed: int) -> Tensor:
         return uniform_points(self.target.bounds, count, torch.Generator().manual_seed(seed))
-
-    def _test_points(self) -> Tensor:
-        if (per_axis := _POINTS_PER_AXIS.get(self.target.dim)) is not None:
-            return grid_points(self.target.bounds, per_axis)
-        return self._uniform(_TEST_POINTS, _TEST_SEED)
 
 
 class SyntheticData(FunctionData):
@@ -114,9 +134,7 @@ class SyntheticData(FunctionData):
         self.function = function
 
     def points(self, part: Part) -> Tensor:
-        if part == "train":
-            return self._uniform(self.samples, self.seed)
-        return self._uniform(_VALIDATION_POINTS, self.seed + _VALIDATION_SEED_SHIFT)
+        return self.fresh_points(part)
 
 
 class FeynmanData(FunctionData):

@@ -9,6 +9,8 @@ from torch import Tensor
 
 __all__ = ["Standardization", "spread_of"]
 
+_NUMBERS = 2**20  # in float64 at a time: copies of them are made on the way
+
 
 @dataclass(frozen=True)
 class Standardization:
@@ -34,12 +36,20 @@ class Standardization:
 
 def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and population standard deviation of each column; 1 where a column is constant."""
+    together = max(1, _NUMBERS // max(1, len(values)))
+    parts = [_of_columns(columns) for columns in values.split(together, 1)]
+    return torch.cat([mean for mean, _ in parts]), torch.cat([std for _, std in parts])
+
+
+def _of_columns(values: Tensor) -> tuple[Tensor, Tensor]:
     values = values.double()
     mean = values.mean(0)
-    constant = values.amax(0) == values.amin(0)
-    scale = (values - mean).abs().amax(0)  # taken out, so that the squares cannot overflow
+    low, high = values.aminmax(dim=0)
+    constant = low == high
+    deviations = values - mean
+    scale = torch.maximum(high - mean, mean - low)  # taken out, so that squares cannot overflow
     scale = torch.where(constant, torch.ones_like(scale), scale)
-    std = scale * ((values - mean) / scale).square().mean(0).sqrt()
+    std = scale * deviations.div_(scale).square_().mean(0).sqrt()
     return mean, torch.where(constant, torch.ones_like(std), std)
 
 

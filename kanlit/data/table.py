@@ -6,30 +6,43 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
-from kanlit.data.csv_table import read_columns
+from kanlit.data.digits import Digits
+from kanlit.data.split import LABELS, PARTS, label_split, random_split, reorder
 from kanlit.data.standardization import Standardization
+from kanlit.data.tables import read_columns, read_table
 from kanlit.errors import ConfigurationError
 
 __all__ = ["TableData"]
 
-_LARGEST_ROUNDING = 1e-2  # of a column's standard deviation
-
 
 class TableData(TensorDataModule):
-    """A CSV file with a header: some columns are inputs, others targets.
+    """A table in a file: some columns are inputs, others targets.
 
-    Rows are drawn into training, validation and test shares by the seed. Batches are in the
-    file's units; the model standardises with :meth:`standardization`. Prediction takes every
-    row of the file in its order and needs the input columns only.
+    The suffix says the format: .csv (and any other that is not listed here) is text with commas,
+    .tsv and .tab with tabs, names in the first line; .npz holds named arrays, of which a 1-D one
+    is a column and a 2-D one `a` the columns a1, a2, …; .parquet and .pq need
+    pip install 'kanlit[table]'.
+
+    Rows are drawn into training, validation and test shares by the seed, unless a column or
+    files of their own say which is which. Batches are in the file's units; the model standardises
+    with :meth:`standardization`. Prediction takes every row of the file in its order and needs
+    the input columns only.
+
+    The table is read once, in the precision of the trainer, and put in the order of the parts, so
+    that these are views of it: no second copy is held.
 
     Args:
-        path: The CSV file: UTF-8, commas between fields, names in the first line.
+        path: The file.
         inputs: Names of the input columns, in the order in which the model takes them.
         targets: Names of the target columns.
         batch_size: Rows in a training step; null is all of them (full batch, one step an epoch).
         validation: Share of the rows for validation, between 0 and 1.
         test: Share of the rows for the test, between 0 and 1; the rest trains.
         seed: Seed of the split and of the order of mini-batches.
+        split_column: Name of a column that says train, validate or test of each row; null draws
+            shares.
+        validation_path: A file with the rows for validation, in place of a share.
+        test_path: A file with the rows for the test, in place of a share.
     """
 
     def __init__(
@@ -41,54 +54,97 @@ class TableData(TensorDataModule):
         validation: float = 0.15,
         test: float = 0.15,
         seed: int = 0,
+        split_column: str | None = None,
+        validation_path: str | None = None,
+        test_path: str | None = None,
     ) -> None:
         _check_names(inputs, targets)
-        _check_shares(validation, test)
+        self._files: dict[Part, tuple[str, str | None]] = {
+            "validate": ("validation_path", validation_path),
+            "test": ("test_path", test_path),
+        }
+        _check_split(split_column, [*inputs, *targets], self._files)
+        if split_column is None:
+            _check_shares(
+                None if validation_path is not None else validation,
+                None if test_path is not None else test,
+            )
         super().__init__(
             len(inputs), len(targets), batch_size, seed, input_names=inputs, target_names=targets
         )
         self.path = path
         self.validation = validation
         self.test = test
-        self._table: tuple[Tensor, Tensor] | None = None
+        self.split_column = split_column
+        self.validation_path = validation_path
+        self.test_path = test_path
+        self._rows: dict[Part, tuple[Tensor, Tensor]] = {}
+        self._precision: torch.dtype | None = None
+
+    def setup(self, stage: str) -> None:
+        self._forget_other_precision()
+        super().setup(stage)
+        if stage == "fit" and self.test_path is not None:
+            super().setup("test")  # what is wrong with it shows now, not after training
 
     def build(self, part: Part) -> Tensors:
         if part == "predict":
-            return (read_columns(self.path, self.input_names),)
-        inputs, targets = self._read()
-        if self.dtype == torch.float32:
-            _check_digits(inputs, self.input_names)
-            _check_digits(targets, self.target_names)
-        rows = self._split(len(inputs))[part]
-        return inputs[rows], targets[rows]
+            return (read_columns(self.path, self.input_names, self.dtype),)
+        setting, file = self._files.get(part, ("", None))
+        if file is not None:
+            groups = self.input_names, self.target_names
+            inputs, targets = read_table(file, groups, self.dtype, setting=setting).groups
+            return inputs, targets
+        inputs, targets = self._divided()[part]
+        if part == "train":
+            _check_varies(inputs, self.input_names, self.path, "take it out of inputs")
+            _check_varies(targets, self.target_names, self.path, "choose a target that varies")
+        return inputs, targets
 
     def standardization(self) -> Standardization:
-        """Means and standard deviations of the training share."""
-        inputs, targets = self._read()
-        rows = self._split(len(inputs))["train"]
-        return Standardization.of(inputs[rows], targets[rows])
+        """Means and standard deviations of the training share, in the precision of the batches."""
+        self._forget_other_precision()
+        return Standardization.of(*self._divided()["train"])
 
-    def _read(self) -> tuple[Tensor, Tensor]:
-        """All rows: inputs ``(rows, in)`` and targets ``(rows, out)``, read once."""
-        if self._table is None:
-            table = read_columns(self.path, self.input_names + self.target_names)
-            self._table = table[:, : self.in_features], table[:, self.in_features :]
-        return self._table
+    def _forget_other_precision(self) -> None:
+        """What was read for another trainer in float32 must not serve one in float64."""
+        if self._precision != self.dtype:
+            self._precision = self.dtype
+            self._parts.clear()
+            self._rows.clear()
 
-    def _split(self, rows: int) -> dict[Part, Tensor]:
-        """Row numbers of each share, rising."""
-        validation, test = round(self.validation * rows), round(self.test * rows)
-        training = rows - validation - test
-        if validation < 1 or test < 1 or training < 2:
-            raise ConfigurationError(
-                f"{self.path} has {rows} rows, of which validation: {self.validation} takes "
-                f"{validation}, test: {self.test} takes {test} and training {training}: add rows "
-                "or change the shares, so that training has 2 and the others 1"
+    def _divided(self) -> dict[Part, tuple[Tensor, Tensor]]:
+        """Inputs ``(rows, in)`` and targets ``(rows, out)`` of the parts that ``path`` holds."""
+        if self._rows:
+            return self._rows
+        digits = Digits(self.input_names + self.target_names)
+        rounds = self.dtype == torch.float32
+        table = read_table(
+            self.path,
+            (self.input_names, self.target_names),
+            self.dtype,
+            label_column=self.split_column,
+            labels=LABELS,
+            watch=digits.add if rounds else None,
+        )
+        if rounds:
+            digits.check()
+        inputs, targets = table.groups
+        if self.split_column is not None and table.labels is not None:
+            order, sizes = label_split(self.path, self.split_column, table.labels)
+        else:
+            order, sizes = random_split(
+                self.path,
+                len(inputs),
+                self.validation if self.validation_path is None else None,
+                self.test if self.test_path is None else None,
+                self.seed,
             )
-        order = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed))
-        parts: tuple[Part, ...] = ("train", "validate", "test")
-        shares = order.split([training, validation, test])
-        return {part: share.sort().values for part, share in zip(parts, shares, strict=True)}
+        for values in (inputs, targets):
+            reorder(values, order)
+        pairs = zip(inputs.split(sizes), targets.split(sizes), strict=True)
+        self._rows = dict(zip(PARTS, pairs, strict=True))
+        return self._rows
 
 
 def _check_names(inputs: list[str], targets: list[str]) -> None:
@@ -107,29 +163,44 @@ def _check_names(inputs: list[str], targets: list[str]) -> None:
         )
 
 
-def _check_shares(validation: float, test: float) -> None:
-    for setting, share in (("validation", validation), ("test", test)):
+def _check_split(
+    column: str | None, names: list[str], files: dict[Part, tuple[str, str | None]]
+) -> None:
+    if column is None:
+        return
+    if column in names:
+        raise ConfigurationError(
+            f"split_column {column!r} is an input or a target, too: take it out of these"
+        )
+    for setting, file in files.values():
+        if file is not None:
+            raise ConfigurationError(
+                f"split_column {column!r} and {setting} {file!r} both say what is in a part: "
+                "leave one out"
+            )
+
+
+def _check_shares(validation: float | None, test: float | None) -> None:
+    """Shares of the rows; None where a part has a file of its own."""
+    given = {"validation": validation, "test": test}
+    shares = {setting: share for setting, share in given.items() if share is not None}
+    for setting, share in shares.items():
         if not 0 < share < 1:
             raise ConfigurationError(
                 f"{setting} must be a share between 0 and 1, got {share}: choose one such as 0.15"
             )
-    if validation + test >= 1:
+    if sum(shares.values()) >= 1:
         raise ConfigurationError(
             f"validation {validation} and test {test} leave nothing to train on: "
             "make their sum less than 1"
         )
 
 
-def _check_digits(values: Tensor, names: tuple[str, ...]) -> None:
-    """Refuse a column whose variation float32 rounds away, such as times in seconds since 1970."""
-    rounding = (values - values.float()).square().mean(0).sqrt()
-    spread = values.std(0, correction=0)
-    varies = values.amax(0) > values.amin(0)
-    lost = varies & (rounding > _LARGEST_ROUNDING * spread) | values.float().isinf().any(0)
-    for column in lost.nonzero():
-        low, high = values[:, int(column)].aminmax()
+def _check_varies(values: Tensor, names: tuple[str, ...], path: str, cure: str) -> None:
+    """Refuse a column that is one number throughout: nothing can be learnt from it, or of it."""
+    low, high = values.aminmax(dim=0)
+    for column in (low == high).nonzero()[:, 0].tolist():
         raise ConfigurationError(
-            f"column {names[int(column)]!r} runs from {float(low):.10g} to {float(high):.10g}, in "
-            "digits that float32 does not hold: shift or rescale it in the file, or run with "
-            "--trainer.precision 64-true"
+            f"column {names[column]!r} of {path} is {float(low[column]):.10g} in all "
+            f"{len(values)} training rows: {cure}"
         )

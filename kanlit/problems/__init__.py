@@ -6,6 +6,7 @@ from kanlit.problems.burgers import Burgers
 from kanlit.problems.condition import Condition, dirichlet, neumann, periodic
 from kanlit.problems.equation import Equation
 from kanlit.problems.feynman import FEYNMAN
+from kanlit.problems.formula import Formula
 from kanlit.problems.helmholtz import Helmholtz
 from kanlit.problems.poisson import Poisson
 from kanlit.problems.reaction_diffusion import ReactionDiffusion
@@ -21,6 +22,7 @@ __all__ = [
     "Burgers",
     "Condition",
     "Equation",
+    "Formula",
     "Helmholtz",
     "Poisson",
     "ReactionDiffusion",

@@ -11,7 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanlit.data import FeynmanData, HelmholtzData, SyntheticData, TableData, TensorDataModule
+from kanlit.data import (
+    FeynmanData,
+    FormulaData,
+    HelmholtzData,
+    SyntheticData,
+    TableData,
+    TensorDataModule,
+)
 from kanlit.errors import ConfigurationError
 
 
@@ -29,6 +36,10 @@ MAKERS: dict[str, Callable[[Path], TensorDataModule]] = {
     "synthetic 4-D": lambda _: SyntheticData("f10", samples=50),
     "feynman 2-D": lambda _: FeynmanData(4, samples=50),
     "feynman 3-D": lambda _: FeynmanData(7, samples=50, batch_size=7),
+    "formula 1-D": lambda _: FormulaData("cos(t)", {"t": [0, 3]}, samples=50),
+    "formula 3-D": lambda _: FormulaData(
+        "q = a*b - c", {v: [-1, 1] for v in "abc"}, samples=50, noise=0.1, batch_size=7
+    ),
     "helmholtz": lambda _: HelmholtzData(points_per_axis=8, boundary_points=5),
     "helmholtz, mini-batch": lambda _: HelmholtzData(points_per_axis=8, batch_size=9),
     "table": lambda path: TableData(str(path), ["a", "b"], ["y"]),

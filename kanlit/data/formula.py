@@ -1,0 +1,124 @@
+"""Data sampled from a formula that the user types."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from kanlit.data.base import Part, Tensors
+from kanlit.data.checks import check_at_least
+from kanlit.data.functions import FunctionData
+from kanlit.errors import ConfigurationError
+from kanlit.problems import Formula, TargetFunction
+
+__all__ = ["FormulaData"]
+
+_NOISE_SEED_SHIFT = 3_000_000_019
+
+
+class FormulaData(FunctionData):
+    """A formula such as y = sin(3*x)*exp(-z), sampled at uniform points within bounds.
+
+    It may hold numbers, variables, e and pi, + - * / ** and parentheses, and the functions abs,
+    sqrt, exp, expm1, log (ln), log1p, log2, log10, sin, cos, tan, asin (arcsin), acos, atan, sinh,
+    cosh, tanh, asinh, acosh, atanh, erf and sign. Nothing in it is run as Python.
+
+    Inputs are the variables, in the order in which they appear; the target has the name on the
+    left side, y where there is none. Validation takes 1000 fresh points. The test is on a grid:
+    1000 points in 1-D, 200² in 2-D, 30³ in 3-D, 20⁴ in 4-D, 10⁶ uniform points beyond that.
+
+    Args:
+        formula: The formula.
+        bounds: Low and high of each variable, such as {x: [-1, 1], z: [0, 2]}.
+        samples: Number of training points.
+        noise: Standard deviation of normal noise on training and validation targets, as a share
+            of the targets' own; the test has none.
+        test_points: Number of uniform test points, always the same; null takes the grid.
+        batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
+        seed: Seed of the points, of the noise and of the order of mini-batches.
+        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
+            those of the training points; errors stay in the formula's units.
+    """
+
+    def __init__(
+        self,
+        formula: str,
+        bounds: dict[str, list[float]],
+        samples: int = 4000,
+        noise: float = 0.0,
+        test_points: int | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
+        standardize: bool = False,
+    ) -> None:
+        self.formula = Formula.parse(formula)
+        check_at_least("samples", samples, 2)
+        if test_points is not None:
+            check_at_least("test_points", test_points, 2)
+        if not isfinite(noise) or noise < 0:
+            raise ConfigurationError(
+                f"noise must be at least 0 and finite, got {noise}: 0.01 is one hundredth of the "
+                "target's standard deviation"
+            )
+        box = self.formula.box(bounds)
+        evaluate = self.formula
+        target = TargetFunction(
+            self.formula.target, self.formula.text, box, lambda x: evaluate(x).squeeze(1)
+        )
+        super().__init__(
+            target,
+            samples,
+            batch_size,
+            seed,
+            standardize,
+            self.formula.variables,
+            self.formula.target,
+        )
+        self.noise = noise
+        self.test_points = test_points
+
+    def points(self, part: Part) -> Tensor:
+        return self.fresh_points(part)
+
+    def _test_points(self) -> Tensor:
+        if self.test_points is None:
+            return super()._test_points()
+        return self.uniform_test_points(self.test_points)
+
+    def build(self, part: Part) -> Tensors:
+        if part == "train":  # what is wrong at a test point shows now, not after training
+            self._checked(self._test_points())
+        return super().build(part)
+
+    def values(self, part: Part, x: Tensor) -> Tensor:
+        y = self._checked(x)
+        if part == "train" and bool((y == y[0]).all()):
+            raise ConfigurationError(
+                f"formula {self.formula.text!r} is {float(y[0]):g} at every training point: there "
+                "is nothing to learn, write one that varies within the bounds"
+            )
+        if self.noise == 0 or part not in ("train", "validate"):
+            return y
+        seed = self.seed + _NOISE_SEED_SHIFT + (part == "validate")
+        normal = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed), dtype=y.dtype)
+        return y + self.noise * y.std(correction=0) * normal
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """The formula's values at x, finite in the type of the batches."""
+        y = self.target(x)
+        wrong = ~y.to(self.dtype).isfinite()[:, 0]
+        if bool(wrong.any()):
+            point = x[int(wrong.nonzero()[0])]
+            at = ", ".join(
+                f"{name} = {value:.6g}"
+                for name, value in zip(self.input_names, point.tolist(), strict=True)
+            )
+            part = self.formula.part_not_finite(point)
+            what = f"{part} is not finite" if part else f"its value is beyond {self.dtype}"
+            raise ConfigurationError(
+                f"formula {self.formula.text!r}: {what} at {at}, which is within the bounds: "
+                "change these or the formula"
+            )
+        return y

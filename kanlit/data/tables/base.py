@@ -1,0 +1,38 @@
+"""What a reader of one format of tables gives to the front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+__all__ = ["BLOCK", "TableFile"]
+
+BLOCK = 65536  # rows read at a time
+
+
+class TableFile(Protocol):
+    """A table in a file, read a block of rows at a time, so that it is never there twice."""
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """Names of the columns, in the file's order; one can be there twice.
+
+        Raises:
+            ConfigurationError: The file has none.
+        """
+
+    def missing(self, column: str) -> str | None:
+        """Why a column is not there, where the format knows more than that it is not."""
+
+    def rows_at_most(self) -> int:
+        """The number of rows, or a bound that is little more."""
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """The named columns, rows in order, in blocks of :data:`BLOCK` rows or fewer."""
+
+    def place(self, row: int) -> str:
+        """Where a user finds a row, counted from 0 here: ``line 2``, ``row 1``."""

@@ -1,0 +1,136 @@
+"""CSV and TSV: text with a header, a separator between the fields of a line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from kanlit.data.tables.base import BLOCK
+from kanlit.errors import ConfigurationError
+
+__all__ = ["DelimitedFile"]
+
+_ENCODING = "utf-8-sig"
+_SUFFIXES = {",": "CSV", "\t": "TSV"}
+
+
+class DelimitedFile:
+    """A text file: UTF-8, names in the first line, lines of numbers below.
+
+    Args:
+        path: The file.
+        separator: Between the fields, a comma or a tab.
+    """
+
+    def __init__(self, path: Path, separator: str = ",") -> None:
+        self.path = path
+        self._separator = separator
+        self._header: list[str] = []
+
+    def names(self) -> list[str]:
+        rows = self._rows()
+        _, first = next(rows, (0, []))
+        self._header = [name.strip() for name in first]
+        if not self._header:
+            raise ConfigurationError(
+                f"{self.path} is empty: it needs a header line and rows of numbers"
+            )
+        return self._header
+
+    def missing(self, column: str) -> str | None:
+        header = self._header
+        if all(_is_number(name) for name in header):
+            return (
+                f"{self.path} has no header (its first line is {self._separator.join(header)}): "
+                "add a line with the columns' names on top"
+            )
+        others = [s for s in ";\t|," if s != self._separator]
+        if len(header) == 1 and (found := next((s for s in others if s in header[0]), None)):
+            wanted = "commas" if self._separator == "," else "tabs"
+            rename = f", or name it .{_SUFFIXES[found].lower()}" if found in _SUFFIXES else ""
+            return (
+                f"the fields of {self.path} are separated by {found!r}: save it with "
+                f"{wanted}{rename}"
+            )
+        return None
+
+    def rows_at_most(self) -> int:
+        feeds = returns = 0
+        with self.path.open("rb") as file:
+            while block := file.read(2**20):
+                feeds += block.count(b"\n")
+                returns += block.count(b"\r")
+        return max(feeds, returns) + 1
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        rows = self._rows()
+        next(rows)
+        line, row = next(rows, (0, []))
+        if not row:
+            raise ConfigurationError(f"{self.path} has a header but no rows: add rows of numbers")
+        if len(row) != len(self._header):
+            raise self._wrong_length(line, row)
+        # All columns are parsed, a block of rows at a time: with `usecols` pandas would let a
+        # line with too many fields pass.
+        where = [self._header.index(column) for column in columns]
+        with self.path.open(newline="", encoding=_ENCODING) as file:
+            reader = csv.reader(file, delimiter=self._separator)
+            next(fields for fields in reader if not _is_blank(fields))
+            try:
+                yield from (
+                    block[where].set_axis(list(columns), axis=1)
+                    for block in pd.read_csv(
+                        file,
+                        sep=self._separator,
+                        header=None,
+                        low_memory=False,
+                        skipinitialspace=True,
+                        chunksize=BLOCK,
+                    )
+                )
+            except pd.errors.ParserError as error:
+                for line, row in self._rows():
+                    if len(row) > len(self._header):
+                        raise self._wrong_length(line, row) from None
+                raise self._malformed(error) from None
+
+    def place(self, row: int) -> str:
+        return f"line {next(islice(self._rows(), row + 1, None))[0]}"
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Each row that is not blank, with the number of its last line in the file, from 1."""
+        try:
+            with self.path.open(newline="", encoding=_ENCODING) as file:
+                reader = csv.reader(file, delimiter=self._separator)
+                for fields in reader:
+                    if not _is_blank(fields):
+                        yield reader.line_num, fields
+        except csv.Error as error:
+            raise self._malformed(error) from None
+
+    def _malformed(self, error: Exception) -> ConfigurationError:
+        kind = _SUFFIXES[self._separator]
+        return ConfigurationError(f"{self.path} is not a {kind} ({error}): save it as one")
+
+    def _wrong_length(self, line: int, row: list[str]) -> ConfigurationError:
+        return ConfigurationError(
+            f"line {line} of {self.path} has {len(row)} fields but the header has "
+            f"{len(self._header)}: give each row one number per column, with a point for the "
+            "decimals"
+        )
+
+
+def _is_blank(fields: list[str]) -> bool:
+    return len(fields) == 0 or (len(fields) == 1 and not fields[0].strip())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

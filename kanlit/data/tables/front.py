@@ -1,0 +1,151 @@
+"""Checked numbers out of a table in any format, in the precision that they are wanted in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kanlit.data.tables.base import TableFile
+from kanlit.data.tables.delimited import DelimitedFile
+from kanlit.data.tables.npz import NpzFile
+from kanlit.data.tables.numbers import Fault, labels_of, numbers_of
+from kanlit.data.tables.parquet import ParquetFile
+from kanlit.errors import ConfigurationError
+
+__all__ = ["Table", "read_columns", "read_table"]
+
+_FORMATS: Mapping[str, Callable[[Path], TableFile]] = {
+    ".tsv": lambda path: DelimitedFile(path, "\t"),
+    ".tab": lambda path: DelimitedFile(path, "\t"),
+    ".npz": NpzFile,
+    ".parquet": ParquetFile,
+    ".pq": ParquetFile,
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of a file.
+
+    Attributes:
+        groups: A tensor ``(rows, columns)`` for each group of columns that was asked for.
+        labels: ``(rows,)``, int8, the number of each row's label; None where none was asked for.
+    """
+
+    groups: tuple[Tensor, ...]
+    labels: Tensor | None = None
+
+
+def read_columns(
+    path: str, columns: Sequence[str], dtype: torch.dtype = torch.float64, setting: str = "path"
+) -> Tensor:
+    """The named columns of a table, ``(rows, columns)``; :func:`read_table` says more."""
+    return read_table(path, [columns], dtype, setting=setting).groups[0]
+
+
+def read_table(
+    path: str,
+    groups: Sequence[Sequence[str]],
+    dtype: torch.dtype = torch.float64,
+    label_column: str | None = None,
+    labels: Mapping[str, int] | None = None,
+    watch: Callable[[Tensor], None] | None = None,
+    setting: str = "path",
+) -> Table:
+    """Named columns of a table, group by group.
+
+    The suffix says the format: ``.tsv`` and ``.tab`` are text with tabs, ``.npz`` an archive of
+    NumPy's, ``.parquet`` and ``.pq`` Parquet, all others CSV. The file is read a block of rows at
+    a time into tensors of ``dtype``, so that no more than these and a block are held.
+
+    Args:
+        path: The file.
+        groups: Names of columns; each group becomes one tensor, in the wanted order.
+        dtype: Its type. Values beyond its range become infinite.
+        label_column: A column of text, such as the share of the data that a row belongs to.
+        labels: Its values in lower case, and a number from 0 to 127 for each.
+        watch: Is given each block of rows in float64, all groups side by side.
+        setting: Where the path was set, under ``data``, for messages.
+
+    Raises:
+        ConfigurationError: The file is missing, unreadable, empty or malformed; a column is not
+            there, there twice, not a number, or has NaN or infinite values; an unknown label. Rows
+            are named as the user finds them: lines of a text file from 1, other rows from 1.
+    """
+    place = Path(path).expanduser()
+    try:
+        file = _FORMATS.get(place.suffix.lower(), DelimitedFile)(place)
+        return _read(file, groups, dtype, label_column, labels or {}, watch)
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no file {path}: check data.{setting}") from None
+    except IsADirectoryError:
+        raise ConfigurationError(f"{path} is a folder: name the file in it") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"{path} is not UTF-8 text: save it as a UTF-8 CSV, or name it .npz or .parquet if it "
+            "is one"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read {path} ({error.strerror}): check the file and its permissions"
+        ) from None
+
+
+def _read(
+    file: TableFile,
+    groups: Sequence[Sequence[str]],
+    dtype: torch.dtype,
+    label_column: str | None,
+    labels: Mapping[str, int],
+    watch: Callable[[Tensor], None] | None,
+) -> Table:
+    columns = [column for group in groups for column in group]
+    wanted = columns if label_column is None else [*columns, label_column]
+    names = file.names()
+    for column in wanted:
+        _check_column(file, names, column)
+    # Memory that is not written to costs nothing: a bound on the rows does for a text file.
+    most = file.rows_at_most()
+    values = [torch.empty(most, len(group), dtype=dtype) for group in groups]
+    codes = None if label_column is None else torch.empty(most, dtype=torch.int8)
+    sizes = [len(group) for group in groups]
+    rows = 0
+    faults: dict[str, Fault] = {}
+    for frame in file.blocks(wanted):
+        block = torch.empty(len(columns), len(frame), dtype=torch.float64)
+        for number, column in enumerate(columns):
+            block[number] = numbers_of(frame[column], column, rows, faults)
+        stop = rows + len(frame)
+        for tensor, part in zip(values, block.T.split(sizes, 1), strict=True):
+            tensor[rows:stop] = part
+        if codes is not None and label_column is not None:
+            codes[rows:stop] = labels_of(frame[label_column], label_column, rows, labels, faults)
+        if watch is not None and not faults:
+            watch(block.T)
+        rows = stop
+    for column in wanted:
+        if column in faults:
+            raise faults[column].error(column, file)
+    return Table(tuple(tensor[:rows] for tensor in values), None if codes is None else codes[:rows])
+
+
+def _check_column(file: TableFile, names: list[str], column: str) -> None:
+    count = names.count(column)
+    if count > 1:
+        raise ConfigurationError(
+            f"column {column!r} is there {count} times in {file.path}: rename all but one"
+        )
+    if count == 1:
+        return
+    if reason := file.missing(column):
+        raise ConfigurationError(reason)
+    near = get_close_matches(column, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigurationError(
+        f"column {column!r} is not in {file.path}: {hint}its columns are {', '.join(names)}"
+    )
