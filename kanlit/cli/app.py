@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|benchmark``, everything from YAML."""
+"""The command line: ``kanlit fit|validate|test|predict|plot|benchmark``, everything from YAML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kanlit.callbacks.distributed import gather_rows
 from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
-from kanlit.cli.defaults import BENCHMARK, INTERRUPTED
+from kanlit.cli.defaults import BENCHMARK, INTERRUPTED, PLOT
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.data.predictions import prediction_table, write_table
 from kanlit.errors import ConfigurationError
@@ -213,6 +213,10 @@ def main() -> None:
                 from kanlit.benchmark.command import main as benchmark  # stands above this package
 
                 sys.exit(benchmark(sys.argv[2:]))
+            if sys.argv[1:2] == [PLOT]:
+                from kanlit.cli.plot import main as plot  # needed by no other command
+
+                sys.exit(plot(sys.argv[2:]))
             KanlitCLI()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

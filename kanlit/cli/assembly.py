@@ -25,13 +25,12 @@ from kanlit.callbacks import (
 from kanlit.checkpoint_io import AtomicCheckpointIO
 from kanlit.cli.defaults import (
     ADAPTATION_DEFAULTS,
-    BENCHMARK,
-    BENCHMARK_HELP,
     COMMANDS,
     DEFAULT_CLASSES,
     DESCRIPTION,
     GROUPS,
     HELP,
+    OTHER_COMMANDS,
     TRAINER_DEFAULTS,
 )
 from kanlit.cli.errors import UsageError, explain
@@ -130,7 +129,7 @@ class Assembly(LightningCLI):
             for command in commands:
                 command.help = COMMANDS[command.dest]
             if commands:  # :func:`main` takes it before this parser sees it
-                commands.append(Action([], BENCHMARK, help=BENCHMARK_HELP))
+                commands += [Action([], name, help=it) for name, it in OTHER_COMMANDS.items()]
         for subparser in self._subcommand_parsers.values():
             for name, group in (subparser.groups or {}).items():
                 group.title = GROUPS.get(name, group.title)
@@ -154,7 +153,7 @@ class Assembly(LightningCLI):
             for name, subparser in parsers.items()
         }
         defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
-        return explain(message, argv, {**options, BENCHMARK: ()}, defaults)
+        return explain(message, argv, {**options, **dict.fromkeys(OTHER_COMMANDS, ())}, defaults)
 
     def before_instantiate_classes(self) -> None:
         trainer = self._get(self.config, "trainer")

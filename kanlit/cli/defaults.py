@@ -7,13 +7,14 @@ from typing import Any
 __all__ = [
     "ADAPTATION_DEFAULTS",
     "BENCHMARK",
-    "BENCHMARK_HELP",
     "COMMANDS",
     "DEFAULT_CLASSES",
     "DESCRIPTION",
     "GROUPS",
     "HELP",
     "INTERRUPTED",
+    "OTHER_COMMANDS",
+    "PLOT",
     "TRAINER_DEFAULTS",
 ]
 
@@ -42,7 +43,7 @@ DEFAULT_CLASSES = {
 
 DESCRIPTION = "Trains Kolmogorov-Arnold networks whose grids adapt."
 
-BENCHMARK = "benchmark"  # its options are its own, not a run's
+BENCHMARK, PLOT = "benchmark", "plot"  # their options are their own, not a run's
 
 COMMANDS = {
     "fit": "Trains a network, tests it and keeps its checkpoint under lightning_logs.",
@@ -51,7 +52,10 @@ COMMANDS = {
     "predict": "Writes a checkpoint's predictions as a CSV.",
 }
 
-BENCHMARK_HELP = "Runs the paper's benchmarks over densities and seeds, and reports on them."
+OTHER_COMMANDS = {
+    PLOT: "Draws a checkpoint's network, its errors, and how its knots and losses went.",
+    BENCHMARK: "Runs the paper's benchmarks over densities and seeds, and reports on them.",
+}
 
 HELP = {
     "data": "Data class by its short name, or a class of your own by its path; its settings "

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 import kanlit
-from kanlit.cli.defaults import BENCHMARK, BENCHMARK_HELP, COMMANDS, DESCRIPTION
+from kanlit.cli.defaults import COMMANDS, DESCRIPTION, OTHER_COMMANDS
 
 __all__ = ["answer"]
 
-_ALL_COMMANDS = {**COMMANDS, BENCHMARK: BENCHMARK_HELP}
+_ALL_COMMANDS = {**COMMANDS, **OTHER_COMMANDS}
 
 
 def answer(words: Sequence[str]) -> None:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
-from kanlit.callbacks.knot_plot import KnotPlotCallback, slice_curve
+from kanlit.callbacks.knot_plot import KnotPlotCallback
+from kanlit.callbacks.slices import slice_curve
 from kanlit.errors import ConfigurationError
 from kanlit.plotting import knot_figure
 from kanlit.problems.target import TargetFunction
