@@ -4,6 +4,7 @@ from kanlit.nn.importance import edge_importance, grid_samples
 from kanlit.nn.init import Initialization
 from kanlit.nn.kan import KAN, Derivatives
 from kanlit.nn.layer import KANLayer
+from kanlit.nn.sparsity import edge_magnitudes, sparsity_penalty
 
 __all__ = [
     "KAN",
@@ -11,5 +12,7 @@ __all__ = [
     "Initialization",
     "KANLayer",
     "edge_importance",
+    "edge_magnitudes",
     "grid_samples",
+    "sparsity_penalty",
 ]
