@@ -24,7 +24,12 @@ if TYPE_CHECKING:
         LossDensity,
         adapt_grids,
     )
-    from kanlit.callbacks import GridAdaptationCallback, KeepBest, KnotPlotCallback
+    from kanlit.callbacks import (
+        GridAdaptationCallback,
+        KeepBest,
+        KnotPlotCallback,
+        PruningCallback,
+    )
     from kanlit.data import EquationData, FeynmanData, HelmholtzData, SyntheticData, TableData
     from kanlit.metrics import RelativeL2Error
     from kanlit.modules import PDEModule, RegressionModule
@@ -54,6 +59,7 @@ __all__ = [
     "LevenbergMarquardt",
     "LossDensity",
     "PDEModule",
+    "PruningCallback",
     "RegressionModule",
     "RelativeL2Error",
     "SyntheticData",
@@ -86,6 +92,7 @@ _HOMES = {
     "LevenbergMarquardt": "kanlit.optim",
     "LossDensity": "kanlit.adaptation",
     "PDEModule": "kanlit.modules",
+    "PruningCallback": "kanlit.callbacks",
     "RegressionModule": "kanlit.modules",
     "RelativeL2Error": "kanlit.metrics",
     "SyntheticData": "kanlit.data",

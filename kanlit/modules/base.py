@@ -134,6 +134,10 @@ class KANModule(LightningModule):
             magnitudes = [pooled(own, len(x)) for own in magnitudes]
         return sparsity_penalty(magnitudes, self.sparsity_l1, self.sparsity_entropy)
 
+    def end_sparsity(self) -> None:
+        """From now on a training step's loss is without it."""
+        self.sparsity_l1 = self.sparsity_entropy = 0.0
+
     def sample_losses(self, batch: Any) -> Tensor:
         """Squared residual of each of the :meth:`adaptation_inputs`, ``(n,)``."""
         first = next(iter(self.residuals(batch).values()))
