@@ -181,3 +181,12 @@ def test_published_run_is_timed_from_start_to_end() -> None:
     printed = run("published_run.py", "--rounds", "1", "--epochs", "20")
 
     assert re.search(r"^\| median \| \d\S* \| \d\S* \|$", printed, re.MULTILINE)
+
+
+def test_pruning_is_compared_with_a_network_that_is_not_pruned() -> None:
+    printed = run("pruning.py", "--epochs", "8", "--seeds", "1", "--rounds", "1")
+
+    assert re.search(
+        r"^\| 0 \| \[2, \d, 1\] \| \S+ \| \S+ \| \S+ \| \S+ \|$", printed, re.MULTILINE
+    )
+    assert len(re.findall(r"^\| \[2, .* \| \d+ \| \d\S* \|$", printed, re.MULTILINE)) == 6
