@@ -39,6 +39,10 @@ CASES = {
  --model.lr_scheduler torch.optim.lr_scheduler.StepLR --model.lr_scheduler.step_size 7
  --adaptation.schedule [3,4,6] --adaptation.trigger PeriodicTrigger
  --adaptation.trigger.every 13""",
+    "Adam, sparsity, pruned twice": """--model.sparsity_l1 0.01 --model.sparsity_entropy 0.01
+ --adaptation.schedule [3,5,8] --trainer.callbacks+=PruningCallback
+ --trainer.callbacks.epochs=[15,45] --trainer.callbacks.node_threshold=0.5
+ --trainer.callbacks.max_loss_growth=1e9""",
     "L-BFGS, full batch, plateau": """--model.optimizer torch.optim.LBFGS
  --model.optimizer.max_iter 3 --adaptation.schedule [3,5,8]
  --adaptation.trigger PlateauTrigger --adaptation.trigger.patience 3

@@ -23,7 +23,13 @@ import kanlit.modules
 import kanlit.optim
 import kanlit.problems
 from kanlit.adaptation import ImportanceDensity, Trigger
-from kanlit.callbacks import Checkpoint, GridAdaptationCallback, KeepBest, KnotPlotCallback
+from kanlit.callbacks import (
+    Checkpoint,
+    GridAdaptationCallback,
+    KeepBest,
+    KnotPlotCallback,
+    PruningCallback,
+)
 from kanlit.cli.defaults import ADAPTATION_DEFAULTS, TRAINER_DEFAULTS
 from kanlit.data import TensorDataModule
 from kanlit.modules import KANModule
@@ -138,7 +144,7 @@ def page() -> str:
     lines += section("Checkpoint", [Checkpoint])
     lines += section(
         "Callbacks",
-        [KeepBest, KnotPlotCallback],
+        [KeepBest, KnotPlotCallback, PruningCallback],
         note="`trainer.callbacks`; `KnotPlotCallback` is there already where a run has a logger.",
     )
     lines.append(f"## Trainer\n\nkanlit's defaults:\n\n{settings(dict(TRAINER_DEFAULTS))}")

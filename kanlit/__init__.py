@@ -24,7 +24,12 @@ if TYPE_CHECKING:
         LossDensity,
         adapt_grids,
     )
-    from kanlit.callbacks import GridAdaptationCallback, KeepBest, KnotPlotCallback
+    from kanlit.callbacks import (
+        GridAdaptationCallback,
+        KeepBest,
+        KnotPlotCallback,
+        PruningCallback,
+    )
     from kanlit.data import (
         EquationData,
         FeynmanData,
@@ -62,6 +67,7 @@ __all__ = [
     "LevenbergMarquardt",
     "LossDensity",
     "PDEModule",
+    "PruningCallback",
     "RegressionModule",
     "RelativeL2Error",
     "SyntheticData",
@@ -95,6 +101,7 @@ _HOMES = {
     "LevenbergMarquardt": "kanlit.optim",
     "LossDensity": "kanlit.adaptation",
     "PDEModule": "kanlit.modules",
+    "PruningCallback": "kanlit.callbacks",
     "RegressionModule": "kanlit.modules",
     "RelativeL2Error": "kanlit.metrics",
     "SyntheticData": "kanlit.data",

@@ -198,3 +198,12 @@ def test_memory_of_a_table_is_measured_in_every_format() -> None:
 
     rows = re.findall(r"^\| (tsv|npz|parquet) \|(?: \d+ \|){5} \S+ \|$", printed, re.MULTILINE)
     assert rows == ["tsv", "npz", "parquet"]
+
+
+def test_pruning_is_compared_with_a_network_that_is_not_pruned() -> None:
+    printed = run("pruning.py", "--epochs", "8", "--seeds", "1", "--rounds", "1")
+
+    assert re.search(
+        r"^\| 0 \| \[2, \d, 1\] \| \S+ \| \S+ \| \S+ \| \S+ \|$", printed, re.MULTILINE
+    )
+    assert len(re.findall(r"^\| \[2, .* \| \d+ \| \d\S* \|$", printed, re.MULTILINE)) == 6

@@ -40,6 +40,11 @@ def test_every_config_trains_for_two_epochs(
     schedule = yaml.safe_load(path.read_text())["adaptation"]["schedule"]
     if isinstance(schedule, dict):  # of a run longer than two epochs
         command += ["--adaptation.schedule", "[3, 6]"]
+    if path.stem == "pruning":
+        command += [
+            "--trainer.callbacks",
+            "[{class_path: PruningCallback, init_args: {epochs: [1]}}]",
+        ]
     if path.parent.name == "cluster":  # all but the machines
         one = ("accelerator=cpu", "devices=1", "num_nodes=1", "strategy=auto")
         command += [f"--trainer.{setting}" for setting in (*one, f"default_root_dir={tmp_path}")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -60,6 +60,18 @@ class KnotHistory:
         numbers = sum(points.numel() for points in new.values())
         if len(self._records) > max(2, min(_MOST_RECORDS, _MOST_NUMBERS // numbers)):
             self._records = [*self._records[:-1:2], self._records[-1]]
+
+    def retain(self, inputs: Mapping[str, Tensor]) -> None:
+        """Drops the breakpoints of inputs that layers have lost.
+
+        Args:
+            inputs: Which each layer keeps, bool ``(in,)``, by its name.
+        """
+        kept = {name: mask.cpu() for name, mask in inputs.items()}
+        self._records = [
+            replace(r, breakpoints={name: b[kept[name]] for name, b in r.breakpoints.items()})
+            for r in self._records
+        ]
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Tensors and plain Python only."""

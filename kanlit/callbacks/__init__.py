@@ -5,6 +5,7 @@ from kanlit.callbacks.grid_adaptation import GridAdaptationCallback
 from kanlit.callbacks.keep_best import KeepBest
 from kanlit.callbacks.knot_plot import KnotPlotCallback
 from kanlit.callbacks.progress import EpochProgressBar
+from kanlit.callbacks.pruning import PruningCallback
 from kanlit.callbacks.training_samples import GridAdaptable
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "GridAdaptationCallback",
     "KeepBest",
     "KnotPlotCallback",
+    "PruningCallback",
 ]

@@ -115,6 +115,7 @@ class Checkpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
+        self._newest_at = -1  # others may have put other weights in place since the last step
         self._save_newest(trainer)
 
     def _save_newest(self, trainer: Trainer) -> None:

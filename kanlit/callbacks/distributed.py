@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kanlit.adaptation import kan_layers
 
-__all__ = ["gather_rows", "share_grids", "unwrapped"]
+__all__ = ["gather_rows", "share", "share_grids", "unwrapped"]
 
 
 def gather_rows(module: LightningModule, rows: Tensor) -> Tensor:
@@ -49,9 +49,15 @@ def share_grids(trainer: Trainer, network: nn.Module) -> None:
         return
     for layer in kan_layers(network).values():
         knots, weight = layer.knots.clone(), layer.spline_weight.detach().clone()
-        for tensor in (knots, weight):
-            torch.distributed.broadcast(tensor, src=0)
+        share(trainer, [knots, weight])
         layer.set_grid(knots, weight)
+
+
+def share(trainer: Trainer, tensors: Iterable[Tensor]) -> None:
+    """Gives every process the values that rank 0 has, in place."""
+    if trainer.world_size > 1:
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor, src=0)
 
 
 @contextmanager

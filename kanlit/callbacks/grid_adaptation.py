@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from typing import Any, get_args
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging, WeightAveraging
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.callbacks import Callback
 
 from kanlit.adaptation import (
     AdaptationReport,
@@ -27,6 +25,7 @@ from kanlit.adaptation import (
 )
 from kanlit.callbacks.cadence import Cadence, Interval
 from kanlit.callbacks.distributed import share_grids, unwrapped
+from kanlit.callbacks.notices import now, refuse_averaging, tell, warn
 from kanlit.callbacks.optimizer_state import OptimizerState, update_optimizer_state
 from kanlit.callbacks.training_samples import TrainingSamples, network_of
 from kanlit.errors import ConfigurationError
@@ -146,12 +145,7 @@ class GridAdaptationCallback(Callback):
                 f"{type(pl_module).__name__} holds no KANLayer, so there is no grid to adapt: "
                 f"build it of kanlit.nn.KAN or leave the adaptation callback out"
             )
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, (WeightAveraging, StochasticWeightAveraging)):
-                raise ConfigurationError(
-                    f"{type(callback).__name__} averages coefficients that belong to different "
-                    f"knots once grids adapt: leave one of the two out"
-                )
+        refuse_averaging(trainer, "coefficients that belong to different knots once grids adapt")
         for name, layer in layers.items():
             if layer.knots.dtype not in (torch.float32, torch.float64):
                 raise ConfigurationError(
@@ -202,7 +196,7 @@ class GridAdaptationCallback(Callback):
             pl_module: The module.
             grid_size: G afterwards; left out, each layer keeps its own.
         """
-        _tell(trainer, pl_module, "before_grid_adaptation")
+        tell(trainer, pl_module, "before_grid_adaptation")
         network = network_of(pl_module)
         layers = kan_layers(network)
         samples = TrainingSamples(trainer, pl_module, self.max_samples)
@@ -228,8 +222,8 @@ class GridAdaptationCallback(Callback):
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             self.density.load_state_dict(density_state)
             self.undone += 1
-            _warn(
-                f"grid adaptation at {_now(trainer)} was undone, training goes on with the old "
+            warn(
+                f"grid adaptation at {now(trainer)} was undone, training goes on with the old "
                 f"knots: {error}"
             )
             if trainer.is_global_zero:  # not through the module: it takes none in some hooks
@@ -241,8 +235,8 @@ class GridAdaptationCallback(Callback):
         pl_module.print(_line(trainer, report))
         equal = isinstance(self.density, InputDensity)
         for found in self._watch.look(report, trainer.global_step, sample_losses, equal):
-            _warn(f"{_now(trainer)}: {found}")
-        _tell(trainer, pl_module, "on_grid_adaptation", report)
+            warn(f"{now(trainer)}: {found}")
+        tell(trainer, pl_module, "on_grid_adaptation", report)
         return report
 
     # -- checkpoints ------------------------------------------------------------------------
@@ -260,25 +254,6 @@ class GridAdaptationCallback(Callback):
         self._cadence.load_state_dict(state_dict)
         self.undone = state_dict["undone"]
         self._watch.load_state_dict(state_dict["watch"])
-
-
-def _tell(trainer: Trainer, module: LightningModule, hook: str, *what: Any) -> None:
-    """Calls the hook of those callbacks that have it."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        told = getattr(callback, hook, None)
-        if told is not None:
-            told(trainer, module, *what)
-
-
-@rank_zero_only
-def _warn(message: str) -> None:
-    """Unlike ``warnings.warn`` not left out where the same was said before; filters hold."""
-    warnings.warn_explicit(message, UserWarning, __file__, 0, module=__name__)
-
-
-def _now(trainer: Trainer) -> str:
-    epoch, step = trainer.current_epoch, trainer.global_step
-    return f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
 
 
 def _line(trainer: Trainer, report: AdaptationReport) -> str:

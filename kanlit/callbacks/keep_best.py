@@ -21,10 +21,12 @@ class KeepBest(Callback):
     """Lets a run end no worse on validation than it ever was.
 
     After each validation weights, knots and G are kept if the metric is the lowest so far. They
-    are put back before a grid adaptation, so that each stage begins with the best that the stages
-    before it found, and at the end of training: an extension that did not pay on validation is
-    gone, with its larger G. The optimiser then starts anew, for its moments belong to the place
-    that is left. ``last.ckpt`` at the end of training, the test and predictions have the best.
+    are put back before a grid adaptation or a pruning, so that each stage begins with the best
+    that the stages before it found, and at the end of training: an extension that did not pay on
+    validation is gone, with its larger G. The optimiser then starts anew, for its moments belong to
+    the place that is left. After a pruning the search starts anew: a smaller network is not to lose
+    to the larger one it came from. ``last.ckpt`` at the end of training, the test and predictions
+    have the best.
 
     Args:
         monitor: Metric that validation logs; the lower the better.
@@ -43,7 +45,10 @@ class KeepBest(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Before a checkpoint is loaded. A trainer that has stepped already goes on.
         if stage == "fit" and trainer.global_step == 0:
-            self.best, self.best_epoch, self._kept, self._at = None, -1, {}, -1
+            self._forget()
+
+    def _forget(self) -> None:
+        self.best, self.best_epoch, self._kept, self._at = None, -1, {}, -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # From 1.0: the share of the validation batches, or how many of them.
@@ -77,6 +82,13 @@ class KeepBest(Callback):
         self, trainer: Trainer, pl_module: LightningModule, report: object
     ) -> None:
         self._at = -1  # no step was taken, but the weights are others
+
+    def before_pruning(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called by :class:`~kanlit.PruningCallback`: it prunes the best."""
+        self._put_back(trainer, pl_module)
+
+    def on_pruning(self, trainer: Trainer, pl_module: LightningModule, report: object) -> None:
+        self._forget()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._put_back(trainer, pl_module):

@@ -29,6 +29,7 @@ from kanlit.callbacks.run_figures import (
 from kanlit.callbacks.slices import slice_curve
 from kanlit.callbacks.training_samples import network_of
 from kanlit.errors import ConfigurationError
+from kanlit.nn import PruningReport
 from kanlit.plotting import knot_figure
 from kanlit.problems.target import TargetFunction
 
@@ -118,6 +119,14 @@ class KnotPlotCallback(Callback):
             logger.log_metrics(scalars, step=trainer.global_step)
         if turn:
             self.plot(trainer, pl_module, report)
+
+    def on_pruning(
+        self, trainer: Trainer, pl_module: LightningModule, report: PruningReport
+    ) -> None:
+        """Follows the knots of those inputs only that layers still have."""
+        names = kan_layers(network_of(pl_module))
+        kept = zip(names, report.kept, strict=True)
+        self._history.retain({name: part.inputs for name, part in kept})
 
     def plot(self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport) -> None:
         """Picture and histograms of one adaptation for each logger; on global rank zero only."""

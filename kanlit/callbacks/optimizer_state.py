@@ -1,8 +1,8 @@
-"""What becomes of an optimiser's moments when splines move to other knots."""
+"""What becomes of an optimiser's moments when splines move to other knots, or nodes go."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from kanlit.adaptation import AdaptationReport
-from kanlit.nn import KANLayer
+from kanlit.nn import KANLayer, Kept, retained
 
-__all__ = ["OptimizerState", "forget", "update_optimizer_state"]
+__all__ = ["OptimizerState", "forget", "retain_optimizer_state", "update_optimizer_state"]
 
 OptimizerState = Literal["keep", "reset_changed", "reset_all"]
 
@@ -54,6 +54,38 @@ def update_optimizer_state(
             continue
         for key, value in state.items():
             state[key] = _carry(value, nearest)
+
+
+def retain_optimizer_state(
+    optimizer: Optimizer, layers: Sequence[KANLayer], kept: Sequence[Kept]
+) -> None:
+    """Brings an optimiser's state in line with layers that have been pruned.
+
+    Moments of nodes that stay stay, those of edges that are put out become 0, so that nothing
+    moves them. L-BFGS starts anew, and so does a parameter whose moments are not of its shape.
+
+    Args:
+        optimizer: Any optimiser of torch; the parameters it holds are unchanged objects.
+        layers: The layers, pruned.
+        kept: What of each was kept, in the sizes before.
+    """
+    if isinstance(optimizer, LBFGS):
+        forget(optimizer)
+        return
+    for layer, part in zip(layers, kept, strict=True):
+        for parameter in layer.parameters(recurse=False):
+            state = optimizer.state.get(parameter)
+            if not state:
+                continue
+            sides = part.edges.shape[: min(parameter.ndim, 2)]
+            moments = {k: v for k, v in state.items() if isinstance(v, Tensor) and v.ndim > 0}
+            if any(v.shape != (*sides, *parameter.shape[2:]) for v in moments.values()):
+                del optimizer.state[parameter]
+                continue
+            for key, value in moments.items():
+                state[key] = retained(value, part.outputs, part.inputs)
+                if parameter.ndim > 1:
+                    state[key][~retained(part.edges, part.outputs, part.inputs)] = 0
 
 
 def forget(optimizer: Optimizer) -> None:

@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 from kanlit.columns import Columns
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
-from kanlit.nn import KAN, Initialization
+from kanlit.modules.processes import averaged, pooled, shares
+from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
 from kanlit.splines import Outside
 
@@ -29,7 +30,8 @@ class KANModule(LightningModule):
 
     .. math:: L = \sum_b w_b \cdot \mathrm{mean}(r_b^2)
 
-    A member says what its residuals are; the same blocks serve every optimiser and density.
+    A member says what its residuals are; the same blocks serve every optimiser and density. A
+    training step adds :meth:`sparsity` where it is asked for.
 
     Args:
         in_features: Number of inputs.
@@ -39,11 +41,13 @@ class KANModule(LightningModule):
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear, or zero as published.
         initialization: glorot_fine (of the paper) or plain.
+        sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
+        sparsity_entropy: μ₂, weight of their entropy.
         optimizer: Optimiser of the parameters.
         lr_scheduler: Learning-rate scheduler, stepped once an epoch.
 
     Raises:
-        ConfigurationError: A width, a degree or G out of its range.
+        ConfigurationError: A width, a degree, G or a weight out of its range.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class KANModule(LightningModule):
         grid_size: int,
         outside: Outside,
         initialization: Initialization,
+        sparsity_l1: float,
+        sparsity_entropy: float,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
@@ -64,6 +70,11 @@ class KANModule(LightningModule):
                 f"hidden widths must be at least 1, got {list(hidden)}; leave a layer out to "
                 f"do without it"
             )
+        weights = {"sparsity_l1": sparsity_l1, "sparsity_entropy": sparsity_entropy}
+        for name, weight in weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ConfigurationError(f"{name} must be at least 0, got {weight}: try 1e-3")
+        self.sparsity_l1, self.sparsity_entropy = sparsity_l1, sparsity_entropy
         try:
             self.network = KAN(
                 [in_features, *hidden, out_features],
@@ -114,8 +125,25 @@ class KANModule(LightningModule):
         blocks = named.values()
         means = torch.stack([block.weight * block.values.square().mean() for block in blocks])
         if self._uneven:
-            means = means * _shares([len(block.values) for block in blocks], means)
+            means = means * shares([len(block.values) for block in blocks], means)
         return means.sum()
+
+    def sparsity(self, batch: Any) -> Tensor:
+        """The edges' L1 norm and entropy, :func:`kanlit.nn.sparsity_penalty`, weighted.
+
+        Their magnitudes are means over the batch's :meth:`adaptation_inputs`, those of all
+        processes in a training step.
+        """
+        layers = [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
+        x = self.adaptation_inputs(batch)
+        magnitudes = edge_magnitudes(layers, x)
+        if self._uneven:
+            magnitudes = [pooled(own, len(x)) for own in magnitudes]
+        return sparsity_penalty(magnitudes, self.sparsity_l1, self.sparsity_entropy)
+
+    def end_sparsity(self) -> None:
+        """From now on a training step's loss is without it."""
+        self.sparsity_l1 = self.sparsity_entropy = 0.0
 
     def sample_losses(self, batch: Any) -> Tensor:
         """Squared residual of each of the :meth:`adaptation_inputs`, ``(n,)``."""
@@ -138,15 +166,20 @@ class KANModule(LightningModule):
         # Processes may have a row more or less each; the mean of their losses is to be that over
         # all rows.
         self._uneven = self.trainer.world_size > 1
+        sparse = None
         try:
             loss = self.loss(batch)
+            if self.sparsity_l1 or self.sparsity_entropy:
+                sparse = self.sparsity(batch)
         finally:
             self._uneven = False
         # Logging at every step costs more than a small network's step.
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % every == 0:
             self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
-        return loss
+            if sparse is not None:
+                self.log("train/sparsity", sparse.detach(), sync_dist=True)
+        return loss if sparse is None else loss + sparse
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         rows = self.adaptation_inputs(batch).shape[0]
@@ -189,7 +222,7 @@ class KANModule(LightningModule):
             optimizer_closure = self._residual_closure(optimizer_closure)
         elif self.trainer.world_size > 1:
             # A line search decides by the loss; it is to be the same one on every process.
-            optimizer_closure = _averaged(optimizer_closure, self.trainer.world_size)
+            optimizer_closure = averaged(optimizer_closure, self.trainer.world_size)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -235,6 +268,11 @@ class KANModule(LightningModule):
             optimizer: Optimizer = self._optimizer(self.parameters())
             if getattr(optimizer, "needs_residuals", False):
                 _check_least_squares(optimizer, self.trainer, self._lr_scheduler)
+                if self.sparsity_l1 or self.sparsity_entropy:
+                    raise ConfigurationError(
+                        f"{type(optimizer).__name__} takes squared residuals only, and sparsity is "
+                        f"none: leave sparsity_l1 and sparsity_entropy out or take torch.optim.Adam"
+                    )
             if self._lr_scheduler is None:
                 return optimizer
             scheduler = self._lr_scheduler(optimizer)
@@ -267,31 +305,3 @@ def _check_least_squares(optimizer: Optimizer, trainer: Trainer, scheduler: obje
         )
     if trainer.precision == "16-mixed":
         raise ConfigurationError(f"{name} needs trainer.precision 64-true or 32-true, got 16-mixed")
-
-
-def _shares(rows: Sequence[int], like: Tensor) -> Tensor:
-    r"""What each block's mean over this process's rows is multiplied by, ``(blocks,)``.
-
-    .. math:: s_b = n_b P / \sum_p n_{bp}
-
-    with n_b rows of block b here and P processes: the mean of the products over the processes is
-    then the mean over all rows. Every process must call it.
-    """
-    counts = like.new_tensor(rows, dtype=torch.float64, requires_grad=False)
-    total = counts.clone()
-    torch.distributed.all_reduce(total)
-    return (counts * torch.distributed.get_world_size() / total).to(like.dtype)
-
-
-def _averaged(closure: Callable[[], Any], processes: int) -> Callable[[], Any]:
-    """A closure that returns the mean of all processes' losses."""
-
-    def mean() -> Any:
-        loss = closure()
-        if loss is None:
-            return None
-        total = loss.detach().clone()
-        torch.distributed.all_reduce(total)
-        return total / processes
-
-    return mean

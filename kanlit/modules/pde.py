@@ -40,6 +40,11 @@ class PDEModule(KANModule):
             zero, fading over k exterior intervals, as published.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
+        sparsity_l1: μ₁, at least 0: adds μ₁ Σ|φ|₁ to a training step's loss, the mean absolute
+            outputs of all edges at the batch's collocation points: edges that the loss can do
+            without become small. For optimisers that take a loss, not for LevenbergMarquardt.
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's |φ|₁, and so
+            gathers what the edges do in few of them.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
         lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
             ReduceLROnPlateau with its monitor, once a validation.
@@ -59,6 +64,8 @@ class PDEModule(KANModule):
         outside: Outside = "linear",
         initialization: Initialization = "glorot_fine",
         boundary_weight: float = 1.0,
+        sparsity_l1: float = 0.0,
+        sparsity_entropy: float = 0.0,
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
@@ -77,6 +84,8 @@ class PDEModule(KANModule):
             grid_size,
             outside,
             initialization,
+            sparsity_l1,
+            sparsity_entropy,
             optimizer,
             lr_scheduler,
         )

@@ -3,13 +3,23 @@
 from kanlit.nn.importance import edge_importance, grid_samples
 from kanlit.nn.init import Initialization
 from kanlit.nn.kan import KAN, Derivatives
-from kanlit.nn.layer import KANLayer
+from kanlit.nn.layer import KANLayer, retained
+from kanlit.nn.pruning import Kept, PruningReport, check_prunable, prune, select
+from kanlit.nn.sparsity import edge_magnitudes, sparsity_penalty
 
 __all__ = [
     "KAN",
     "Derivatives",
     "Initialization",
     "KANLayer",
+    "Kept",
+    "PruningReport",
+    "check_prunable",
     "edge_importance",
+    "edge_magnitudes",
     "grid_samples",
+    "prune",
+    "retained",
+    "select",
+    "sparsity_penalty",
 ]

@@ -157,21 +157,27 @@ class AdaptiveGrid(nn.Module):
 
         Unlike :meth:`set_grid` it takes those of a network that has diverged.
         """
-        self._resize(knots.shape[1])
+        self._resize(self.in_features, self.out_features, knots.shape[1])
         self.knots.copy_(knots)
         self.spline_weight.copy_(spline_weight)
         self._refresh(basis)
 
-    def _resize(self, knot_count: int) -> None:
-        """Makes room for another number of knots; contents are undefined after a change."""
-        if knot_count == self.knots.shape[1]:
-            return
-        old = self.spline_weight
-        shape = (self.out_features, self.in_features, knot_count - self.spline_order - 1)
-        # Swapped, not replaced: optimisers and schedulers hold this very object.
-        torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
-        self.spline_weight.grad = None
-        self.knots = self.knots.new_empty(self.in_features, knot_count)
+    def _shapes(self, inputs: int, outputs: int, knot_count: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters, by name, for a number of inputs, of outputs and of knots."""
+        return {"spline_weight": (outputs, inputs, knot_count - self.spline_order - 1)}
+
+    def _resize(self, inputs: int, outputs: int, knot_count: int) -> None:
+        """Makes room for other numbers; contents are undefined where a shape changes."""
+        for name, shape in self._shapes(inputs, outputs, knot_count).items():
+            old = getattr(self, name)
+            if old.shape == shape:
+                continue
+            # Swapped, not replaced: optimisers and schedulers hold this very object.
+            torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
+            getattr(self, name).grad = None
+        if self.knots.shape != (inputs, knot_count):
+            self.knots = self.knots.new_empty(inputs, knot_count)
+        self.in_features, self.out_features = inputs, outputs
 
     def basis_of(self, knots: Tensor) -> PiecewiseBasis:
         """The bases that this layer would have on ``knots`` ``(in, G+2k+1)``, in float64."""
@@ -204,6 +210,6 @@ class AdaptiveGrid(nn.Module):
                 and tuple(weight.shape) == (self.out_features, self.in_features, bases)
                 and bases > self.spline_order
             ):
-                self._resize(knots.shape[-1])
+                self._resize(self.in_features, self.out_features, knots.shape[-1])
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._refresh()

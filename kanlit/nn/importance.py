@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kanlit.nn.layer import KANLayer
 
-__all__ = ["edge_deviation", "edge_importance", "grid_samples"]
+__all__ = ["edge_deviation", "edge_importance", "grid_samples", "mean_edge_outputs"]
 
 _NUMBERS = 2**20  # edge outputs worked out at a time
 
@@ -84,12 +84,32 @@ def edge_deviation(layer: KANLayer, x: Tensor) -> Tensor:
         # Less the first sample's: what is constant is then 0, and large offsets round nothing off.
         offset = layer.edge_functions(x[:1]).double()
         total, squares = torch.zeros_like(offset[0]), torch.zeros_like(offset[0])
-        for rows in x.split(max(1, _NUMBERS // (layer.in_features * layer.out_features))):
+        for rows in _portions(layer, x):
             difference = layer.edge_functions(rows).double() - offset
             total += difference.sum(0)
             squares += difference.square().sum(0)
         variance = squares / len(x) - (total / len(x)).square()
     return variance.clamp(min=0).sqrt().T
+
+
+def mean_edge_outputs(layer: KANLayer, x: Tensor) -> Tensor:
+    r"""Mean of each edge's output over samples, :math:`\mathrm{mean}_j\,\varphi_{qp}(x_{jp})`.
+
+    Args:
+        layer: Whose edges.
+        x: Its inputs ``(n, in)``.
+
+    Returns:
+        ``(out, in)``, in float64.
+    """
+    with torch.no_grad():
+        sums = [layer.edge_functions(rows).double().sum(0) for rows in _portions(layer, x)]
+        return torch.stack(sums).sum(0).T / len(x)
+
+
+def _portions(layer: KANLayer, x: Tensor) -> tuple[Tensor, ...]:
+    """So many of the samples at a time as their edge outputs take a bounded memory."""
+    return x.split(max(1, _NUMBERS // (layer.in_features * layer.out_features)))
 
 
 def grid_samples(layer: KANLayer, count: int = 1000, seed: int = 0) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,8 @@ class KAN(nn.Module):
     """Kolmogorov-Arnold network of the given widths.
 
     Args:
-        widths: Inputs, hidden widths, outputs, such as ``[2, 10, 1]``.
+        widths: Inputs, hidden widths, outputs, such as ``[2, 10, 1]``. A state of smaller hidden
+            widths, that of a pruned network, can be loaded.
         grid_size: G, intervals per input feature of each layer.
         spline_order: k, degree of the splines, 1 to 5.
         grid_range: Ends of the first, uniform grid of each layer.
@@ -67,6 +68,7 @@ class KAN(nn.Module):
         super().__init__()
         if len(widths) < 2:
             raise ValueError(f"a KAN needs at least two widths, inputs and outputs, got {widths}")
+        self._built = tuple(widths)
         self.layers = nn.ModuleList(
             KANLayer(
                 n_in,
@@ -82,6 +84,45 @@ class KAN(nn.Module):
             )
             for n_in, n_out in pairwise(widths)
         )
+
+    @property
+    def widths(self) -> list[int]:
+        """Inputs, hidden widths, outputs, as they stand: pruning makes hidden ones smaller."""
+        layers = [layer for layer in self.layers if isinstance(layer, KANLayer)]
+        return [layers[0].in_features, *(layer.out_features for layer in layers)]
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # A pruned network sizes itself from what it loads, up to the widths it was built with.
+        sizes = self._sizes_in(state_dict, prefix)
+        for layer, size in zip(self.layers, sizes, strict=False):
+            assert isinstance(layer, KANLayer)
+            layer._resize(*size)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _sizes_in(self, state_dict: dict[str, Any], prefix: str) -> list[tuple[int, int, int]]:
+        """Inputs, outputs and knots of each layer in a state; none where it does not fit."""
+        sizes: list[tuple[int, int, int]] = []
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, KANLayer)
+            own = f"{prefix}layers.{number}."
+            knots, base = (state_dict.get(own + name) for name in ("knots", "base_weight"))
+            if not (isinstance(knots, Tensor) and isinstance(base, Tensor)):
+                return []
+            if knots.ndim != 2 or base.ndim != 2 or knots.shape[1] < 2 * layer.spline_order + 2:
+                return []
+            size = (base.shape[1], base.shape[0], knots.shape[1])
+            shapes = {"knots": (size[0], size[2]), **layer._shapes(*size)}
+            if any(getattr(state_dict.get(own + k), "shape", None) != v for k, v in shapes.items()):
+                return []
+            sizes.append(size)
+        widths = [sizes[0][0], *(outputs for _, outputs, _ in sizes)]
+        if [inputs for inputs, _, _ in sizes] != widths[:-1]:
+            return []
+        ends = (widths[0], widths[-1]) == (self._built[0], self._built[-1])
+        hidden = zip(widths[1:-1], self._built[1:-1], strict=True)
+        return sizes if ends and all(0 < width <= most for width, most in hidden) else []
 
     def forward(self, x: Tensor) -> Tensor:
         """``(…, in)`` to ``(…, out)``."""

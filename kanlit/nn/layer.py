@@ -13,7 +13,7 @@ from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
 from kanlit.splines import Edges, Outside
 
-__all__ = ["KANLayer"]
+__all__ = ["KANLayer", "retained"]
 
 
 class KANLayer(AdaptiveGrid):
@@ -45,12 +45,16 @@ class KANLayer(AdaptiveGrid):
         base_weight: r ``(out, in)``.
         edge_scale: s ``(out, in)``.
         bias: b ``(out,)``.
+        edge_mask: ``(out, in)``, false for edges that :meth:`retain` has put out; ``None`` where
+            all are there. A persistent buffer.
 
     Raises:
         ValueError: A size or a degree out of its range.
 
     Source: Liu et al., KAN: Kolmogorov-Arnold Networks, arXiv 2404.19756; arXiv 2601.18672.
     """
+
+    edge_mask: Tensor | None
 
     def __init__(
         self,
@@ -77,19 +81,17 @@ class KANLayer(AdaptiveGrid):
         self.base_weight = nn.Parameter(torch.empty(out_features, in_features, **factory))
         self.edge_scale = nn.Parameter(torch.empty(out_features, in_features, **factory))
         self.bias = nn.Parameter(torch.empty(out_features, **factory))
+        self.register_buffer("edge_mask", None)
         (glorot_fine_ if initialization == "glorot_fine" else plain_)(self, generator)
 
     # Points come last inside: (features, n), so that every step runs along memory.
 
     def _edges(self) -> Edges:
-        return Edges(
-            self._basis,
-            self._local,
-            self.spline_weight,
-            self.edge_scale,
-            self.base_weight,
-            self.bias,
-        )
+        scale: Tensor = self.edge_scale
+        base: Tensor = self.base_weight
+        if self.edge_mask is not None:  # which by the chain rule stops the gradients, too
+            scale, base = scale * self.edge_mask, base * self.edge_mask
+        return Edges(self._basis, self._local, self.spline_weight, scale, base, self.bias)
 
     def _wide(self, derivatives: bool = False) -> bool:
         """Whether in plain torch one matrix product of all bases beats polynomials gathered.
@@ -159,8 +161,74 @@ class KANLayer(AdaptiveGrid):
                 return self.edge_functions(x.to(self.knots.dtype), derivative)
         return self._edges().functions(x.T.contiguous(), derivative).permute(2, 1, 0)
 
+    def _shapes(self, inputs: int, outputs: int, knot_count: int) -> dict[str, tuple[int, ...]]:
+        return {
+            **super()._shapes(inputs, outputs, knot_count),
+            "base_weight": (outputs, inputs),
+            "edge_scale": (outputs, inputs),
+            "bias": (outputs,),
+        }
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def retain(self, outputs: Tensor, inputs: Tensor, edges: Tensor) -> None:
+        """Drops all but some nodes, and puts out all but some edges between those.
+
+        The tensors shrink to the nodes that stay. An edge that is put out between two of them is
+        zero and stays so: no gradient reaches it. The parameter objects stay the same, so
+        optimisers go on holding them; where a shape changes the gradient is dropped, and no graph
+        of an earlier evaluation may be held.
+
+        Args:
+            outputs: Which to keep, bool ``(out,)``, one at least.
+            inputs: Likewise ``(in,)``.
+            edges: Likewise ``(out, in)``; edges of nodes that go do not matter, and what was put
+                out before stays so.
+
+        Raises:
+            ValueError: Masks of other shapes, or no node left on a side.
+        """
+        shapes = [tuple(mask.shape) for mask in (outputs, inputs, edges)]
+        sizes = (self.out_features, self.in_features)
+        if shapes != [sizes[:1], sizes[1:], sizes] or not (outputs.any() and inputs.any()):
+            raise ValueError(
+                f"masks {shapes} do not fit a layer of {self.in_features} inputs and "
+                f"{self.out_features} outputs, or keep none of them"
+            )
+        live = edges if self.edge_mask is None else edges & self.edge_mask
+        live, knots = live[outputs][:, inputs], self.knots[inputs]
+        kept = {name: retained(p.detach(), outputs, inputs) for name, p in self.named_parameters()}
+        self._resize(live.shape[1], live.shape[0], knots.shape[1])
+        self.knots.copy_(knots)
+        for name, values in kept.items():
+            if values.ndim > 1:
+                values[~live] = 0
+            getattr(self, name).copy_(values)
+        self.edge_mask = None if bool(live.all()) else live
+        self._refresh()
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # Whether edges are put out is part of the state, as G is.
+        mask = state_dict.get(prefix + "edge_mask")
+        self.edge_mask = None if mask is None else torch.ones_like(self.base_weight).bool()
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def extra_repr(self) -> str:
         return (
             f"{self.in_features}, {self.out_features}, grid_size={self.grid_size}, "
             f"spline_order={self.spline_order}, outside={self.outside!r}"
         )
+
+
+def retained(values: Tensor, outputs: Tensor, inputs: Tensor) -> Tensor:
+    """A copy of ``values`` ``(out,)`` or ``(out, in, …)`` at the nodes to keep.
+
+    Args:
+        values: Of a parameter's shape.
+        outputs: Which to keep, bool ``(out,)``.
+        inputs: Likewise ``(in,)``.
+    """
+    values = values[outputs]  # a copy: the index is a mask
+    return values if values.ndim == 1 else values[:, inputs]

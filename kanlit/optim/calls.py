@@ -165,7 +165,7 @@ class ValueCall(PlainCall):
         layer, delta = self.layer, self.delta(gradients, rows)
         if delta is None:
             return
-        yield _outer(layer.base_weight, delta, features.silu)
+        yield _masked(layer, _outer(layer.base_weight, delta, features.silu))
         yield Factors(layer.bias, delta.sum(1))
         if delta.shape[1] == 1:
             yield _spline(layer, delta[:, 0, :, None], features.bases[:, 0])
@@ -190,6 +190,13 @@ def _spline(layer: KANLayer, amplitude: Tensor, bases: Tensor) -> Factors:
         return Factors(layer.spline_weight, left, bases.unsqueeze(1))
     splines = torch.einsum("nib,oib->noi", bases, layer.spline_weight.detach().double())
     return Factors(layer.edge_scale, amplitude, splines)
+
+
+def _masked(layer: KANLayer, base: Factors) -> Factors:
+    """Those by the base branch, 0 for edges put out; by the splines their scale, 0, makes it so."""
+    if layer.edge_mask is None:
+        return base
+    return base._replace(left=base.left * layer.edge_mask)
 
 
 def _outer(parameter: Tensor, delta: Tensor, x: Tensor) -> Factors:
@@ -233,7 +240,7 @@ class SweepCall(Call):
         for amplitude, (bases, silu) in zip(amplitudes, features, strict=False):
             if amplitude is not None:
                 yield _spline(layer, amplitude, bases)
-                yield Factors(layer.base_weight, amplitude, silu.unsqueeze(1))
+                yield _masked(layer, Factors(layer.base_weight, amplitude, silu.unsqueeze(1)))
 
     def _amplitudes(
         self,

@@ -185,3 +185,14 @@ def test_without_validation_it_says_what_it_needs() -> None:
 def test_final_adaptations_need_a_trigger_and_a_count(count: int, trigger: Any) -> None:
     with pytest.raises(ConfigurationError, match="final_adaptations must be at least 0 and needs"):
         GridAdaptationCallback(schedule=[3], trigger=trigger, final_adaptations=count)
+
+
+@pytest.mark.parametrize("every", [7, 60])
+def test_the_last_checkpoint_has_the_best_whenever_the_one_before_it_was_written(
+    every: int, tmp_path: Path
+) -> None:
+    keep = Checkpoint(dirpath=str(tmp_path), every_n_epochs=every)
+    module, _, _ = fit(KeepBest(), keep, enable_checkpointing=True)
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(kept[name], tensor)

@@ -27,6 +27,7 @@ TO_ONE_PROCESS = {
     "find_unused": 1e-5,
     "helmholtz": 1e-5,
     "undone": 1e-5,
+    "pruned": 1e-5,
     "float32": 1e-4,
 }
 ON_TWO_PROCESSES = [*TO_ONE_PROCESS, "mini-batches", "own", "resumed adam", "resumed lbfgs"]
@@ -95,6 +96,10 @@ def test_ranks_drift_where_the_wrapper_is_not_renewed(two: Results) -> None:
 def test_an_adaptation_is_undone_on_all_ranks_and_training_goes_on(two: Results) -> None:
     assert two["undone"]["undone"] == 2
     assert two["undone"]["at"] == [(0, 3)]
+
+
+def test_both_ranks_prune_what_one_process_prunes(one: Results, two: Results) -> None:
+    assert two["pruned"]["widths"] == one["pruned"]["widths"] < [1, 6, 1]
 
 
 @pytest.mark.parametrize("name", ["resumed adam", "resumed lbfgs"])

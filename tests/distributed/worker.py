@@ -31,7 +31,7 @@ from kanlit.adaptation import (
     PeriodicTrigger,
     PlateauTrigger,
 )
-from kanlit.callbacks import Checkpoint, GridAdaptationCallback
+from kanlit.callbacks import Checkpoint, GridAdaptationCallback, PruningCallback
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule, RegressionModule
@@ -116,7 +116,7 @@ class Run:
             strategy=strategy if self.devices > 1 else "auto",
             precision=precision,
             callbacks=[adaptation, watch, *callbacks],
-            enable_checkpointing=bool(callbacks),
+            enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -205,6 +205,19 @@ def undone(run: Run) -> dict[str, Any]:
     return run(GridAdaptationCallback(Spoilt(), schedule={0: 3, 5: 5, 10: 5}))
 
 
+def pruned(run: Run) -> dict[str, Any]:
+    """On 61 samples: sparsity is that of all rows, not the mean of two shares'."""
+    torch.manual_seed(1)
+    module = RegressionModule(
+        1, 1, hidden=[6], sparsity_l1=0.05, sparsity_entropy=0.05, optimizer=OPTIMIZERS["adam"]
+    )
+    pruning = PruningCallback([8], node_threshold=0.5, max_loss_growth=1e9)
+    adaptation = GridAdaptationCallback(schedule={0: 3, 12: 5})
+    data = SyntheticData("f4", samples=61)
+    result = run(adaptation, module, data, callbacks=(pruning,))
+    return {**result, "widths": module.network.widths}
+
+
 def resumed(
     optimizer: str, adaptation: Callable[[], GridAdaptationCallback], batch_size: int | None
 ) -> Callable[[Run], dict[str, Any]]:
@@ -279,6 +292,7 @@ SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
     "own": own_module,
     "not renewed": wrapper_not_renewed,
     "undone": undone,
+    "pruned": pruned,
     "resumed adam": resumed("adam", plateau, 4),
     "resumed lbfgs": resumed("lbfgs", lambda: GridAdaptationCallback(schedule=[3, 5, 8]), None),
     "one sample": one_sample,

@@ -465,3 +465,21 @@ def test_residuals_of_another_network_are_refused() -> None:
     (net, _), (_, closure) = regression(), regression()
     with pytest.raises(ConfigurationError, match="no residual depends on a parameter"):
         LevenbergMarquardt(net.parameters()).step(closure)
+
+
+def test_edges_that_are_put_out_stay_zero_and_the_others_learn() -> None:
+    network = KAN([2, 3, 1], dtype=torch.float64)
+    x = 2 * torch.rand(80, 2, dtype=torch.float64) - 1
+    layer = network.layers[0]
+    edges = torch.tensor([[True, True], [False, True], [True, False]])
+    layer.retain(torch.ones(3).bool(), torch.ones(2).bool(), edges)
+    for evaluate in (network, lambda x: network.sweep(x).gradient[:, 0]):
+        optimizer = LevenbergMarquardt(network.parameters())
+
+        def residuals(evaluate: Any = evaluate) -> dict[str, Residual]:
+            return {"data": Residual(evaluate(x) - x[:, :1] * x[:, 1:])}
+
+        losses = [float(optimizer.step(residuals)) for _ in range(10)]
+        assert losses[-1] < 0.2 * losses[0]
+        for parameter in (layer.spline_weight, layer.base_weight, layer.edge_scale):
+            assert not parameter[~edges].any()

@@ -1,0 +1,50 @@
+"""What callbacks that change a network say to the user and to other callbacks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.utilities import rank_zero_only
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["now", "refuse_averaging", "tell", "warn"]
+
+
+def refuse_averaging(trainer: Trainer, what: str) -> None:
+    """Refuses callbacks that average weights.
+
+    Args:
+        trainer: Has the callbacks.
+        what: They would average, as the message says it.
+
+    Raises:
+        ConfigurationError: There is one.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, (WeightAveraging, StochasticWeightAveraging)):
+            raise ConfigurationError(
+                f"{type(callback).__name__} averages {what}: leave one of the two out"
+            )
+
+
+def tell(trainer: Trainer, module: LightningModule, hook: str, *what: Any) -> None:
+    """Calls the hook of those callbacks that have it."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        told = getattr(callback, hook, None)
+        if told is not None:
+            told(trainer, module, *what)
+
+
+@rank_zero_only
+def warn(message: str) -> None:
+    """Unlike ``warnings.warn`` not left out where the same was said before; filters hold."""
+    warnings.warn_explicit(message, UserWarning, __file__, 0, module=__name__)
+
+
+def now(trainer: Trainer) -> str:
+    epoch, step = trainer.current_epoch, trainer.global_step
+    return f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
