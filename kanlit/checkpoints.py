@@ -12,7 +12,7 @@ import torch
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["read_checkpoint", "resolve_checkpoint"]
+__all__ = ["find_checkpoint", "read_checkpoint", "resolve_checkpoint"]
 
 
 def resolve_checkpoint(name: str, root: Path) -> Path | None:
@@ -40,6 +40,20 @@ def resolve_checkpoint(name: str, root: Path) -> Path | None:
         raise ConfigurationError(
             f"checkpoint {name} does not exist: give the path of a .ckpt file, or last or best "
             f"for the newest under --trainer.default_root_dir"
+        )
+    return path
+
+
+def find_checkpoint(name: str, root: Path) -> Path:
+    """As :func:`resolve_checkpoint`, where there has to be one.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    path = resolve_checkpoint(name, root)
+    if path is None:
+        raise ConfigurationError(
+            f"no {name} checkpoint under {root / 'lightning_logs'}: train one first with kanlit fit"
         )
     return path
 

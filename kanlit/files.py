@@ -1,13 +1,39 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, and whether they can be written."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["written_whole"]
+from kanlit.errors import ConfigurationError
+
+__all__ = ["check_output", "written_whole"]
+
+
+def check_output(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuses an ``--output`` at which no file of these kinds can be written; makes its folder.
+
+    Raises:
+        ConfigurationError: Another suffix, a folder in its place, a folder that cannot be made
+            or written to.
+    """
+    known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+    if path.is_dir():
+        raise ConfigurationError(f"--output {path} is a folder: name a file in it, {known}")
+    if path.suffix.lower() not in suffixes:
+        has = f"ends in {path.suffix}" if path.suffix else "has no suffix"
+        raise ConfigurationError(f"--output {path} {has}: name a file that ends in {known}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(path.parent, os.W_OK) else "Permission denied"
+    except (FileExistsError, NotADirectoryError):
+        problem = "a file lies where its folder would be"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise ConfigurationError(f"cannot write --output {path} ({problem}): name another place")
 
 
 @contextmanager

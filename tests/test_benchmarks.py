@@ -92,6 +92,16 @@ def test_every_optimizer_trains_the_same_network_and_the_error_falls() -> None:
         assert 0 < float(words) < 0.9
 
 
+def test_a_real_table_is_learnt_beside_scikit_learn() -> None:
+    printed = run("diabetes.py", "--splits", "1")
+
+    rows = re.findall(r"^\| (.+) \| (\S+) ± \S+ \| (\S+) \| \S+ \|$", printed, re.MULTILINE)
+    errors = {name: float(mean) for name, mean, _ in rows}
+    assert len(errors) == 5
+    ours, nothing = errors["kanlit [10, 2, 1]"], errors["mean of the training rows"]
+    assert 40 < ours < 0.9 * nothing
+
+
 def test_two_recipes_come_to_the_papers_error() -> None:
     printed = run("seconds_to_error.py", "--tasks", "f2", "--seeds", "101")
 

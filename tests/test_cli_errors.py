@@ -187,6 +187,20 @@ BAD: list[tuple[str, list[str]]] = [
     ("test --data SyntheticData", ["test needs a checkpoint", "--ckpt_path last"]),
     ("test --data SyntheticData --ckpt_path last", ["no last checkpoint", "kanlit fit"]),
     ("predict --data SyntheticData --ckpt_path best", ["no best checkpoint", "kanlit fit"]),
+    # -- predictions and exports without data
+    ("predict --ckpt_path last", ["--input TABLE", "--config or --data"]),
+    ("predict --input good.csv", ["predict needs a checkpoint", "--ckpt_path last"]),
+    ("predict --ckpt_path last --input none.csv", ["no file none.csv", "--input"]),
+    (
+        "predict --ckpt_path last --input good.csv --output p.xls",
+        [".xls", ".csv, .tsv or .parquet"],
+    ),
+    ("predict --ckpt_path foreign.ckpt --input good.csv", ["foreign.ckpt", "no knots"]),
+    ("export", ["CHECKPOINT, --output", "kanlit export --help"]),
+    ("export last --output m.onnx", ["no last checkpoint", "kanlit fit"]),
+    ("export last --output m.onxx", ["--output m.onxx", ".onnx or .pt2"]),
+    ("export last --output good.csv/m.pt2", ["cannot write --output good.csv/m.pt2"]),
+    ("export torch.ckpt --output m.pt2", ["torch.ckpt", "not safe to load"]),
     # -- trainer
     (f"{SYNTHETIC} --trainer.accelerator gpuu", ["accelerator gpuu", "cpu"]),
     (f"{SYNTHETIC} --trainer.strategy foo", ["strategy foo"]),

@@ -36,7 +36,7 @@ def blocks(page: str) -> list[tuple[str, str, str]]:
     return found
 
 
-@pytest.mark.parametrize("page", ["density.md", "callback.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "density.md", "callback.md"])
 def test_a_page_runs_from_top_to_bottom(
     page: str,
     tmp_path: Path,

@@ -35,6 +35,11 @@ def kanlit_commands() -> list[str]:
     return [line for line in lines if line.split()[1] in TRAINER_COMMANDS]
 
 
+def of_tables() -> list[str]:
+    """Those that predict a table, without a config."""
+    return [line for line in kanlit_commands() if "--input" in line]
+
+
 def printed_config(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> dict[str, Any]:
@@ -50,13 +55,20 @@ def printed_config(
     return yaml.safe_load(output.out)
 
 
-@pytest.mark.parametrize("command", kanlit_commands())
+@pytest.mark.parametrize("command", sorted(set(kanlit_commands()) - set(of_tables())))
 def test_every_kanlit_command_parses(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = printed_config(shlex.split(command)[1:], monkeypatch, capsys)
 
     assert {"data", "model", "adaptation", "trainer"} <= set(config)
+
+
+@pytest.mark.parametrize("command", of_tables())
+def test_every_prediction_of_a_table_parses(command: str) -> None:
+    from kanlit.cli.table_prediction import parser
+
+    assert parser().parse_args(shlex.split(command)[2:]).input == "new.csv"
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))

@@ -14,6 +14,7 @@ from kanlit.adaptation.density import (
     Weigher,
 )
 from kanlit.adaptation.health import GridHealth, HealthWatch, grid_health
+from kanlit.adaptation.history import KnotHistory, KnotRecord
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.adaptation.schedule import check_schedule, spread
 from kanlit.adaptation.triggers import (
@@ -39,6 +40,8 @@ __all__ = [
     "ImportanceContext",
     "ImportanceDensity",
     "InputDensity",
+    "KnotHistory",
+    "KnotRecord",
     "LayerAdaptation",
     "LossDensity",
     "Observation",

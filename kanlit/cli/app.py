@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|benchmark``, everything from YAML."""
+"""The command line: ``kanlit fit|validate|test|predict|plot|export|benchmark``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.distributed import gather_rows
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import find_checkpoint, read_checkpoint, resolve_checkpoint
+from kanlit.cli import table_prediction
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
-from kanlit.cli.defaults import BENCHMARK, INTERRUPTED
+from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
-from kanlit.data.predictions import prediction_table, write_table
+from kanlit.data.predictions import prediction_table
+from kanlit.data.table_output import write_table
 from kanlit.errors import ConfigurationError
 
 __all__ = ["KanlitCLI", "main"]
@@ -50,12 +53,12 @@ class KanlitCLI(Assembly):
                 f"newest, or the path of one that kanlit fit has written"
             )
         root = Path(config.trainer.default_root_dir or ".")
-        path = resolve_checkpoint(name, root)
+        find = resolve_checkpoint if self.config.subcommand == "fit" else find_checkpoint
+        path = find(name, root)
         if path is None:
-            where = f"no {name} checkpoint under {root / 'lightning_logs'}"
-            if self.config.subcommand != "fit":
-                raise ConfigurationError(f"{where}: train one first with kanlit fit")
-            rank_zero_info(f"{where}: the run starts fresh")
+            rank_zero_info(
+                f"no {name} checkpoint under {root / 'lightning_logs'}: the run starts fresh"
+            )
             config.ckpt_path = None
             return
         if name in ("last", "best"):
@@ -209,10 +212,12 @@ def main() -> None:
         sys.path.append(os.getcwd())  # classes of the user's own; last, so that none hides another
     try:
         with clean_console():
-            if sys.argv[1:2] == [BENCHMARK]:
-                from kanlit.benchmark.command import main as benchmark  # stands above this package
-
-                sys.exit(benchmark(sys.argv[2:]))
+            command, words = "".join(sys.argv[1:2]), sys.argv[2:]
+            if command in HOMES:
+                sys.exit(import_module(HOMES[command]).main(words))
+            if command == "predict" and table_prediction.takes(words):
+                table_prediction.main(words)
+                return
             KanlitCLI()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

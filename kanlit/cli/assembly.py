@@ -25,13 +25,13 @@ from kanlit.callbacks import (
 from kanlit.checkpoint_io import AtomicCheckpointIO
 from kanlit.cli.defaults import (
     ADAPTATION_DEFAULTS,
-    BENCHMARK,
-    BENCHMARK_HELP,
+    APART,
     COMMANDS,
     DEFAULT_CLASSES,
     DESCRIPTION,
     GROUPS,
     HELP,
+    MORE,
     TRAINER_DEFAULTS,
 )
 from kanlit.cli.errors import UsageError, explain
@@ -105,7 +105,7 @@ class Assembly(LightningCLI):
                 "allow_abbrev": False,
                 **{
                     name: {
-                        "description": description,
+                        "description": description + MORE.get(name, ""),
                         "usage": f"kanlit {name} [options]",
                     }
                     for name, description in COMMANDS.items()
@@ -129,8 +129,8 @@ class Assembly(LightningCLI):
             commands = getattr(action, "_choices_actions", [])
             for command in commands:
                 command.help = COMMANDS[command.dest]
-            if commands:  # :func:`main` takes it before this parser sees it
-                commands.append(Action([], BENCHMARK, help=BENCHMARK_HELP))
+            if commands:  # :func:`main` takes these before this parser sees them
+                commands += [Action([], name, help=text) for name, text in APART.items()]
         for subparser in self._subcommand_parsers.values():
             for name, group in (subparser.groups or {}).items():
                 group.title = GROUPS.get(name, group.title)
@@ -154,7 +154,7 @@ class Assembly(LightningCLI):
             for name, subparser in parsers.items()
         }
         defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
-        return explain(message, argv, {**options, BENCHMARK: ()}, defaults)
+        return explain(message, argv, {**options, **dict.fromkeys(APART, ())}, defaults)
 
     def before_instantiate_classes(self) -> None:
         trainer = self._get(self.config, "trainer")

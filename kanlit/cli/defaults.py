@@ -6,14 +6,15 @@ from typing import Any
 
 __all__ = [
     "ADAPTATION_DEFAULTS",
-    "BENCHMARK",
-    "BENCHMARK_HELP",
+    "APART",
     "COMMANDS",
     "DEFAULT_CLASSES",
     "DESCRIPTION",
     "GROUPS",
     "HELP",
+    "HOMES",
     "INTERRUPTED",
+    "MORE",
     "TRAINER_DEFAULTS",
 ]
 
@@ -42,16 +43,33 @@ DEFAULT_CLASSES = {
 
 DESCRIPTION = "Trains Kolmogorov-Arnold networks whose grids adapt."
 
-BENCHMARK = "benchmark"  # its options are its own, not a run's
-
 COMMANDS = {
     "fit": "Trains a network, tests it and keeps its checkpoint under lightning_logs.",
     "validate": "Evaluates a checkpoint on the validation data.",
     "test": "Evaluates a checkpoint on the test data.",
-    "predict": "Writes a checkpoint's predictions as a CSV.",
+    "predict": "Writes a checkpoint's predictions as a table.",
 }
 
-BENCHMARK_HELP = "Runs the paper's benchmarks over densities and seeds, and reports on them."
+# Beside the above, where a command explains itself.
+MORE = {
+    "predict": " For a table of your own, from the checkpoint alone: kanlit predict --ckpt_path "
+    "FILE --input TABLE, explained by kanlit predict --input --help. The options here are for the "
+    "points of a data class.",
+}
+
+# Commands whose options are their own, not a run's.
+APART = {
+    "plot": "Draws a checkpoint's network, its errors, and how its knots and losses went.",
+    "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
+    "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
+}
+
+# Where each of them is; imported only when it is asked for.
+HOMES = {
+    "plot": "kanlit.cli.plot",
+    "export": "kanlit.export.command",
+    "benchmark": "kanlit.benchmark.command",
+}
 
 HELP = {
     "data": "Data class by its short name, or a class of your own by its path; its settings "

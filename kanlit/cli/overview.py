@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 import kanlit
-from kanlit.cli.defaults import BENCHMARK, BENCHMARK_HELP, COMMANDS, DESCRIPTION
+from kanlit.cli.defaults import APART, COMMANDS, DESCRIPTION
 
 __all__ = ["answer"]
 
-_ALL_COMMANDS = {**COMMANDS, BENCHMARK: BENCHMARK_HELP}
+_ALL_COMMANDS = {**COMMANDS, **APART}
 
 
 def answer(words: Sequence[str]) -> None:

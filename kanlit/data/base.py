@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from kanlit.columns import Columns, default_names
 from kanlit.data.checks import check_at_least
 from kanlit.data.loader import TensorLoader
 from kanlit.data.standardization import Standardization, spread_of
@@ -64,10 +65,9 @@ class TensorDataModule(LightningDataModule, ABC):
         self.out_features = out_features
         self.batch_size = batch_size
         self.seed = seed
-        self.input_names = tuple(input_names or _names("x", in_features))
-        self.target_names = tuple(
-            target_names or (["y"] if out_features == 1 else _names("y", out_features))
-        )
+        inputs, targets = default_names(in_features, out_features)
+        self.input_names = tuple(input_names or inputs)
+        self.target_names = tuple(target_names or targets)
         self.target = target
         self._parts: dict[Part, Tensors] = {}
 
@@ -83,6 +83,22 @@ class TensorDataModule(LightningDataModule, ABC):
         """Median absolute deviation of the training targets ``(out,)``; None without targets."""
         tensors = self._parts["train"]
         return spread_of(tensors[1]) if isinstance(tensors, tuple) else None
+
+    def training_columns(self) -> Columns | None:
+        """Names and training range of the columns; None where no training points are known.
+
+        :meth:`setup` for ``fit`` has been called.
+        """
+        points = self.training_points()
+        return None if points is None else Columns.of(self.input_names, self.target_names, points)
+
+    def training_points(self) -> Tensor | None:
+        """Points ``(n, in)`` that span what the network is trained on, in the user's units.
+
+        None where batches are dicts: a member says which of their tensors the network takes.
+        """
+        tensors = self._parts["train"]
+        return tensors[0] if isinstance(tensors, tuple) else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -127,10 +143,6 @@ class TensorDataModule(LightningDataModule, ABC):
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         """Tensors to be cut into batches, and those that go whole into each."""
         return tensors, {}
-
-
-def _names(letter: str, count: int) -> list[str]:
-    return [f"{letter}{number}" for number in range(1, count + 1)]
 
 
 def _cast(tensors: Tensors, dtype: torch.dtype) -> Tensors:

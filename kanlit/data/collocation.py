@@ -113,6 +113,10 @@ class EquationData(TensorDataModule):
             return (x,)
         return (x, problem.solution(x)) if problem.has_solution else self._points(problem, True)
 
+    def training_points(self) -> Tensor:
+        """The corners of the equation's box: it is to hold up to them, wherever points fall."""
+        return torch.tensor(self.problem.bounds, dtype=torch.float64).T
+
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         if isinstance(tensors, tuple):
             return tensors, {}

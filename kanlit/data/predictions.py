@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from kanlit.columns import Columns
 from kanlit.data.base import TensorDataModule
-from kanlit.files import written_whole
+from kanlit.data.table_output import write_table
 
-__all__ = ["prediction_table", "write_predictions", "write_table"]
+__all__ = ["predict_rows", "prediction_table", "row_table", "write_predictions"]
 
 
 def prediction_table(
@@ -37,13 +38,6 @@ def prediction_table(
     return pd.DataFrame(rows.cpu().numpy(), columns=names)
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes a CSV, whole or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as unfinished:
-        table.to_csv(unfinished, index=False)
-
-
 def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: Path) -> int:
     """Writes a CSV of inputs and predictions, whole or not at all.
 
@@ -58,3 +52,44 @@ def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: 
     table = prediction_table(data, predictions)
     write_table(table, path)
     return len(table)
+
+
+def predict_rows(
+    predict: Callable[[Tensor], Tensor], inputs: Tensor, dtype: torch.dtype, rows: int = 4096
+) -> Tensor:
+    """Predictions ``(n, out)`` for ``inputs`` ``(n, in)``, some rows at a time.
+
+    Args:
+        predict: ``(rows, in)`` to ``(rows, out)``.
+        inputs: Of any type.
+        dtype: What ``predict`` takes.
+        rows: At a time; what a network holds between its layers grows with them.
+    """
+    return torch.cat([predict(chunk.to(dtype)) for chunk in inputs.split(rows)])
+
+
+def row_table(columns: Columns, inputs: Tensor, predictions: Tensor) -> pd.DataFrame:
+    """Inputs as they were read, predictions, and which rows leave the training range.
+
+    Args:
+        columns: Names, and the training range of the inputs.
+        inputs: ``(n, in)``, float64.
+        predictions: ``(n, out)``, in the network's own type.
+
+    Returns:
+        A column for each input, ``NAME_predicted`` for each target, and the truth values
+        ``outside``: some input of the row is outside its training range. Where a column of the
+        user's has that name, it is ``outside_training_range``.
+    """
+    predicted = [f"{name}_predicted" for name in columns.targets]
+    outside = columns.is_outside(inputs.to(predictions.dtype))
+    flag = "outside" if "outside" not in columns.inputs else "outside_training_range"
+    return pd.concat(
+        [
+            pd.DataFrame(inputs.numpy(), columns=list(columns.inputs)),
+            # In the network's own type: float32 widened would print digits it does not have.
+            pd.DataFrame(predictions.numpy(), columns=predicted),
+            pd.DataFrame({flag: outside.numpy()}),
+        ],
+        axis=1,
+    )

@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from kanlit.columns import Columns
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.nn import KAN, Initialization
@@ -78,6 +79,7 @@ class KANModule(LightningModule):
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
+        self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
         self._uneven = False
         # Of a least-squares step: the batch and its residuals, once the loss has been asked for.
         self._evaluated: list[tuple[Any, Mapping[str, Residual]]] | None = None
@@ -90,6 +92,11 @@ class KANModule(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def setup(self, stage: str) -> None:
+        known = getattr(getattr(self.trainer, "datamodule", None), "training_columns", None)
+        if stage == "fit" and known is not None:
+            self.columns = known()
 
     @abstractmethod
     def residuals(self, batch: Any) -> dict[str, Residual]:
@@ -123,6 +130,10 @@ class KANModule(LightningModule):
         """From the user's units to what the network sees, both ``(n, in)``."""
         return x
 
+    def user_inputs(self, z: Tensor) -> Tensor:
+        """The inverse of :meth:`network_inputs`."""
+        return z
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         # Processes may have a row more or less each; the mean of their losses is to be that over
         # all rows.
@@ -149,7 +160,18 @@ class KANModule(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self(batch[0])
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # All that predicting and exporting need beside the weights and the hyperparameters.
+        cls = type(self)
+        checkpoint["kanlit"] = {
+            "class_path": f"{cls.__module__}.{cls.__qualname__}",
+            "columns": None if self.columns is None else self.columns.state_dict(),
+        }
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = checkpoint.get("kanlit", {}).get("columns")
+        if self.columns is None and kept is not None:
+            self.columns = Columns.from_state_dict(kept)
         trainer = self._trainer
         if trainer is not None and trainer.precision == "64-true":
             self.double()  # Lightning does so only after it has loaded, which rounds

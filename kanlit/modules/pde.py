@@ -95,6 +95,7 @@ class PDEModule(KANModule):
         self._finite = False
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         data = getattr(self.trainer, "datamodule", None)
         self.problem = getattr(data, "problem", None)
         if self._problem is None:

@@ -97,6 +97,7 @@ class RegressionModule(KANModule):
                 f"RegressionModule needs data of inputs and targets, but {type(data).__name__} has "
                 f"a differential equation: take --model PDEModule"
             )
+        super().setup(stage)
         # Only when training starts: at any other stage the checkpoint brings them.
         scales = getattr(data, "standardization", None)
         known = scales() if stage == "fit" and scales is not None else None
@@ -115,6 +116,9 @@ class RegressionModule(KANModule):
 
     def network_inputs(self, x: Tensor) -> Tensor:
         return (x - self.input_mean) / self.input_std
+
+    def user_inputs(self, z: Tensor) -> Tensor:
+        return z * self.input_std + self.input_mean
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(self.network_inputs(x)) * self.target_std + self.target_mean

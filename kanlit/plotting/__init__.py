@@ -1,6 +1,21 @@
 """Pictures, built from ``matplotlib.figure.Figure``: pyplot keeps every figure it makes alive."""
 
+from kanlit.plotting.convergence import convergence_figure
+from kanlit.plotting.curves import curve_figure
+from kanlit.plotting.error_map import error_map_figure, scatter_figure
 from kanlit.plotting.histogram import importance_histogram
 from kanlit.plotting.knots import TargetCurve, knot_figure
+from kanlit.plotting.migration import migration_figure
+from kanlit.plotting.network import network_figure
 
-__all__ = ["TargetCurve", "importance_histogram", "knot_figure"]
+__all__ = [
+    "TargetCurve",
+    "convergence_figure",
+    "curve_figure",
+    "error_map_figure",
+    "importance_histogram",
+    "knot_figure",
+    "migration_figure",
+    "network_figure",
+    "scatter_figure",
+]

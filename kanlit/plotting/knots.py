@@ -22,7 +22,7 @@ from torch import Tensor
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.plotting.histogram import Array, as_array, importance_histogram
 from kanlit.plotting.page import HEADING_HEIGHT, Page
-from kanlit.plotting.style import BLACK, BLUE, ORANGE, SKY_BLUE, VERMILLION, head, tidy
+from kanlit.plotting.style import BLACK, BLUE, ORANGE, SKY_BLUE, VERMILLION, head, rug, tidy
 
 __all__ = ["TargetCurve", "knot_figure"]
 
@@ -179,15 +179,7 @@ def _draw_curve(axes: Axes, curve: TargetCurve, breakpoints: Array) -> None:
     if curve.target is not None:
         axes.plot(x, as_array(curve.target), color=BLACK, lw=2.6, alpha=0.45, gid="target")
     axes.plot(x, as_array(curve.prediction), color=VERMILLION, lw=1.4, gid="prediction")
-    axes.vlines(
-        breakpoints,
-        0.0,
-        0.07,
-        transform=axes.get_xaxis_transform(),
-        color=BLUE,
-        lw=1.4,
-        gid="rug",
-    )
+    rug(axes, breakpoints)
     axes.margins(y=0.12)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(curve.label, fontsize=9)

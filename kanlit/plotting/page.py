@@ -33,9 +33,8 @@ class Page:
         self.figure.text(LEFT / WIDTH, y, words, fontsize=9.5, va="baseline")
         self.skip(HEADING_HEIGHT)
 
-    def row(self, columns: int, height: float, below: float) -> list[Axes]:
-        """Panels side by side, with ``below`` inches left for their labels."""
-        gap = 0.45
+    def row(self, columns: int, height: float, below: float, gap: float = 0.45) -> list[Axes]:
+        """Panels side by side, ``gap`` inches apart, with ``below`` inches for their labels."""
         width = (WIDTH - LEFT - RIGHT - gap * (columns - 1)) / columns
         panels = [
             self.figure.add_axes(

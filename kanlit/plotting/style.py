@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from kanlit.plotting.page import WIDTH, Page
 
@@ -18,13 +20,17 @@ __all__ = [
     "FONT",
     "GREY",
     "LETTER",
+    "MARKED",
     "ORANGE",
     "SKY_BLUE",
     "VERMILLION",
     "color",
     "grey",
     "head",
+    "mark_adaptations",
     "marker",
+    "rug",
+    "shortened",
     "tidy",
 ]
 
@@ -33,10 +39,12 @@ BLACK, ORANGE, SKY_BLUE, BLUE, VERMILLION = "#000000", "#E69F00", "#56B4E9", "#0
 _COLORS = (BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, SKY_BLUE, BLACK, "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#777777"
+MARKED = "adaptations, with the new G"  # what the lines of mark_adaptations are
 FONT = 9
 LETTER = 0.08  # inches, of a word of that size
 _TITLE: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
 _LEGEND_COLUMNS = 5
+_MOST_MARKS = 40
 _TITLE_HEIGHT, _LINE_HEIGHT = 0.5, 0.2  # inches
 
 
@@ -53,6 +61,14 @@ def marker(i: int) -> str:
 def grey(label: str, **style: Any) -> Line2D:
     """Entry of a legend for what is drawn in every colour."""
     return Line2D([], [], color=GREY, ls="", label=label, **style)
+
+
+def shortened(name: str, letters: int) -> str:
+    """A name of so many letters at most; what is left out is its middle."""
+    if len(name) <= letters:
+        return name
+    end = (letters - 1) // 2
+    return f"{name[: letters - 1 - end]}…{name[-end:]}"
 
 
 def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> Page:
@@ -74,6 +90,45 @@ def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> P
         )
     page.skip(top)
     return page
+
+
+def rug(axes: Axes, breakpoints: NDArray[np.float64]) -> None:
+    """Breakpoints ``(G+1,)`` as ticks along the axis, inside the panel."""
+    axes.vlines(
+        breakpoints,
+        0.0,
+        0.07,
+        transform=axes.get_xaxis_transform(),
+        color=BLUE,
+        lw=1.4,
+        gid="rug",
+    )
+
+
+def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[int]) -> None:
+    """Adaptations as dotted lines, with G on top of those that change it.
+
+    Where there are more than 40 only these are drawn. Labels without room stand further right.
+    """
+    left, right = axes.get_xlim()
+    across = (right - left) / (axes.get_position().width * WIDTH)  # epochs an inch
+    known, free = None, -math.inf
+    for epoch, size in zip(epochs, grid_sizes, strict=True):
+        if len(epochs) <= _MOST_MARKS or size != known:
+            axes.axvline(epoch, color=GREY, lw=0.7, ls=":", zorder=0)
+        if size != known and max(epoch, free) <= right:
+            axes.annotate(
+                str(size) if known else f"G {size}",
+                (max(epoch, free), 1.0),
+                xycoords=axes.get_xaxis_transform(),
+                xytext=(0, 1),
+                textcoords="offset points",
+                fontsize=7.5,
+                ha="center",
+                color=GREY,
+            )
+            free = max(epoch, free) + across * (0.22 if known else 0.28)
+        known = size
 
 
 def tidy(axes: Axes, size: float) -> None:

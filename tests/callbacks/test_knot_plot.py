@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
-from kanlit.callbacks.knot_plot import KnotPlotCallback, slice_curve
+from kanlit.callbacks.knot_plot import KnotPlotCallback
+from kanlit.callbacks.slices import slice_curve
 from kanlit.errors import ConfigurationError
+from kanlit.nn import KAN
 from kanlit.plotting import knot_figure
 from kanlit.problems.target import TargetFunction
 
@@ -315,3 +317,55 @@ def test_failed_write_leaves_neither_half_a_picture_nor_scraps(tmp_path: Path) -
 def test_settings_below_one_are_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be at least 1, got 0"):
         KnotPlotCallback(**{name: 0})
+
+
+class Adaptable(Plain):
+    """The same with a KAN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = KAN([2, 3, 1])
+        self.net = self.network  # type: ignore[assignment]
+
+    def adaptation_inputs(self, batch: list[Tensor]) -> Tensor:
+        return batch[0]
+
+
+@pytest.mark.parametrize("data", [Named(QUADRATIC), Named()])
+def test_trained_network_is_drawn_at_the_end_of_fit(tmp_path: Path, data: Named) -> None:
+    plots, logger = KnotPlotCallback(), TensorBoardLogger(tmp_path)
+    trainer = fit(tmp_path, plots, logger, 0, 2, module=Adaptable(), data=data)
+    events = EventAccumulator(trainer.log_dir, size_guidance={"images": 0})
+    events.Reload()
+    expected = {"knots", "network", "curves", "knot_migration"}
+    assert set(events.Tags()["images"]) == expected | ({"error_map"} if data.target else set())
+    for name in events.Tags()["images"]:
+        assert events.Images(name)[-1].step == (3 if name != "knots" else 2)
+
+
+def test_network_that_cannot_be_drawn_is_a_warning(tmp_path: Path) -> None:
+    with (
+        patch("kanlit.callbacks.run_figures.network_figure", side_effect=OSError("disk is full")),
+        pytest.warns(UserWarning, match="no picture of the network: OSError: disk is full"),
+    ):
+        trainer = fit(tmp_path, KnotPlotCallback(), False, 0, module=Adaptable())
+    assert trainer.state.finished
+    assert (tmp_path / "knot_migration.png").is_file()
+
+
+def test_knots_of_the_run_are_in_the_state_and_start_afresh_with_a_new_fit(tmp_path: Path) -> None:
+    plots, resumed = KnotPlotCallback(), KnotPlotCallback()
+    fit(tmp_path, plots, False, 0, 2, module=Adaptable())
+    resumed.load_state_dict(plots.state_dict())
+    assert [record.epoch for record in resumed.records] == [0, 2]
+    new = adaptation().layers[1].new_breakpoints
+    assert torch.equal(resumed.records[1].breakpoints["layers.1"], new)
+
+    fit(tmp_path, plots, False, 1, module=Adaptable())
+    assert [record.epoch for record in plots.records] == [0, 1]
+
+
+def test_state_of_before_is_taken(tmp_path: Path) -> None:
+    plots = KnotPlotCallback()
+    plots.load_state_dict({"adaptations": 3})
+    assert plots.records == ()

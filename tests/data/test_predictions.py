@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from kanlit.columns import Columns
 from kanlit.data import SyntheticData, TableData
-from kanlit.data.predictions import write_predictions
+from kanlit.data.predictions import predict_rows, row_table, write_predictions
+from kanlit.nn import KAN
 
 
 @pytest.fixture
@@ -120,3 +122,41 @@ def test_predictions_of_another_length_write_nothing(data: TableData, tmp_path: 
     with pytest.raises(RuntimeError):
         write_predictions(data, [predictions()[:-1]], folder / "out.csv")
     assert not folder.exists() or not list(folder.iterdir())
+
+
+# -- rows of any table, by a checkpoint's columns -----------------------------------------------
+
+COLUMNS = Columns(
+    ("a", "b"), ("y",), torch.tensor([0.0, -1.0]).double(), torch.tensor([1.0, 1.0]).double()
+)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 100])
+def test_rows_predicted_in_parts_are_those_predicted_at_once(rows: int) -> None:
+    network, x = KAN([2, 3, 1]), torch.rand(100, 2, dtype=torch.float64)
+    at_once = network(x.float())
+    seen: list[int] = []
+
+    def predict(part: Tensor) -> Tensor:
+        seen.append(len(part))
+        return network(part)
+
+    torch.testing.assert_close(predict_rows(predict, x, torch.float32, rows), at_once)
+    assert max(seen) <= rows
+
+
+def test_a_row_table_keeps_inputs_whole_and_flags_what_training_did_not_see() -> None:
+    inputs = torch.tensor([[0.1, 1.0], [1.1, 0.0], [0.5, -1.0 - 1e-6]], dtype=torch.float64)
+    table = row_table(COLUMNS, inputs, torch.tensor([[0.1], [0.2], [0.3]]))
+
+    assert list(table.columns) == ["a", "b", "y_predicted", "outside"]
+    assert table["outside"].tolist() == [False, True, True]
+    assert table[["a", "b"]].to_numpy().tolist() == inputs.tolist()
+    assert table["y_predicted"].dtype == np.float32
+
+
+def test_an_input_named_outside_keeps_its_name() -> None:
+    columns = Columns(("outside", "b"), ("y",), COLUMNS.low, COLUMNS.high)
+    table = row_table(columns, torch.zeros(1, 2, dtype=torch.float64), torch.zeros(1, 1))
+
+    assert list(table.columns) == ["outside", "b", "y_predicted", "outside_training_range"]

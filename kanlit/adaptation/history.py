@@ -1,0 +1,73 @@
+"""Where the knots of a run have stood; plain data, no Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from kanlit.adaptation.report import AdaptationReport
+
+__all__ = ["KnotHistory", "KnotRecord"]
+
+_MOST_RECORDS, _MOST_NUMBERS = 256, 2**20
+
+
+@dataclass(frozen=True)
+class KnotRecord:
+    """Breakpoints of all layers from a moment of a run on.
+
+    Attributes:
+        epoch: Epochs before it.
+        step: Optimiser steps before it.
+        breakpoints: ``(in, G+1)`` of each layer, on the CPU.
+    """
+
+    epoch: int
+    step: int
+    breakpoints: Mapping[str, Tensor]
+
+    @property
+    def grid_size(self) -> int:
+        """G of the finest grid."""
+        return max(points.shape[1] - 1 for points in self.breakpoints.values())
+
+
+class KnotHistory:
+    """Breakpoints of a run, adaptation by adaptation.
+
+    At most 256 records are kept, fewer where they would hold more than a million numbers; beyond
+    that every second one goes, the first and the latest stay.
+    """
+
+    def __init__(self) -> None:
+        self._records: list[KnotRecord] = []
+
+    @property
+    def records(self) -> tuple[KnotRecord, ...]:
+        """From the first to the latest."""
+        return tuple(self._records)
+
+    def add(self, report: AdaptationReport, epoch: int, step: int) -> None:
+        """Takes what an adaptation did; of the first one also where the knots were before it."""
+        if not self._records and step > 0:
+            old = {layer.name: _kept(layer.old_breakpoints) for layer in report.layers}
+            self._records.append(KnotRecord(0, 0, old))
+        new = {layer.name: _kept(layer.new_breakpoints) for layer in report.layers}
+        self._records.append(KnotRecord(epoch, step, new))
+        numbers = sum(points.numel() for points in new.values())
+        if len(self._records) > max(2, min(_MOST_RECORDS, _MOST_NUMBERS // numbers)):
+            self._records = [*self._records[:-1:2], self._records[-1]]
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Tensors and plain Python only."""
+        return [{**vars(r), "breakpoints": dict(r.breakpoints)} for r in self._records]
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        self._records = [KnotRecord(**record) for record in state]
+
+
+def _kept(breakpoints: Tensor) -> Tensor:
+    return breakpoints.detach().cpu().clone()

@@ -1,0 +1,54 @@
+"""Where the figures of a run go: into its loggers, or into its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
+from matplotlib.figure import Figure
+
+from kanlit.files import written_whole
+
+__all__ = ["log_figure"]
+
+
+def log_figure(trainer: Trainer, figure: Figure, tag: str, file_name: str) -> None:
+    """Gives a figure to each logger that takes figures; for the others it is a PNG.
+
+    Args:
+        trainer: Its loggers; without any the PNG lies in its root directory.
+        figure: Is left open.
+        tag: Its name in TensorBoard.
+        file_name: Of the PNG, in the run's folder, where its ``checkpoints`` folder is.
+    """
+    for logger in trainer.loggers:
+        if _takes_figures(logger):
+            experiment: Any = getattr(logger, "experiment")  # noqa: B009
+            experiment.add_figure(tag, figure, global_step=trainer.global_step, close=False)
+            experiment.flush()
+    for folder in _png_folders(trainer):
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / file_name) as unfinished:
+            figure.savefig(unfinished, format="png")
+
+
+def _takes_figures(logger: Logger) -> bool:
+    return hasattr(getattr(logger, "experiment", None), "add_figure")
+
+
+def _png_folders(trainer: Trainer) -> list[Path]:
+    """Run folders of the loggers without figures, as ModelCheckpoint resolves them."""
+    if not trainer.loggers:
+        return [Path(trainer.default_root_dir)]
+    folders = []
+    for logger in trainer.loggers:
+        if not _takes_figures(logger):
+            version = logger.version
+            version = version if isinstance(version, str) else f"version_{version}"
+            root = logger.save_dir or trainer.default_root_dir
+            folders.append(
+                Path(getattr(logger, "log_dir", None) or Path(root, str(logger.name), version))
+            )
+    return list(dict.fromkeys(folders))

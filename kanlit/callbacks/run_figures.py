@@ -1,0 +1,137 @@
+"""The pictures of a trained network, from its module and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from lightning.pytorch import LightningModule
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from kanlit.adaptation import KnotRecord
+from kanlit.callbacks.slices import to_user_units
+from kanlit.callbacks.training_samples import evaluating
+from kanlit.data import TensorDataModule
+from kanlit.errors import ConfigurationError
+from kanlit.nn import KANLayer, edge_importance, grid_samples
+from kanlit.plotting import (
+    curve_figure,
+    error_map_figure,
+    migration_figure,
+    network_figure,
+    scatter_figure,
+)
+from kanlit.problems.target import TargetFunction, uniform_points
+
+__all__ = ["error_picture", "knot_migration_picture", "layer_pictures", "names_of"]
+
+_ROWS = 8192  # evaluated at a time
+_SCATTERED = 4000  # points of a function of more than two inputs
+
+
+def layer_pictures(
+    layers: Sequence[KANLayer], input_names: Sequence[str], target_names: Sequence[str]
+) -> dict[str, Figure]:
+    """``network`` and ``curves``: the network as a graph, and its edge functions by feature.
+
+    Args:
+        layers: Each takes what the one before it gives.
+        input_names: One for each input.
+        target_names: One for each output.
+
+    Raises:
+        ValueError: Layers that do not follow one another, names that do not fit.
+    """
+    importances = edge_importance(layers, grid_samples(layers[0]))
+    return {
+        "network": network_figure(layers, importances, input_names, target_names, "network"),
+        "curves": curve_figure(layers, importances, input_names, "edge functions"),
+    }
+
+
+def knot_migration_picture(
+    records: Sequence[KnotRecord],
+    layers: Mapping[str, KANLayer],
+    epoch: int,
+    input_names: Sequence[str],
+) -> Figure:
+    """Breakpoints of a run against the epoch.
+
+    Args:
+        records: Of its adaptations, one at least.
+        layers: By the names that the records have, as they stand.
+        epoch: At which they stand so.
+        input_names: One for each input of the first layer.
+    """
+    last = {name: layer.breakpoints for name, layer in layers.items()}
+    return migration_figure(records, last, epoch, input_names, "breakpoints over the run")
+
+
+def error_picture(
+    module: LightningModule,
+    data: object,
+    first: KANLayer,
+    input_names: Sequence[str],
+    target_names: Sequence[str],
+) -> Figure:
+    """Errors of a network: as a map of its target's box in 1-D and 2-D, else as a scatter.
+
+    The scatter is of 4000 uniform points of a function of more inputs, and of the test share where
+    no function is known.
+
+    Args:
+        module: Its ``forward`` takes ``(n, in)`` in the user's units and gives ``(n, out)``.
+        data: Its data module.
+        first: The network's first layer.
+        input_names: One for each input.
+        target_names: One for each output.
+
+    Raises:
+        ConfigurationError: Data with neither a known function nor a test share of inputs and
+            targets, or a table that cannot be read.
+    """
+    target = getattr(data, "target", None)
+    if isinstance(target, TargetFunction):
+        if target.dim <= 2:
+            points = to_user_units(module, first.breakpoints.T)
+
+            def predict(x: Tensor) -> Tensor:
+                return _predict(module, x)
+
+            return error_map_figure(target, predict, list(points.T), input_names, target.name)
+        x = uniform_points(target.bounds, _SCATTERED, torch.Generator().manual_seed(0))
+        return scatter_figure(
+            target(x), _predict(module, x), target_names, f"{target.name}, uniform points"
+        )
+    share = data.build("test") if isinstance(data, TensorDataModule) else ()
+    if not isinstance(share, tuple) or len(share) != 2:
+        raise ConfigurationError(
+            f"{type(data).__name__} has no known function and no test share of inputs and targets "
+            f"to compare the network with: take data that have, such as SyntheticData or TableData"
+        )
+    x, y = share
+    return scatter_figure(y, _predict(module, x), target_names, f"test share, {len(x)} rows")
+
+
+def names_of(data: object, in_features: int, out_features: int) -> tuple[list[str], list[str]]:
+    """Names of inputs and targets: the data module's where it has them, else x1…, and y or y1…."""
+    outputs = ["y"] if out_features == 1 else [f"y{i + 1}" for i in range(out_features)]
+    return (
+        _names(data, "input_names", in_features) or [f"x{i + 1}" for i in range(in_features)],
+        _names(data, "target_names", out_features) or outputs,
+    )
+
+
+def _names(data: object, attribute: str, count: int) -> list[str]:
+    names = getattr(data, attribute, None)
+    if not isinstance(names, (list, tuple)) or len(names) != count:
+        return []
+    return [str(name) for name in names]
+
+
+def _predict(module: LightningModule, x: Tensor) -> Tensor:
+    """``(n, in)`` to ``(n, out)`` in float64, on the CPU."""
+    like = next(p for p in module.parameters() if p.is_floating_point())
+    with evaluating(module):
+        return torch.cat([module(rows.to(like)).double().cpu() for rows in x.split(_ROWS)])

@@ -1,0 +1,122 @@
+"""``kanlit predict --input``: predictions for a table, from a checkpoint alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.data.csv_table import read_columns
+from kanlit.data.predictions import predict_rows, row_table
+from kanlit.data.table_output import check_table_output, write_table
+from kanlit.errors import ConfigurationError
+from kanlit.modules.restore import restore_module
+
+__all__ = ["main", "parser", "takes"]
+
+_DESCRIPTION = """\
+Predicts every row of a table from a checkpoint alone: it holds the names of the columns, the
+scales and the range that training saw.
+
+  kanlit predict --ckpt_path last --input new.csv --output predictions.csv
+
+The output has the input columns of the network, NAME_predicted for each target, and the column
+outside, true where an input of the row is outside its training range."""
+
+
+# Options of predict for a data class, which the trainer's parser takes.
+_OF_DATA = ("--config", "-c", "--data", "--print_config", "--help", "-h")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(
+            f"{message}: predict --input takes all else from the checkpoint; kanlit predict "
+            f"--input --help shows its options"
+        )
+
+
+def takes(words: Sequence[str]) -> bool:
+    """Whether the words after ``predict`` are for a table, not for the points of a data class."""
+    options = {word.partition("=")[0].partition(".")[0] for word in words}
+    return bool(options & {"--input", "--output"}) or not options & set(_OF_DATA)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Predicts as the words after ``kanlit predict`` say.
+
+    Raises:
+        ConfigurationError: Something that the user can mend; nothing has been written then.
+    """
+    words = parser()
+    if {"-h", "--help"} & set(argv):
+        words.parse_args(["--help"])
+    options = words.parse_args(argv)
+    if options.input is None:
+        raise ConfigurationError(
+            "predict needs --input TABLE, or --config or --data for the points of a data class"
+        )
+    if options.ckpt_path is None:
+        raise ConfigurationError(
+            "predict needs a checkpoint: give --ckpt_path last for the newest, or the path of one "
+            "that kanlit fit has written"
+        )
+    output = Path(options.output).expanduser()
+    source = Path(options.input).expanduser()
+    if not source.exists():
+        raise ConfigurationError(f"there is no file {options.input}: check --input")
+    if output.exists() and output.samefile(source):
+        raise ConfigurationError(f"--output {output} is the input itself: name another file")
+    check_table_output(output)
+    path = find_checkpoint(options.ckpt_path, Path(options.root))
+    module = restore_module(read_checkpoint(path), path)
+    columns = module.columns
+    if columns is None:
+        raise ConfigurationError(
+            f"{path} holds no names of columns (kanlit fit of an older version, or data without "
+            f"names, made it): predict with --config and --data, or train anew"
+        )
+    inputs = read_columns(options.input, columns.inputs)
+    predictions = predict_rows(module, inputs, next(module.parameters()).dtype)
+    table = row_table(columns, inputs, predictions)
+    write_table(table, output)
+    outside = int(table.iloc[:, -1].sum())
+    print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads the words after ``kanlit predict``."""
+    made = _Parser(
+        prog="kanlit predict",
+        usage="kanlit predict --ckpt_path FILE --input TABLE [--output TABLE]",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = made.add_argument
+    add(
+        "--ckpt_path",
+        metavar="FILE",
+        help="checkpoint that kanlit fit has written, or last or best for the newest one",
+    )
+    add(
+        "--input",
+        metavar="TABLE",
+        help="table with a column for each input, under the names of the training table",
+    )
+    add(
+        "--output",
+        default="predictions.csv",
+        metavar="TABLE",
+        help="where to: .csv, .tsv or .parquet (default: predictions.csv in the working folder)",
+    )
+    add(
+        "--trainer.default_root_dir",
+        dest="root",
+        default=".",
+        metavar="DIR",
+        help="where last and best are looked for, under lightning_logs (default: here)",
+    )
+    return made

@@ -1,0 +1,97 @@
+"""Holds what an exported file computes against the module that it was made of."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from kanlit.adaptation import kan_layers
+from kanlit.errors import ConfigurationError
+from kanlit.modules import KANModule
+
+__all__ = ["check", "largest_difference", "points_to_check"]
+
+_TOLERANCE = 1e-5
+_ROUNDINGS = 4  # of the checkpoint's own, that a file may differ by where these are larger
+_POINTS = 1000  # of each kind
+
+
+def check(predict: Callable[[Tensor], Tensor], module: KANModule) -> float:
+    """Refuses what does not compute the same as the module.
+
+    Two ways to sum in float32 differ by their roundings, which steep splines make larger: so a
+    difference is allowed of 1e-5, or of four times that between the module and itself in
+    float64.
+
+    Args:
+        predict: What an exported file computes, ``(n, in)`` to ``(n, out)``.
+        module: What it was made of.
+
+    Returns:
+        The :func:`largest_difference` at the :func:`points_to_check`.
+
+    Raises:
+        ConfigurationError: The module gives no finite numbers, or the file others.
+    """
+    points = points_to_check(module)
+    exact = copy.deepcopy(module).double()
+    rounding = largest_difference(module, lambda x: exact(x.double()), points)
+    if not isfinite(rounding):
+        raise ConfigurationError(
+            "the checkpoint predicts NaN or infinite values on its own grids: export one whose "
+            "training did not diverge"
+        )
+    difference = largest_difference(predict, module, points)
+    allowed = max(_TOLERANCE, _ROUNDINGS * rounding)
+    if not difference <= allowed:  # NaN, too
+        raise ConfigurationError(
+            f"the exported network differs from the checkpoint by {difference:.1e} of the "
+            f"outputs' scale, where {allowed:.1e} is allowed, and was not written: a forward of "
+            f"your own must use operations that the format has; else please report it"
+        )
+    return difference
+
+
+def points_to_check(module: KANModule) -> tuple[Tensor, Tensor]:
+    """Points inside the first grids with those at their breakpoints, and points around them.
+
+    Each ``(n, in)``, the same ones each time, in the user's units and the module's type. Around:
+    up to the width of a grid beyond each of its ends.
+    """
+    first = next(iter(kan_layers(module).values()))
+    breakpoints = first.breakpoints.T  # (G+1, in)
+    low, high = breakpoints[0], breakpoints[-1]
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(2, _POINTS, len(low), generator=generator, dtype=torch.float64).to(low)
+    inside = torch.cat([low + (high - low) * drawn[0], breakpoints])
+    around = low + (high - low) * (3 * drawn[1] - 1)
+    return module.user_inputs(inside), module.user_inputs(around)
+
+
+def largest_difference(
+    predict: Callable[[Tensor], Tensor],
+    module: Callable[[Tensor], Tensor],
+    points: Sequence[Tensor],
+) -> float:
+    r"""Largest difference between two functions, in units of their scale.
+
+    .. math:: \max_{nq} \frac{|f_q(x_n) - g_q(x_n)|}{\max(s_q, |g_q(x_n)|)}, \qquad
+              s_q = \max_{x \in X_1} |g_q(x)|
+
+    Args:
+        predict: f, ``(n, in)`` to ``(n, out)``.
+        module: g, likewise.
+        points: Sets of x ``(n, in)``; the first, X₁, gives the scale of each output.
+
+    Returns:
+        NaN or infinity where one of them is not finite.
+    """
+    with torch.no_grad():
+        found, wanted = predict(torch.cat(list(points))), module(torch.cat(list(points)))
+        scale = wanted[: len(points[0])].abs().amax(0).maximum(wanted.abs())
+    difference = (found - wanted).abs()
+    return float(torch.where(difference == 0, 0, difference / scale).amax())

@@ -1,0 +1,132 @@
+"""``kanlit export``: a checkpoint's network as a file that other programs run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+import kanlit
+from kanlit.adaptation import kan_layers
+from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.columns import Columns, default_names
+from kanlit.errors import ConfigurationError
+from kanlit.export.check import check
+from kanlit.export.program import SUFFIXES, check_packages, make, run
+from kanlit.files import check_output, written_whole
+from kanlit.modules import KANModule
+from kanlit.modules.restore import restore_module
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Writes a checkpoint's network, with its scales, as a file that runs without kanlit:
+
+  kanlit export last --output model.onnx     ONNX, for onnxruntime and others
+  kanlit export last --output model.pt2      torch.export, for torch
+
+It maps the matrix inputs (rows, inputs) to the matrix predictions (rows, targets), both in the
+user's units, for any number of rows, in the type it was trained in: float32, or float64 where that
+was --trainer.precision 64-true. The names of the columns and the range that training saw are in the
+file's metadata (ONNX) or its kanlit.json (.pt2).
+
+Before it is written, the file is run and compared with the checkpoint: inside its grids, at their
+breakpoints and around them."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message}: kanlit export --help shows all options")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Exports as the words after ``kanlit export`` say.
+
+    Raises:
+        ConfigurationError: Something that the user can mend; nothing has been written then.
+    """
+    options = _parser().parse_args(argv)
+    output = options.output.expanduser()
+    check_output(output, SUFFIXES)
+    suffix = output.suffix.lower()
+    check_packages(suffix)
+    path = find_checkpoint(options.checkpoint, options.root)
+    module = restore_module(read_checkpoint(path), path)
+    content = make(module, metadata_of(module), suffix)
+    difference = check(run(content, suffix), module)
+    try:
+        with written_whole(output) as unfinished:
+            unfinished.write_bytes(content)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write --output {output} ({error.strerror}): name another place"
+        ) from None
+    inputs, targets = _names(module)
+    kind = str(next(module.parameters()).dtype).removeprefix("torch.")
+    print(
+        f"exported: {output} ({', '.join(inputs)} -> {', '.join(targets)}; {kind}; largest "
+        f"difference from {path}: {difference:.1e})"
+    )
+
+
+def metadata_of(module: KANModule) -> dict[str, str]:
+    """What a file says of itself; all but the version as JSON.
+
+    Returns:
+        ``kanlit_version``; ``input_names`` and ``target_names``, lists in the order of the
+        columns; ``training_range``, a list of [least, greatest] for each input, null where the
+        checkpoint holds none.
+    """
+    inputs, targets = _names(module)
+    columns = module.columns
+    ends = None if columns is None else torch.stack([columns.low, columns.high], 1).tolist()
+    return {
+        "kanlit_version": kanlit.__version__,
+        "input_names": json.dumps(inputs, ensure_ascii=False),
+        "target_names": json.dumps(targets, ensure_ascii=False),
+        "training_range": json.dumps(ends),
+    }
+
+
+def _names(module: KANModule) -> tuple[list[str], list[str]]:
+    columns: Columns | None = module.columns
+    if columns is None:
+        layers = list(kan_layers(module).values())
+        return default_names(layers[0].in_features, layers[-1].out_features)
+    return list(columns.inputs), list(columns.targets)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="kanlit export",
+        usage="kanlit export CHECKPOINT --output FILE",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="file that kanlit fit has written, or last or best for the newest one",
+    )
+    add(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="where to; its suffix says the format: .onnx or .pt2",
+    )
+    add(
+        "--trainer.default_root_dir",
+        dest="root",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where last and best are looked for, under lightning_logs (default: here)",
+    )
+    return parser

@@ -1,0 +1,124 @@
+"""The bytes of a module's ONNX or ``.pt2`` file, and the numbers that such bytes give."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kanlit.adaptation import kan_layers
+from kanlit.errors import ConfigurationError
+from kanlit.export.layer import exportable
+from kanlit.modules import KANModule
+
+__all__ = ["INPUT", "METADATA_FILE", "OUTPUT", "SUFFIXES", "check_packages", "make", "run"]
+
+SUFFIXES = (".onnx", ".pt2")
+INPUT, OUTPUT = "inputs", "predictions"  # of the graph: a matrix each, a column a feature
+METADATA_FILE = "kanlit.json"  # within a .pt2
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_EXAMPLE_ROWS = 7  # any number from 2: the exported graph takes every number
+
+
+class _Forward(nn.Module):
+    """A module's own forward, of which torch.export sees nothing but that."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.module(inputs)
+
+
+def check_packages(suffix: str) -> None:
+    """Raises ConfigurationError where a format's packages are not installed."""
+    missing = [name for name in _PACKAGES if suffix == ".onnx" and find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"writing ONNX needs {', '.join(missing)}: pip install kanlit[export], or write a .pt2"
+        )
+
+
+def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
+    """A file of ``module`` for any number of rows.
+
+    Args:
+        module: Its forward, ``(n, in)`` to ``(n, out)``; its KAN layers are made exportable.
+        metadata: Text under names, kept in the file.
+        suffix: Which format: ``.onnx`` or ``.pt2``.
+    """
+    knots = next(iter(kan_layers(module).values())).knots
+    example = torch.zeros(_EXAMPLE_ROWS, len(knots), dtype=knots.dtype)
+    rows = torch.export.Dim("rows", min=0)
+    with _quiet(), torch.no_grad():
+        program = torch.export.export(
+            _Forward(exportable(module)), (example,), dynamic_shapes=({0: rows},), strict=False
+        )
+        for node in program.graph.nodes:  # where the code lies on this machine is not for others
+            for trace in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
+                node.meta.pop(trace, None)
+        if suffix == ".pt2":
+            file = io.BytesIO()
+            kept = {METADATA_FILE: json.dumps(dict(metadata))}
+            torch.export.save(program, file, extra_files=kept)
+            return file.getvalue()
+        onnx = torch.onnx.export(
+            program, (), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False
+        )
+    assert onnx is not None
+    onnx.model.metadata_props.update(metadata)
+    proto = onnx.model_proto
+    _tidy(proto.graph)
+    return proto.SerializeToString()
+
+
+def run(content: bytes, suffix: str) -> Callable[[Tensor], Tensor]:
+    """What a file's bytes compute, ``(n, in)`` to ``(n, out)``: by onnxruntime or torch.export."""
+    if suffix == ".pt2":
+        with _quiet():
+            return torch.export.load(io.BytesIO(content)).module()
+    import onnxruntime  # type: ignore[import-untyped]  # of the extra export
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def predict(x: Tensor) -> Tensor:
+        return torch.from_numpy(session.run([OUTPUT], {INPUT: x.numpy()})[0])
+
+    return predict
+
+
+def _tidy(graph: Any) -> None:
+    """Calls the free dimension of an ONNX graph ``rows``; drops what tells how it was traced."""
+    (number,) = {value.type.tensor_type.shape.dim[0].dim_param for value in graph.input}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param == number:
+                dim.dim_param = "rows"
+        del value.metadata_props[:]
+    for node in graph.node:
+        del node.metadata_props[:]
+    del graph.metadata_props[:]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out what the exporters say of themselves, such as packages kanlit has no use for."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)

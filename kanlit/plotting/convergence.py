@@ -1,0 +1,69 @@
+"""Losses and errors of a run against the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from kanlit.plotting.histogram import Array
+from kanlit.plotting.style import GREY, MARKED, color, head, mark_adaptations, marker, tidy
+
+__all__ = ["convergence_figure"]
+
+HEIGHT = 4.0  # inches
+MOST_MARKERS = 30
+
+
+def convergence_figure(
+    curves: Mapping[str, tuple[Array, Array]],
+    adaptations: Sequence[tuple[float, int]] = (),
+    title: str = "",
+    unit: str = "epoch",
+) -> Figure:
+    """Picture of metrics against the epoch, on a logarithmic scale.
+
+    Values that are not positive or not finite are left out. Adaptations are dotted lines with
+    their G on top. The curves are artists with the ``gid`` ``metric:NAME``.
+
+    Args:
+        curves: Epochs ``(n,)`` and values ``(n,)`` of each metric.
+        adaptations: Epoch and G of each.
+        title: Of the picture.
+        unit: What the horizontal axis counts.
+
+    Raises:
+        ValueError: Nothing to be drawn.
+    """
+    drawn = {}
+    for name, (epochs, values) in curves.items():
+        kept = np.isfinite(values) & (values > 0)
+        if kept.any():
+            drawn[name] = epochs[kept], values[kept]
+    if not drawn:
+        raise ValueError("no metric has a positive value")
+    style: dict[str, dict[str, Any]] = {
+        name: {"color": color(i), "marker": marker(i)} for i, name in enumerate(drawn)
+    }
+    handles = [Line2D([], [], label=name, ms=4, lw=1.4, **style[name]) for name in drawn]
+    if adaptations:
+        handles.append(Line2D([], [], color=GREY, lw=0.7, ls=":", label=MARKED))
+    page = head(HEIGHT, title, handles)
+    (axes,) = page.row(1, HEIGHT, below=0.55)
+    axes.set_yscale("log")
+    for name, (epochs, values) in drawn.items():
+        every = max(1, len(epochs) // MOST_MARKERS)
+        axes.plot(
+            epochs, values, lw=1.4, ms=4, markevery=every, gid=f"metric:{name}", **style[name]
+        )
+    if adaptations:
+        mark_adaptations(axes, *map(list, zip(*adaptations, strict=True)))
+    axes.set_xlabel(unit, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.grid(alpha=0.25, lw=0.5)
+    tidy(axes, 8)
+    return page.figure

@@ -1,0 +1,107 @@
+"""The functions on a network's edges, feature by feature, with the knots under them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from kanlit.nn import KANLayer
+from kanlit.plotting.edges import edge_curves, opacities
+from kanlit.plotting.histogram import Array, as_array
+from kanlit.plotting.page import HEADING_HEIGHT
+from kanlit.plotting.style import BLUE, VERMILLION, head, rug, shortened, tidy
+
+__all__ = ["curve_figure"]
+
+COLUMNS = (3, 5)  # of the first layer and of the others
+ROW_HEIGHTS = (1.9, 1.5)  # inches
+MOST_CURVES = 64  # of a feature; more would be one blot
+
+
+def curve_figure(
+    layers: Sequence[KANLayer],
+    importances: Sequence[Tensor],
+    input_names: Sequence[str],
+    title: str = "",
+    max_features: int = 6,
+) -> Figure:
+    """Picture of each feature's edge functions over its grid.
+
+    For each input feature of each layer all its φ_qp(x_p), less their means over the grid, for
+    the next node only sees their sum; the more opaque, the more important the edge. Below them the
+    breakpoints. The curves are artists with the ``gid`` ``curve:LAYER:OUT:IN``.
+
+    Args:
+        layers: Each takes what the one before it gives.
+        importances: ``(out, in)`` of each layer, see :func:`kanlit.nn.edge_importance`.
+        input_names: One for each input.
+        title: Of the picture.
+        max_features: So many features of the first layer are drawn, and twice as many of each
+            hidden layer, the first ones; the headings count those left out.
+
+    Raises:
+        ValueError: Names that do not fit the first layer, ``max_features`` below 1.
+    """
+    if len(input_names) != layers[0].in_features:
+        raise ValueError(f"{len(input_names)} input_names for {layers[0].in_features} inputs")
+    if max_features < 1:
+        raise ValueError(f"max_features must be at least 1, got {max_features}")
+    shown = [
+        min(layer.in_features, max_features * (1 + (number > 0)))
+        for number, layer in enumerate(layers)
+    ]
+    rows = [math.ceil(count / COLUMNS[n > 0]) for n, count in enumerate(shown)]
+    height = sum(HEADING_HEIGHT + ROW_HEIGHTS[n > 0] * count for n, count in enumerate(rows))
+    handles = [
+        Line2D([], [], color=VERMILLION, lw=1.4, label="edges, less their means"),
+        Line2D([], [], color=BLUE, lw=0, marker="|", ms=9, label="breakpoints"),
+    ]
+    page = head(height, title, handles)
+    for number, layer in enumerate(layers):
+        x, values = edge_curves(layer, 201)
+        opacity = opacities(importances[number])
+        page.heading(_heading(number, layer, shown[number]))
+        columns = min(COLUMNS[number > 0], math.ceil(shown[number] / rows[number]))
+        for row in range(rows[number]):
+            panels = page.row(columns, ROW_HEIGHTS[number > 0], below=0.5)
+            for p, axes in enumerate(panels, row * columns):
+                if p >= shown[number]:
+                    axes.remove()
+                    continue
+                _draw(axes, number, p, x[:, p], values[:, p], opacity[:, p])
+                rug(axes, as_array(layer.breakpoints[p]))
+                name = shortened(input_names[p], 32) if number == 0 else f"node {p + 1}"
+                axes.set_xlabel(name, fontsize=9)
+    return page.figure
+
+
+def _draw(axes: Axes, layer: int, p: int, x: Array, values: Array, opacity: Array) -> None:
+    """All curves ``(points, out)`` of a feature, or its most important ones."""
+    for q in opacity.argsort(kind="stable")[-MOST_CURVES:]:
+        y = values[:, q] - values[:, q].mean()
+        axes.plot(
+            x, y, color=VERMILLION, lw=1.3, alpha=float(opacity[q]), gid=f"curve:{layer}:{q}:{p}"
+        )
+    axes.margins(y=0.15)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+    axes.ticklabel_format(axis="y", scilimits=(-2, 3))
+    axes.yaxis.get_offset_text().set_fontsize(7)
+    tidy(axes, 8)
+
+
+def _heading(number: int, layer: KANLayer, shown: int) -> str:
+    features = "1 input" if layer.in_features == 1 else f"{layer.in_features} inputs"
+    if shown < layer.in_features:
+        features = f"first {shown} of {features}"
+    outputs = "1 edge" if layer.out_features == 1 else f"{layer.out_features} edges"
+    if layer.out_features > MOST_CURVES:
+        outputs = f"the {MOST_CURVES} most important of {outputs}"
+    seen = " in the network's units" if number == 0 else ""
+    return f"layer {number + 1}: {features}{seen}, each with {outputs}; G = {layer.grid_size}"

@@ -1,0 +1,242 @@
+"""Target, prediction and error of a network where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from kanlit.plotting.histogram import Array, as_array
+from kanlit.plotting.page import WIDTH
+from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, rug, tidy
+from kanlit.problems.target import TargetFunction, grid_points
+
+__all__ = ["error_map_figure", "scatter_figure"]
+
+POINTS = {1: 2001, 2: 161}  # along each axis, by dimension
+DIGITS = 4  # decades of the error's scale in 2-D
+MOST_PANELS, MOST_ROWS = 6, 4000
+_BREAKPOINTS = Line2D([], [], color=BLUE, lw=0, marker="|", ms=9, label="first layer's breakpoints")
+
+
+def error_map_figure(
+    target: TargetFunction,
+    predict: Callable[[Tensor], Tensor],
+    breakpoints: Sequence[Tensor],
+    input_names: Sequence[str],
+    title: str = "",
+) -> Figure:
+    r"""Target, prediction and ``|prediction − target|`` over the target's box, in 1-D and 2-D.
+
+    In 1-D as curves, the error below them on a logarithmic scale; in 2-D as maps. The title gives
+    the relative L2 error ``‖prediction − target‖ / ‖target‖`` on the points drawn, 2001 of them in
+    1-D and 161² in 2-D. Points at which target or prediction are not finite are left out.
+
+    Args:
+        target: The function, of one input or two.
+        predict: ``(n, dim)`` to ``(n, 1)``, in the target's units.
+        breakpoints: Those of the first layer, ``(G+1,)`` of each input in these units.
+        input_names: One for each input.
+        title: Goes before the error.
+
+    Raises:
+        ValueError: A target of more than two inputs, or a prediction of another shape.
+    """
+    if target.dim not in POINTS:
+        raise ValueError(f"an error map is of one input or two, {target.name} has {target.dim}")
+    x = grid_points(target.bounds, POINTS[target.dim])
+    values, predicted = target(x), predict(x)
+    if predicted.shape != values.shape:
+        raise ValueError(f"predict must give {tuple(values.shape)}, got {tuple(predicted.shape)}")
+    known, found = as_array(values[:, 0]), as_array(predicted[:, 0])
+    bad = ~(np.isfinite(known) & np.isfinite(found))
+    known[bad], found[bad] = np.nan, np.nan
+    heading = f"{title}: relative L2 {_relative_l2(known, found):.2e}"
+    knots = [as_array(each) for each in breakpoints]
+    if target.dim == 1:
+        return _curves(as_array(x[:, 0]), known, found, knots[0], input_names[0], heading)
+    return _maps(target, known, found, knots, input_names, heading)
+
+
+def scatter_figure(
+    true: Tensor, predicted: Tensor, target_names: Sequence[str], title: str = ""
+) -> Figure:
+    """Predicted against true values, a panel each target.
+
+    The panels' titles give the relative L2 error ``‖predicted − true‖ / ‖true‖`` of all rows; of
+    more than 4000 rows so many are drawn, evenly spaced.
+
+    Args:
+        true: ``(n, out)``.
+        predicted: ``(n, out)``.
+        target_names: One for each target; the first six are drawn.
+        title: Of the picture.
+
+    Raises:
+        ValueError: Shapes or names that do not fit.
+    """
+    if true.shape != predicted.shape or len(target_names) != true.shape[1]:
+        raise ValueError(
+            f"{len(target_names)} target_names for true {tuple(true.shape)} and predicted "
+            f"{tuple(predicted.shape)}"
+        )
+    known, found = as_array(true), as_array(predicted)
+    count = min(len(target_names), MOST_PANELS)
+    columns = min(count, 3)
+    height = 6.0 if count == 1 else 3.4
+    page = head(height * -(-count // columns), title)
+    rows = np.linspace(0, len(known) - 1, min(len(known), MOST_ROWS)).astype(int)
+    panels = [a for _ in range(-(-count // columns)) for a in page.row(columns, height, below=0.85)]
+    for i, axes in enumerate(panels):
+        if i >= count:
+            axes.remove()
+            continue
+        x, y = known[rows, i], found[rows, i]
+        both = np.concatenate([x[np.isfinite(x)], y[np.isfinite(y)]])
+        ends = [both.min(), both.max()] if both.size else [0.0, 1.0]
+        axes.plot(ends, ends, color=BLACK, lw=0.8, zorder=1)
+        axes.plot(x, y, ls="", marker="o", ms=3, mew=0, alpha=0.45, color=BLUE, zorder=2)
+        axes.lines[-1].set_gid(f"rows:{i}")
+        axes.set_aspect("equal", adjustable="datalim")
+        error = _relative_l2(known[:, i], found[:, i])
+        axes.set_title(f"{target_names[i]}: relative L2 {error:.2e}", fontsize=9)
+        axes.set_xlabel("true", fontsize=9)
+        if i % columns == 0:
+            axes.set_ylabel("predicted", fontsize=9)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5))
+            axis.get_offset_text().set_fontsize(7.5)
+        axes.ticklabel_format(scilimits=(-2, 4))
+        axes.grid(alpha=0.25, lw=0.5)
+        tidy(axes, 8)
+    return page.figure
+
+
+def _relative_l2(known: Array, found: Array) -> float:
+    finite = np.isfinite(known) & np.isfinite(found)
+    scale = np.linalg.norm(known[finite])
+    return float(np.linalg.norm(found[finite] - known[finite]) / scale) if scale > 0 else np.nan
+
+
+def _curves(x: Array, known: Array, found: Array, knots: Array, name: str, heading: str) -> Figure:
+    handles = [
+        Line2D([], [], color=BLACK, lw=2.6, alpha=0.45, label="target"),
+        Line2D([], [], color=VERMILLION, lw=1.4, label="prediction"),
+        _BREAKPOINTS,
+    ]
+    page = head(5.2, heading, handles)
+    (upper,) = page.row(1, 2.9, below=0.35)
+    (lower,) = page.row(1, 2.3, below=0.5)
+    upper.plot(x, known, color=BLACK, lw=2.6, alpha=0.45, gid="target")
+    upper.plot(x, found, color=VERMILLION, lw=1.4, gid="prediction")
+    upper.set_ylabel("output", fontsize=9)
+    error = np.abs(found - known)
+    lower.plot(x, np.where(error > 0, error, np.nan), color=VERMILLION, lw=1.0, gid="error")
+    lower.set_yscale("log")
+    lower.set_ylabel("|prediction − target|", fontsize=9)
+    lower.set_xlabel(name, fontsize=9)
+    for axes in (upper, lower):
+        axes.margins(x=0.01, y=0.12)
+        rug(axes, knots)
+        axes.set_xlim(*_with_ends(x, knots))
+        axes.grid(alpha=0.25, lw=0.5)
+        tidy(axes, 8)
+    upper.yaxis.set_major_locator(MaxNLocator(5))
+    return page.figure
+
+
+def _with_ends(x: Array, knots: Array) -> tuple[float, float]:
+    """Limits of an axis that hold x, and breakpoints that reach a little past it."""
+    room = 0.01 * (x[-1] - x[0])
+    low = min(x[0], max(knots[0], x[0] - 5 * room)) - room
+    high = max(x[-1], min(knots[-1], x[-1] + 5 * room)) + room
+    return float(low), float(high)
+
+
+def _maps(
+    target: TargetFunction,
+    known: Array,
+    found: Array,
+    knots: Sequence[Array],
+    names: Sequence[str],
+    heading: str,
+) -> Figure:
+    page = head(4.15, heading, [_BREAKPOINTS])
+    page.skip(0.25)
+    panels = page.row(3, 3.9, below=1.1, gap=0.65)
+    finite = known[np.isfinite(known)]
+    # A pole or a spike is not to take the colours from all the rest.
+    low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
+    scale = Normalize(low, high if high > low else low + 1.0)
+    error = np.abs(found - known)
+    largest = float(np.nanmax(error)) if np.isfinite(error).any() else 1.0
+    largest = largest or 1.0
+    least = largest * 10.0**-DIGITS
+    errors = LogNorm(least, largest)
+    for axes, words, values, norm, colors in (
+        (panels[0], "target", known, scale, "cividis"),
+        (panels[1], "prediction", found, scale, "cividis"),
+        (panels[2], "|prediction − target|", np.maximum(error, least), errors, "magma"),
+    ):
+        _draw_map(axes, target, values, norm, colors, words)
+        _side_ticks(axes, knots)
+        axes.set_xlabel(names[0], fontsize=9)
+        axes.set_title(words, fontsize=9, pad=14)
+    panels[0].set_ylabel(names[1], fontsize=9)
+    return page.figure
+
+
+def _draw_map(
+    axes: Axes, target: TargetFunction, values: Array, norm: Normalize, colors: str, words: str
+) -> None:
+    (left, right), (bottom, top) = target.bounds
+    image = axes.imshow(
+        values.reshape(POINTS[2], POINTS[2]).T,  # the last input runs fastest
+        origin="lower",
+        extent=(left, right, bottom, top),
+        aspect="auto",
+        norm=norm,
+        cmap=colors,
+        interpolation="nearest",
+        gid=words,
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(labelsize=8)
+    place, figure = axes.get_position(), axes.get_figure()
+    assert isinstance(figure, Figure)
+    down = 0.62 / figure.get_size_inches()[1]
+    bar_axes = figure.add_axes(
+        (place.x0 + 0.1 / WIDTH, place.y0 - down, place.width - 0.2 / WIDTH, 0.18 * down)
+    )
+    ticks = None if isinstance(norm, LogNorm) else MaxNLocator(4)
+    ends = _ends(values, norm)
+    figure.colorbar(image, cax=bar_axes, orientation="horizontal", ticks=ticks, extend=ends)
+    bar_axes.tick_params(labelsize=7.5)
+
+
+def _ends(values: Array, norm: Normalize) -> str:
+    """Which ends of a colour bar are pointed, for values beyond them."""
+    assert norm.vmin is not None
+    assert norm.vmax is not None
+    low, high = bool(np.nanmin(values) < norm.vmin), bool(np.nanmax(values) > norm.vmax)
+    return "both" if low and high else "min" if low else "max" if high else "neither"
+
+
+def _side_ticks(axes: Axes, knots: Sequence[Array]) -> None:
+    """Breakpoints of the first input above a map, of the second at its right."""
+    limits = axes.get_xlim(), axes.get_ylim()
+    inside = [each[(each >= a) & (each <= b)] for each, (a, b) in zip(knots, limits, strict=True)]
+    style: dict[str, Any] = {"color": BLUE, "lw": 1.1, "clip_on": False}
+    across, up = axes.get_xaxis_transform(), axes.get_yaxis_transform()
+    axes.vlines(inside[0], 1.01, 1.05, transform=across, gid="knots:0", **style)
+    axes.hlines(inside[1], 1.01, 1.05, transform=up, gid="knots:1", **style)
+    axes.set_xlim(limits[0])
+    axes.set_ylim(limits[1])

@@ -1,0 +1,277 @@
+"""A KAN as a picture: nodes, edges, and on each edge its function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Affine2D, Transform
+from torch import Tensor
+
+from kanlit.nn import KANLayer
+from kanlit.plotting.edges import edge_curves, most_important, opacities
+from kanlit.plotting.histogram import Array, as_array
+from kanlit.plotting.style import BLACK, BLUE, GREY, VERMILLION, shortened
+
+__all__ = ["MOST_EDGES", "network_figure"]
+
+MOST_EDGES = 200
+NARROWEST, WIDEST = 6.4, 12.8  # inches, of the page
+SIDE, FOOT = 0.35, 0.35  # inches, of its margins
+TITLE, SUBTITLE = 0.45, 0.25
+LARGEST_BOX, SMALLEST_BOX = 1.0, 0.42  # inches
+LETTERS = 24  # of a name
+INK = 0.085  # inches of a letter at the size of names
+
+
+def network_figure(
+    layers: Sequence[KANLayer],
+    importances: Sequence[Tensor],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    title: str = "",
+    most_edges: int = MOST_EDGES,
+) -> Figure:
+    """Picture of a network from its inputs, at the bottom, to its outputs.
+
+    Nodes are dots, edges lines with a box in which the edge's function φ stands over its grid, each
+    on a scale of its own, with the breakpoints as ticks below it. The more opaque an edge, the more
+    important among those of its layer. The curves are artists with the ``gid``
+    ``edge:LAYER:OUT:IN``, in the units of the layer, the ticks ``knots:LAYER:OUT:IN``.
+
+    Args:
+        layers: Each takes what the one before it gives.
+        importances: ``(out, in)`` of each layer, see :func:`kanlit.nn.edge_importance`.
+        input_names: One for each input.
+        output_names: One for each output.
+        title: Goes before the widths.
+        most_edges: Of a network that has more the most important are drawn, and with them the
+            nodes that they join; the title says so.
+
+    Raises:
+        ValueError: Names or importances that do not fit the layers, ``most_edges`` below 1.
+    """
+    sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    if (len(input_names), len(output_names)) != (sizes[0], sizes[-1]):
+        raise ValueError(
+            f"{len(input_names)} input_names and {len(output_names)} output_names for a network "
+            f"of {sizes[0]} inputs and {sizes[-1]} outputs"
+        )
+    shapes = [tuple(importance.shape) for importance in importances]
+    if shapes != [(layer.out_features, layer.in_features) for layer in layers]:
+        raise ValueError(f"importances have the shapes {shapes}, which do not fit the layers")
+    if most_edges < 1:
+        raise ValueError(f"most_edges must be at least 1, got {most_edges}")
+    plan = _Plan.of(sizes, most_important(importances, most_edges), input_names, output_names)
+    figure = Figure(figsize=(plan.width, plan.height), dpi=100)
+    inches = Affine2D().translate(0, 0) + figure.dpi_scale_trans
+    for number, layer in enumerate(layers):
+        _draw_layer(figure, inches, plan, number, layer, opacities(importances[number]))
+    _draw_nodes(figure, inches, plan)
+    _draw_words(figure, inches, plan, title)
+    return figure
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where everything stands, in inches from the lower left corner.
+
+    Attributes:
+        width: Of the page.
+        height: Of the page.
+        box: Side of a box.
+        nodes: For each row of nodes, x of those drawn by their number.
+        rows: y of each row of nodes.
+        boxes: For each layer, centre of the boxes by (output, input).
+        names: Labels of the first and of the last row, by the number of the node.
+        upright: Whether the labels of the first row and of the last stand on end.
+        sizes: Widths of the network.
+        edges: How many edges it has.
+    """
+
+    width: float
+    height: float
+    box: float
+    nodes: list[dict[int, float]]
+    rows: list[float]
+    boxes: list[dict[tuple[int, int], tuple[float, float]]]
+    names: tuple[dict[int, str], dict[int, str]]
+    upright: tuple[bool, bool]
+    sizes: list[int]
+    edges: int
+
+    @classmethod
+    def of(
+        cls,
+        sizes: list[int],
+        chosen: list[Tensor],
+        input_names: Sequence[str],
+        output_names: Sequence[str],
+    ) -> _Plan:
+        edges = [[(q, p) for p, q in mask.T.nonzero().tolist()] for mask in chosen]
+        drawn = [sorted({p for _, p in edges[0]})]
+        for below, above in pairwise(edges):
+            drawn.append(sorted({q for q, _ in below} | {p for _, p in above}))
+        drawn.append(sorted({q for q, _ in edges[-1]}))
+
+        total = sum(mask.numel() for mask in chosen)
+        longest = max(len(each) for each in edges)
+        width = min(max(NARROWEST, 0.62 * longest + 2 * SIDE, 0.3 * max(map(len, drawn))), WIDEST)
+        inner = width - 2 * SIDE
+        lines = [math.ceil(len(each) * SMALLEST_BOX * 1.2 / inner) for each in edges]
+        columns = [math.ceil(len(e) / n) for e, n in zip(edges, lines, strict=True)]
+        box = min(LARGEST_BOX, inner / max(columns) / 1.2)
+
+        nodes = [dict(zip(row, _spread(len(row), inner), strict=True)) for row in drawn]
+        ends = ((drawn[0], input_names), (drawn[-1], output_names))
+        low, high = ({i: shortened(names[i], LETTERS) for i in row} for row, names in ends)
+        upright = tuple(
+            max(map(len, names.values())) * INK > inner / len(names) for names in (low, high)
+        )
+        under, over = (
+            0.15 + (max(map(len, names.values())) * INK if on_end else 0.2)
+            for names, on_end in zip((low, high), upright, strict=True)
+        )
+        y = FOOT + under
+        rows, boxes = [y], []
+        for number, layer in enumerate(edges):
+            gap = 0.35 + 0.3 * min(1.0, len(layer) / 20)  # room for lines to turn
+            first = y + gap + box / 2
+            places = {}
+            for i, edge in enumerate(layer):
+                column, line = divmod(i, lines[number])
+                shift = (line + 0.5) / lines[number]
+                x = SIDE + inner * (column + shift) / columns[number]
+                places[edge] = (x, first + 1.25 * box * line)
+            boxes.append(places)
+            y = first + 1.25 * box * (lines[number] - 1) + box / 2 + gap
+            rows.append(y)
+        return cls(
+            width=width,
+            height=y + over + TITLE + SUBTITLE * (sum(map(len, edges)) < total),
+            box=box,
+            nodes=nodes,
+            rows=rows,
+            boxes=boxes,
+            names=(low, high),
+            upright=(upright[0], upright[1]),
+            sizes=sizes,
+            edges=total,
+        )
+
+
+def _spread(count: int, inner: float) -> list[float]:
+    return [SIDE + inner * (i + 0.5) / count for i in range(count)]
+
+
+def _draw_layer(
+    figure: Figure, inches: Transform, plan: _Plan, number: int, layer: KANLayer, opacity: Array
+) -> None:
+    x, values = edge_curves(layer)
+    breakpoints = as_array(layer.breakpoints)
+    lines: list[list[tuple[float, float]]] = []
+    strokes: list[tuple[float, float, float, float]] = []
+    frames: list[Rectangle] = []
+    half = plan.box / 2
+    for (q, p), (centre, middle) in plan.boxes[number].items():
+        alpha = float(opacity[q, p])
+        corner = (centre - half, middle - half)
+        frames.append(Rectangle(corner, plan.box, plan.box))
+        lines += [
+            [(plan.nodes[number][p], plan.rows[number]), (centre, middle - half)],
+            [(centre, middle + half), (plan.nodes[number + 1][q], plan.rows[number + 1])],
+        ]
+        strokes += [to_rgba(GREY, alpha)] * 2
+        cell = _cell(corner, plan.box, x[:, p], values[:, p, q]) + inches
+        curve = Line2D(x[:, p], values[:, p, q], color=VERMILLION, lw=1.4, alpha=alpha)
+        curve.set(transform=cell, zorder=4, gid=f"edge:{number}:{q}:{p}")
+        figure.add_artist(curve)
+        band = _band(corner, plan.box, x[:, p]) + inches
+        ticks = LineCollection([[(at, 0.0), (at, 1.0)] for at in breakpoints[p]], colors=BLUE)
+        ticks.set(transform=band, zorder=3, gid=f"knots:{number}:{q}:{p}", alpha=max(alpha, 0.3))
+        ticks.set_linewidth(min(0.9, 30 * plan.box / breakpoints.shape[1]))
+        figure.add_artist(ticks)
+    edges = LineCollection(lines, colors=strokes, linewidths=0.9, transform=inches, zorder=1)
+    figure.add_artist(edges)
+    shades = [to_rgba(BLACK, stroke[3]) for stroke in strokes[::2]]
+    boxes = PatchCollection(frames, facecolors="white", edgecolors=shades, linewidths=0.8)
+    boxes.set(transform=inches, zorder=2)
+    figure.add_artist(boxes)
+
+
+def _cell(corner: tuple[float, float], box: float, x: Array, values: Array) -> Affine2D:
+    """From an edge's own units to its box, above the ticks; a constant stands in the middle."""
+    low, high = float(values.min()), float(values.max())
+    if not high > low:
+        low, high = low - 1.0, high + 1.0
+    return _to(x, (low, high), corner, box, (0.22, 0.94))
+
+
+def _band(corner: tuple[float, float], box: float, x: Array) -> Affine2D:
+    """The same along x, and 0 to 1 to the height of the ticks."""
+    return _to(x, (0.0, 1.0), corner, box, (0.0, 0.14))
+
+
+def _to(
+    x: Array,
+    values: tuple[float, float],
+    corner: tuple[float, float],
+    box: float,
+    band: tuple[float, float],
+) -> Affine2D:
+    across = 0.92 * box / (x[-1] - x[0])
+    up = (band[1] - band[0]) * box / (values[1] - values[0])
+    return (
+        Affine2D()
+        .translate(-float(x[0]), -values[0])
+        .scale(float(across), up)
+        .translate(corner[0] + 0.04 * box, corner[1] + band[0] * box)
+    )
+
+
+def _draw_nodes(figure: Figure, inches: Transform, plan: _Plan) -> None:
+    x = np.concatenate([list(row.values()) for row in plan.nodes])
+    y = np.repeat(plan.rows, [len(row) for row in plan.nodes])
+    dots = Line2D(x, y, color=BLACK, marker="o", ls="", ms=5, transform=inches, zorder=5)
+    figure.add_artist(dots)
+    for names, row, place, on_end, up in (
+        (plan.names[0], plan.nodes[0], plan.rows[0], plan.upright[0], False),
+        (plan.names[1], plan.nodes[-1], plan.rows[-1], plan.upright[1], True),
+    ):
+        size = min(9.0, 72 * 0.85 * (plan.width - 2 * SIDE) / len(row)) if on_end else 9.0
+        if size < 4:
+            continue  # so many nodes that names would be specks
+        for i, name in names.items():
+            figure.text(
+                row[i],
+                place + (0.11 if up else -0.11),
+                name,
+                transform=inches,
+                fontsize=size,
+                ha="center",
+                va="bottom" if up else "top",
+                rotation=90 if on_end else 0,
+            )
+
+
+def _draw_words(figure: Figure, inches: Transform, plan: _Plan, title: str) -> None:
+    drawn = sum(map(len, plan.boxes))
+    widths = ", ".join(map(str, plan.sizes))
+    heading = f"{title}: [{widths}]" if title else f"[{widths}]"
+    middle, top = plan.width / 2, plan.height
+    style: dict[str, Any] = {"ha": "center", "va": "top", "transform": inches}
+    figure.text(middle, top - 0.12, heading, fontsize=13, fontweight="bold", **style)
+    if drawn < plan.edges:
+        words = f"the {drawn} most important of {plan.edges} edges"
+        figure.text(middle, top - 0.42, words, fontsize=9.5, color=VERMILLION, **style)
+    words = "box: φ(x) over its grid, ticks: breakpoints, opacity: importance in the layer"
+    figure.text(middle, 0.24, words, fontsize=8, color=GREY, **style)

@@ -1,0 +1,131 @@
+"""``kanlit predict --input``: a table and a checkpoint make predictions, nothing else is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kanlit.checkpoints import read_checkpoint
+from kanlit.modules.restore import restore_module
+
+# Runs of a few epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
+pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
+
+Run = Callable[[str], "tuple[int, str, str]"]
+
+FIT = "fit --model.hidden '[3]' --trainer.max_epochs 4 --trainer.enable_progress_bar false"
+TABLE = "--data TableData --data.path t.csv --data.inputs '[heat °C, b]' --data.targets '[y, z]'"
+LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
+
+
+@pytest.fixture
+def folder(command_line: Run, tmp_path: Path) -> Path:
+    """A scratch folder with a table, a run trained on it, and tables to predict."""
+    rows = [f"{i},{(i * 7) % 11},{i + (i * 7) % 11},{i * i}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["heat °C,b,y,z", *rows, ""]))
+    # In another order, with a column that is not the network's; 99 is outside the range.
+    (tmp_path / "new.csv").write_text("b,who,heat °C\n3,Ann,17.3\n4.25,Bob,99\n3,Cid,20\n")
+    (tmp_path / "lacks.csv").write_text("b,heat\n3,17\n")
+    (tmp_path / "nan.csv").write_text("b,heat °C\n3,17\n4,\n")
+    status, _, error = command_line(f"{FIT} {TABLE}")
+    assert status == 0, error
+    return tmp_path
+
+
+def test_a_table_is_predicted_from_a_checkpoint_alone(folder: Path, command_line: Run) -> None:
+    (folder / "t.csv").unlink()
+    status, output, error = command_line(f"predict --ckpt_path {LAST} --input new.csv")
+
+    assert (status, error) == (0, "")
+    assert output == "predictions: predictions.csv (3 rows, 1 outside the training range)\n"
+    table = pd.read_csv(folder / "predictions.csv")
+    assert list(table.columns) == ["heat °C", "b", "y_predicted", "z_predicted", "outside"]
+    assert table["heat °C"].tolist() == [17.3, 99, 20]
+    assert table["outside"].tolist() == [False, True, False]
+    path = folder / LAST
+    module = restore_module(read_checkpoint(path), path)
+    expected = module(torch.tensor([[17.3, 3], [99, 4.25], [20, 3]]))
+    np.testing.assert_allclose(table[["y_predicted", "z_predicted"]], expected, rtol=1e-6)
+
+
+def test_it_predicts_what_the_data_module_has_predicted(folder: Path, command_line: Run) -> None:
+    _, output, _ = command_line(f"predict {TABLE} --ckpt_path last")
+    (line,) = [line for line in output.splitlines() if line.startswith("predictions: ")]
+    status, _, error = command_line("predict --ckpt_path last --input t.csv --output out/p.tsv")
+
+    assert status == 0, error
+    before = pd.read_csv(folder / line.split()[1])
+    table = pd.read_csv(folder / "out" / "p.tsv", sep="\t")
+    pd.testing.assert_frame_equal(table[list(before.columns)], before, check_dtype=False)
+
+
+def test_best_is_found_under_the_root_that_is_named(folder: Path, command_line: Run) -> None:
+    (folder / "runs").mkdir()
+    (folder / "lightning_logs").rename(folder / "runs" / "lightning_logs")
+    words = "predict --ckpt_path best --input new.csv"
+
+    assert command_line(f"{words} --trainer.default_root_dir runs")[0] == 0
+    status, _, error = command_line(words)
+    assert status == 2
+    assert "no best checkpoint under lightning_logs: train one first" in error
+
+
+def test_the_solution_of_an_equation_is_predicted_by_its_coordinates(
+    command_line: Run, tmp_path: Path
+) -> None:
+    assert command_line(f"{FIT} --data HelmholtzData --data.points_per_axis 6")[0] == 0
+    (tmp_path / "points.csv").write_text("x2,x1\n1,-1\n0.5,1.5\n")
+    status, output, error = command_line("predict --ckpt_path last --input points.csv")
+
+    assert status == 0, error
+    assert "(2 rows, 1 outside the training range)" in output
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(table.columns) == ["x1", "x2", "u_predicted", "outside"]
+    assert table["x1"].tolist() == [-1, 1.5]
+
+
+def test_bad_words_and_bad_tables_are_one_line_and_write_nothing(
+    folder: Path, command_line: Run
+) -> None:
+    content = torch.load(folder / LAST, weights_only=True)
+    torch.save({**content, "kanlit": {**content["kanlit"], "columns": None}}, folder / "old.ckpt")
+    last, new = "predict --ckpt_path last", "--input new.csv"
+    bad = {
+        last: "predict needs --input TABLE, or --config or --data",
+        f"predict {new}": "predict needs a checkpoint",
+        f"{last} --output p.csv": "predict needs --input TABLE",
+        f"{last} {new} --config c.yaml": "unrecognized arguments: --config c.yaml",
+        f"{last} --input none.csv": "no file none.csv: check --input",
+        f"{last} --input .": "is a folder",
+        f"{last} --input lacks.csv": "did you mean 'heat'?",
+        f"{last} --input nan.csv": "column 'heat °C' of nan.csv has 1 missing or NaN",
+        f"{last} {new} --output p.xlsx": "ends in .xlsx",
+        f"{last} {new} --output lightning_logs": "is a folder",
+        f"{last} {new} --output new.csv": "is the input itself",
+        f"{last} {new} --output t.csv/p.csv": "cannot write",
+        f"predict --ckpt_path none.ckpt {new}": "none.ckpt does not exist",
+        f"predict --ckpt_path t.csv {new}": "t.csv is not a checkpoint",
+        f"predict --ckpt_path old.ckpt {new}": "old.ckpt holds no names of columns",
+    }
+    before = sorted(folder.rglob("*"))
+    for command, said in bad.items():
+        status, output, error = command_line(command)
+        assert (status, output, error.count("\n")) == (2, "", 1), error
+        assert error.startswith("kanlit: error: ")
+        assert said in error
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_help_explains_both_ways_to_predict(command_line: Run) -> None:
+    status, table, _ = command_line("predict --input --help")
+    assert status == 0
+    assert "predict --ckpt_path last --input new.csv --output predictions.csv" in table
+    status, data, _ = command_line("predict --help")
+    assert status == 0
+    assert "kanlit predict --ckpt_path FILE --input TABLE" in " ".join(data.split())
+    assert "--data" in data
