@@ -23,7 +23,7 @@ _PLAUSIBLE = 10  # times the 1 - R² that a function may have where it has to ho
 Place = tuple[int, int, int]
 
 
-class SplineEdge(sympy.Function):
+class SplineEdge(sympy.Function):  # type: ignore[misc]  # sympy has no types
     """φ of an edge that no function of the library fits; its subclasses are one edge each."""
 
 
@@ -41,6 +41,8 @@ class Edge:
         negligible: Whether it is taken as its mean, a constant.
         best_r2: R² of the closest function of the library, whether it holds or not.
         layer: The layer it is of.
+        samples: What reaches it, as the network sees it ``(n,)``.
+        curve: Its values there ``(n,)``.
         shift: Mean of the layer's input p where that is one of the network's, in user's units.
         scale: And its deviation: the edge is a function of (x - shift) / scale.
     """
@@ -52,6 +54,8 @@ class Edge:
     negligible: bool
     best_r2: float
     layer: KANLayer
+    samples: Array
+    curve: Array
     shift: float = 0.0
     scale: float = 1.0
 
@@ -125,17 +129,27 @@ def edges_of(
         edges = []
         for q in range(layer.out_features):
             for p in range(layer.in_features):
-                curve, place = curves[:, p, q], (number, p + 1, q + 1)
+                samples, curve = z[:, p].numpy(), curves[:, p, q].numpy()
                 small = bool(spread[p, q] <= negligible * largest[q])
-                fits = [] if small else fit_curve(z[:, p].numpy(), curve.numpy())
+                fits = [] if small else fit_curve(samples, curve)
                 held, plausible = (
                     tuple(fit for fit in fits if 1 - fit.r2 <= share * (1 - threshold))
                     for share in (1, _PLAUSIBLE)
                 )
-                best = max((fit.r2 for fit in fits), default=0.0)
-                scales = (float(means[p]), float(stds[p])) if number == 1 else (0.0, 1.0)
-                average = float(curve.mean())
-                edges.append(Edge(place, held, plausible, average, small, best, layer, *scales))
+                edges.append(
+                    Edge(
+                        (number, p + 1, q + 1),
+                        held,
+                        plausible,
+                        float(curve.mean()),
+                        small,
+                        max((fit.r2 for fit in fits), default=0.0),
+                        layer,
+                        samples,
+                        curve,
+                        *((float(means[p]), float(stds[p])) if number == 1 else (0.0, 1.0)),
+                    )
+                )
         layers.append(edges)
         with torch.no_grad():
             z = layer(z)
@@ -157,9 +171,7 @@ def compose(
     """
     values = list(inputs)
     for edges in layers:
-        sums: list[sympy.Expr] = [
-            sympy.Float(float(bias)) for bias in edges[0].layer.bias.detach()
-        ]
+        sums: list[sympy.Expr] = [sympy.Float(float(bias)) for bias in edges[0].layer.bias.detach()]
         for edge in edges:
             _, p, q = edge.place
             if edge.negligible:

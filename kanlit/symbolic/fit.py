@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 
 from kanlit.symbolic.library import LIBRARY, Array, Candidate
 
-__all__ = ["CurveFit", "fit_curve", "simplest"]
+__all__ = ["CurveFit", "fit_curve", "fit_together"]
 
 _COARSE = 200  # samples that starts are judged by
 _FINE = 1000  # samples that constants are fitted to
@@ -98,9 +98,46 @@ def fit_curve(
     return sorted(found, key=lambda fit: fit.score)
 
 
-def simplest(fits: Sequence[CurveFit], threshold: float) -> CurveFit | None:
-    """The first of the fits, best score first, whose R² reaches the threshold; None without one."""
-    return next((fit for fit in fits if fit.r2 >= threshold), None)
+def fit_together(fits: Sequence[CurveFit], x: Array, curves: Array) -> list[CurveFit]:
+    r"""The same function at the same a and b for several curves over the same samples.
+
+    Args:
+        fits: One of each curve by itself, all of one function.
+        x: Samples ``(n,)``.
+        curves: Their values ``(n, curves)``.
+
+    Returns:
+        A fit for each curve, with c and d of its own; what they have in common is that of the
+        least sum of 1 - R².
+    """
+    rows = _ranks(x, _COARSE)
+    x, curves = x[rows], curves[rows]
+    candidate = fits[0].candidate
+    size = np.linalg.norm(curves - curves.mean(0), axis=0)
+
+    def parts(inner: Array) -> tuple[Array, Array]:
+        with np.errstate(all="ignore"):
+            values = candidate.values(inner[0] * x + inner[1])
+            lines = np.array([_line(values, curve) for curve in curves.T])
+            return lines, (values[:, None] * lines[:, 0] + lines[:, 1] - curves) / size
+
+    found = []
+    for fit in fits:
+        inner = np.array(fit.constants[:2])
+        if candidate.search != "none" and np.isfinite(parts(inner)[1]).all():
+            inner = least_squares(
+                lambda inner: parts(inner)[1].ravel(), inner, x_scale="jac", max_nfev=30
+            ).x
+        lines, errors = parts(inner)
+        if np.isfinite(errors).all():
+            found.append((float((errors**2).sum()), inner.tolist(), lines, errors))
+    if not found:
+        return []
+    _, (a, b), lines, errors = min(found, key=lambda each: each[0])
+    return [
+        CurveFit(candidate, (a, b, float(c), float(d)), 1 - float(e @ e))
+        for (c, d), e in zip(lines, errors.T, strict=True)
+    ]
 
 
 def _ranks(x: Array, count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kanlit.data.standardization import Standardization
 from kanlit.nn import KAN
-from kanlit.symbolic.compose import Edge, Place, SplineEdge, compose, edges_of, numerics
+from kanlit.symbolic.compose import Edge, Place, compose, edges_of, numerics
 from kanlit.symbolic.fit import CurveFit
 from kanlit.symbolic.library import Array
 from kanlit.symbolic.refine import Template, refine, snap
@@ -23,8 +23,10 @@ __all__ = ["Formula", "OutputFormula", "find_formula"]
 
 _ROWS = 2000  # samples that constants are refined on
 _EXPANDED = 60  # terms up to which a formula is multiplied out
+_TRIED = 25  # and up to which one that is tried is: no polynomial that fits anything
 _SIMPLIFIED = 40  # operations up to which sympy is asked to simplify
 _EXACT = 1e-9
+_ROUNDS = 4
 _STEPS = 40  # of least squares for a formula that is tried
 
 
@@ -128,7 +130,7 @@ def find_formula(
             whole = composed(choice)
             found, error = refine(whole, symbols, points, targets, functions, _STEPS)
             expanded = sympy.expand(whole)
-            if error > _EXACT * spread and _is_other(expanded, whole):
+            if error > _EXACT * spread and _is_other(expanded, whole, _TRIED):
                 other, its_error = refine(expanded, symbols, points, targets, functions, _STEPS)
                 if its_error < error:
                     found, error = other, its_error
@@ -149,13 +151,13 @@ def _reaches(edge: Edge, output: int, layers: int) -> bool:
     return layer < layers or q == output + 1
 
 
-def _is_other(expanded: sympy.Expr, expression: sympy.Expr) -> bool:
+def _is_other(expanded: sympy.Expr, expression: sympy.Expr, most: int = _EXPANDED) -> bool:
     """Whether multiplying out has made another formula, and not too long a one.
 
     In it the coefficient of each product is a constant of its own: least squares find these where
     they get stuck on what the squares of sums have in common.
     """
-    return expanded != expression and len(sympy.Add.make_args(expanded)) <= _EXPANDED
+    return expanded != expression and len(sympy.Add.make_args(expanded)) <= most
 
 
 def _tidied(
@@ -174,13 +176,18 @@ def _tidied(
     if _is_other(expanded, expression):
         forms.append(expanded)
     spread = float(np.std(y)) or 1.0
-    found = []
+    found: list[tuple[float, int, sympy.Expr, float]] = []
     for form in forms:
-        refined, _ = refine(form, symbols, x, y, functions)
-        snapped, error = snap(refined, symbols, x, y, functions)
+        snapped, error = form, np.inf
+        for _ in range(_ROUNDS):  # terms that have become alike are added up: then once more
+            before = snapped
+            refined, _ = refine(snapped, symbols, x, y, functions)
+            snapped, error = snap(refined, symbols, x, y, functions)
+            if sympy.count_ops(snapped) == sympy.count_ops(before):
+                break
         shortest = _shortest(snapped)
         length = sympy.count_ops(shortest) + 3 * len(shortest.atoms(sympy.Float))
-        score = np.log10(max(error / spread, _EXACT)) + length / 50
+        score = float(np.log10(max(error / spread, _EXACT))) + length / 50
         found.append((score, len(found), shortest, error))
     _, _, best, error = min(found)
     return best, error

@@ -27,7 +27,7 @@ class Template:
     """A formula with a symbol for each of its decimal constants, compiled.
 
     Args:
-        expression: The formula; every ``Float`` in it is a constant.
+        expression: The formula; every ``Float`` in it is a constant, equal ones the same one.
         inputs: Symbols of its inputs.
         functions: Numpy functions of the names that sympy does not know.
     """
@@ -37,6 +37,7 @@ class Template:
     functions: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._known: dict[sympy.Float, sympy.Symbol] = {}
         self.start: list[float] = []
         self.symbols: list[sympy.Symbol] = []
         self.form = self._parametrised(self.expression)
@@ -48,9 +49,12 @@ class Template:
 
     def _parametrised(self, node: sympy.Basic) -> Any:
         if isinstance(node, sympy.Float):
+            if node in self._known:
+                return self._known[node]
             symbol = sympy.Symbol(f"_c{len(self.symbols)}", real=True)
             self.symbols.append(symbol)
             self.start.append(float(node))
+            self._known[node] = symbol
             return symbol
         if not node.args:
             return node
@@ -131,7 +135,7 @@ def refine(
     template = Template(expression, inputs, functions or {})
     start = np.array(template.start)
     found = template.fitted(x, y, start, np.ones(len(start), dtype=bool), steps)
-    return template.with_constants(found), template.error(x, y, found)
+    return template.with_constants(found.tolist()), template.error(x, y, found)
 
 
 def snap(

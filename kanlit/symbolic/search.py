@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 from kanlit.symbolic.compose import Edge, Place
-from kanlit.symbolic.fit import CurveFit
+from kanlit.symbolic.fit import CurveFit, fit_together
 
 __all__ = ["Choice", "Found", "search"]
 
@@ -56,10 +56,10 @@ def search(edges: Sequence[Edge], refined: Refined, trials: int) -> Found:
             the targets' spread.
         trials: Largest number of formulas that are refined; at least one is.
     """
-    tried: dict[tuple[str, ...], Found] = {}
+    tried: dict[tuple[CurveFit, ...], Found] = {}
 
     def judge(choice: Choice) -> Found:
-        key = tuple(choice[edge.place].candidate.name for edge in edges)
+        key = tuple(choice[edge.place] for edge in edges)
         if key not in tried:
             tried[key] = Found(choice, *refined(choice))
         return tried[key]
@@ -120,11 +120,18 @@ def _uniform_choices(edges: Sequence[Edge]) -> Iterator[Choice]:
 
 
 def _shared(group: Sequence[Edge]) -> list[tuple[float, list[CurveFit]]]:
-    """Functions that all edges of a group may have, by their mean score, with the fits."""
+    """Functions that all edges of a group may have, by their mean score, with the fits.
+
+    Edges from the same input get the same argument, too: the sums of products that a network makes
+    of squares are then few.
+    """
     by_name = [{fit.candidate.name: fit for fit in edge.plausible} for edge in group]
+    curves = np.stack([edge.curve for edge in group], axis=1)
     found = []
     for name in by_name[0]:
         if all(name in each for each in by_name):
             fits = [each[name] for each in by_name]
+            if len(group) > 1 and len({edge.place[:2] for edge in group}) == 1:
+                fits = fit_together(fits, group[0].samples, curves) or fits
             found.append((sum(map(_simpler, fits)) / len(fits), fits))
     return sorted(found, key=lambda pair: pair[0])[:_ALTERNATIVES]
