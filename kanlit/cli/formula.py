@@ -289,8 +289,7 @@ def _of_run(run: RunFolder, config: Path | None, predict: Any) -> _Samples:
     assert isinstance(data, TensorDataModule)
     names = list(data.input_names), list(data.target_names)
     train, test = data.build("train"), data.build("test")
-    known = isinstance(test, tuple) and len(test) == 2
-    if known and isinstance(train, tuple):
+    if isinstance(test, tuple) and len(test) == 2 and isinstance(train, tuple):
         return _Samples(train[0], train[1], test[0], test[1], *names, exact=True)
     if data.target is None:
         raise ConfigurationError(
@@ -299,8 +298,9 @@ def _of_run(run: RunFolder, config: Path | None, predict: Any) -> _Samples:
         )
     x = uniform_points(data.target.bounds, _SAMPLES, torch.Generator().manual_seed(_SEED))
     y = predict(x)
-    test_x, test_y = (test[0], test[1]) if isinstance(test, tuple) and known else (x, y)
-    return _Samples(x, y, test_x, test_y, *names, exact=known)
+    if isinstance(test, tuple) and len(test) == 2:
+        return _Samples(x, y, test[0], test[1], *names, exact=True)
+    return _Samples(x, y, x, y, *names, exact=False)
 
 
 def _uniform(layer: KANLayer, scales: Standardization, predict: Any, run: RunFolder) -> _Samples:
