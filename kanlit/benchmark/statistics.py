@@ -122,7 +122,7 @@ def wilcoxon_p(gains: ArrayLike) -> float:
     By ``scipy.stats.wilcoxon``: zeros are left out, and where nothing is left the p-value is 1.
     n tasks cannot give less than 2⁻ⁿ.
     """
-    from scipy import stats  # type: ignore[import-untyped]  # slow to import
+    from scipy import stats  # slow to import
 
     values = np.asarray(gains, np.float64)
     values = values[values != 0]

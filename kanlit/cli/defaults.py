@@ -60,6 +60,7 @@ MORE = {
 # Commands whose options are their own, not a run's.
 APART = {
     "plot": "Draws a checkpoint's network, its errors, and how its knots and losses went.",
+    "formula": "Reads a closed formula off a checkpoint's network.",
     "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
     "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
 }
@@ -67,6 +68,7 @@ APART = {
 # Where each of them is; imported only when it is asked for.
 HOMES = {
     "plot": "kanlit.cli.plot",
+    "formula": "kanlit.cli.formula",
     "export": "kanlit.export.command",
     "benchmark": "kanlit.benchmark.command",
 }

@@ -78,6 +78,12 @@ class RunFolder:
     def _drawn(self) -> dict[str, Any]:
         return dict(self._content.get("callbacks", {}).get("KnotPlotCallback", {}))
 
+    @property
+    def buffers(self) -> dict[str, torch.Tensor]:
+        """The tensors of the checkpoint that are the module's own, such as ``input_mean``."""
+        state = self._content["state_dict"]
+        return {name: tensor for name, tensor in state.items() if "." not in name}
+
     def layers(self) -> dict[str, KANLayer]:
         """The KAN layers, by their name inside the network, sized by the checkpoint."""
         state = self._content["state_dict"]

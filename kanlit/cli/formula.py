@@ -1,0 +1,388 @@
+"""``kanlit formula``: a closed formula of a trained network, from its checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import sympy
+import torch
+from torch import Tensor, nn
+
+from kanlit.checkpoints import find_checkpoint
+from kanlit.cli.run_folder import RunFolder
+from kanlit.data import TensorDataModule
+from kanlit.data.standardization import Standardization
+from kanlit.errors import ConfigurationError
+from kanlit.files import written_whole
+from kanlit.metrics import RelativeL2Error
+from kanlit.nn import KAN, KANLayer
+from kanlit.problems import uniform_points
+from kanlit.symbolic import Edge, Formula, find_formula
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Reads a closed formula off a trained network. Every edge is fitted by c f(a x + b) + d for each f of
+a list, over the samples that reach it; the simplest function that holds is taken. All constants
+are then fitted together to the run's training data and brought to simple numbers. Edges that
+nothing fits stay splines, and the output says which.
+
+  kanlit formula last
+  kanlit formula best --latex --output formula.json"""
+
+_SAMPLES = 2000  # where there is no data
+_SEED = 0
+_SUFFIXES = (".txt", ".tex", ".json")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message}: kanlit formula --help shows all options")
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What a formula is fitted to and tested on; ``exact`` is False where y is the network's."""
+
+    x: Tensor
+    y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    inputs: list[str]
+    targets: list[str]
+    exact: bool
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command with these words and returns its exit status.
+
+    Raises:
+        ConfigurationError: Something that the user can mend.
+    """
+    options = _parser().parse_args(argv)
+    _check(options)
+    path = find_checkpoint(options.checkpoint, Path(options.root))
+    run = RunFolder(path)
+    if options.checkpoint in ("last", "best"):
+        print(f"{options.checkpoint} checkpoint: {path}")
+    layers = list(run.layers().values())
+    _check_edges(layers, options.max_edges)
+    network = _network(layers, path)
+    scales = _scales(run.buffers, network)
+
+    def predict(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            u = network((x - scales.input_mean) / scales.input_std)
+        return u * scales.target_std + scales.target_mean
+
+    data = _uniform(layers[0], scales, predict, run) if options.uniform else None
+    data = data or _of_run(run, options.config, predict)
+    formula = find_formula(
+        network,
+        data.x,
+        data.y,
+        scales,
+        data.inputs,
+        threshold=options.r2,
+        negligible=options.negligible,
+        trials=options.trials,
+    )
+    report = _Report(formula, data, predict(data.test_x), options.r2)
+    print(report.text(options.latex))
+    if options.output is not None:
+        _write(options.output, report)
+        print(f"formula: {options.output}")
+    return 0
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What is said of a formula, as text, LaTeX and JSON."""
+
+    formula: Formula
+    data: _Samples
+    predicted: Tensor
+    r2: float
+
+    def text(self, latex: bool) -> str:
+        lines = []
+        for name, output in zip(self.data.targets, self.formula.outputs, strict=True):
+            lines.append(f"{name} = {sympy.sstr(_rounded(output.expression))}")
+            if latex:
+                lines.append(f"LaTeX: {_latex(name, output.expression)}")
+        of, error = self.errors()
+        lines.append(f"relative L2 {of}: formula {error['formula']:.3e}" + self._beside(error))
+        lines += [self._spline(edge) for edge in self.formula.edges if edge.is_spline]
+        if zero := [edge.name for edge in self.formula.edges if edge.negligible]:
+            lines.append(f"without importance, taken as constants: {', '.join(zero)}")
+        return "\n".join(lines)
+
+    def _beside(self, error: dict[str, float]) -> str:
+        return f", network {error['network']:.3e}" if "network" in error else ""
+
+    def _spline(self, edge: Edge) -> str:
+        layer, p, q = edge.place
+        return (
+            f"stays a spline: {edge.name}, layer {layer}, input {p} to output {q}: no function "
+            f"of the list reaches R² {self.r2:g}, the closest has {edge.best_r2:.4f}"
+        )
+
+    def errors(self) -> tuple[str, dict[str, float]]:
+        """On what, and the relative L2 errors there."""
+        values = self.formula(self.data.test_x)
+        if not self.data.exact:
+            return "to the network", {"formula": _error(values, self.predicted)}
+        return "on the test data", {
+            "formula": _error(values, self.data.test_y),
+            "network": _error(self.predicted, self.data.test_y),
+        }
+
+    def json(self) -> dict[str, Any]:
+        of, error = self.errors()
+        taken = {k: v for o in self.formula.outputs for k, v in o.choice.items()}
+        return {
+            "outputs": [
+                {
+                    "name": name,
+                    "formula": sympy.sstr(output.expression, full_prec=True),
+                    "latex": _latex(name, output.expression),
+                }
+                for name, output in zip(self.data.targets, self.formula.outputs, strict=True)
+            ],
+            "relative_l2": error,
+            "measured": of,
+            "edges": [
+                {
+                    "layer": edge.place[0],
+                    "input": edge.place[1],
+                    "output": edge.place[2],
+                    "name": edge.name,
+                    "function": "constant"
+                    if edge.negligible
+                    else "spline"
+                    if edge.place not in taken
+                    else taken[edge.place].candidate.name,
+                    "fits": [
+                        {
+                            "function": fit.candidate.name,
+                            "constants": list(fit.constants),
+                            "r2": fit.r2,
+                            "complexity": fit.candidate.complexity,
+                        }
+                        for fit in edge.fits
+                    ],
+                }
+                for edge in self.formula.edges
+            ],
+        }
+
+
+def _error(values: Tensor, targets: Tensor) -> float:
+    metric = RelativeL2Error(targets.shape[1])
+    metric.update(values, targets)
+    return float(metric.compute())
+
+
+def _rounded(expression: sympy.Expr) -> sympy.Expr:
+    """With six digits of every decimal."""
+    return expression.xreplace({f: sympy.Float(f, 6) for f in expression.atoms(sympy.Float)})
+
+
+def _latex(name: str, expression: sympy.Expr) -> str:
+    names = {f.func: f.func.__name__ for f in expression.atoms(sympy.Function) if _is_edge(f)}
+    shown = _rounded(expression).replace(
+        lambda node: node.func in names,
+        lambda node: sympy.Function(_phi(names[node.func]))(*node.args),
+    )
+    return f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(shown)}"
+
+
+def _is_edge(node: Any) -> bool:
+    return node.func.__name__.startswith("phi_")
+
+
+def _phi(name: str) -> str:
+    """``phi_1_2_3`` as sympy prints φ with the indices below."""
+    return "phi_{" + ",".join(name.split("_")[1:]) + "}"
+
+
+def _write(path: Path, report: _Report) -> None:
+    pairs = zip(report.data.targets, report.formula.outputs, strict=True)
+    if path.suffix == ".json":
+        text = json.dumps(report.json(), indent=2)
+    elif path.suffix == ".tex":
+        text = "\n".join(f"\\[ {_latex(name, o.expression)} \\]" for name, o in pairs)
+    else:
+        text = report.text(latex=False)
+    try:
+        with written_whole(path) as unfinished:
+            unfinished.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write {path} ({error.strerror}): give another --output"
+        ) from None
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not 0 < options.r2 <= 1:
+        raise ConfigurationError(f"--r2 must be above 0 and at most 1, got {options.r2}: try 0.99")
+    if not 0 <= options.negligible < 1:
+        raise ConfigurationError(
+            f"--negligible must be at least 0 and under 1, got {options.negligible}: try 0.001"
+        )
+    if options.trials < 1:
+        raise ConfigurationError(f"--trials must be at least 1, got {options.trials}: try 100")
+    if options.output is not None and options.output.suffix not in _SUFFIXES:
+        raise ConfigurationError(
+            f"--output {options.output} must end in {', '.join(_SUFFIXES)}: name it so"
+        )
+
+
+def _check_edges(layers: Sequence[KANLayer], most: int) -> None:
+    edges = sum(layer.in_features * layer.out_features for layer in layers)
+    if edges > most:
+        raise ConfigurationError(
+            f"the network has {edges} edges, more than --max_edges {most}, and its formula would "
+            f"be as long: train a smaller one or prune it, or raise --max_edges"
+        )
+
+
+def _network(layers: Sequence[KANLayer], path: Path) -> KAN:
+    """The layers one after another, in float64."""
+    widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    if any(b.in_features != a for a, b in zip(widths[1:], layers[1:], strict=False)):
+        raise ConfigurationError(
+            f"the layers of {path} do not follow one another: kanlit formula needs a KAN of "
+            f"kanlit's modules"
+        )
+    network = KAN(widths)
+    network.layers = nn.ModuleList(layer.double() for layer in layers)
+    return network.requires_grad_(False)
+
+
+def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
+    first, last = network.layers[0], network.layers[-1]
+    assert isinstance(first, KANLayer)
+    assert isinstance(last, KANLayer)
+    usual = {
+        "input_mean": torch.zeros(first.in_features),
+        "input_std": torch.ones(first.in_features),
+        "target_mean": torch.zeros(last.out_features),
+        "target_std": torch.ones(last.out_features),
+    }
+    return Standardization(**{k: buffers.get(k, v).double() for k, v in usual.items()})
+
+
+def _of_run(run: RunFolder, config: Path | None, predict: Any) -> _Samples:
+    """The run's training and test data; the network's outputs where there are no targets."""
+    try:
+        _, data = run.module_and_data(config)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error}; or --uniform for points of the first layer's grid in place of data"
+        ) from None
+    assert isinstance(data, TensorDataModule)
+    names = list(data.input_names), list(data.target_names)
+    train, test = data.build("train"), data.build("test")
+    if isinstance(test, tuple) and len(test) == 2 and isinstance(train, tuple):
+        return _Samples(train[0], train[1], test[0], test[1], *names, exact=True)
+    if data.target is None:
+        raise ConfigurationError(
+            f"{type(data).__name__} has no targets and no known solution: give --uniform for "
+            f"points of the first layer's grid and the network's outputs there"
+        )
+    x = uniform_points(data.target.bounds, _SAMPLES, torch.Generator().manual_seed(_SEED))
+    y = predict(x)
+    if isinstance(test, tuple) and len(test) == 2:
+        return _Samples(x, y, test[0], test[1], *names, exact=True)
+    return _Samples(x, y, x, y, *names, exact=False)
+
+
+def _uniform(layer: KANLayer, scales: Standardization, predict: Any, run: RunFolder) -> _Samples:
+    """Points uniform over the first layer's grid, and the network's outputs there."""
+    ends = layer.breakpoints[:, [0, -1]].tolist()
+    draw = torch.Generator().manual_seed(_SEED)
+    x = uniform_points(tuple(map(tuple, ends)), _SAMPLES, draw)
+    x = x * scales.input_std + scales.input_mean
+    y, names = predict(x), run.names
+    inputs = names.get("inputs") or [f"x{i}" for i in range(1, x.shape[1] + 1)]
+    several = [f"y{i}" for i in range(1, y.shape[1] + 1)]
+    targets = names.get("targets") or (["y"] if y.shape[1] == 1 else several)
+    return _Samples(x, y, x, y, inputs, targets, exact=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="kanlit formula",
+        usage="kanlit formula CHECKPOINT [options]",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="the path of a .ckpt file that kanlit fit has written, or last or best for the "
+        "newest one under --trainer.default_root_dir",
+    )
+    add("--latex", action="store_true", help="print LaTeX beside the text")
+    add(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write it, too: text in .txt, LaTeX in .tex, all that is known of it in .json",
+    )
+    add(
+        "--r2",
+        type=float,
+        default=0.99,
+        help="least R² of a function that an edge is taken for (default: 0.99)",
+    )
+    add(
+        "--negligible",
+        type=float,
+        default=1e-3,
+        metavar="SHARE",
+        help="share of the largest deviation at a node under which an edge is a constant "
+        "(default: 0.001)",
+    )
+    add(
+        "--trials",
+        type=int,
+        default=100,
+        metavar="N",
+        help="formulas of an output that are tried (default: 100)",
+    )
+    add(
+        "--max_edges",
+        type=int,
+        default=200,
+        metavar="N",
+        help="edges up to which a formula is looked for (default: 200)",
+    )
+    add(
+        "--uniform",
+        action="store_true",
+        help="take points uniform over the first layer's grid and the network's outputs there in "
+        "place of the run's data",
+    )
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings of the run, for its data (default: config.yaml in the run's folder)",
+    )
+    add(
+        "--trainer.default_root_dir",
+        dest="root",
+        default=".",
+        metavar="DIR",
+        help="folder that holds lightning_logs, for last and best (default: this one)",
+    )
+    return parser
