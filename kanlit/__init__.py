@@ -25,9 +25,17 @@ if TYPE_CHECKING:
         adapt_grids,
     )
     from kanlit.callbacks import GridAdaptationCallback, KeepBest, KnotPlotCallback
-    from kanlit.data import EquationData, FeynmanData, HelmholtzData, SyntheticData, TableData
+    from kanlit.data import (
+        ClassTableData,
+        EquationData,
+        FeynmanData,
+        HelmholtzData,
+        ScikitData,
+        SyntheticData,
+        TableData,
+    )
     from kanlit.metrics import RelativeL2Error
-    from kanlit.modules import PDEModule, RegressionModule
+    from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
     from kanlit.nn import KAN, KANLayer
     from kanlit.optim import LevenbergMarquardt
     from kanlit.problems import Condition, Equation, dirichlet, neumann, periodic
@@ -37,6 +45,8 @@ __version__ = "0.1.0"
 __all__ = [
     "KAN",
     "BlendedDensity",
+    "ClassTableData",
+    "ClassificationModule",
     "Condition",
     "CurvatureDensity",
     "DeBoorDensity",
@@ -56,6 +66,7 @@ __all__ = [
     "PDEModule",
     "RegressionModule",
     "RelativeL2Error",
+    "ScikitData",
     "SyntheticData",
     "TableData",
     "__version__",
@@ -68,6 +79,8 @@ __all__ = [
 # Public name -> the module that defines or re-exports it.
 _HOMES = {
     "BlendedDensity": "kanlit.adaptation",
+    "ClassTableData": "kanlit.data",
+    "ClassificationModule": "kanlit.modules",
     "Condition": "kanlit.problems",
     "CurvatureDensity": "kanlit.adaptation",
     "DeBoorDensity": "kanlit.adaptation",
@@ -88,6 +101,7 @@ _HOMES = {
     "PDEModule": "kanlit.modules",
     "RegressionModule": "kanlit.modules",
     "RelativeL2Error": "kanlit.metrics",
+    "ScikitData": "kanlit.data",
     "SyntheticData": "kanlit.data",
     "TableData": "kanlit.data",
     "adapt_grids": "kanlit.adaptation",

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_at_least", "check_finite"]
+__all__ = ["check_at_least", "check_columns", "check_digits", "check_finite", "check_shares"]
+
+_LARGEST_ROUNDING = 1e-2  # of a column's standard deviation
 
 
 def check_finite(values: Tensor, name: str, columns: Sequence[str] | None = None) -> None:
@@ -43,3 +45,65 @@ def check_at_least(name: str, value: int, least: int) -> None:
     """
     if value < least:
         raise ConfigurationError(f"{name} must be at least {least}, got {value}: raise it")
+
+
+def check_columns(inputs: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse columns that are named twice, or none at all.
+
+    Raises:
+        ConfigurationError: Names the setting and the column.
+    """
+    for setting, names in (("inputs", inputs), ("targets", targets)):
+        if not names:
+            raise ConfigurationError(
+                f"{setting} is empty: name at least one column, as in --data.{setting} '[a]'"
+            )
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ConfigurationError(
+                f"{setting} has column {twice[0]!r} {names.count(twice[0])} times: name it once"
+            )
+    if both := [name for name in inputs if name in targets]:
+        raise ConfigurationError(
+            f"column {both[0]!r} is both an input and a target: take it out of one of the two"
+        )
+
+
+def check_shares(validation: float, test: float) -> None:
+    """Refuse shares of the rows that are none, or that leave nothing to train on.
+
+    Raises:
+        ConfigurationError: Names the share and its value.
+    """
+    for setting, share in (("validation", validation), ("test", test)):
+        if not 0 < share < 1:
+            raise ConfigurationError(
+                f"{setting} must be a share between 0 and 1, got {share}: choose one such as 0.15"
+            )
+    if validation + test >= 1:
+        raise ConfigurationError(
+            f"validation {validation} and test {test} leave nothing to train on: "
+            "make their sum less than 1"
+        )
+
+
+def check_digits(values: Tensor, names: Sequence[str]) -> None:
+    """Refuse a column whose variation float32 rounds away, such as times in seconds since 1970.
+
+    Args:
+        values: ``(rows, columns)``, float64.
+        names: The columns' names.
+
+    Raises:
+        ConfigurationError: Names the column and its ends.
+    """
+    rounding = (values - values.float()).square().mean(0).sqrt()
+    spread = values.std(0, correction=0)
+    varies = values.amax(0) > values.amin(0)
+    lost = varies & (rounding > _LARGEST_ROUNDING * spread) | values.float().isinf().any(0)
+    for column in lost.nonzero():
+        low, high = values[:, int(column)].aminmax()
+        raise ConfigurationError(
+            f"column {names[int(column)]!r} runs from {float(low):.10g} to {float(high):.10g}, in "
+            "digits that float32 does not hold: shift or rescale it in the file, or run with "
+            "--trainer.precision 64-true"
+        )

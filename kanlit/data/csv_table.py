@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["read_columns"]
+__all__ = ["read_columns", "read_texts"]
 
 _ENCODING = "utf-8-sig"
 
@@ -31,8 +33,40 @@ def read_columns(path: str, columns: Sequence[str]) -> Tensor:
             longer than it; a column is not there, there twice, not a number, or has NaN or
             infinite values. Line numbers in messages are those of the file, from 1.
     """
+    with _explained(path):
+        file = Path(path).expanduser()
+        frame = _read(file, columns)
+        return torch.stack([_numbers(file, column, frame[column]) for column in columns], 1)
+
+
+def read_texts(path: str, column: str) -> list[str]:
+    """A column of a CSV file with a header as texts, those of its numbers as they stand there.
+
+    Args:
+        path: The file: UTF-8, commas between the fields, names in the first line.
+        column: Name of the column.
+
+    Raises:
+        ConfigurationError: As :func:`read_columns`; a field that is empty.
+    """
+    with _explained(path):
+        file = Path(path).expanduser()
+        # Texts such as None and NA are labels like any other.
+        texts = _read(file, [column], dtype=str, keep_default_na=False)[column].fillna("")
+        empty = texts.str.strip() == ""
+        if empty.any():
+            raise ConfigurationError(
+                f"column {column!r} of {path} has {int(empty.sum())} empty fields, the first in "
+                f"line {_line_of(file, empty)}: fill them in or remove these rows"
+            )
+        return [str(text) for text in texts]
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Says of a file that cannot be read why, and what to do."""
     try:
-        return _read(Path(path).expanduser(), columns)
+        yield
     except FileNotFoundError:
         raise ConfigurationError(f"there is no file {path}: check data.path") from None
     except IsADirectoryError:
@@ -47,7 +81,8 @@ def read_columns(path: str, columns: Sequence[str]) -> Tensor:
         ) from None
 
 
-def _read(path: Path, columns: Sequence[str]) -> Tensor:
+def _read(path: Path, columns: Sequence[str], **options: Any) -> pd.DataFrame:
+    """The named columns; ``options`` are those of ``pandas.read_csv``."""
     rows = _rows(path)
     _, first = next(rows, (0, []))
     header = [name.strip() for name in first]
@@ -64,13 +99,15 @@ def _read(path: Path, columns: Sequence[str]) -> Tensor:
     with path.open(newline="", encoding=_ENCODING) as file:
         next(fields for fields in csv.reader(file) if not _is_blank(fields))
         try:
-            frame = pd.read_csv(file, header=None, low_memory=False, skipinitialspace=True)
+            frame = pd.read_csv(
+                file, header=None, low_memory=False, skipinitialspace=True, **options
+            )
         except pd.errors.ParserError as error:
             for line, row in _rows(path):
                 if len(row) > len(header):
                     raise _wrong_length(path, line, row, header) from None
             raise ConfigurationError(f"{path} is not a CSV ({error}): save it as one") from None
-    return torch.stack([_numbers(path, c, frame[header.index(c)]) for c in columns], 1)
+    return pd.DataFrame({column: frame[header.index(column)] for column in columns})
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -125,13 +162,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _line_of(path: Path, wrong: pd.Series) -> int:
+    """Line in the file of the first row that is wrong."""
+    return next(islice(_rows(path), int(wrong.to_numpy().argmax()) + 1, None))[0]
+
+
 def _numbers(path: Path, column: str, values: pd.Series) -> Tensor:
     """One column as float64 ``(rows,)``, every value finite."""
-
-    def line_of(wrong: pd.Series) -> int:
-        return next(islice(_rows(path), int(wrong.to_numpy().argmax()) + 1, None))[0]
-
-    numbers = _to_numbers(path, column, values, line_of)
+    numbers = _to_numbers(path, column, values)
     for what, wrong in (
         ("missing or NaN", numbers.isna()),
         ("infinite", numbers.abs() == torch.inf),
@@ -139,14 +177,12 @@ def _numbers(path: Path, column: str, values: pd.Series) -> Tensor:
         if wrong.any():
             raise ConfigurationError(
                 f"column {column!r} of {path} has {int(wrong.sum())} {what} values, the first in "
-                f"line {line_of(wrong)}: fill them in or remove these rows"
+                f"line {_line_of(path, wrong)}: fill them in or remove these rows"
             )
     return torch.tensor(numbers.to_numpy(dtype="float64"))
 
 
-def _to_numbers(
-    path: Path, column: str, values: pd.Series, line_of: Callable[[pd.Series], int]
-) -> pd.Series:
+def _to_numbers(path: Path, column: str, values: pd.Series) -> pd.Series:
     is_bool = pd.api.types.is_bool_dtype(values)
     if pd.api.types.is_numeric_dtype(values) and not is_bool:
         return values
@@ -155,7 +191,7 @@ def _to_numbers(
     if wrong.any():
         first = str(values[wrong].iloc[0])
         raise ConfigurationError(
-            f"column {column!r} of {path} is not a number: {first!r} in line {line_of(wrong)}; "
-            "write numbers there or leave the column out"
+            f"column {column!r} of {path} is not a number: {first!r} in line "
+            f"{_line_of(path, wrong)}; write numbers there or leave the column out"
         )
     return numbers

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
+from kanlit.data.checks import check_columns, check_digits, check_shares
 from kanlit.data.csv_table import read_columns
 from kanlit.data.standardization import Standardization
 from kanlit.errors import ConfigurationError
 
 __all__ = ["TableData"]
-
-_LARGEST_ROUNDING = 1e-2  # of a column's standard deviation
 
 
 class TableData(TensorDataModule):
@@ -42,8 +41,8 @@ class TableData(TensorDataModule):
         test: float = 0.15,
         seed: int = 0,
     ) -> None:
-        _check_names(inputs, targets)
-        _check_shares(validation, test)
+        check_columns(inputs, targets)
+        check_shares(validation, test)
         super().__init__(
             len(inputs), len(targets), batch_size, seed, input_names=inputs, target_names=targets
         )
@@ -57,8 +56,8 @@ class TableData(TensorDataModule):
             return (read_columns(self.path, self.input_names),)
         inputs, targets = self._read()
         if self.dtype == torch.float32:
-            _check_digits(inputs, self.input_names)
-            _check_digits(targets, self.target_names)
+            check_digits(inputs, self.input_names)
+            check_digits(targets, self.target_names)
         rows = self._split(len(inputs))[part]
         return inputs[rows], targets[rows]
 
@@ -89,47 +88,3 @@ class TableData(TensorDataModule):
         parts: tuple[Part, ...] = ("train", "validate", "test")
         shares = order.split([training, validation, test])
         return {part: share.sort().values for part, share in zip(parts, shares, strict=True)}
-
-
-def _check_names(inputs: list[str], targets: list[str]) -> None:
-    for setting, names in (("inputs", inputs), ("targets", targets)):
-        if not names:
-            raise ConfigurationError(
-                f"{setting} is empty: name at least one column, as in --data.{setting} '[a]'"
-            )
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ConfigurationError(
-                f"{setting} has column {twice[0]!r} {names.count(twice[0])} times: name it once"
-            )
-    if both := [name for name in inputs if name in targets]:
-        raise ConfigurationError(
-            f"column {both[0]!r} is both an input and a target: take it out of one of the two"
-        )
-
-
-def _check_shares(validation: float, test: float) -> None:
-    for setting, share in (("validation", validation), ("test", test)):
-        if not 0 < share < 1:
-            raise ConfigurationError(
-                f"{setting} must be a share between 0 and 1, got {share}: choose one such as 0.15"
-            )
-    if validation + test >= 1:
-        raise ConfigurationError(
-            f"validation {validation} and test {test} leave nothing to train on: "
-            "make their sum less than 1"
-        )
-
-
-def _check_digits(values: Tensor, names: tuple[str, ...]) -> None:
-    """Refuse a column whose variation float32 rounds away, such as times in seconds since 1970."""
-    rounding = (values - values.float()).square().mean(0).sqrt()
-    spread = values.std(0, correction=0)
-    varies = values.amax(0) > values.amin(0)
-    lost = varies & (rounding > _LARGEST_ROUNDING * spread) | values.float().isinf().any(0)
-    for column in lost.nonzero():
-        low, high = values[:, int(column)].aminmax()
-        raise ConfigurationError(
-            f"column {names[int(column)]!r} runs from {float(low):.10g} to {float(high):.10g}, in "
-            "digits that float32 does not hold: shift or rescale it in the file, or run with "
-            "--trainer.precision 64-true"
-        )

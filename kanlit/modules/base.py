@@ -20,7 +20,7 @@ from kanlit.nn import KAN, Initialization
 from kanlit.optim import Residual
 from kanlit.splines import Outside
 
-__all__ = ["KANModule", "Residual"]
+__all__ = ["KANModule", "Residual", "row_shares"]
 
 
 class KANModule(LightningModule):
@@ -107,7 +107,7 @@ class KANModule(LightningModule):
         blocks = named.values()
         means = torch.stack([block.weight * block.values.square().mean() for block in blocks])
         if self._uneven:
-            means = means * _shares([len(block.values) for block in blocks], means)
+            means = means * row_shares([len(block.values) for block in blocks], means)
         return means.sum()
 
     def sample_losses(self, batch: Any) -> Tensor:
@@ -247,7 +247,7 @@ def _check_least_squares(optimizer: Optimizer, trainer: Trainer, scheduler: obje
         raise ConfigurationError(f"{name} needs trainer.precision 64-true or 32-true, got 16-mixed")
 
 
-def _shares(rows: Sequence[int], like: Tensor) -> Tensor:
+def row_shares(rows: Sequence[int], like: Tensor) -> Tensor:
     r"""What each block's mean over this process's rows is multiplied by, ``(blocks,)``.
 
     .. math:: s_b = n_b P / \sum_p n_{bp}
