@@ -2,7 +2,7 @@
 
 from kanlit.data.base import TensorDataModule
 from kanlit.data.class_table import ClassTableData
-from kanlit.data.classes import ClassData
+from kanlit.data.classes import ClassData, stratified_split
 from kanlit.data.collocation import EquationData, HelmholtzData
 from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
 from kanlit.data.loader import EpochSampler, TensorLoader
@@ -24,4 +24,5 @@ __all__ = [
     "TableData",
     "TensorDataModule",
     "TensorLoader",
+    "stratified_split",
 ]

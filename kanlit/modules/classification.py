@@ -34,8 +34,8 @@ class ClassificationModule(KANModule):
     data module where it standardises its columns and are kept in the checkpoint; otherwise they
     are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y either one-hot ``(n, classes)`` or
     class numbers ``(n,)``, int64. Validation logs ``val/loss`` and ``val/accuracy``, the test
-    ``test/accuracy``, ``test/f1`` (the classes' mean) and ``test/calibration_error`` (expected
-    calibration error, 15 bins). Predictions are probabilities.
+    ``test/loss``, ``test/accuracy``, ``test/f1`` (mean over the classes) and
+    ``test/calibration_error`` (expected, 15 bins). Predictions are probabilities.
 
     Args:
         in_features: Number of inputs; the data module says it.
@@ -162,7 +162,9 @@ class ClassificationModule(KANModule):
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
-        self.test_metrics.update(self(x), _numbers(y))
+        logits = self.logits(x)
+        self.log("test/loss", F.cross_entropy(logits, y), batch_size=len(x), sync_dist=True)
+        self.test_metrics.update(logits.softmax(1), _numbers(y))
         self.log_dict(self.test_metrics, batch_size=len(x))
 
     def configure_optimizers(self) -> Any:
