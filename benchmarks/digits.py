@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, Trainer
-from scipy.stats import wilcoxon
+from scipy.stats import t, wilcoxon
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -53,7 +53,7 @@ from kanlit.benchmark.markdown import table
 WIDTHS = (16, 32)
 GRIDS = ((3, 6), (5, 10))
 CLASSES = 10
-SPLIT = {"validation": 0.1, "test": 0.3}
+VALIDATION, TEST = 0.1, 0.3
 BASELINE = "InputDensity"
 
 
@@ -127,7 +127,7 @@ def kan(network: str, method: str, seed: int, epochs: int) -> dict[str, float]:
         schedule, mix = {0: first, epochs // 3: last, 2 * epochs // 3: last}, placing.uniform_mix
         adapting = GridAdaptationCallback(placing.density(), schedule, uniform_mix=mix)
         callbacks = [adapting, adaptations]
-    data = ScikitData("digits", seed=seed, **SPLIT)
+    data = ScikitData("digits", seed=seed, validation=VALIDATION, test=TEST)
     torch.manual_seed(seed)
     size = last if placing.density is None else first
     module = ClassificationModule(64, CLASSES, hidden=[width], grid_size=size)
@@ -157,7 +157,7 @@ def kan(network: str, method: str, seed: int, epochs: int) -> dict[str, float]:
 
 def scikit(network: str, seed: int) -> dict[str, float]:
     """Trains and tests a classifier of scikit-learn's, with its defaults but for the width."""
-    data = ScikitData("digits", seed=seed, **SPLIT)
+    data = ScikitData("digits", seed=seed, validation=VALIDATION, test=TEST)
     (x, y), rows = data.rows(), data.split()
     if network == FOREST:
         classifier = HistGradientBoostingClassifier(random_state=seed)
@@ -191,13 +191,14 @@ def scikit(network: str, seed: int) -> dict[str, float]:
     }
 
 
-def cases(seeds: int) -> list[Case]:
-    """All runs, seed by seed: a run that is ended early has all methods on the seeds it has."""
+def cases(seeds: int, methods: Sequence[str]) -> list[Case]:
+    """The runs, seed by seed: a command that ends early has all methods on the seeds it has."""
     networks = [(network, method) for network in names() for method in PLACINGS]
     # As wide as the KANs, and with as many parameters as the smallest of these.
     others = [(f"[64,{width},10]", "MLPClassifier") for width in (*WIDTHS, 180)]
     found = [*networks, *others, (FOREST, FOREST)]
-    return [Case(*names, seed) for seed in range(seeds) for names in found]
+    chosen = [run for run in found if run[1] in methods]
+    return [Case(network, method, seed) for seed in range(seeds) for network, method in chosen]
 
 
 def status(field: str) -> float:
@@ -224,9 +225,14 @@ def run(case: Case, epochs: int) -> dict[str, Any]:
 def report(rows: pd.DataFrame) -> str:
     """The tables, as Markdown."""
     lines = []
-    for network in names():
-        part = rows[rows.network == network]
-        lines += [f"### {network}", ""]
+    ours = rows[rows.network.isin(names())]
+    # Whole seeds only: a mean over some of the networks is not that over all.
+    whole = ours.groupby(["method", "seed"]).filter(lambda runs: len(runs) == len(names()))
+    mean = whole.groupby(["method", "seed"], as_index=False).mean(numeric_only=True)
+    parts = {f"Mean of the {len(names())} networks": mean}
+    parts |= {network: ours[ours.network == network] for network in names()}
+    for title, part in parts.items():
+        lines += [f"### {title}", ""]
         lines += table(
             [
                 "knots by",
@@ -238,9 +244,11 @@ def report(rows: pd.DataFrame) -> str:
                 *_COSTS,
                 "knots moved",
             ],
-            [_row(part, method) for method in PLACINGS],
+            [_row(part, method) for method in PLACINGS if (part.method == method).any()],
         )
     others = rows[~rows.method.isin(list(PLACINGS))]
+    if others.empty:
+        return "\n".join(lines)
     lines += ["### scikit-learn's classifiers", ""]
     header = ["classifier", "parameters", "accuracy, %", "loss", *_COSTS[:-2], _COSTS[-1]]
     body = []
@@ -262,7 +270,7 @@ def _row(part: pd.DataFrame, method: str) -> list[str]:
     compared = ["", "", _mean(mine.loss), ""]
     if method != BASELINE:
         gain = 100 * (mine.accuracy - base.accuracy)
-        compared = [f"{gain.mean():+.2f}", _p(gain), _mean(mine.loss), _p(mine.loss - base.loss)]
+        compared = [_interval(gain), _p(gain), _mean(mine.loss), _p(mine.loss - base.loss)]
     moved = "–" if mine.moved.isna().all() else f"{mine.moved.mean():.2f}"
     return [method, _spread(100 * mine.accuracy), *compared, *_costs(mine), moved]
 
@@ -283,6 +291,13 @@ def _p(differences: pd.Series) -> str:
     return f"{wilcoxon(values).pvalue:.3f}" if len(values) else "1"
 
 
+def _interval(differences: pd.Series) -> str:
+    """Mean, and half of its 95 % interval by Student's t."""
+    count = differences.count()
+    half = t.ppf(0.975, count - 1) * differences.sem() if count > 1 else float("nan")
+    return f"{differences.mean():+.2f} ± {half:.2f}"
+
+
 def _spread(values: pd.Series) -> str:
     return f"{values.mean():.2f} ± {values.std():.2f}"
 
@@ -298,6 +313,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--report", type=Path, help="Markdown file; printed where left out")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=150)
+    known = [*PLACINGS, "MLPClassifier", FOREST]
+    parser.add_argument("--methods", nargs="+", default=known, choices=known)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     options = parser.parse_args(arguments)
     rows = pd.read_csv(options.out) if options.out.is_file() else pd.DataFrame()
@@ -305,10 +322,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    for case in {case.method: case for case in cases(1)}.values():
+    for case in {case.method: case for case in cases(1, options.methods)}.values():
         run(case, 3)  # what is imported on first use is no run's time or memory
     end = time.monotonic() + 60 * options.minutes
-    for case in cases(options.seeds):
+    for case in cases(options.seeds, options.methods):
         if case in done:
             continue
         if time.monotonic() > end:
