@@ -31,15 +31,17 @@ if TYPE_CHECKING:
         PruningCallback,
     )
     from kanlit.data import (
+        ClassTableData,
         EquationData,
         FeynmanData,
         FormulaData,
         HelmholtzData,
+        ScikitData,
         SyntheticData,
         TableData,
     )
     from kanlit.metrics import RelativeL2Error
-    from kanlit.modules import PDEModule, RegressionModule
+    from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
     from kanlit.nn import KAN, KANLayer
     from kanlit.optim import LevenbergMarquardt
     from kanlit.problems import Condition, Equation, dirichlet, neumann, periodic
@@ -49,6 +51,8 @@ __version__ = "0.1.0"
 __all__ = [
     "KAN",
     "BlendedDensity",
+    "ClassTableData",
+    "ClassificationModule",
     "Condition",
     "CurvatureDensity",
     "DeBoorDensity",
@@ -70,6 +74,7 @@ __all__ = [
     "PruningCallback",
     "RegressionModule",
     "RelativeL2Error",
+    "ScikitData",
     "SyntheticData",
     "TableData",
     "__version__",
@@ -82,6 +87,8 @@ __all__ = [
 # Public name -> the module that defines or re-exports it.
 _HOMES = {
     "BlendedDensity": "kanlit.adaptation",
+    "ClassTableData": "kanlit.data",
+    "ClassificationModule": "kanlit.modules",
     "Condition": "kanlit.problems",
     "CurvatureDensity": "kanlit.adaptation",
     "DeBoorDensity": "kanlit.adaptation",
@@ -104,6 +111,7 @@ _HOMES = {
     "PruningCallback": "kanlit.callbacks",
     "RegressionModule": "kanlit.modules",
     "RelativeL2Error": "kanlit.metrics",
+    "ScikitData": "kanlit.data",
     "SyntheticData": "kanlit.data",
     "TableData": "kanlit.data",
     "adapt_grids": "kanlit.adaptation",

@@ -113,6 +113,24 @@ def test_two_recipes_come_to_the_papers_error() -> None:
     assert paper > 0
 
 
+def test_digits_goes_on_where_it_stopped_and_compares_on_the_same_seeds(tmp_path: Path) -> None:
+    methods = ["InputDensity", "CurvatureDensity, power 1"]
+    arguments = ["digits.py", "--out", str(tmp_path / "rows.csv"), "--epochs", "6", "--methods"]
+    run(*arguments, *methods, "--seeds", "1")
+    first = (tmp_path / "rows.csv").read_text()
+    printed = run(*arguments, *methods, "--seeds", "2")
+
+    assert (tmp_path / "rows.csv").read_text().startswith(first)
+    rows = re.findall(r"^\| (.*?) \| (\S+) ± \S+ \| (?:(\S+) ± \S+)? \|", printed, re.MULTILINE)
+    accuracies = [(name, float(accuracy), gain) for name, accuracy, gain in rows]
+    assert [
+        name for name, *_ in accuracies
+    ] == methods * 5  # the mean of the four networks, and each
+    for (_, base, none), (_, other, gain) in zip(accuracies[::2], accuracies[1::2], strict=True):
+        assert none == ""
+        assert abs(other - base - float(gain)) < 0.011
+
+
 def load(name: str) -> ModuleType:
     """A benchmark as a module."""
     spec = spec_from_file_location(name, BENCHMARKS / f"{name}.py")

@@ -120,6 +120,7 @@ def test_an_option_on_the_command_line_lands_in_the_config(
         ("data: HelmholtzData\nmodel: {hidden: [4]}", "PDEModule"),
         ("data: {class_path: kanlit.data.HelmholtzData}\nmodel: {hidden: [4]}", "PDEModule"),
         ("data: SyntheticData\nmodel: {hidden: [4]}", "RegressionModule"),
+        ("data: {class_path: ScikitData}\nmodel: {hidden: [4]}", "ClassificationModule"),
         ("model: {hidden: [4]}\ndata: {class_path: FeynmanData}", "RegressionModule"),
     ],
 )
@@ -336,6 +337,7 @@ def test_help_names_the_commands_and_options_that_the_real_parser_has(
         ("fit --help", "--(model|data|adaptation|ckpt_path)"),
         ("fit --model.help RegressionModule", "--model"),
         ("fit --model.help PDEModule", "--model"),
+        ("fit --model.help ClassificationModule", "--model"),
         ("fit --data.help SyntheticData", "--data"),
         ("fit --data.help FeynmanData", "--data"),
         ("fit --data.help HelmholtzData", "--data"),

@@ -117,7 +117,7 @@ class KanlitCLI(Assembly):
             # Training may have passed the point where the network served new data best.
             best = self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False)[0]
             name, score = _score(best)
-            summary += f"\nbest on validation: {name} {score:.3e}, {path}"
+            summary += f"\nbest on validation: {name} {score}, {path}"
         if self.trainer.is_global_zero:
             print(f"{summary}\n{self._next()}")
 
@@ -147,7 +147,7 @@ class KanlitCLI(Assembly):
     def _summary(self, tested: Mapping[str, float]) -> str:
         name, score = _score(tested)
         lines = [
-            f"{name}: {score:.3e}",
+            f"{name}: {score}",
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
             f"seconds: {self._seconds:.1f}",
@@ -170,11 +170,13 @@ class KanlitCLI(Assembly):
             print(f"predictions: {_relative(path)} ({len(table)} rows)")
 
 
-def _score(tested: Mapping[str, float]) -> tuple[str, float]:
+def _score(tested: Mapping[str, float]) -> tuple[str, str]:
     """What a test is summed up by; an equation without a known solution has residuals only."""
+    if "test/accuracy" in tested:
+        return "accuracy", f"{tested['test/accuracy']:.4f}"
     if "test/rel_l2" in tested:
-        return "relative L2", tested["test/rel_l2"]
-    return "loss on test points", tested["test/loss"]
+        return "relative L2", f"{tested['test/rel_l2']:.3e}"
+    return "loss on test points", f"{tested['test/loss']:.3e}"
 
 
 def _check_root(root: str | os.PathLike[str] | None) -> None:

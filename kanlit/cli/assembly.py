@@ -38,14 +38,25 @@ from kanlit.cli.errors import UsageError, explain
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.cli.profiler import NoProfiler
 from kanlit.cli.settings import settings_of
-from kanlit.data import EquationData, HelmholtzData, TensorDataModule
+from kanlit.data import (
+    ClassTableData,
+    EquationData,
+    HelmholtzData,
+    ScikitData,
+    TensorDataModule,
+)
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 
 __all__ = ["Assembly"]
 
-# Equations are solved by the PDE module; everything else is regression.
-_PDE_DATA = {EquationData.__name__, HelmholtzData.__name__}
+# What learns from data of a class that is not regression's.
+_MODELS = {
+    ClassTableData.__name__: "ClassificationModule",
+    ScikitData.__name__: "ClassificationModule",
+    EquationData.__name__: "PDEModule",
+    HelmholtzData.__name__: "PDEModule",
+}
 
 # Two classes have this name; the one that says what it monitors is the one Lightning takes.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
@@ -207,5 +218,5 @@ def _default_model(argv: Sequence[str]) -> str:
     except ConfigurationError:
         settings = []  # the parser will refuse it, too
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
-    is_pde = bool(named) and named[-1].rpartition(".")[2] in _PDE_DATA
-    return f"kanlit.{'PDEModule' if is_pde else 'RegressionModule'}"
+    data = named[-1].rpartition(".")[2] if named else ""
+    return f"kanlit.{_MODELS.get(data, 'RegressionModule')}"

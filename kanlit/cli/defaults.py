@@ -76,9 +76,10 @@ HOMES = {
 HELP = {
     "data": "Data class by its short name, or a class of your own by its path; its settings "
     "follow as --data.SETTING. What they are: --data.help CLASS.",
-    "model": "RegressionModule, or PDEModule for a differential equation (the default for "
-    "EquationData and HelmholtzData); its settings follow as --model.SETTING, such as "
-    "--model.hidden '[10]'. What they are: --model.help CLASS.",
+    "model": "RegressionModule, PDEModule for a differential equation (the default for "
+    "EquationData and HelmholtzData), or ClassificationModule for classes (for ClassTableData and "
+    "ScikitData); its settings follow as --model.SETTING, such as --model.hidden '[10]'. "
+    "What they are: --model.help CLASS.",
     "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for the newest one "
     "under --trainer.default_root_dir. fit goes on from it.",
     "seed_everything": "Seed of the initial weights and of all that is random; true draws one.",

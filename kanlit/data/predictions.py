@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kanlit.columns import Columns
 from kanlit.data.base import TensorDataModule
+from kanlit.data.classes import ClassData
 from kanlit.data.table_output import write_table
 
 __all__ = ["predict_rows", "prediction_table", "row_table", "write_predictions"]
@@ -24,6 +25,8 @@ def prediction_table(
 ) -> pd.DataFrame:
     """The inputs and what was predicted for them, row by row.
 
+    Of classes that is the likeliest, under its label, and the probability of each.
+
     Args:
         data: Its prediction inputs, in order, and its names.
         predictions: Batches ``(n, out)`` of this process.
@@ -33,9 +36,15 @@ def prediction_table(
     outputs = torch.cat(list(predictions)).cpu()
     batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
     inputs = torch.cat([batch[0] for batch in batches])
-    names = [*data.input_names, *(f"{name}_predicted" for name in data.target_names)]
-    rows = gather(torch.cat([inputs, outputs.to(inputs.device)], dim=1))
-    return pd.DataFrame(rows.cpu().numpy(), columns=names)
+    rows = gather(torch.cat([inputs, outputs.to(inputs.device)], dim=1)).cpu()
+    predicted = "probability_{}" if isinstance(data, ClassData) else "{}_predicted"
+    names = [*data.input_names, *(predicted.format(name) for name in data.target_names)]
+    table = pd.DataFrame(rows.numpy(), columns=names)
+    if isinstance(data, ClassData):
+        likeliest = rows[:, data.in_features :].argmax(1).tolist()
+        labels = [data.classes[number] for number in likeliest]
+        table.insert(data.in_features, f"{data.label}_predicted", labels)
+    return table
 
 
 def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: Path) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
+from kanlit.data.checks import check_columns, check_shares
 from kanlit.data.digits import Digits
 from kanlit.data.split import LABELS, PARTS, label_split, random_split, reorder
 from kanlit.data.standardization import Standardization
@@ -58,14 +59,14 @@ class TableData(TensorDataModule):
         validation_path: str | None = None,
         test_path: str | None = None,
     ) -> None:
-        _check_names(inputs, targets)
+        check_columns(inputs, targets)
         self._files: dict[Part, tuple[str, str | None]] = {
             "validate": ("validation_path", validation_path),
             "test": ("test_path", test_path),
         }
         _check_split(split_column, [*inputs, *targets], self._files)
         if split_column is None:
-            _check_shares(
+            check_shares(
                 None if validation_path is not None else validation,
                 None if test_path is not None else test,
             )
@@ -147,22 +148,6 @@ class TableData(TensorDataModule):
         return self._rows
 
 
-def _check_names(inputs: list[str], targets: list[str]) -> None:
-    for setting, names in (("inputs", inputs), ("targets", targets)):
-        if not names:
-            raise ConfigurationError(
-                f"{setting} is empty: name at least one column, as in --data.{setting} '[a]'"
-            )
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ConfigurationError(
-                f"{setting} has column {twice[0]!r} {names.count(twice[0])} times: name it once"
-            )
-    if both := [name for name in inputs if name in targets]:
-        raise ConfigurationError(
-            f"column {both[0]!r} is both an input and a target: take it out of one of the two"
-        )
-
-
 def _check_split(
     column: str | None, names: list[str], files: dict[Part, tuple[str, str | None]]
 ) -> None:
@@ -178,22 +163,6 @@ def _check_split(
                 f"split_column {column!r} and {setting} {file!r} both say what is in a part: "
                 "leave one out"
             )
-
-
-def _check_shares(validation: float | None, test: float | None) -> None:
-    """Shares of the rows; None where a part has a file of its own."""
-    given = {"validation": validation, "test": test}
-    shares = {setting: share for setting, share in given.items() if share is not None}
-    for setting, share in shares.items():
-        if not 0 < share < 1:
-            raise ConfigurationError(
-                f"{setting} must be a share between 0 and 1, got {share}: choose one such as 0.15"
-            )
-    if sum(shares.values()) >= 1:
-        raise ConfigurationError(
-            f"validation {validation} and test {test} leave nothing to train on: "
-            "make their sum less than 1"
-        )
 
 
 def _check_varies(values: Tensor, names: tuple[str, ...], path: str, cure: str) -> None:

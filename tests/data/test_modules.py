@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from kanlit.data import (
+    ClassTableData,
     FeynmanData,
     FormulaData,
     HelmholtzData,
+    ScikitData,
     SyntheticData,
     TableData,
     TensorDataModule,
@@ -25,8 +27,8 @@ from kanlit.errors import ConfigurationError
 @pytest.fixture
 def csv(tmp_path: Path) -> Path:
     path = tmp_path / "table.csv"
-    rows = [f"{i},{i * i / 7},{3 - i}" for i in range(40)]
-    path.write_text("\n".join(["a,b,y", *rows]) + "\n")
+    rows = [f"{i},{i * i / 7},{3 - i},{'red' if i % 3 else 'blue'}" for i in range(40)]
+    path.write_text("\n".join(["a,b,y,c", *rows]) + "\n")
     return path
 
 
@@ -44,6 +46,10 @@ MAKERS: dict[str, Callable[[Path], TensorDataModule]] = {
     "helmholtz, mini-batch": lambda _: HelmholtzData(points_per_axis=8, batch_size=9),
     "table": lambda path: TableData(str(path), ["a", "b"], ["y"]),
     "table, mini-batch": lambda path: TableData(str(path), ["b"], ["y", "a"], batch_size=6),
+    "class table": lambda path: ClassTableData(str(path), ["a", "b"], "c"),
+    "class table, mini-batch": lambda path: ClassTableData(str(path), ["y"], "c", batch_size=6),
+    "scikit": lambda _: ScikitData("iris"),
+    "scikit, mini-batch": lambda _: ScikitData("wine", batch_size=50),
 }
 each_module = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 

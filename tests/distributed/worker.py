@@ -28,13 +28,14 @@ from kanlit.adaptation import (
     ImportanceContext,
     ImportanceDensity,
     InputDensity,
+    LossDensity,
     PeriodicTrigger,
     PlateauTrigger,
 )
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback, PruningCallback
-from kanlit.data import HelmholtzData, SyntheticData
+from kanlit.data import HelmholtzData, ScikitData, SyntheticData
 from kanlit.errors import ConfigurationError
-from kanlit.modules import PDEModule, RegressionModule
+from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -170,6 +171,13 @@ def helmholtz(run: Run) -> dict[str, Any]:
     return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=20)
 
 
+def classes(run: Run) -> dict[str, Any]:
+    torch.manual_seed(1)
+    module = ClassificationModule(4, 3, hidden=[3], optimizer=OPTIMIZERS["adam"])
+    data = ScikitData("iris")  # 105 rows to train on: uneven
+    return run(GridAdaptationCallback(LossDensity(), schedule=[3, 5]), module, data)
+
+
 def mini_batches(run: Run) -> dict[str, Any]:
     adaptation = GridAdaptationCallback(
         schedule=[3, 5, 7], trigger=PeriodicTrigger(5), interval="step"
@@ -288,6 +296,7 @@ SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
     ),
     "float32": lambda run: run(GridAdaptationCallback(schedule=[3, 5, 7]), precision="32-true"),
     "helmholtz": helmholtz,
+    "classes": classes,
     "mini-batches": mini_batches,
     "own": own_module,
     "not renewed": wrapper_not_renewed,

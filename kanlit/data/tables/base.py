@@ -31,8 +31,11 @@ class TableFile(Protocol):
     def rows_at_most(self) -> int:
         """The number of rows, or a bound that is little more."""
 
-    def blocks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The named columns, rows in order, in blocks of :data:`BLOCK` rows or fewer."""
+    def blocks(self, columns: Sequence[str], texts: bool = False) -> Iterator[pd.DataFrame]:
+        """The named columns, rows in order, in blocks of :data:`BLOCK` rows or fewer.
+
+        With ``texts`` a text file's fields are left as they stand there.
+        """
 
     def place(self, row: int) -> str:
         """Where a user finds a row, counted from 0 here: ``line 2``, ``row 1``."""

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -66,7 +67,7 @@ class DelimitedFile:
                 returns += block.count(b"\r")
         return max(feeds, returns) + 1
 
-    def blocks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def blocks(self, columns: Sequence[str], texts: bool = False) -> Iterator[pd.DataFrame]:
         rows = self._rows()
         next(rows)
         line, row = next(rows, (0, []))
@@ -76,6 +77,8 @@ class DelimitedFile:
             raise self._wrong_length(line, row)
         # All columns are parsed, a block of rows at a time: with `usecols` pandas would let a
         # line with too many fields pass.
+        # Texts such as None and NA are labels like any other.
+        as_they_stand: dict[str, Any] = {"dtype": str, "keep_default_na": False} if texts else {}
         where = [self._header.index(column) for column in columns]
         with self.path.open(newline="", encoding=_ENCODING) as file:
             reader = csv.reader(file, delimiter=self._separator)
@@ -90,6 +93,7 @@ class DelimitedFile:
                         low_memory=False,
                         skipinitialspace=True,
                         chunksize=BLOCK,
+                        **as_they_stand,
                     )
                 )
             except pd.errors.ParserError as error:

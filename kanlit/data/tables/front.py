@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from kanlit.data.tables.numbers import Fault, labels_of, numbers_of
 from kanlit.data.tables.parquet import ParquetFile
 from kanlit.errors import ConfigurationError
 
-__all__ = ["Table", "read_columns", "read_table"]
+__all__ = ["Table", "read_columns", "read_table", "read_texts"]
 
 _FORMATS: Mapping[str, Callable[[Path], TableFile]] = {
     ".tsv": lambda path: DelimitedFile(path, "\t"),
@@ -77,10 +79,35 @@ def read_table(
             there, there twice, not a number, or has NaN or infinite values; an unknown label. Rows
             are named as the user finds them: lines of a text file from 1, other rows from 1.
     """
+    with _opened(path, setting) as file:
+        return _read(file, groups, dtype, label_column, labels or {}, watch)
+
+
+def read_texts(path: str, column: str, setting: str = "path") -> list[str]:
+    """A column of a table as texts; in a text file numbers are as they stand there.
+
+    Raises:
+        ConfigurationError: As :func:`read_table`; a field that is empty.
+    """
+    with _opened(path, setting) as file:
+        _check_column(file, file.names(), column)
+        frames = [frame[column] for frame in file.blocks([column], texts=True)]
+        texts = pd.concat(frames, ignore_index=True).fillna("").astype(str)
+        empty = texts.str.strip() == ""
+        if empty.any():
+            raise ConfigurationError(
+                f"column {column!r} of {path} has {int(empty.sum())} empty fields, the first in "
+                f"{file.place(int(empty.to_numpy().argmax()))}: fill them in or remove these rows"
+            )
+        return texts.tolist()
+
+
+@contextmanager
+def _opened(path: str, setting: str) -> Iterator[TableFile]:
+    """The file; what cannot be read of it is a line that says why."""
     place = Path(path).expanduser()
     try:
-        file = _FORMATS.get(place.suffix.lower(), DelimitedFile)(place)
-        return _read(file, groups, dtype, label_column, labels or {}, watch)
+        yield _FORMATS.get(place.suffix.lower(), DelimitedFile)(place)
     except FileNotFoundError:
         raise ConfigurationError(f"there is no file {path}: check data.{setting}") from None
     except IsADirectoryError:

@@ -77,7 +77,7 @@ class NpzFile:
     def rows_at_most(self) -> int:
         return max(array.shape[0] for array in self._arrays.values() if array.shape)
 
-    def blocks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def blocks(self, columns: Sequence[str], texts: bool = False) -> Iterator[pd.DataFrame]:
         place = {column: (name, index) for column, name, index in self._columns()}
         first = place[columns[0]][0]
         rows = self._arrays[first].shape[0]

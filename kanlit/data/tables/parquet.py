@@ -55,7 +55,7 @@ class ParquetFile:
         rows: int = self._file.metadata.num_rows
         return rows
 
-    def blocks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def blocks(self, columns: Sequence[str], texts: bool = False) -> Iterator[pd.DataFrame]:
         if self.rows_at_most() == 0:
             raise ConfigurationError(f"{self.path} has no rows: add rows of numbers")
         batches = self._file.iter_batches(BLOCK, columns=list(columns))

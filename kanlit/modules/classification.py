@@ -1,0 +1,194 @@
+"""Classification: a KAN learns the probability of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassF1Score,
+)
+
+from kanlit.errors import ConfigurationError
+from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.processes import shares
+from kanlit.nn import Initialization
+from kanlit.splines import Outside
+
+__all__ = ["ClassificationModule"]
+
+
+class ClassificationModule(KANModule):
+    r"""Learns the class of x by cross-entropy.
+
+    .. math:: L = -\frac{1}{n} \sum_j \log p_{y_j}(x_j), \qquad
+              p(x) = \mathrm{softmax}(f(z)), \quad z = (x - \mu_x)/\sigma_x
+
+    The network f gives a logit for each class. Means and deviations of the inputs come from the
+    data module where it standardises its columns and are kept in the checkpoint; otherwise they
+    are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y either one-hot ``(n, classes)`` or
+    class numbers ``(n,)``, int64. Validation logs ``val/loss`` and ``val/accuracy``, the test
+    ``test/loss``, ``test/accuracy``, ``test/f1`` (mean over the classes) and
+    ``test/calibration_error`` (expected, 15 bins). Predictions are probabilities.
+
+    Args:
+        in_features: Number of inputs; the data module says it.
+        out_features: Number of classes, at least 2; likewise.
+        hidden: Widths of the hidden layers, such as [16] or [32, 16]; [] for none.
+        spline_order: Degree k of the splines, 1 to 5; curvature densities need 2 or more.
+        grid_size: G, intervals per input feature before the first adaptation.
+        outside: How splines go on outside their grid: linear by value and slope at its ends, or
+            zero, fading over k exterior intervals, as published.
+        initialization: glorot_fine (of arXiv 2601.18672) or plain.
+        sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
+        sparsity_entropy: μ₂, weight of their entropy.
+        optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr; one that
+            takes a loss, which LevenbergMarquardt does not.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
+            ReduceLROnPlateau with its monitor, once a validation.
+
+    Raises:
+        ConfigurationError: One class only; data without classes; an optimiser that needs
+            residuals.
+
+    Source: calibration error of Naeini et al., AAAI (2015).
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        hidden: Sequence[int] = (16,),
+        spline_order: int = 3,
+        grid_size: int = 3,
+        outside: Outside = "linear",
+        initialization: Initialization = "glorot_fine",
+        sparsity_l1: float = 0.0,
+        sparsity_entropy: float = 0.0,
+        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-2),
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        if out_features < 2:
+            raise ConfigurationError(
+                f"ClassificationModule needs data of 2 classes or more, got {out_features} output: "
+                f"take data such as ClassTableData, or for numbers --model RegressionModule"
+            )
+        super().__init__(
+            in_features,
+            out_features,
+            hidden,
+            spline_order,
+            grid_size,
+            outside,
+            initialization,
+            sparsity_l1,
+            sparsity_entropy,
+            optimizer,
+            lr_scheduler,
+        )
+        self.register_buffer("input_mean", torch.zeros(in_features))
+        self.register_buffer("input_std", torch.ones(in_features))
+        self.val_accuracy = MulticlassAccuracy(out_features, average="micro")
+        self.test_metrics = MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(out_features, average="micro"),
+                "f1": MulticlassF1Score(out_features, average="macro"),
+                "calibration_error": MulticlassCalibrationError(out_features),
+            },
+            prefix="test/",
+            compute_groups=False,
+        )
+
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        scales = getattr(data, "standardization", None)
+        # A data module of kanlit's says of itself whether it has classes; others go unasked.
+        if hasattr(data, "problem") or (scales is not None and not hasattr(data, "classes")):
+            raise ConfigurationError(
+                f"ClassificationModule needs data of classes, such as ClassTableData, but "
+                f"{type(data).__name__} has none: take --model RegressionModule for numbers"
+            )
+        super().setup(stage)
+        # Only when training starts: at any other stage the checkpoint brings them.
+        known = scales() if stage == "fit" and scales is not None else None
+        if known is not None:
+            self.input_mean.copy_(known.input_mean)
+            self.input_std.copy_(known.input_std)
+
+    def network_inputs(self, x: Tensor) -> Tensor:
+        return (x - self.input_mean) / self.input_std
+
+    def user_inputs(self, z: Tensor) -> Tensor:
+        return z * self.input_std + self.input_mean
+
+    def adaptation_inputs(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return self.network_inputs(batch[0])
+
+    def logits(self, x: Tensor) -> Tensor:
+        """f(z) ``(n, classes)`` of x ``(n, in)`` in the user's units."""
+        return self.network(self.network_inputs(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Probabilities ``(n, classes)`` of x ``(n, in)`` in the user's units."""
+        return self.logits(x).softmax(1)
+
+    def residuals(self, batch: Any) -> dict[str, Residual]:
+        """Refuses: cross-entropy is no sum of squares.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        raise ConfigurationError(
+            "cross-entropy has no residuals, which an optimizer of least squares needs: take one "
+            "that takes a loss, such as torch.optim.Adam or torch.optim.LBFGS"
+        )
+
+    def sample_losses(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Cross-entropy of each sample, ``(n,)``."""
+        x, y = batch
+        return F.cross_entropy(self.logits(x), y, reduction="none")
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Mean cross-entropy of the samples."""
+        losses = self.sample_losses(batch)
+        mean = losses.mean()
+        return mean * shares([len(losses)], mean)[0] if self._uneven else mean
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        logits = self.logits(x)
+        self.log("val/loss", F.cross_entropy(logits, y), batch_size=len(x), sync_dist=True)
+        self.val_accuracy.update(logits, _numbers(y))
+        self.log("val/accuracy", self.val_accuracy, prog_bar=True, batch_size=len(x))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        logits = self.logits(x)
+        self.log("test/loss", F.cross_entropy(logits, y), batch_size=len(x), sync_dist=True)
+        self.test_metrics.update(logits.softmax(1), _numbers(y))
+        self.log_dict(self.test_metrics, batch_size=len(x))
+
+    def configure_optimizers(self) -> Any:
+        found = super().configure_optimizers()
+        (optimizer,) = found[0] if isinstance(found, tuple) else (found,)
+        if getattr(optimizer, "needs_residuals", False):
+            raise ConfigurationError(
+                f"{type(optimizer).__name__} needs residuals of squares, which cross-entropy does "
+                f"not have: take torch.optim.Adam or torch.optim.LBFGS"
+            )
+        return found
+
+
+def _numbers(y: Tensor) -> Tensor:
+    """Class numbers ``(n,)`` of targets, one-hot ``(n, classes)`` or numbers already."""
+    return y.argmax(1) if y.ndim == 2 else y
