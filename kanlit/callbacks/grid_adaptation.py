@@ -224,7 +224,8 @@ class GridAdaptationCallback(Callback):
             self.undone += 1
             warn(
                 f"grid adaptation at {now(trainer)} was undone, training goes on with the old "
-                f"knots: {error}"
+                f"knots: {error}",
+                __file__,
             )
             if trainer.is_global_zero:  # not through the module: it takes none in some hooks
                 for logger in trainer.loggers:
@@ -235,7 +236,7 @@ class GridAdaptationCallback(Callback):
         pl_module.print(_line(trainer, report))
         equal = isinstance(self.density, InputDensity)
         for found in self._watch.look(report, trainer.global_step, sample_losses, equal):
-            warn(f"{now(trainer)}: {found}")
+            warn(f"{now(trainer)}: {found}", __file__)
         tell(trainer, pl_module, "on_grid_adaptation", report)
         return report
 

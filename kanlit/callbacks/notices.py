@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -40,9 +41,15 @@ def tell(trainer: Trainer, module: LightningModule, hook: str, *what: Any) -> No
 
 
 @rank_zero_only
-def warn(message: str) -> None:
-    """Unlike ``warnings.warn`` not left out where the same was said before; filters hold."""
-    warnings.warn_explicit(message, UserWarning, __file__, 0, module=__name__)
+def warn(message: str, file: str) -> None:
+    """Unlike ``warnings.warn`` not left out where the same was said before; filters hold.
+
+    Args:
+        message: What is said.
+        file: ``__file__`` of who says it.
+    """
+    module = f"kanlit.callbacks.{Path(file).stem}"
+    warnings.warn_explicit(message, UserWarning, file, 0, module=module)
 
 
 def now(trainer: Trainer) -> str:

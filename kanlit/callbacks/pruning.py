@@ -140,7 +140,10 @@ class PruningCallback(Callback):
                 share(trainer, [parameter.detach() for parameter in network.parameters()])
         except ValueError as error:
             self.undone += 1
-            warn(f"pruning at {now(trainer)} was undone, training goes on unpruned: {error}")
+            warn(
+                f"pruning at {now(trainer)} was undone, training goes on unpruned: {error}",
+                __file__,
+            )
             _log(trainer, {"pruning/undone": float(self.undone)})
             return None
         for optimizer in trainer.optimizers:
