@@ -156,7 +156,10 @@ def test_several_epochs_prune_several_times_and_none_of_them_once_at_the_end() -
     assert module.network.widths == list(seen.reports[0].widths) < FULL
 
 
-def test_grids_adapt_and_knots_are_followed_after_it() -> None:
+def test_grids_adapt_and_knots_are_followed_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the pictures go
     plot = KnotPlotCallback()
     module, _, seen = fit(
         pruning([4]), GridAdaptationCallback(schedule={0: 3, 4: 4, 6: 5}), plot, KeepBest()
