@@ -5,24 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import sympy
 import torch
 from torch import Tensor, nn
 
 from kanlit.checkpoints import find_checkpoint
+from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.cli.run_folder import RunFolder
 from kanlit.data import TensorDataModule
 from kanlit.data.standardization import Standardization
 from kanlit.errors import ConfigurationError
 from kanlit.files import written_whole
-from kanlit.metrics import RelativeL2Error
 from kanlit.nn import KAN, KANLayer
 from kanlit.problems import uniform_points
-from kanlit.symbolic import Edge, Formula, find_formula
+from kanlit.symbolic import find_formula
 
 __all__ = ["main"]
 
@@ -43,19 +41,6 @@ _SUFFIXES = (".txt", ".tex", ".json")
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigurationError(f"{message}: kanlit formula --help shows all options")
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """What a formula is fitted to and tested on; ``exact`` is False where y is the network's."""
-
-    x: Tensor
-    y: Tensor
-    test_x: Tensor
-    test_y: Tensor
-    inputs: list[str]
-    targets: list[str]
-    exact: bool
 
 
 def main(argv: Sequence[str]) -> int:
@@ -92,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         negligible=options.negligible,
         trials=options.trials,
     )
-    report = _Report(formula, data, predict(data.test_x), options.r2)
+    report = FormulaReport(formula, data, predict(data.test_x), options.r2)
     print(report.text(options.latex))
     if options.output is not None:
         _write(options.output, report)
@@ -100,123 +85,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Report:
-    """What is said of a formula, as text, LaTeX and JSON."""
-
-    formula: Formula
-    data: _Samples
-    predicted: Tensor
-    r2: float
-
-    def text(self, latex: bool) -> str:
-        lines = []
-        for name, output in zip(self.data.targets, self.formula.outputs, strict=True):
-            lines.append(f"{name} = {sympy.sstr(_rounded(output.expression))}")
-            if latex:
-                lines.append(f"LaTeX: {_latex(name, output.expression)}")
-        of, error = self.errors()
-        lines.append(f"relative L2 {of}: formula {error['formula']:.3e}" + self._beside(error))
-        lines += [self._spline(edge) for edge in self.formula.edges if edge.is_spline]
-        if zero := [edge.name for edge in self.formula.edges if edge.negligible]:
-            lines.append(f"without importance, taken as constants: {', '.join(zero)}")
-        return "\n".join(lines)
-
-    def _beside(self, error: dict[str, float]) -> str:
-        return f", network {error['network']:.3e}" if "network" in error else ""
-
-    def _spline(self, edge: Edge) -> str:
-        layer, p, q = edge.place
-        return (
-            f"stays a spline: {edge.name}, layer {layer}, input {p} to output {q}: no function "
-            f"of the list reaches R² {self.r2:g}, the closest has {edge.best_r2:.4f}"
-        )
-
-    def errors(self) -> tuple[str, dict[str, float]]:
-        """On what, and the relative L2 errors there."""
-        values = self.formula(self.data.test_x)
-        if not self.data.exact:
-            return "to the network", {"formula": _error(values, self.predicted)}
-        return "on the test data", {
-            "formula": _error(values, self.data.test_y),
-            "network": _error(self.predicted, self.data.test_y),
-        }
-
-    def json(self) -> dict[str, Any]:
-        of, error = self.errors()
-        taken = {k: v for o in self.formula.outputs for k, v in o.choice.items()}
-        return {
-            "outputs": [
-                {
-                    "name": name,
-                    "formula": sympy.sstr(output.expression, full_prec=True),
-                    "latex": _latex(name, output.expression),
-                }
-                for name, output in zip(self.data.targets, self.formula.outputs, strict=True)
-            ],
-            "relative_l2": error,
-            "measured": of,
-            "edges": [
-                {
-                    "layer": edge.place[0],
-                    "input": edge.place[1],
-                    "output": edge.place[2],
-                    "name": edge.name,
-                    "function": "constant"
-                    if edge.negligible
-                    else "spline"
-                    if edge.place not in taken
-                    else taken[edge.place].candidate.name,
-                    "fits": [
-                        {
-                            "function": fit.candidate.name,
-                            "constants": list(fit.constants),
-                            "r2": fit.r2,
-                            "complexity": fit.candidate.complexity,
-                        }
-                        for fit in edge.fits
-                    ],
-                }
-                for edge in self.formula.edges
-            ],
-        }
-
-
-def _error(values: Tensor, targets: Tensor) -> float:
-    metric = RelativeL2Error(targets.shape[1])
-    metric.update(values, targets)
-    return float(metric.compute())
-
-
-def _rounded(expression: sympy.Expr) -> sympy.Expr:
-    """With six digits of every decimal."""
-    return expression.xreplace({f: sympy.Float(f, 6) for f in expression.atoms(sympy.Float)})
-
-
-def _latex(name: str, expression: sympy.Expr) -> str:
-    names = {f.func: f.func.__name__ for f in expression.atoms(sympy.Function) if _is_edge(f)}
-    shown = _rounded(expression).replace(
-        lambda node: node.func in names,
-        lambda node: sympy.Function(_phi(names[node.func]))(*node.args),
-    )
-    return f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(shown)}"
-
-
-def _is_edge(node: Any) -> bool:
-    return node.func.__name__.startswith("phi_")
-
-
-def _phi(name: str) -> str:
-    """``phi_1_2_3`` as sympy prints φ with the indices below."""
-    return "phi_{" + ",".join(name.split("_")[1:]) + "}"
-
-
-def _write(path: Path, report: _Report) -> None:
+def _write(path: Path, report: FormulaReport) -> None:
     pairs = zip(report.data.targets, report.formula.outputs, strict=True)
     if path.suffix == ".json":
         text = json.dumps(report.json(), indent=2)
     elif path.suffix == ".tex":
-        text = "\n".join(f"\\[ {_latex(name, o.expression)} \\]" for name, o in pairs)
+        text = "\n".join(f"\\[ {latex_of(name, o.expression)} \\]" for name, o in pairs)
     else:
         text = report.text(latex=False)
     try:
@@ -278,7 +152,7 @@ def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
     return Standardization(**{k: buffers.get(k, v).double() for k, v in usual.items()})
 
 
-def _of_run(run: RunFolder, config: Path | None, predict: Any) -> _Samples:
+def _of_run(run: RunFolder, config: Path | None, predict: Any) -> FormulaSamples:
     """The run's training and test data; the network's outputs where there are no targets."""
     try:
         _, data = run.module_and_data(config)
@@ -290,7 +164,7 @@ def _of_run(run: RunFolder, config: Path | None, predict: Any) -> _Samples:
     names = list(data.input_names), list(data.target_names)
     train, test = data.build("train"), data.build("test")
     if isinstance(test, tuple) and len(test) == 2 and isinstance(train, tuple):
-        return _Samples(train[0], train[1], test[0], test[1], *names, exact=True)
+        return FormulaSamples(train[0], train[1], test[0], test[1], *names, exact=True)
     if data.target is None:
         raise ConfigurationError(
             f"{type(data).__name__} has no targets and no known solution: give --uniform for "
@@ -299,11 +173,13 @@ def _of_run(run: RunFolder, config: Path | None, predict: Any) -> _Samples:
     x = uniform_points(data.target.bounds, _SAMPLES, torch.Generator().manual_seed(_SEED))
     y = predict(x)
     if isinstance(test, tuple) and len(test) == 2:
-        return _Samples(x, y, test[0], test[1], *names, exact=True)
-    return _Samples(x, y, x, y, *names, exact=False)
+        return FormulaSamples(x, y, test[0], test[1], *names, exact=True)
+    return FormulaSamples(x, y, x, y, *names, exact=False)
 
 
-def _uniform(layer: KANLayer, scales: Standardization, predict: Any, run: RunFolder) -> _Samples:
+def _uniform(
+    layer: KANLayer, scales: Standardization, predict: Any, run: RunFolder
+) -> FormulaSamples:
     """Points uniform over the first layer's grid, and the network's outputs there."""
     ends = layer.breakpoints[:, [0, -1]].tolist()
     draw = torch.Generator().manual_seed(_SEED)
@@ -313,7 +189,7 @@ def _uniform(layer: KANLayer, scales: Standardization, predict: Any, run: RunFol
     inputs = names.get("inputs") or [f"x{i}" for i in range(1, x.shape[1] + 1)]
     several = [f"y{i}" for i in range(1, y.shape[1] + 1)]
     targets = names.get("targets") or (["y"] if y.shape[1] == 1 else several)
-    return _Samples(x, y, x, y, inputs, targets, exact=False)
+    return FormulaSamples(x, y, x, y, inputs, targets, exact=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -73,14 +73,19 @@ class Edge:
         return _undefined(self.name)
 
     def values(self, x: Array, derivative: int = 0) -> Array:
-        """φ or a derivative of it, of order 0 to 2, at ``x`` of any shape, in the user's units."""
+        """φ less its mean, or φ' or φ'', at ``x`` of any shape, in the user's units.
+
+        Constants of a node's edges can grow against each other while it trains; in a formula they
+        are to be one.
+        """
         _, p, q = self.place
         scaled = (np.asarray(x, dtype=float) - self.shift) / self.scale
         points = torch.as_tensor(scaled).reshape(-1, 1)
         with torch.no_grad():
             wide = points.expand(-1, self.layer.in_features)
             found = self.layer.edge_functions(wide, derivative)[:, p - 1, q - 1]
-        return found.numpy().reshape(np.shape(x)) / self.scale**derivative
+        values: Array = found.numpy().reshape(np.shape(x)) / self.scale**derivative
+        return values if derivative else values - self.mean
 
 
 def _undefined(name: str, order: int = 0) -> Any:
@@ -182,7 +187,7 @@ def compose(
                     value = (value - sympy.Float(edge.shift)) / sympy.Float(edge.scale)
                 term = choice[edge.place].applied(value)
             else:
-                term = edge.symbol(values[p - 1])
+                term = edge.symbol(values[p - 1]) + sympy.Float(edge.mean)
             sums[q - 1] += term
         values = sums
     return values

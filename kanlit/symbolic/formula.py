@@ -25,9 +25,9 @@ _ROWS = 2000  # samples that constants are refined on
 _EXPANDED = 60  # terms up to which a formula is multiplied out
 _TRIED = 25  # and up to which one that is tried is: no polynomial that fits anything
 _SIMPLIFIED = 40  # operations up to which sympy is asked to simplify
-_EXACT = 1e-9
+_EXACT = 1e-12  # relative error under which no other form is looked for
 _ROUNDS = 4
-_STEPS = 40  # of least squares for a formula that is tried
+_STEPS = 60  # of least squares for a formula that is tried
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from kanlit.symbolic.fit import CurveFit, fit_together
 
 __all__ = ["Choice", "Found", "search"]
 
-_EXACT = 1e-9  # error relative to the targets' spread under which nothing is left to find
+_EXACT = 1e-12  # error relative to the targets' spread under which nothing is left to find
 _ALTERNATIVES = 6  # of a group or an edge that are tried
 _SIMPLER = 3.0  # weight of complexity against log10(1 - R²) where the whole formula judges
 
@@ -32,9 +32,14 @@ class Found:
 
     @property
     def score(self) -> float:
-        """The lower the better: ten units of complexity have to bring the error down tenfold."""
+        """The lower the better.
+
+        Ten units of complexity, of the functions and one a constant of the formula, have to bring
+        the error down tenfold.
+        """
         complexity = sum(fit.candidate.complexity for fit in self.choice.values())
-        return float(np.log10(max(self.error, _EXACT))) + complexity / 10
+        constants = len(self.expression.atoms(sympy.Float))
+        return float(np.log10(max(self.error, _EXACT))) + (complexity + constants) / 10
 
 
 def search(edges: Sequence[Edge], refined: Refined, trials: int) -> Found:
@@ -47,7 +52,7 @@ def search(edges: Sequence[Edge], refined: Refined, trials: int) -> Found:
 
     - the best function of each edge by itself;
     - one function for all edges from an input, and one for all edges of each later layer, the
-      likeliest combinations first: half of the trials;
+      likeliest combinations first: three quarters of the trials;
     - the best of these with one edge after another changed, until no change serves the formula.
 
     Args:
@@ -66,7 +71,7 @@ def search(edges: Sequence[Edge], refined: Refined, trials: int) -> Found:
 
     best = judge({edge.place: edge.fits[0] for edge in edges})
     for choice in _uniform_choices(edges):
-        if best.error <= _EXACT or len(tried) >= trials // 2:
+        if best.error <= _EXACT or len(tried) >= 3 * trials // 4:
             break
         best = min(best, judge(choice), key=lambda found: found.score)
     changed = True
