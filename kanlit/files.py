@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_output", "written_whole"]
+__all__ = ["check_output", "writing_problem", "written_whole"]
 
 
 def check_output(path: Path, suffixes: Sequence[str]) -> None:
@@ -25,15 +25,19 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
     if path.suffix.lower() not in suffixes:
         has = f"ends in {path.suffix}" if path.suffix else "has no suffix"
         raise ConfigurationError(f"--output {path} {has}: name a file that ends in {known}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        problem = "" if os.access(path.parent, os.W_OK) else "Permission denied"
-    except (FileExistsError, NotADirectoryError):
-        problem = "a file lies where its folder would be"
-    except OSError as error:
-        problem = error.strerror or str(error)
-    if problem:
+    if problem := writing_problem(path.parent):
         raise ConfigurationError(f"cannot write --output {path} ({problem}): name another place")
+
+
+def writing_problem(folder: Path) -> str:
+    """Why nothing can be written in a folder; empty where it can. Makes the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        return "a file lies where its folder would be"
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(folder, os.W_OK) else "Permission denied"
 
 
 @contextmanager

@@ -144,7 +144,10 @@ def test_knots_of_a_resumed_run_are_all_there(trained: Path, command_line: Words
         ("plot nowhere.ckpt", "checkpoint nowhere.ckpt does not exist: give the path of a .ckpt"),
         ("plot best --trainer.default_root_dir nowhere", "no best checkpoint under nowhere/light"),
         ("plot {ckpt} --format gif", "invalid choice: 'gif' (choose from"),
-        ("plot {ckpt} --output taken/pictures", "cannot write to taken/pictures (Not a directory)"),
+        (
+            "plot {ckpt} --output taken/pictures",
+            "cannot write to taken/pictures (a file lies where its folder would be)",
+        ),
         ("plot {ckpt} --config nowhere.yaml", "config nowhere.yaml does not exist: check --config"),
         ("plot {ckpt} --config other.yaml", "makes another network than"),
         ("plot taken", "taken is not a checkpoint, or it holds more than tensors"),

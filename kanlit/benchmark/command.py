@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from kanlit.benchmark.cluster import SchedulerLostError, dask_engine
 from kanlit.benchmark.engine import local_engine
@@ -18,6 +17,7 @@ from kanlit.benchmark.matrix import Matrix, build_matrix
 from kanlit.benchmark.recipes import SHIPPED, Layer, densities_by_class, load_variants
 from kanlit.benchmark.runner import Tally, run_matrix
 from kanlit.benchmark.tasks import SUITES, choose_tasks
+from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.defaults import INTERRUPTED
 from kanlit.errors import ConfigurationError
 
@@ -47,11 +47,6 @@ A variants file has a name for each variant, and under it what differs from the 
 
   curvature_raw:
     adaptation: {density: {class_path: CurvatureDensity, init_args: {power: 1}}, uniform_mix: 0}"""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"{message}: kanlit benchmark --help shows all options")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -103,14 +98,12 @@ def _run(matrix: Matrix, options: argparse.Namespace, tally: Tally) -> None:
     run_matrix(matrix, options.out, engine, threads, options.logs, tally)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="kanlit benchmark",
-        usage="kanlit benchmark [options] --out DIR\n       kanlit benchmark report DIR [options]",
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        "benchmark",
+        "[options] --out DIR\n       kanlit benchmark report DIR [options]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="where the results are kept")

@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|plot|export|benchmark``.
+"""The command line: ``kanlit fit|validate|test|predict|plot|formula|export|benchmark``.
 
 What needs no more than the names of the commands is answered before torch and Lightning are
 imported, which takes seconds.

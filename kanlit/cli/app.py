@@ -25,6 +25,7 @@ from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.data.predictions import prediction_table
 from kanlit.data.table_output import write_table
 from kanlit.errors import ConfigurationError
+from kanlit.files import writing_problem
 
 __all__ = ["KanlitCLI", "main"]
 
@@ -184,12 +185,7 @@ def _check_root(root: str | os.PathLike[str] | None) -> None:
     if "://" in str(root):
         return  # remote; fsspec will say
     folder = Path(root or ".") / "lightning_logs"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        problem = "" if os.access(folder, os.W_OK) else "Permission denied"
-    except OSError as error:
-        problem = error.strerror or str(error)
-    if problem:
+    if problem := writing_problem(folder):
         raise ConfigurationError(
             f"cannot write to {folder} ({problem}): give another --trainer.default_root_dir"
         )

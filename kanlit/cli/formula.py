@@ -6,12 +6,13 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kanlit.checkpoints import find_checkpoint
+from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.cli.run_folder import RunFolder
 from kanlit.data import TensorDataModule
@@ -38,11 +39,6 @@ _SEED = 0
 _SUFFIXES = (".txt", ".tex", ".json")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"{message}: kanlit formula --help shows all options")
-
-
 def main(argv: Sequence[str]) -> int:
     """Runs the command with these words and returns its exit status.
 
@@ -51,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parser().parse_args(argv)
     _check(options)
-    path = find_checkpoint(options.checkpoint, Path(options.root))
+    path = find_checkpoint(options.checkpoint, options.root)
     run = RunFolder(path)
     if options.checkpoint in ("last", "best"):
         print(f"{options.checkpoint} checkpoint: {path}")
@@ -192,21 +188,10 @@ def _uniform(
     return FormulaSamples(x, y, x, y, inputs, targets, exact=False)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="kanlit formula",
-        usage="kanlit formula CHECKPOINT [options]",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("formula", "CHECKPOINT [options]", description=_DESCRIPTION)
     add = parser.add_argument
-    add(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="the path of a .ckpt file that kanlit fit has written, or last or best for the "
-        "newest one under --trainer.default_root_dir",
-    )
+    parser.add_checkpoint()
     add("--latex", action="store_true", help="print LaTeX beside the text")
     add(
         "--output",
@@ -248,17 +233,5 @@ def _parser() -> argparse.ArgumentParser:
         help="take points uniform over the first layer's grid and the network's outputs there in "
         "place of the run's data",
     )
-    add(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="settings of the run, for its data (default: config.yaml in the run's folder)",
-    )
-    add(
-        "--trainer.default_root_dir",
-        dest="root",
-        default=".",
-        metavar="DIR",
-        help="folder that holds lightning_logs, for last and best (default: this one)",
-    )
+    parser.add_config()
     return parser

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from matplotlib.figure import Figure
 
@@ -16,10 +13,11 @@ from kanlit.callbacks.run_figures import (
     layer_pictures,
     names_of,
 )
-from kanlit.checkpoints import resolve_checkpoint
+from kanlit.checkpoints import find_checkpoint
+from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.run_folder import RunFolder
 from kanlit.errors import ConfigurationError
-from kanlit.files import written_whole
+from kanlit.files import writing_problem, written_whole
 from kanlit.plotting import convergence_figure
 from kanlit.plotting.network import MOST_EDGES
 
@@ -41,11 +39,6 @@ Draws a trained network and its run, a file each:
 What a run has no data for is left out, with a line that says why."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"{message}: kanlit plot --help shows all options")
-
-
 def main(argv: Sequence[str]) -> int:
     """Runs the command with these words and returns its exit status.
 
@@ -53,18 +46,15 @@ def main(argv: Sequence[str]) -> int:
         ConfigurationError: Something that the user can mend.
     """
     options = _parser().parse_args(argv)
-    root = Path(options.root)
-    path = resolve_checkpoint(options.checkpoint, root)
-    if path is None:
-        raise ConfigurationError(
-            f"no {options.checkpoint} checkpoint under {root / 'lightning_logs'}: train one first "
-            f"with kanlit fit"
-        )
+    path = find_checkpoint(options.checkpoint, options.root)
     run = RunFolder(path)
     if options.checkpoint in ("last", "best"):
         print(f"{options.checkpoint} checkpoint: {path}")
     folder = options.output or run.folder / "plots"
-    _check_folder(folder)
+    if problem := writing_problem(folder):
+        raise ConfigurationError(
+            f"cannot write to {folder} ({problem}): give another folder with --output"
+        )
     for name, figure in _pictures(run, options.config):
         if isinstance(figure, str):
             print(f"{name}: left out: {figure}")
@@ -76,21 +66,10 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="kanlit plot",
-        usage="kanlit plot CHECKPOINT [options]",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("plot", "CHECKPOINT [options]", description=_DESCRIPTION)
     add = parser.add_argument
-    add(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="the path of a .ckpt file that kanlit fit has written, or last or best for the "
-        "newest one under --trainer.default_root_dir",
-    )
+    parser.add_checkpoint()
     add(
         "--output",
         type=Path,
@@ -103,32 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         default="png",
         help="kind of file: png, svg or pdf (default: png)",
     )
-    add(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="settings of the run, for its data (default: config.yaml in the run's folder)",
-    )
-    add(
-        "--trainer.default_root_dir",
-        dest="root",
-        default=".",
-        metavar="DIR",
-        help="folder that holds lightning_logs, for last and best (default: this one)",
-    )
+    parser.add_config()
     return parser
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        problem = "" if os.access(folder, os.W_OK) else "Permission denied"
-    except OSError as error:
-        problem = error.strerror or str(error)
-    if problem:
-        raise ConfigurationError(
-            f"cannot write to {folder} ({problem}): give another folder with --output"
-        )
 
 
 def _pictures(run: RunFolder, config: Path | None) -> Iterator[tuple[str, Figure | str]]:

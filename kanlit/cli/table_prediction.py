@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.cli.command_parser import CommandParser
 from kanlit.data.predictions import predict_rows, row_table
 from kanlit.data.table_output import check_table_output, write_table
 from kanlit.data.tables import read_columns
@@ -30,7 +30,7 @@ outside, true where an input of the row is outside its training range."""
 _OF_DATA = ("--config", "-c", "--data", "--print_config", "--help", "-h")
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(CommandParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigurationError(
             f"{message}: predict --input takes all else from the checkpoint; kanlit predict "
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> None:
     if output.exists() and output.samefile(source):
         raise ConfigurationError(f"--output {output} is the input itself: name another file")
     check_table_output(output)
-    path = find_checkpoint(options.ckpt_path, Path(options.root))
+    path = find_checkpoint(options.ckpt_path, options.root)
     module = restore_module(read_checkpoint(path), path)
     columns = module.columns
     if columns is None:
@@ -86,14 +86,12 @@ def main(argv: Sequence[str]) -> None:
     print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """What reads the words after ``kanlit predict``."""
     made = _Parser(
-        prog="kanlit predict",
-        usage="kanlit predict --ckpt_path FILE --input TABLE [--output TABLE]",
+        "predict",
+        "--ckpt_path FILE --input TABLE [--output TABLE]",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = made.add_argument
     add(
@@ -112,11 +110,5 @@ def parser() -> argparse.ArgumentParser:
         metavar="TABLE",
         help="where to: .csv, .tsv or .parquet (default: predictions.csv in the working folder)",
     )
-    add(
-        "--trainer.default_root_dir",
-        dest="root",
-        default=".",
-        metavar="DIR",
-        help="where last and best are looked for, under lightning_logs (default: here)",
-    )
+    made.add_root()
     return made

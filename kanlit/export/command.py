@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
 import kanlit
 from kanlit.adaptation import kan_layers
 from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.cli.command_parser import CommandParser
 from kanlit.columns import Columns, default_names
 from kanlit.errors import ConfigurationError
 from kanlit.export.check import check
@@ -36,11 +35,6 @@ file's metadata (ONNX) or its kanlit.json (.pt2).
 
 Before it is written, the file is run and compared with the checkpoint: inside its grids, at their
 breakpoints and around them."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"{message}: kanlit export --help shows all options")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -100,33 +94,15 @@ def _names(module: KANModule) -> tuple[list[str], list[str]]:
     return list(columns.inputs), list(columns.targets)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="kanlit export",
-        usage="kanlit export CHECKPOINT --output FILE",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("export", "CHECKPOINT --output FILE", description=_DESCRIPTION)
     add = parser.add_argument
-    add(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="file that kanlit fit has written, or last or best for the newest one",
-    )
+    parser.add_checkpoint()
     add(
         "--output",
         type=Path,
         required=True,
         metavar="FILE",
         help="where to; its suffix says the format: .onnx or .pt2",
-    )
-    add(
-        "--trainer.default_root_dir",
-        dest="root",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="where last and best are looked for, under lightning_logs (default: here)",
     )
     return parser

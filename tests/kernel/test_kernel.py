@@ -219,15 +219,22 @@ def test_every_point_finds_its_piece(
 @each_type
 @pytest.mark.parametrize("outputs", [1, 5])
 def test_points_that_are_no_numbers_give_what_they_give_in_torch(
-    outputs: int, dtype: torch.dtype
+    outputs: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for grid_size in (4, 40):
         layer = make_layer(2, outputs, grid_size, dtype=dtype)
         x = points(layer, 400)
         x[3, 0] = x[5, 1] = torch.nan
-        if outputs == 1:  # of more torch makes a product of all bases, in it inf - inf
-            x[7, 0], x[9, 1] = torch.inf, -torch.inf
-        ours, theirs = everything(layer, x), in_torch(lambda layer=layer, x=x: everything(layer, x))
+        x[7, 0], x[9, 1] = torch.inf, -torch.inf
+        ours = everything(layer, x)
+        with monkeypatch.context() as narrow:  # in polynomial pieces, as the kernel has it
+            narrow.setattr(KANLayer, "_wide", lambda self, derivatives=False: False)
+            theirs = in_torch(lambda layer=layer, x=x: everything(layer, x))
+        # A product of all bases makes inf - inf of an infinite point: no number either.
+        with monkeypatch.context() as wide:
+            wide.setattr(KANLayer, "_wide", lambda self, derivatives=False: True)
+            product = in_torch(lambda layer=layer, x=x: everything(layer, x))["layer 0"]
+        assert torch.equal(ours["layer 0"].isfinite(), product.isfinite())
         for name in ("layer 0", "layer by x", "layer by spline_weight", "sweep 0"):
             assert torch.equal(ours[name].isnan(), theirs[name].isnan()), name
         finite = torch.isfinite(x).all(1)

@@ -1,0 +1,66 @@
+"""What the commands with options of their own have in common."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["CommandParser"]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Reads the words after ``kanlit COMMAND``.
+
+    Args:
+        command: Its name.
+        usage: What follows the name.
+        settings: Other settings of ``argparse.ArgumentParser``.
+
+    Raises:
+        ConfigurationError: Words that are no options, in parsing.
+    """
+
+    def __init__(self, command: str, usage: str, **settings: Any) -> None:
+        super().__init__(
+            prog=f"kanlit {command}",
+            usage=f"kanlit {command} {usage}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **settings,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message}: {self.prog} --help shows all options")
+
+    def add_checkpoint(self) -> None:
+        """The checkpoint, and the folder in which ``last`` and ``best`` are looked for."""
+        self.add_argument(
+            "checkpoint",
+            metavar="CHECKPOINT",
+            help="the path of a .ckpt file that kanlit fit has written, or last or best for the "
+            "newest one under --trainer.default_root_dir",
+        )
+        self.add_root()
+
+    def add_root(self) -> None:
+        """The folder in which ``last`` and ``best`` are looked for, as ``root``."""
+        self.add_argument(
+            "--trainer.default_root_dir",
+            dest="root",
+            type=Path,
+            default=Path(),
+            metavar="DIR",
+            help="folder that holds lightning_logs, for last and best (default: this one)",
+        )
+
+    def add_config(self) -> None:
+        """The settings of the checkpoint's run."""
+        self.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="settings of the run, for its data (default: config.yaml in the run's folder)",
+        )
