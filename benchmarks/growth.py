@@ -3,8 +3,9 @@
     python benchmarks/growth.py
 
 One size grows, the others stay; the table ends each series with the exponent p of size^p, the
-slope of a straight line through the logarithms of all sizes, and of the largest half. With and
-without the compiled kernel, in turn; processor time and memory as in packages.py.
+slope of a straight line through the logarithms of all sizes, and of the largest half. All sizes of
+a series, with and without the compiled kernel, take turns; processor time and memory as in
+packages.py.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from contextlib import ExitStack
 
 import numpy as np
 from contenders import Case
-from measuring import Worker, measure
+from measuring import Worker, measure_in_turn
 
 NETWORKS = ("kanlit", "kanlit, plain torch")
 SERIES = {
-    "G, [2,10,1], batch 4000": {g: Case((2, 10, 1), g, 4000) for g in (3, 12, 50, 200, 500)},
+    "G, [2,10,1], batch 4000": {g: Case((2, 10, 1), g, 4000) for g in (3, 5, 12, 50, 200, 500)},
     "width w, [w,w], batch 1000, G = 12": {
         w: Case((w, w), 12, 1000) for w in (4, 8, 16, 32, 64, 128)
     },
@@ -46,22 +47,24 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, help="only so many of each series, the smallest")
     options = parser.parse_args()
     heads = [f"{name}, {unit}" for name in NETWORKS for unit in ("ms", "MiB")]
-    with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(name)) for name in NETWORKS]
-        for title, cases in SERIES.items():
-            name = title.partition(",")[0]
-            print(f"\n| {title} | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}", flush=True)
-            columns: list[list[float | None]] = [[] for _ in heads]
-            sizes = list(cases)[: options.sizes]
-            for size in sizes:
-                found = measure(cases[size], workers, options.rounds, 8.0, forward=False)
-                row = [value for each in found for value in (each.step, each.memory)]
-                for column, value in zip(columns, row, strict=True):
-                    column.append(value)
-                cells = ["–" if value is None else f"{value:.2f}" for value in row]
-                print(f"| {size} | {' | '.join(cells)} |", flush=True)
-            exponents = [exponent(sizes, column) for column in columns]
-            print(f"| exponent of {name}: all, upper half | {' | '.join(exponents)} |", flush=True)
+    for title, cases in SERIES.items():
+        name = title.partition(",")[0]
+        sizes = list(cases)[: options.sizes]
+        with ExitStack() as stack:
+            pairs = [
+                (stack.enter_context(Worker(network)), cases[size])
+                for size in sizes
+                for network in NETWORKS
+            ]
+            found = measure_in_turn(pairs, options.rounds, 8.0, forward=False)
+        values = [value for each in found for value in (each.step, each.memory)]
+        columns = [values[place :: len(heads)] for place in range(len(heads))]
+        print(f"\n| {title} | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
+        for size, *row in zip(sizes, *columns, strict=True):
+            cells = ["–" if value is None else f"{value:.2f}" for value in row]
+            print(f"| {size} | {' | '.join(cells)} |")
+        exponents = [exponent(sizes, column) for column in columns]
+        print(f"| exponent of {name}: all, upper half | {' | '.join(exponents)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from contenders import CONTENDERS, Case
 
-__all__ = ["Measurement", "Worker", "measure"]
+__all__ = ["Measurement", "Worker", "measure", "measure_in_turn"]
 
 _ROUND = 0.2  # seconds of steps in a round, about
 
@@ -101,33 +101,39 @@ def measure(
     case: Case, workers: Sequence[Worker], rounds: int, limit_gib: float, forward: bool = True
 ) -> list[Measurement]:
     """Times and memory of each worker's contender on a case."""
+    return measure_in_turn([(worker, case) for worker in workers], rounds, limit_gib, forward)
+
+
+def measure_in_turn(
+    pairs: Sequence[tuple[Worker, Case]], rounds: int, limit_gib: float, forward: bool = True
+) -> list[Measurement]:
+    """Times and memory of each worker on its own case, all in turn; a worker has one case."""
     calls = ("step", "forward") if forward else ("step",)
-    for worker in workers:
+    for worker, case in pairs:
         worker.begin(case, limit_gib)
-    counts: dict[tuple[str, str], int] = {}
-    times: dict[tuple[str, str], list[float]] = {}
-    for worker in workers:
+    counts: dict[tuple[int, str], int] = {}
+    times: dict[tuple[int, str], list[float]] = {}
+    for number, (worker, _) in enumerate(pairs):
         for call in calls:
             first = worker.ask(what="time", call=call, count=1)
-            counts[worker.name, call] = max(1, min(50, int(_ROUND / first))) if first else 1
-            times[worker.name, call] = []
+            counts[number, call] = max(1, min(50, int(_ROUND / first))) if first else 1
+            times[number, call] = []
     for _ in range(rounds):
-        for worker in workers:
+        for number, (worker, _) in enumerate(pairs):
             for call in calls:
-                key = worker.name, call
+                key = number, call
                 seconds = worker.ask(what="time", call=call, count=counts[key])
                 if seconds is not None:
                     times[key].append(1e3 * seconds)
     # Last, for it changes how memory is handed out.
-    memory = {worker.name: worker.ask(what="memory", call="step") for worker in workers}
+    memory = [worker.ask(what="memory", call="step") for worker, _ in pairs]
     found = []
-    for worker in workers:
+    for number, (worker, case) in enumerate(pairs):
         medians = [
-            statistics.median(times[worker.name, call]) if not worker.failure else None
-            for call in calls
+            statistics.median(times[number, call]) if not worker.failure else None for call in calls
         ]
         step, passed = medians[0], medians[1] if forward else None
-        held = None if worker.failure else memory[worker.name]
+        held = None if worker.failure else memory[number]
         found.append(Measurement(worker.name, case, step, passed, held, worker.failure))
         worker.end()
     return found

@@ -16,41 +16,28 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from math import pi
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
 
 from kanlit import GridAdaptationCallback, PruningCallback, RegressionModule
-from kanlit.data import FunctionData
-from kanlit.data.base import Part
+from kanlit.data import FormulaData
 from kanlit.nn import PruningReport
-from kanlit.problems import TargetFunction
 
-TARGET = TargetFunction(
-    "exponential",
-    "exp(sin(π x1) + x2²)",
-    ((-1.0, 1.0),) * 2,
-    lambda x: torch.exp(torch.sin(pi * x[:, 0]) + x[:, 1] ** 2),
-)
+FORMULA = "y = exp(sin(pi*x1) + x2**2)"
+BOUNDS = {"x1": [-1.0, 1.0], "x2": [-1.0, 1.0]}
 
 
-class Data(FunctionData):
-    """1000 uniform points, others for validation."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(TARGET, 1000, None, seed, standardize=True)
-
-    def points(self, part: Part) -> Tensor:
-        return self._uniform(self.samples, self.seed + 1000 * (part != "train"))
+def data_of(seed: int) -> FormulaData:
+    """1000 uniform points."""
+    return FormulaData(FORMULA, BOUNDS, samples=1000, seed=seed, standardize=True)
 
 
 class Errors(Callback):
     """Relative L2 error on the test grid before and after a pruning."""
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, data: FormulaData) -> None:
         self.x = data.build("predict")[0].float()
         self.y = data.target(self.x)
         self.before = self.after = float("nan")
@@ -71,7 +58,7 @@ class Errors(Callback):
 def train(seed: int, epochs: int, sparsity: float, prunes: bool) -> tuple[RegressionModule, Errors]:
     """A trained network, with its errors at the pruning."""
     torch.manual_seed(seed)
-    data = Data(seed)
+    data = data_of(seed)
     errors = Errors(data)
     half = epochs // 2
     module = RegressionModule(
@@ -100,7 +87,7 @@ def train(seed: int, epochs: int, sparsity: float, prunes: bool) -> tuple[Regres
 def step_of(module: RegressionModule, points: int, sparse: bool = False) -> Callable[[], None]:
     """A training step on uniform points."""
     x = 2 * torch.rand(points, 2) - 1
-    batch = x, TARGET(x)
+    batch = x, data_of(0).target(x)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-9)
 
     def step() -> None:
