@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from kanlit.adaptation.density import ImportanceContext, ImportanceDensity, Weigher
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.bases import project_curves
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
 from kanlit.splines import (
-    PiecewiseBasis,
+    Basis,
+    fit_to_samples,
     insert_knots,
     inserted_breakpoints,
-    project_bases,
-    refit_on_samples,
+    uniform_breakpoints,
     weighted_quantile_breakpoints,
 )
 
@@ -39,7 +40,8 @@ class Placement:
         least_gap: Least width of an interval as a share of the uniform one, in (0, 1].
         margin: How far the grid reaches past the samples at each end, as a share of their range.
         extension: ``"replace"`` places all breakpoints anew when G grows; ``"insert"`` keeps the
-            old ones and their ends and adds to them, which leaves the function exactly as it is.
+            old ones and their ends and adds to them, which leaves the function exactly as it is
+            (not for radial bases, whose widths follow: they are fitted again).
         refit: ``"projection"`` is the L2 projection over the span, free of data; ``"samples"``
             is the published least squares on the samples.
     """
@@ -201,14 +203,19 @@ def _adapt_layer(
     grid_size: int | None,
     placement: Placement,
 ) -> LayerAdaptation:
-    """Moves one layer's knots and fits its coefficients again."""
+    """Moves one layer's knots and fits its coefficients again.
+
+    Chebyshev polynomials have the ends of their grid placed alone, Fourier series keep even these.
+    """
     layer, samples = context.layer, context.layer_input
     old_knots, old_breakpoints = layer.knots.clone(), layer.breakpoints.clone()
     before = layer.forward(samples)  # not layer(…): its hook has brought us here
     wanted = layer.grid_size if grid_size is None else grid_size
     coefficients = layer.spline_weight.detach()
-    basis: PiecewiseBasis | None = None
-    if placement.extension == "insert" and wanted > layer.grid_size:
+    basis: Basis | None = None
+    has_knots = layer.family in ("spline", "radial")
+    inserts = placement.extension == "insert" and wanted > layer.grid_size and has_knots
+    if inserts:
         breakpoints = inserted_breakpoints(
             old_breakpoints,
             samples,
@@ -217,25 +224,27 @@ def _adapt_layer(
             uniform_mix=placement.uniform_mix,
             least_gap=placement.least_gap,
         )
-        knots = layer.knots_for(breakpoints)
-        fitted = insert_knots(coefficients, old_knots, knots, layer.spline_order)
+    elif layer.family == "fourier":
+        breakpoints = uniform_breakpoints(old_breakpoints[:, 0], old_breakpoints[:, -1], wanted)
     else:
         breakpoints = weighted_quantile_breakpoints(
             samples,
             weights,
             wanted,
-            uniform_mix=placement.uniform_mix,
+            uniform_mix=placement.uniform_mix if has_knots else 1.0,
             least_gap=placement.least_gap,
             margin=placement.margin,
             order=context.order,
         )
-        knots = layer.knots_for(breakpoints)
-        order, outside = layer.spline_order, layer.outside
-        if placement.refit == "projection":
-            basis = layer.basis_of(knots)
-            fitted = project_bases(coefficients, layer.exact_basis, basis, outside)
+    knots = layer.knots_for(breakpoints)
+    if inserts and layer.family == "spline":
+        fitted = insert_knots(coefficients, old_knots, knots, layer.spline_order)
+    else:
+        basis = layer.basis_of(knots)
+        if placement.refit == "projection" or layer.family == "fourier":
+            fitted = project_curves(coefficients, layer.exact_basis, basis, layer.outside)
         else:
-            fitted = refit_on_samples(samples, coefficients, old_knots, knots, order, outside)
+            fitted = fit_to_samples(samples, coefficients, layer.exact_basis, basis)
     layer.set_grid(knots, fitted, basis)
     low, high = old_breakpoints[:, 0], old_breakpoints[:, -1]
     return LayerAdaptation(

@@ -109,7 +109,14 @@ def _carry(value: Any, nearest: Tensor) -> Any:
 
 
 def _nearest_bases(old_breakpoints: Tensor, layer: KANLayer, old_bases: int) -> Tensor:
-    """For each new basis the old one whose centre of knots lies nearest, ``(in, G'+k)``."""
+    """For each new basis the old one whose centre of knots lies nearest, ``(in, G'+k)``.
+
+    Terms of a series have no place: each is that of its number, new ones follow the last.
+    """
+    if layer.family in ("chebyshev", "fourier"):
+        bases = layer.spline_weight.shape[-1]
+        numbers = torch.arange(bases, device=layer.knots.device).clamp(max=old_bases - 1)
+        return numbers.expand(layer.in_features, bases)
     old = _centres(layer.knots_for(old_breakpoints), layer.spline_order)
     new = _centres(layer.knots, layer.spline_order)
     upper = torch.searchsorted(old.contiguous(), new.contiguous()).clamp(1, old_bases - 1)

@@ -87,7 +87,7 @@ class RunFolder:
     def layers(self) -> dict[str, KANLayer]:
         """The KAN layers, by their name inside the network, sized by the checkpoint."""
         state = self._content["state_dict"]
-        outside = self._content.get("hyper_parameters", {}).get("outside", "linear")
+        settings = self._content.get("hyper_parameters", {})
         found = {}
         for key in (key for key in state if key.endswith(".knots")):
             prefix = key.removesuffix("knots")
@@ -104,7 +104,8 @@ class RunFolder:
                 outputs,
                 grid_size=bases - degree,
                 spline_order=degree,
-                outside=outside,
+                outside=settings.get("outside", "linear"),
+                basis=settings.get("basis", "spline"),
                 dtype=tensors["knots"].dtype,
             )
             layer.load_state_dict(tensors)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kanlit.bases import SmoothBasis
 from kanlit.nn import KANLayer
 from kanlit.splines import PiecewiseBasis, evaluate_pieces
 
-__all__ = ["ExportableLayer", "exportable"]
+__all__ = ["ExportableLayer", "SmoothExportableLayer", "exportable"]
 
 
 class ExportableLayer(nn.Module):
@@ -26,7 +27,7 @@ class ExportableLayer(nn.Module):
     large sum the bases themselves, as :class:`~kanlit.nn.KANLayer` does.
 
     Args:
-        layer: Its knots and weights are copied, in their type.
+        layer: Of splines; its knots and weights are copied, in their type.
     """
 
     edges: Tensor
@@ -86,11 +87,50 @@ class ExportableLayer(nn.Module):
         return spline + F.silu(x) @ self.base_weight + self.bias
 
 
+class SmoothExportableLayer(nn.Module):
+    r"""Likewise for a layer of bases that are one formula each, :class:`kanlit.bases.SmoothBasis`.
+
+    .. math:: y_q = \sum_p \Big( r_{qp}\,\mathrm{silu}(x_p) + \sum_i c_{qpi} B_i(x_p) \Big) + b_q
+
+    Args:
+        layer: Its basis and weights are copied, in their type.
+    """
+
+    coefficients: Tensor
+    base_weight: Tensor
+    bias: Tensor
+
+    def __init__(self, layer: KANLayer) -> None:
+        super().__init__()
+        exact = layer.exact_basis
+        assert isinstance(exact, SmoothBasis)
+        self._basis = exact.cast(layer.knots.dtype)
+        for name, tensor in self._basis.tensors().items():
+            self.register_buffer(name, tensor.clone())
+        scaled = (layer.edge_scale.unsqueeze(-1) * layer.spline_weight).detach()
+        self.register_buffer("coefficients", scaled.transpose(1, 2).flatten(1))  # (out, (G+k)·in)
+        self.register_buffer("base_weight", layer.base_weight.detach().T.clone())
+        self.register_buffer("bias", layer.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, in)`` to ``(n, out)``."""
+        basis = self._basis.with_tensors(
+            {name: getattr(self, name) for name in self._basis.tensors()}
+        )
+        bases = basis.bases(basis.locate(x.T), 0, basis.count)
+        spline = (self.coefficients @ bases.flatten(0, 1)).T
+        return spline + F.silu(x) @ self.base_weight + self.bias
+
+
 def exportable(module: nn.Module) -> nn.Module:
     """A copy of a module in which every :class:`~kanlit.nn.KANLayer` is an exportable one."""
+
+    def made(layer: KANLayer) -> nn.Module:
+        return (ExportableLayer if layer.family == "spline" else SmoothExportableLayer)(layer)
+
     twin = copy.deepcopy(module).eval()
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, KANLayer):
-                setattr(parent, name, ExportableLayer(child))
-    return ExportableLayer(twin) if isinstance(twin, KANLayer) else twin
+                setattr(parent, name, made(child))
+    return made(twin) if isinstance(twin, KANLayer) else twin

@@ -39,7 +39,8 @@ def takes(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
         return False
     outputs, features = edges.spline_weight.shape[:2]
     return (
-        _plain(edges.basis.edges.dtype, *edges[2:], x, *streams)
+        isinstance(edges.basis, PiecewiseBasis)
+        and _plain(edges.basis.edges.dtype, *edges[2:], x, *streams)
         and x.shape[0] == edges.basis.origin.shape[0] == features
         and edges.base_weight.shape == edges.edge_scale.shape == (outputs, features)
         and edges.bias.shape == (outputs,)

@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from kanlit.bases import Family
 from kanlit.columns import Columns
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
@@ -40,6 +41,7 @@ class KANModule(LightningModule):
         spline_order: Degree k of the splines, 1 to 5.
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear, or zero as published.
+        basis: What an edge is a sum of, see :func:`kanlit.bases.make_basis`.
         initialization: glorot_fine (of the paper) or plain.
         sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
         sparsity_entropy: μ₂, weight of their entropy.
@@ -58,6 +60,7 @@ class KANModule(LightningModule):
         spline_order: int,
         grid_size: int,
         outside: Outside,
+        basis: Family,
         initialization: Initialization,
         sparsity_l1: float,
         sparsity_entropy: float,
@@ -81,6 +84,7 @@ class KANModule(LightningModule):
                 spline_order=spline_order,
                 grid_size=grid_size,
                 outside=outside,
+                basis=basis,
                 initialization=initialization,
             )
         except ValueError as error:
@@ -202,6 +206,12 @@ class KANModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        was = checkpoint.get("hyper_parameters", {}).get("basis", "spline")
+        if was != self.hparams["basis"]:  # whose weights have the same shapes
+            raise ConfigurationError(
+                f"the checkpoint is of a network with the basis {was}, this one has "
+                f"{self.hparams['basis']}: set --model.basis {was}"
+            )
         kept = checkpoint.get("kanlit", {}).get("columns")
         if self.columns is None and kept is not None:
             self.columns = Columns.from_state_dict(kept)

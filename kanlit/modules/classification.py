@@ -16,6 +16,7 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
+from kanlit.bases import Family
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.processes import shares
@@ -46,6 +47,9 @@ class ClassificationModule(KANModule):
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear by value and slope at its ends, or
             zero, fading over k exterior intervals, as published.
+        basis: What an edge is a sum of: spline, radial (Gaussians whose centres and widths follow
+            the knots), or without knots chebyshev (polynomials over the samples' range) or
+            fourier; G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
         sparsity_entropy: μ₂, weight of their entropy.
@@ -72,6 +76,7 @@ class ClassificationModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
+        basis: Family = "spline",
         initialization: Initialization = "glorot_fine",
         sparsity_l1: float = 0.0,
         sparsity_entropy: float = 0.0,
@@ -90,6 +95,7 @@ class ClassificationModule(KANModule):
             spline_order,
             grid_size,
             outside,
+            basis,
             initialization,
             sparsity_l1,
             sparsity_entropy,

@@ -1,4 +1,4 @@
-"""Splines on grids that can change: knots, coefficients, and what depends on the knots alone."""
+"""Curves on grids that can change: knots, coefficients, and what depends on the knots alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from kanlit.bases import FAMILIES, Family, make_basis
 from kanlit.splines import (
+    Basis,
     Exterior,
     Outside,
     PiecewiseBasis,
@@ -21,7 +23,7 @@ __all__ = ["AdaptiveGrid"]
 
 
 class AdaptiveGrid(nn.Module):
-    """One grid an input feature and the coefficients of ``out`` splines on each.
+    """One grid an input feature and the coefficients of ``out`` curves on each.
 
     G is part of the state, not of the configuration: it can change while training goes on, and a
     state of another G can be loaded.
@@ -33,6 +35,7 @@ class AdaptiveGrid(nn.Module):
         spline_order: k, degree of the splines, 1 to 5.
         grid_range: Ends of the first, uniform grid.
         outside: How splines go on outside the grid, ``"linear"`` or ``"zero"``.
+        family: What the curves are sums of, see :func:`kanlit.bases.make_basis`.
         device: Where the tensors live.
         dtype: Their type, float32 or float64.
 
@@ -42,11 +45,13 @@ class AdaptiveGrid(nn.Module):
         exact_basis: The bases on these knots, in float64.
 
     Raises:
-        ValueError: A size or a degree out of its range.
+        ValueError: A size or a degree out of its range, an unknown family.
     """
 
     knots: Tensor
-    exact_basis: PiecewiseBasis
+    exact_basis: Basis
+    _basis: Basis
+    _local: Tensor | None
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class AdaptiveGrid(nn.Module):
         spline_order: int,
         grid_range: tuple[float, float],
         outside: Outside,
+        family: Family,
         device: torch.device | None,
         dtype: torch.dtype | None,
     ) -> None:
@@ -78,10 +84,13 @@ class AdaptiveGrid(nn.Module):
             )
         if outside not in ("linear", "zero"):
             raise ValueError(f"outside must be 'linear' or 'zero', got {outside!r}")
+        if family not in FAMILIES:
+            raise ValueError(f"basis must be one of {', '.join(FAMILIES)}, got {family!r}")
         self.in_features = in_features
         self.out_features = out_features
         self.spline_order = spline_order
         self.outside: Outside = outside
+        self.family: Family = family
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         low, high = (torch.full((in_features,), float(end), **factory) for end in grid_range)
         breakpoints = uniform_breakpoints(low, high, grid_size)
@@ -112,9 +121,7 @@ class AdaptiveGrid(nn.Module):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def set_grid(
-        self, knots: Tensor, spline_weight: Tensor, basis: PiecewiseBasis | None = None
-    ) -> None:
+    def set_grid(self, knots: Tensor, spline_weight: Tensor, basis: Basis | None = None) -> None:
         """Puts the splines on other knots, of another G if wanted.
 
         The parameter object stays the same, so optimisers go on holding it; where its shape
@@ -151,7 +158,7 @@ class AdaptiveGrid(nn.Module):
     @torch.inference_mode(False)
     @torch.no_grad()
     def restore_grid(
-        self, knots: Tensor, spline_weight: Tensor, basis: PiecewiseBasis | None = None
+        self, knots: Tensor, spline_weight: Tensor, basis: Basis | None = None
     ) -> None:
         """Puts back knots and coefficients that the layer has had, whatever they hold.
 
@@ -179,18 +186,20 @@ class AdaptiveGrid(nn.Module):
             self.knots = self.knots.new_empty(inputs, knot_count)
         self.in_features, self.out_features = inputs, outputs
 
-    def basis_of(self, knots: Tensor) -> PiecewiseBasis:
+    def basis_of(self, knots: Tensor) -> Basis:
         """The bases that this layer would have on ``knots`` ``(in, G+2k+1)``, in float64."""
-        return PiecewiseBasis.from_knots(knots, self.spline_order, self.outside)
+        return make_basis(self.family, knots, self.spline_order, self.outside)
 
-    def _refresh(self, basis: PiecewiseBasis | None = None) -> None:
+    def _refresh(self, basis: Basis | None = None) -> None:
         """Brings what depends on the knots alone up to date."""
         if basis is None or basis.edges.is_inference():  # which no training step can use
             basis = self.basis_of(self.knots)
         self.exact_basis = basis
         self._basis = basis.cast(self.knots.dtype)
-        offsets = torch.arange(self.spline_order + 1, device=self.knots.device)
-        self._local = basis.first.unsqueeze(1) + offsets
+        self._local = None
+        if isinstance(basis, PiecewiseBasis):
+            offsets = torch.arange(self.spline_order + 1, device=self.knots.device)
+            self._local = basis.first.unsqueeze(1) + offsets
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)

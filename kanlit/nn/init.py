@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn import functional as F
 
-from kanlit.splines import bspline_basis
-
 if TYPE_CHECKING:
     from kanlit.nn.layer import KANLayer
 
@@ -29,19 +27,18 @@ def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> N
     with x uniform over the grid, :math:`\sigma` = std(x), :math:`\mu^0_i = E[B_i(x)^2]` and
     :math:`\mu^1_i = E[B_i'(x)^2]`. Edge scales start at 1, biases at 0.
     """
-    knots, k = layer.knots.double(), layer.spline_order
     low, high = layer.breakpoints[:, :1].double(), layer.breakpoints[:, -1:].double()
     # Means over a fine grid of cell centres; the integrands are piecewise smooth.
     cells = 4096
-    centre = (torch.arange(cells, dtype=torch.float64, device=knots.device) + 0.5) / cells
+    centre = (torch.arange(cells, dtype=torch.float64, device=low.device) + 0.5) / cells
     x = torch.lerp(low, high, centre).T
-    value = bspline_basis(x, knots, k, 0, layer.outside).square().mean(0)
-    slope = bspline_basis(x, knots, k, 1, layer.outside).square().mean(0)
+    value = layer.exact_basis.values(x, 0).square().mean(0)
+    slope = layer.exact_basis.values(x, 1).square().mean(0)
     sigmoid = torch.sigmoid(x)
     silu = F.silu(x).square().mean(0)
     silu_slope = (sigmoid * (1 + x * (1 - sigmoid))).square().mean(0)
     variance = x.var(0, correction=0)
-    terms = layer.grid_size + k + 1
+    terms = layer.grid_size + layer.spline_order + 1
     n_in, n_out = layer.in_features, layer.out_features
     spline_std = (variance.unsqueeze(1) / (terms * (n_in * value + n_out * slope))).sqrt()
     base_std = (2 * variance / (terms * (n_in * silu + n_out * silu_slope))).sqrt()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit import kernel
+from kanlit.bases import Family
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
 from kanlit.splines import Edges, Outside
@@ -34,6 +35,8 @@ class KANLayer(AdaptiveGrid):
         grid_range: Ends of the first, uniform grid.
         outside: How splines go on outside the grid: ``"linear"`` by value and slope at its ends,
             ``"zero"`` fading over the exterior knots, the published setting.
+        basis: What B_i are: ``"spline"`` B-splines, or another of
+            :func:`kanlit.bases.make_basis`.
         initialization: ``"glorot_fine"`` (arXiv 2601.18672) or ``"plain"``.
         generator: Source of the initial weights; the default one of torch if left out.
         device: Where the parameters live.
@@ -49,7 +52,7 @@ class KANLayer(AdaptiveGrid):
             all are there. A persistent buffer.
 
     Raises:
-        ValueError: A size or a degree out of its range.
+        ValueError: A size or a degree out of its range, an unknown basis.
 
     Source: Liu et al., KAN: Kolmogorov-Arnold Networks, arXiv 2404.19756; arXiv 2601.18672.
     """
@@ -65,6 +68,7 @@ class KANLayer(AdaptiveGrid):
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
         outside: Outside = "linear",
+        basis: Family = "spline",
         initialization: Initialization = "glorot_fine",
         generator: torch.Generator | None = None,
         device: torch.device | None = None,
@@ -75,7 +79,15 @@ class KANLayer(AdaptiveGrid):
                 f"initialization must be 'glorot_fine' or 'plain', got {initialization!r}"
             )
         super().__init__(
-            in_features, out_features, grid_size, spline_order, grid_range, outside, device, dtype
+            in_features,
+            out_features,
+            grid_size,
+            spline_order,
+            grid_range,
+            outside,
+            basis,
+            device,
+            dtype,
         )
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.base_weight = nn.Parameter(torch.empty(out_features, in_features, **factory))
@@ -98,8 +110,10 @@ class KANLayer(AdaptiveGrid):
 
         The gather moves (k+1)·out numbers a point and feature, the product takes G+k of them;
         with ``derivatives`` each stream takes a product of its own. Where the two meet was
-        measured on layers of 2 to 256 inputs.
+        measured on layers of 2 to 256 inputs. Bases that are not piecewise have no polynomials.
         """
+        if self.family != "spline":
+            return True
         if derivatives:
             return self.out_features >= 16 and self.grid_size <= 16 * self.out_features
         return self.out_features > 1 and self.grid_size <= 6 * self.out_features
@@ -218,7 +232,7 @@ class KANLayer(AdaptiveGrid):
     def extra_repr(self) -> str:
         return (
             f"{self.in_features}, {self.out_features}, grid_size={self.grid_size}, "
-            f"spline_order={self.spline_order}, outside={self.outside!r}"
+            f"spline_order={self.spline_order}, outside={self.outside!r}, basis={self.family!r}"
         )
 
 

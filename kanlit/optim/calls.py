@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.nn import KANLayer
-from kanlit.splines import PiecewiseBasis, evaluate_pieces, silu_derivatives
+from kanlit.splines import Basis, PiecewiseBasis, evaluate_pieces, silu_derivatives
 
 __all__ = ["Call", "Factors", "Features", "LinearCall", "SweepCall", "ValueCall"]
 
@@ -39,7 +39,7 @@ class Features(NamedTuple):
     """The features of a KAN layer at n points, or their derivatives of some order; float64.
 
     Attributes:
-        bases: B-spline bases ``(n, in, G+k)``.
+        bases: The layer's bases ``(n, in, G+k)``.
         silu: The base branch's function ``(n, in)``.
     """
 
@@ -47,7 +47,7 @@ class Features(NamedTuple):
     silu: Tensor
 
 
-def kan_features(basis: PiecewiseBasis, count: int, x: Tensor, orders: int = 1) -> list[Features]:
+def kan_features(basis: Basis, count: int, x: Tensor, orders: int = 1) -> list[Features]:
     """Features of a layer and their first ``orders - 1`` derivatives.
 
     Args:
@@ -56,7 +56,13 @@ def kan_features(basis: PiecewiseBasis, count: int, x: Tensor, orders: int = 1) 
         x: ``(n, in)``.
         orders: How many.
     """
-    row, u, inverse_width = basis.locate(x.T.contiguous())
+    place = basis.locate(x.T.contiguous())
+    if not isinstance(basis, PiecewiseBasis):
+        return [
+            Features(basis.bases(place, order, count).permute(2, 1, 0), silu)
+            for order, silu in zip(range(orders), silu_derivatives(x), strict=False)
+        ]
+    row, u, inverse_width = place
     polynomials = basis.local_polynomials(row)
     first = basis.first.repeat(x.shape[1])[row].T.unsqueeze(-1)
     places = first + torch.arange(len(polynomials), device=x.device)
@@ -149,7 +155,7 @@ class ValueCall(PlainCall):
     layer: KANLayer
 
     @cached_property
-    def basis(self) -> PiecewiseBasis:
+    def basis(self) -> Basis:
         return self.layer.exact_basis.cast(torch.float64)
 
     def features(self, rows: slice) -> Any:
@@ -217,7 +223,7 @@ class SweepCall(Call):
     pairs: Sequence[tuple[int, int]]
 
     @cached_property
-    def basis(self) -> PiecewiseBasis:
+    def basis(self) -> Basis:
         return self.layer.exact_basis.cast(torch.float64)
 
     @property

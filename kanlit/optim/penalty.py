@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from kanlit.nn import KANLayer
 from kanlit.optim.jacobian import Columns
-from kanlit.splines import bspline_basis
+from kanlit.splines import gauss_legendre
 
 __all__ = ["Penalty", "roughness"]
 
@@ -22,16 +21,15 @@ def roughness(layer: KANLayer) -> Tensor:
     .. math:: R_{pij} = (b_p - a_p)^3 \int_{a_p}^{b_p} B_i''(x)\,B_j''(x)\,dx
 
     over the grid [a, b] of input p, so that :math:`c^T R c` is the integral of the squared second
-    derivative of a spline when its grid is taken as the unit of length. Exact, whatever the knots
-    are (O'Sullivan, Statistical Science 1, 1986).
+    derivative of a spline when its grid is taken as the unit of length. Exact for splines, whatever
+    the knots are (O'Sullivan, Statistical Science 1, 1986).
     """
     edges = layer.breakpoints.double()
-    nodes, weights = (torch.as_tensor(a).to(edges) for a in leggauss(layer.spline_order))
-    half = edges.diff(dim=1).unsqueeze(-1) / 2
-    x = ((edges[:, :-1, None] + half) + half * nodes).flatten(1)
-    second = bspline_basis(x.T, layer.knots.double(), layer.spline_order, 2, layer.outside)
-    weight = (half * weights).flatten(1) * (edges[:, -1:] - edges[:, :1]) ** 3
-    return torch.einsum("nib,nic,in->ibc", second, second, weight)
+    # Terms of other bases wave more often than knots stand.
+    x, weight = gauss_legendre(edges, layer.spline_order if layer.family == "spline" else 8)
+    second = layer.exact_basis.values(x.T, 2)
+    scale = (edges[:, -1:] - edges[:, :1]) ** 3
+    return torch.einsum("nib,nic,in->ibc", second, second, weight * scale)
 
 
 class Penalty:

@@ -1,6 +1,6 @@
 """B-splines on non-uniform knots: bases, knot placement, refits. Tensors in, tensors out."""
 
-from kanlit.splines.basis import Outside, PiecewiseBasis, bspline_basis, evaluate_pieces
+from kanlit.splines.basis import Basis, Outside, PiecewiseBasis, bspline_basis, evaluate_pieces
 from kanlit.splines.edges import Edges, silu_derivatives
 from kanlit.splines.knots import (
     Exterior,
@@ -13,9 +13,17 @@ from kanlit.splines.knots import (
     weighted_quantile,
     weighted_quantile_breakpoints,
 )
-from kanlit.splines.refit import insert_knots, project, project_bases, refit_on_samples
+from kanlit.splines.refit import (
+    fit_to_samples,
+    gauss_legendre,
+    insert_knots,
+    project,
+    project_bases,
+    refit_on_samples,
+)
 
 __all__ = [
+    "Basis",
     "Edges",
     "Exterior",
     "Outside",
@@ -25,6 +33,8 @@ __all__ = [
     "enforce_least_gap",
     "evaluate_pieces",
     "extend_breakpoints",
+    "fit_to_samples",
+    "gauss_legendre",
     "insert_knots",
     "inserted_breakpoints",
     "project",

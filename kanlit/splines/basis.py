@@ -13,14 +13,14 @@ of the powers: exact, and differentiable again by autograd.
 from __future__ import annotations
 
 from math import perm
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from kanlit.splines.knots import breakpoints_of, extend_breakpoints
 
-__all__ = ["Outside", "PiecewiseBasis", "bspline_basis", "evaluate_pieces"]
+__all__ = ["Basis", "Outside", "PiecewiseBasis", "bspline_basis", "evaluate_pieces"]
 
 Outside = Literal["linear", "zero"]
 
@@ -60,6 +60,26 @@ def _interval_polynomials(knots: Tensor, order: int) -> Tensor:
         wider[..., 1:, :-1] -= steeper
         pieces = wider
     return pieces
+
+
+class Basis(Protocol):
+    """Functions of ``in`` features, count of each, that a layer's edges are sums of."""
+
+    @property
+    def edges(self) -> Tensor:
+        """Points ``(in, …)`` in rising order, where one piece ends and the next begins."""
+
+    def locate(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What evaluations at points ``(in, n)`` have in common."""
+
+    def bases(self, place: tuple[Tensor, ...], derivative: int, count: int) -> Tensor:
+        """All functions or their derivatives at located points, ``(count, in, n)``."""
+
+    def values(self, x: Tensor, derivative: int = 0) -> Tensor:
+        """The same at points ``(n, in)``, in their type: ``(n, in, count)``."""
+
+    def cast(self, dtype: torch.dtype) -> Self:
+        """The same in ``dtype``."""
 
 
 class PiecewiseBasis(NamedTuple):
@@ -183,13 +203,16 @@ class PiecewiseBasis(NamedTuple):
             return zeros.scatter(0, where, local)
         return zeros.scatter_(0, where, local)  # out of place the zeros would be copied first
 
+    def bases(self, place: tuple[Tensor, ...], derivative: int, count: int) -> Tensor:
+        """All ``count`` bases or their derivatives at located points, ``(count, in, n)``."""
+        row, u, inverse_width = place
+        return self.scatter(row, self.local(row, u, inverse_width, derivative), count)
+
     def values(self, x: Tensor, derivative: int = 0) -> Tensor:
         """All bases or their derivatives at points ``(n, in)``: ``(n, in, G+k)``, in x's type."""
         basis = self.cast(x.dtype)
-        row, u, inverse_width = basis.locate(x.T.contiguous())
-        local = basis.local(row, u, inverse_width, derivative)
-        count = int(self.first[-1]) + local.shape[0]
-        return basis.scatter(row, local, count).permute(2, 1, 0)
+        count = int(self.first[-1]) + self.polynomials.shape[-1]
+        return basis.bases(basis.locate(x.T.contiguous()), derivative, count).permute(2, 1, 0)
 
 
 def evaluate_pieces(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kanlit.splines.basis import PiecewiseBasis, evaluate_pieces
+from kanlit.splines.basis import Basis, PiecewiseBasis, evaluate_pieces
 
 __all__ = ["Edges", "silu_derivatives"]
 
@@ -35,19 +35,20 @@ class Edges(NamedTuple):
     """All edges between ``in`` inputs and ``out`` outputs. Points come last in every argument.
 
     ``dense`` chooses how splines are summed: all bases in one matrix product, or each point's
-    polynomials gathered. The sums are the same.
+    polynomials gathered. The sums are the same; a basis that is not piecewise has the first alone.
 
     Attributes:
-        basis: The bases, piece by piece.
-        local: ``(P, k+1)``, the numbers of the bases that differ from zero on each piece.
+        basis: The bases.
+        local: ``(P, k+1)``, the numbers of the bases that differ from zero on each piece, for
+            piecewise ones.
         spline_weight: c ``(out, in, G+k)``.
         edge_scale: s ``(out, in)``.
         base_weight: r ``(out, in)``.
         bias: b ``(out,)``.
     """
 
-    basis: PiecewiseBasis
-    local: Tensor
+    basis: Basis
+    local: Tensor | None
     spline_weight: Tensor
     edge_scale: Tensor
     base_weight: Tensor
@@ -63,6 +64,8 @@ class Edges(NamedTuple):
         Coefficients become polynomials once; a point then gathers one row of each feature,
         whatever G is.
         """
+        assert isinstance(self.basis, PiecewiseBasis)
+        assert self.local is not None
         table = torch.einsum(
             "ipmr,oipr->ipmo", self.basis.polynomials, self._coefficients()[:, :, self.local]
         )
@@ -70,10 +73,9 @@ class Edges(NamedTuple):
         rows = table.flatten(2).flatten(0, 1).index_select(0, row.reshape(-1))
         return rows.view(*row.shape, terms, outputs).permute(2, 3, 0, 1).contiguous()
 
-    def _bases(self, row: Tensor, u: Tensor, inverse_width: Tensor, derivative: int) -> Tensor:
+    def _bases(self, place: tuple[Tensor, ...], derivative: int) -> Tensor:
         """All bases or their derivatives at each point, ``(G+k, in, n)``."""
-        local = self.basis.local(row, u, inverse_width, derivative)
-        return self.basis.scatter(row, local, self.spline_weight.shape[-1])
+        return self.basis.bases(place, derivative, self.spline_weight.shape[-1])
 
     def _combine(self, bases: Tensor) -> Tensor:
         """Sums ``(G+k, in, n)`` over bases and inputs with the coefficients: ``(out, n)``."""
@@ -82,10 +84,11 @@ class Edges(NamedTuple):
 
     def forward(self, x: Tensor, dense: bool) -> Tensor:
         """The sums over the inputs and the bias: ``(in, n)`` to ``(out, n)``."""
-        row, u, inverse_width = self.basis.locate(x)
+        place = self.basis.locate(x)
         if dense:
-            spline = self._combine(self._bases(row, u, inverse_width, 0))
+            spline = self._combine(self._bases(place, 0))
         else:
+            row, u, inverse_width = place
             spline = evaluate_pieces(self._polynomials(row), u, inverse_width).sum(1)
         return torch.addmm(spline, self.base_weight, F.silu(x)) + self.bias.unsqueeze(1)
 
@@ -109,13 +112,13 @@ class Edges(NamedTuple):
         Returns:
             ``(out, n)``, ``(D, out, n)``, ``(len(pairs), out, n)``.
         """
-        row, u, inverse_width = self.basis.locate(value)
+        place = self.basis.locate(value)
         base = silu_derivatives(value)
         slopes, bends = first.unbind(0), second.unbind(0)
         products = [slopes[d] * slopes[e] for d, e in pairs]
         orders = range(3 if pairs else 2)
         if dense:
-            spline = [self._bases(row, u, inverse_width, n) for n in orders]
+            spline = [self._bases(place, n) for n in orders]
 
             def contract(n: int, weight: Tensor | None) -> Tensor:
                 bases, silu = spline[n], base[n]
@@ -123,6 +126,7 @@ class Edges(NamedTuple):
                     bases, silu = bases * weight, silu * weight
                 return self._combine(bases) + self.base_weight @ silu
         else:
+            row, u, inverse_width = place
             rows = self._polynomials(row)
             weight = self.base_weight.unsqueeze(-1)
             edges = [
@@ -148,6 +152,11 @@ class Edges(NamedTuple):
 
     def functions(self, x: Tensor, derivative: int) -> Tensor:
         """Every edge's function or its derivative of order 0 to 2 by itself: ``(out, in, n)``."""
-        row, u, inverse_width = self.basis.locate(x)
-        spline = evaluate_pieces(self._polynomials(row), u, inverse_width, derivative)
+        place = self.basis.locate(x)
+        if isinstance(self.basis, PiecewiseBasis):
+            row, u, inverse_width = place
+            spline = evaluate_pieces(self._polynomials(row), u, inverse_width, derivative)
+        else:
+            bases = self._bases(place, derivative)
+            spline = torch.einsum("oib,bin->oin", self._coefficients(), bases)
         return spline + self.base_weight.unsqueeze(-1) * silu_derivatives(x)[derivative]

@@ -12,20 +12,32 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from kanlit.splines.basis import Outside, PiecewiseBasis, bspline_basis
+from kanlit.splines.basis import Basis, Outside, PiecewiseBasis
 from kanlit.splines.knots import breakpoints_of
 
-__all__ = ["insert_knots", "project", "project_bases", "refit_on_samples"]
+__all__ = [
+    "fit_to_samples",
+    "gauss_legendre",
+    "insert_knots",
+    "project",
+    "project_bases",
+    "refit_on_samples",
+]
 
 _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
 
 
-_gauss_legendre = cache(leggauss)  # an eigenvalue problem each time
+_reference_nodes = cache(leggauss)  # an eigenvalue problem each time
 
 
-def _quadrature(edges: Tensor, points: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights ``(in, M·points)`` over the intervals of ``edges``."""
-    reference, weights = _gauss_legendre(points)
+def gauss_legendre(edges: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes and weights ``(in, M·points)`` over the intervals of ``edges``.
+
+    Args:
+        edges: ``(in, M+1)``, in rising order.
+        points: So many nodes in each interval.
+    """
+    reference, weights = _reference_nodes(points)
     node = torch.tensor(reference, dtype=edges.dtype, device=edges.device)
     weight = torch.tensor(weights, dtype=edges.dtype, device=edges.device)
     half = edges.diff(dim=1).unsqueeze(-1) / 2
@@ -91,7 +103,7 @@ def project_bases(
             high = torch.maximum(source.edges[:, -1:], high)
         edges = torch.cat([low, target.edges, source.edges, high], dim=1)
         edges = torch.maximum(torch.minimum(edges, high), low).sort(dim=1).values
-        x, weight = _quadrature(edges, k + 1)
+        x, weight = gauss_legendre(edges, k + 1)
         basis = target.values(x.T).transpose(0, 1)
         curve = source.values(x.T).transpose(0, 1) @ coefficients[:, rows].double().permute(1, 2, 0)
         weighted = (basis * weight.unsqueeze(-1)).mT
@@ -121,9 +133,16 @@ def refit_on_samples(
         ``(out, in, G'+k)`` in the type of ``coefficients``. Bases that no sample touches get
         zero coefficients, so the curve is not kept where there are no samples.
     """
+    old, new = (
+        PiecewiseBasis.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots)
+    )
+    return fit_to_samples(samples, coefficients, old, new)
+
+
+def fit_to_samples(samples: Tensor, coefficients: Tensor, old: Basis, new: Basis) -> Tensor:
+    """:func:`refit_on_samples` for bases of any kind, in float64."""
     x = samples.double()
-    basis = bspline_basis(x, new_knots.double(), spline_order, outside=outside).transpose(0, 1)
-    source = bspline_basis(x, old_knots.double(), spline_order, outside=outside).transpose(0, 1)
+    basis, source = new.values(x).transpose(0, 1), old.values(x).transpose(0, 1)
     curve = source @ coefficients.double().permute(1, 2, 0)
     # The eigenvalues of the normal equations tell what the samples see; what they do not see
     # stays zero. n may be large, G+k is small.

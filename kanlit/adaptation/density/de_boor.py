@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
+from kanlit.bases import project_curves
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
+from kanlit.splines import PiecewiseBasis
 
 __all__ = ["DeBoorDensity"]
 
@@ -37,7 +39,7 @@ class DeBoorDensity(ImportanceDensity):
     rounding and refits make them count as none. (In float32 fine grids have no others: on
     [-1, 1] those of degree 3 from about G = 100 on, of degree 5 from about 40.) A layer's base
     branch r·silu(x) is left out: it is there whatever the knots are, so they have only the rest
-    to follow.
+    to follow. Curves of other bases count as the nearest splines on the same knots.
 
     ρ is a density in x, wherever the samples lie. Each sample therefore stands for the x that are
     nearer to it than to any other, its cell, and weighs
@@ -92,6 +94,9 @@ def _next_derivative(layer: KANLayer) -> Tensor:
     if layer.grid_size == 1:
         return knots.new_zeros(layer.in_features, 1)
     values = (layer.edge_scale.unsqueeze(-1) * layer.spline_weight).double()  # (out, in, G+k)
+    if layer.family != "spline":
+        spline = PiecewiseBasis.from_knots(knots, k, "linear")
+        values = project_curves(values, layer.exact_basis, spline)
     # What an error of the coefficients can become on the same way.
     eps = torch.finfo(layer.spline_weight.dtype).eps
     noise = (_ULPS * eps + _REFIT_ERROR * _GROWTH**k) * values.abs()

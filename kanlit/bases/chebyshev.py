@@ -1,0 +1,47 @@
+"""Chebyshev polynomials over the range of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from kanlit.bases.smooth import SmoothBasis
+from kanlit.splines import breakpoints_of
+
+__all__ = ["ChebyshevBasis"]
+
+
+@dataclass(frozen=True)
+class ChebyshevBasis(SmoothBasis):
+    r"""Polynomials of degree 0 to count - 1.
+
+    .. math:: T_0 = 1, \quad T_1 = t, \quad T_{n+1} = 2 t\,T_n - T_{n-1}, \qquad
+              t = \frac{2 x - a - b}{b - a}
+
+    Of the knots only the ends a and b of the grid count. Outside it they go on by value and slope.
+
+    Source: S. S. Sidharth et al., Chebyshev Polynomial-Based Kolmogorov-Arnold Networks,
+    arXiv 2405.07200, there of tanh(x) instead of an interval that follows the samples.
+    """
+
+    @classmethod
+    def from_knots(cls, knots: Tensor, spline_order: int) -> Self:
+        """As many as there are B-splines on ``knots`` ``(in, G+2k+1)``, in float64."""
+        edges = breakpoints_of(knots.double(), spline_order)
+        return cls(edges, knots.shape[1] - spline_order - 1)
+
+    def formula(self, x: Tensor, derivative: int) -> Tensor:
+        low, high = self.edges[:, :1], self.edges[:, -1:]
+        rate = 2 / (high - low)
+        t = (x - (low + high) / 2) * rate
+        # The recursion, differentiated: T_{n+1}^(d) = 2d T_n^(d-1) + 2t T_n^(d) - T_{n-1}^(d).
+        one, zero = torch.ones_like(t), torch.zeros_like(t)
+        lower = [[one, t], [zero, one], [zero, zero]][: derivative + 1]
+        for n in range(1, self.count - 1):
+            for d, terms in enumerate(lower):
+                term = 2 * t * terms[n] - terms[n - 1]
+                terms.append(term + 2 * d * lower[d - 1][n] if d else term)
+        return rate**derivative * torch.stack(lower[derivative])

@@ -1,0 +1,53 @@
+"""Sines and cosines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import pi
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from kanlit.bases.smooth import SmoothBasis
+from kanlit.splines import breakpoints_of
+
+__all__ = ["FourierBasis"]
+
+
+@dataclass(frozen=True)
+class FourierBasis(SmoothBasis):
+    r"""Terms of a Fourier series whose period is twice the grid [a, b].
+
+    .. math:: 1, \sin\theta, \cos\theta, \sin 2\theta, \cos 2\theta, \dots, \qquad
+              \theta = \pi\,\frac{x - (a + b)/2}{b - a}
+
+    Twice, so that a function need not have the same value at both ends. The grid stays as it was
+    first made, for another period is another space of functions; there are no other knots.
+
+    Source: J. Xu et al., FourierKAN-GCF, arXiv 2406.01034, there with θ = x.
+    """
+
+    @classmethod
+    def from_knots(cls, knots: Tensor, spline_order: int) -> Self:
+        """As many as there are B-splines on ``knots`` ``(in, G+2k+1)``, in float64."""
+        edges = breakpoints_of(knots.double(), spline_order)
+        return cls(edges, knots.shape[1] - spline_order - 1)
+
+    @property
+    def continues(self) -> bool:
+        return False
+
+    def formula(self, x: Tensor, derivative: int) -> Tensor:
+        low, high = self.edges[:, :1], self.edges[:, -1:]
+        frequency = pi / (high - low)
+        numbers = torch.arange(1, self.count // 2 + 1, dtype=x.dtype, device=x.device)
+        rates = numbers[:, None, None] * frequency
+        angles = rates * (x - (low + high) / 2)
+        # A derivative turns sin to cos, cos to -sin: a quarter of a turn each time.
+        sine, cosine = angles.sin(), angles.cos()
+        sine, cosine = [(sine, cosine), (cosine, -sine), (-sine, -cosine)][derivative]
+        scale = rates**derivative
+        waves = torch.stack([scale * sine, scale * cosine], 1).flatten(0, 1)
+        constant = torch.zeros_like(x) if derivative else torch.ones_like(x)
+        return torch.cat([constant.unsqueeze(0), waves])[: self.count]
