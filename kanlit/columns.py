@@ -30,6 +30,7 @@ class Columns:
         targets: A name for each target.
         low: The least value that training saw of each input ``(in,)``, float64.
         high: The greatest.
+        label: Where the targets are probabilities of classes, what the class is called.
 
     Raises:
         ValueError: A range that is not one pair for each input.
@@ -39,6 +40,7 @@ class Columns:
     targets: tuple[str, ...]
     low: Tensor
     high: Tensor
+    label: str | None = None
 
     def __post_init__(self) -> None:
         for end in (self.low, self.high):
@@ -49,10 +51,16 @@ class Columns:
                 )
 
     @classmethod
-    def of(cls, inputs: Sequence[str], targets: Sequence[str], points: Tensor) -> Self:
+    def of(
+        cls,
+        inputs: Sequence[str],
+        targets: Sequence[str],
+        points: Tensor,
+        label: str | None = None,
+    ) -> Self:
         """Names, and the range that ``points`` ``(n, in)`` span."""
         points = points.detach().double().cpu()
-        return cls(tuple(inputs), tuple(targets), points.amin(0), points.amax(0))
+        return cls(tuple(inputs), tuple(targets), points.amin(0), points.amax(0), label)
 
     def is_outside(self, points: Tensor) -> Tensor:
         """Which of the points ``(n, in)`` have an input outside its training range, ``(n,)``.
@@ -70,10 +78,12 @@ class Columns:
             "targets": list(self.targets),
             "low": self.low.tolist(),
             "high": self.high.tolist(),
+            "label": self.label,
         }
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
         """What :meth:`state_dict` was made of."""
         low, high = (torch.tensor(state[end], dtype=torch.float64) for end in ("low", "high"))
-        return cls(tuple(state["inputs"]), tuple(state["targets"]), low, high)
+        names = tuple(state["inputs"]), tuple(state["targets"])
+        return cls(*names, low, high, state.get("label"))

@@ -65,6 +65,12 @@ def test_a_table_s_classes_are_predicted_under_their_names(
     assert list(table) == ["a", "b", "kind_predicted", "probability_high", "probability_low"]
     assert table["kind_predicted"].tolist() == ["low", "high"]
 
+    alone = "predict --ckpt_path last --input new.csv --output alone.csv"
+    status, _, error = command_line(alone)
+    assert status == 0, error
+    again = pd.read_csv(tmp_path / "alone.csv")
+    pd.testing.assert_frame_equal(again[list(table)], table, check_dtype=False)
+
     # In another order the outputs would stand for other classes.
     swapped = new.replace("[high, low]", "[low, high]")
     status, _, error = command_line(f"predict {swapped} --model.hidden '[4]' --ckpt_path last")

@@ -34,7 +34,13 @@ def test_a_state_of_plain_python_brings_everything_back() -> None:
     state = columns().state_dict()
     again = Columns.from_state_dict(state)
 
-    assert state == {"inputs": ["a", "b"], "targets": ["y"], "low": [0.1, -5.0], "high": [0.3, 5.0]}
+    assert state == {
+        "inputs": ["a", "b"],
+        "targets": ["y"],
+        "low": [0.1, -5.0],
+        "high": [0.3, 5.0],
+        "label": None,
+    }
     assert (again.inputs, again.targets) == (("a", "b"), ("y",))
     assert torch.equal(again.low, columns().low)
     assert torch.equal(again.high, columns().high)

@@ -90,7 +90,14 @@ class TensorDataModule(LightningDataModule, ABC):
         :meth:`setup` for ``fit`` has been called.
         """
         points = self.training_points()
-        return None if points is None else Columns.of(self.input_names, self.target_names, points)
+        if points is None:
+            return None
+        return Columns.of(self.input_names, self.target_names, points, self.class_label)
+
+    @property
+    def class_label(self) -> str | None:
+        """What the class is called where the targets are classes; None for numbers."""
+        return None
 
     def training_points(self) -> Tensor | None:
         """Points ``(n, in)`` that span what the network is trained on, in the user's units.

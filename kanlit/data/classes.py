@@ -63,6 +63,10 @@ class ClassData(TensorDataModule):
         self.validation = validation
         self.test = test
 
+    @property
+    def class_label(self) -> str:
+        return self.label
+
     @abstractmethod
     def rows(self) -> tuple[Tensor, Tensor]:
         """All rows: inputs ``(rows, in)``, float64, and class numbers ``(rows,)``, int64."""

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from kanlit.columns import Columns
 from kanlit.data.base import TensorDataModule
-from kanlit.data.classes import ClassData
 from kanlit.data.table_output import write_table
 
 __all__ = ["predict_rows", "prediction_table", "row_table", "write_predictions"]
@@ -37,13 +36,18 @@ def prediction_table(
     batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
     inputs = torch.cat([batch[0] for batch in batches])
     rows = gather(torch.cat([inputs, outputs.to(inputs.device)], dim=1)).cpu()
-    predicted = "probability_{}" if isinstance(data, ClassData) else "{}_predicted"
-    names = [*data.input_names, *(predicted.format(name) for name in data.target_names)]
-    table = pd.DataFrame(rows.numpy(), columns=names)
-    if isinstance(data, ClassData):
-        likeliest = rows[:, data.in_features :].argmax(1).tolist()
-        labels = [data.classes[number] for number in likeliest]
-        table.insert(data.in_features, f"{data.label}_predicted", labels)
+    known, found = rows.split([data.in_features, rows.shape[1] - data.in_features], dim=1)
+    given = pd.DataFrame(known.numpy(), columns=list(data.input_names))
+    return pd.concat([given, _predicted(data.target_names, data.class_label, found)], axis=1)
+
+
+def _predicted(targets: Sequence[str], label: str | None, outputs: Tensor) -> pd.DataFrame:
+    """``NAME_predicted`` of each target; of classes the likeliest, and the probability of each."""
+    if label is None:
+        return pd.DataFrame(outputs.numpy(), columns=[f"{name}_predicted" for name in targets])
+    table = pd.DataFrame(outputs.numpy(), columns=[f"probability_{name}" for name in targets])
+    likeliest = [targets[number] for number in outputs.argmax(1).tolist()]
+    table.insert(0, f"{label}_predicted", likeliest)
     return table
 
 
@@ -86,18 +90,18 @@ def row_table(columns: Columns, inputs: Tensor, predictions: Tensor) -> pd.DataF
         predictions: ``(n, out)``, in the network's own type.
 
     Returns:
-        A column for each input, ``NAME_predicted`` for each target, and the truth values
-        ``outside``: some input of the row is outside its training range. Where a column of the
-        user's has that name, it is ``outside_training_range``.
+        A column for each input, ``NAME_predicted`` for each target (of classes the likeliest, under
+        its label, and the probability of each), and the truth values ``outside``: some input of
+        the row is outside its training range. Where a column of the user's has that name, it is
+        ``outside_training_range``.
     """
-    predicted = [f"{name}_predicted" for name in columns.targets]
     outside = columns.is_outside(inputs.to(predictions.dtype))
     flag = "outside" if "outside" not in columns.inputs else "outside_training_range"
     return pd.concat(
         [
             pd.DataFrame(inputs.numpy(), columns=list(columns.inputs)),
             # In the network's own type: float32 widened would print digits it does not have.
-            pd.DataFrame(predictions.numpy(), columns=predicted),
+            _predicted(columns.targets, columns.label, predictions),
             pd.DataFrame({flag: outside.numpy()}),
         ],
         axis=1,
