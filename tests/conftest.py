@@ -47,6 +47,15 @@ def _no_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def quick_compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """g++ that leaves -O3 undone, which takes a minute; the gate's own install has done it."""
+    path = tmp_path_factory.mktemp("compiler") / "quick-g++"
+    path.write_text('#!/bin/sh\nexec g++ "$@" -O0\n')
+    path.chmod(0o755)
+    return str(path)
+
+
 @pytest.fixture
 def command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
