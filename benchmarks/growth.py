@@ -29,6 +29,7 @@ SERIES = {
         d: Case((10,) * (d + 1), 12, 1000) for d in (1, 2, 4, 8)
     },
 }
+NAMES = {title.split(",")[0].split()[0]: title for title in SERIES}
 
 
 def exponent(sizes: Sequence[int], values: Sequence[float | None]) -> str:
@@ -44,11 +45,12 @@ def exponent(sizes: Sequence[int], values: Sequence[float | None]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--series", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--sizes", type=int, help="only so many of each series, the smallest")
     options = parser.parse_args()
     heads = [f"{name}, {unit}" for name in NETWORKS for unit in ("ms", "MiB")]
-    for title, cases in SERIES.items():
-        name = title.partition(",")[0]
+    for title in (NAMES[series] for series in options.series):
+        name, cases = title.partition(",")[0], SERIES[title]
         sizes = list(cases)[: options.sizes]
         with ExitStack() as stack:
             pairs = [

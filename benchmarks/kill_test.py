@@ -56,7 +56,6 @@ CASES = {
 }
 
 LIMIT = 600.0  # seconds for an undisturbed run
-MOST_KILLS = 5
 
 
 def start(folder: Path, case: str) -> int:
@@ -142,8 +141,10 @@ def _nameless(value: Any) -> Any:
     return re.sub(r"^.*lightning_logs/version_\d+", "RUN", value)
 
 
-def killed_run(folder: Path, case: str, seconds: float, moments: random.Random) -> list[float]:
-    """Runs to the end, killed on the way at least once; returns after which times."""
+def killed_run(
+    folder: Path, case: str, seconds: float, moments: random.Random, most: int
+) -> list[float]:
+    """Runs to the end, killed on the way at least once, ``most`` times at most; returns when."""
     while True:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -151,7 +152,7 @@ def killed_run(folder: Path, case: str, seconds: float, moments: random.Random) 
         while True:
             moment = moments.uniform(0.0, 0.9 * seconds)
             pid = start(folder, case)
-            if ended(pid, moment if len(kills) < MOST_KILLS else LIMIT):
+            if ended(pid, moment if len(kills) < most else LIMIT):
                 break
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -166,6 +167,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=20, help="how many runs are killed")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--kills", type=int, default=5, help="of a run, at most")
     options = parser.parse_args()
     torch.set_num_threads(1)
     moments = random.Random(options.seed)
@@ -185,7 +187,7 @@ def main() -> None:
             case = list(unbroken)[run % len(unbroken)]
             expected, seconds = unbroken[case]
             folder = Path(root, str(run))
-            kills = killed_run(folder, case, seconds, moments)
+            kills = killed_run(folder, case, seconds, moments, options.kills)
             differs = difference(outcome(folder), expected)
             same += differs is None
             times = " ".join(f"{moment:.2f}" for moment in kills)

@@ -1,4 +1,4 @@
-"""What every test runs under: one thread, fixed seeds, no network, a scratch matplotlib folder."""
+"""What every test runs under: one thread, fixed seeds, no network, no pictures in TensorBoard."""
 
 from __future__ import annotations
 
@@ -45,6 +45,25 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", local_connect)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures for TensorBoard are made but not drawn: half the time of a short run, seen by nobody.
+
+    A picture that fails is a warning to a run anyway; who looks at them overrides this.
+    """
+    blank = np.zeros((3, 1, 1), np.uint8)
+    monkeypatch.setattr("torch.utils.tensorboard.writer.figure_to_image", lambda *_, **__: blank)
+
+
+@pytest.fixture(scope="session")
+def quick_compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """g++ that leaves -O3 undone, which takes a minute; the gate's own install has done it."""
+    path = tmp_path_factory.mktemp("compiler") / "quick-g++"
+    path.write_text('#!/bin/sh\nexec g++ "$@" -O0\n')
+    path.chmod(0o755)
+    return str(path)
 
 
 @pytest.fixture

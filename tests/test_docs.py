@@ -1,30 +1,62 @@
-"""The pages of docs/ are run as they stand there, and the reference is what the docstrings say."""
+"""The pages are run as they stand there, and the reference is what the docstrings say.
+
+What a command of the README would train for long is ended after a few epochs, by an option that the
+test appends (``SHORTER``); the benchmarks behind docs/results, hours of them, are parsed.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
+import runpy
 import shlex
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+import yaml
 
-from kanlit.cli import main
+from kanlit.benchmark import command as benchmark
+from kanlit.benchmark.matrix import build_matrix
+from kanlit.benchmark.tasks import choose_tasks
+from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
 
 # Short runs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
+ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
+# What is appended to a command, by how it begins; the first that fits.
+TWO_EPOCHS = "--trainer.max_epochs 2 --adaptation.schedule '[3, 6]'"
+SHORTER = {
+    "kanlit fit --config configs/pruning.yaml": f"{TWO_EPOCHS} --trainer.callbacks "
+    "'[{class_path: PruningCallback, init_args: {epochs: [1]}}]'",
+    "kanlit fit --config t.yaml": TWO_EPOCHS,
+    "kanlit fit --config configs/helmholtz.yaml": TWO_EPOCHS,
+    "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
+    "kanlit fit": "--trainer.max_epochs 2",
+    "kanlit benchmark --suite": f"{ONE_RUN} --recipe short.yaml",
+    "kanlit benchmark --recipe": ONE_RUN,
+}
+SHORT = {"synthetic": {"trainer": {"max_epochs": 2}}}  # short.yaml, a recipe
+
+CommandLine = Callable[[str], tuple[int, str, str]]
 
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
     """Each fenced block: its language, what is in it, and the file that the text before names."""
     found = []
     name, language, content = "", "", ""
-    for line in (DOCS / page).read_text().splitlines(keepends=True):
+    for line in (ROOT / page).read_text().splitlines(keepends=True):
         if line.startswith("```"):
             if language:
                 found.append((language, content, name))
@@ -36,38 +68,270 @@ def blocks(page: str) -> list[tuple[str, str, str]]:
     return found
 
 
+def commands(block: str) -> list[str]:
+    """Those of a bash block: one goes on after a backslash, and to the end of its quotes."""
+    found, begun = [], ""
+    for line in block.replace("\\\n", " ").splitlines():
+        begun += line
+        try:
+            shlex.split(begun)
+        except ValueError:  # no closing quotation
+            begun += "\n"
+            continue
+        found.append(begun)
+        begun = ""
+    assert not begun
+    return found
+
+
+def run_command(line: str, command_line: CommandLine) -> str:
+    """Runs one as it stands, in the present folder; what it prints."""
+    program, *words = shlex.split(line)
+    if program == "kanlit":
+        status, out, err = command_line(shlex.join(words))
+        assert not status, f"{line}: {err}"
+        return out
+    if program == "tensorboard":
+        shows_the_runs(words)
+        return ""
+    assert program == "python"
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def shows_the_runs(words: list[str]) -> None:
+    """TensorBoard, at a port that is free, until it has a run to show."""
+    command = [sys.executable, "-m", "tensorboard.main", *words, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = (re.search(r"http://\S+:\d+", line) for line in process.stderr)
+            url = next(found[0] for found in said if found)
+            deadline = time.monotonic() + 120
+            while b"version_0" not in urlopen(f"{url}/data/runs", timeout=60).read():
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("page", ["tutorial.md", "density.md", "callback.md"])
 def test_a_page_runs_from_top_to_bottom(
-    page: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    commands = []
-    for language, content, name in blocks(page):
+    lines = []
+    for language, content, name in blocks(f"docs/{page}"):
         if language == "bash":
-            commands += content.replace("\\\n", " ").splitlines()
+            lines += commands(content)
         else:
             (tmp_path / name).write_text(content)
-    assert commands
-    for command in commands:
-        program, *arguments = shlex.split(command)
-        if program == "python":
-            done = subprocess.run(
-                [sys.executable, *arguments], capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
-            continue
-        assert program == "kanlit"
-        monkeypatch.setattr(sys, "argv", ["kanlit", *arguments])
-        status: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        assert not status, capsys.readouterr().err
+    assert lines
+    for line in lines:
+        run_command(line, command_line)
+
+
+def test_the_readme_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
+) -> None:
+    """But for its first two blocks, the install (tests/test_readme.py) and the gate."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
+    install, gate, *shown = blocks("README.md")
+    assert "pip install" in install[1]
+    assert gate[1] == "bash .ci/run\n"
+    for language, content, name in shown:
+        if language == "yaml":
+            (tmp_path / name).write_text(content)
+        elif language == "python":
+            exec(compile(content, "README.md", "exec"), {})
+        elif language == "bash":
+            for line in commands(content):
+                more = next((SHORTER[start] for start in SHORTER if line.startswith(start)), "")
+                run_command(f"{line} {more}", command_line)
+
+
+def test_the_formulas_are_what_the_page_says(tmp_path: Path, command_line: CommandLine) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    shown = blocks("docs/formula.md")
+    said = [
+        run_command(line, command_line)
+        for language, content, _ in shown
+        if language == "bash"
+        for line in commands(content)
+    ]
+    (formula,) = [content.splitlines()[0] for _, content, _ in shown if content.startswith("z =")]
+    assert formula in said[2].splitlines()
+    assert "y = exp(x2**2 + sin(pi*x1))" in said[4].splitlines()
+
+
+# -- several processes --------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def shell(line: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """A line of bash that finds the programs of this environment."""
+    outside = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "MASTER_PORT")}
+    path = os.pathsep.join([str(folder), str(Path(sys.prefix, "bin")), os.environ["PATH"]])
+    return subprocess.Popen(
+        ["bash", "-c", line],
+        cwd=folder,
+        env={**outside, "PATH": path, "PYTHONPATH": str(ROOT), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(*processes: subprocess.Popen[str]) -> str:
+    """What they print, all having ended well."""
+    try:
+        said = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert not any(process.returncode for process in processes), "\n".join(said)
+    return "\n".join(said)
+
+
+def epochs(folder: Path) -> int:
+    """How many the newest checkpoint under a folder has seen."""
+    path = resolve_checkpoint("last", folder)
+    assert path is not None
+    return int(read_checkpoint(path)["epoch"])
+
+
+SRUN = """#!/bin/bash
+for rank in 0 1; do SLURM_PROCID=$rank SLURM_LOCALID=$rank "$@" {more} & tasks+=($!); done
+for task in "${{tasks[@]}}"; do wait "$task" || exit 1; done
+"""
+
+
+def test_the_commands_for_several_processes_run_on_this_machine(tmp_path: Path) -> None:
+    """The page's commands on the CPU, with a few epochs, in a folder of the test's.
+
+    ``kanlit fit`` is as it stands. torchrun is started for both nodes, as the page says; HOST0 is
+    this machine, the port one that is free, and a node has one process for four. ``sbatch`` is bash
+    with the variables that SLURM sets, and ``srun`` starts two tasks that differ by their ranks.
+    """
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    fit, torchrun = (
+        line
+        for how, text, _ in blocks("docs/cluster.md")
+        if how == "bash"
+        for line in commands(text)
+    )
+    (script,) = re.findall(r"`sbatch (\S+)`", (DOCS / "cluster.md").read_text())
+
+    said = ended(shell(f"{fit} --trainer.max_epochs 4", tmp_path))
+    assert said.count("relative L2:") == 1
+    assert epochs(tmp_path) == 4
+
+    shared = tmp_path / "shared"
+    small = f"--trainer.accelerator cpu --trainer.default_root_dir {shared}"
+    here = {
+        "--nproc_per_node 4": "--nproc_per_node 1",
+        "HOST0": "127.0.0.1",
+        "29500": str(free_port()),
+    }
+    for old, new in here.items():
+        assert torchrun.count(old) == 1
+        torchrun = torchrun.replace(old, new)
+    torchrun += f" {small} --trainer.devices 1 --trainer.max_epochs 4"
+    second = torchrun.replace("--node_rank 0", "--node_rank 1")
+    assert second != torchrun
+    said = ended(*(shell(line, tmp_path) for line in (torchrun, second)))
+    assert said.count("relative L2:") == 1
+    assert epochs(shared) == 4
+
+    config = yaml.safe_load((ROOT / "configs/cluster/multi_node.yaml").read_text())["trainer"]
+    batch = dict(
+        re.findall(r"^#SBATCH --([\w-]+)=(\S+)", (ROOT / script).read_text(), re.MULTILINE)
+    )
+    assert int(batch["nodes"]) == config["num_nodes"]
+    assert int(batch["ntasks-per-node"]) == int(batch["gpus-per-node"]) == config["devices"]
+    more = f"{small} --trainer.devices 2 --trainer.num_nodes 1 --trainer.max_epochs 6"
+    (tmp_path / "srun").write_text(SRUN.format(more=more))
+    (tmp_path / "srun").chmod(0o755)
+    slurm = {
+        "SLURM_JOB_ID": str(free_port()),  # of which Lightning makes its port
+        "SLURM_JOB_NAME": "slurm.sbatch",
+        "SLURM_NODELIST": "127.0.0.1",
+        "SLURM_NODEID": "0",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+    }
+    said = ended(shell(f"bash {script}", tmp_path, **slurm))
+    assert said.count("relative L2:") == 1
+    assert "last checkpoint: " in said
+    assert epochs(shared) == 6
+
+
+# -- benchmarks ---------------------------------------------------------------------------------
+
+
+def of_results(program: str) -> list[str]:
+    """The commands behind the figures, hours of work."""
+    pages = [DOCS / "performance.md", *sorted((DOCS / "results").glob("*.md"))]
+    lines = [
+        line
+        for page in pages
+        for language, text, _ in blocks(str(page.relative_to(ROOT)))
+        if language == "bash"
+        for line in commands(text)
+    ]
+    programs = {shlex.split(line)[0] for line in lines}
+    assert programs == {"kanlit", "python", "pip"}
+    return [line for line in dict.fromkeys(lines) if line.split()[0] == program]
+
+
+@pytest.mark.parametrize("line", of_results("kanlit"))
+def test_a_benchmark_of_the_results_is_a_matrix_of_runs(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    _, command, *words = shlex.split(line)
+    assert command == "benchmark"
+    if words[0] == "report":  # docs/density.md has the same line, and that is run
+        run = {how: text for how, text, _ in blocks("docs/density.md")}["bash"]
+        assert line in commands(run)
+        return
+    options = benchmark._parser().parse_args(words)
+    benchmark._check(options)
+    tasks, densities = choose_tasks(options.suite, options.tasks), benchmark._densities(options)
+    first = dict([next(iter(densities.items()))])  # tests/benchmark/test_recipes.py has them all
+    assert build_matrix(tasks[:1], first, options.recipe, options.seeds[:1], records=False).runs
+
+
+class ParsedError(Exception):
+    """In place of the hours that would follow."""
+
+
+@pytest.mark.parametrize("line", of_results("python"))
+def test_a_script_of_the_results_takes_its_options(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, *words = shlex.split(line)[1:]
+    parse, before = argparse.ArgumentParser.parse_args, set(sys.modules)
+
+    def parsed(self: argparse.ArgumentParser, *given: object) -> None:
+        parse(self, words)
+        raise ParsedError
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+    monkeypatch.setattr(sys, "argv", [script, *words])
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    with pytest.raises(ParsedError):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(ROOT / "benchmarks")):
+            del sys.modules[name]
 
 
 def test_the_reference_is_what_the_docstrings_say() -> None:

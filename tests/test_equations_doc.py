@@ -17,15 +17,14 @@ from kanlit.cli import main
 # Short runs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
-DOC = (Path(__file__).resolve().parents[1] / "docs" / "equations.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+DOC = (ROOT / "docs" / "equations.md").read_text()
 Run = Callable[[str], "dict[str, str]"]
 
 
-def block(language: str) -> str:
-    """The first fenced block of a language."""
-    found = re.search(rf"^```{language}\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+def block(language: str, number: int = 0) -> str:
+    """A fenced block of a language, the first unless told."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)[number]
 
 
 @pytest.fixture
@@ -54,6 +53,13 @@ def test_the_commands_as_shown_find_the_solution(run: Run) -> None:
     fit, test = block("bash").splitlines()
     assert float(run(fit)["relative L2"]) < 1e-3
     run(test)
+
+
+def test_the_customary_burgers_trains_as_shown(run: Run) -> None:
+    """A few epochs of it."""
+    Path("configs").symlink_to(ROOT / "configs")
+    command = block("bash", 1).replace("\\\n", "")
+    assert float(run(f"{command} --trainer.max_epochs 2")["relative L2"]) > 0
 
 
 def test_a_resumed_run_ends_as_the_unbroken_one(run: Run) -> None:

@@ -255,9 +255,8 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_runs_killed_at_random_moments_end_as_unbroken_ones() -> None:
-    ended = subprocess.run(
-        [sys.executable, str(KILL_TEST), "--runs", "2"], capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, str(KILL_TEST), "--runs", "2", "--kills", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert "2 of 2 killed runs ended bit-identical" in ended.stdout, ended.stdout + ended.stderr
 
 

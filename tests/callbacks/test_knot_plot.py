@@ -29,6 +29,11 @@ QUADRATIC = TargetFunction(
 )
 
 
+@pytest.fixture(autouse=True)
+def _blank_pictures() -> None:
+    """Not here: these tests look at the pictures."""
+
+
 class Plain(LightningModule):
     """A network with two inputs that has nothing of kanlit's."""
 
