@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -70,6 +71,7 @@ def adapt_grids(
     loss: Callable[[], Tensor] | None = None,
     max_loss_growth: float = math.inf,
     least_loss: float = 0.0,
+    insert_above: float = math.inf,
 ) -> AdaptationReport:
     """Adapts the grids of all KAN layers in ``network``, from the first to the last.
 
@@ -87,6 +89,9 @@ def adapt_grids(
         max_loss_growth: The loss may grow by this factor at most.
         least_loss: A loss below this counts as this: a grid that moves costs a share of what
             there is to learn, however little of it was left.
+        insert_above: An extension that replaces knots and multiplies the loss by more than this is
+            taken back and done again by insertion, to the last bit as if ``placement`` had said
+            ``"insert"``. Needs ``loss``.
 
     Returns:
         What was done, layer by layer.
@@ -105,9 +110,60 @@ def adapt_grids(
     if not layers:
         raise ValueError("the network holds no KANLayer, so it has no grid to adapt")
     saved = [(m, m.knots.clone(), m.spline_weight.detach().clone()) for m in layers.values()]
+    density_state = copy.deepcopy(density.state_dict())
+
+    def restore() -> None:
+        for layer, knots, weight in saved:
+            layer.restore_grid(knots, weight)
+
+    def carry(placement: Placement) -> tuple[dict[str, LayerAdaptation], Tensor, float | None]:
+        """The layers as adapted, and the network's output and its loss then."""
+        first = next(iter(layers.values()))
+        weigh = density.prepare(ImportanceContext(first, inputs, network, inputs, sample_losses))
+        done, after = _carried(network, inputs, weigh, grid_size, placement, sample_losses)
+        return done, after, float(loss()) if loss else None
+
+    training = {module: module.training for module in network.modules()}
+    replaced = None
+    try:
+        network.eval()
+        loss_before = float(loss()) if loss else None
+        before = network(inputs)
+        done, after, loss_after = carry(placement)
+        if _costs_too_much(done, placement, loss_before, loss_after, insert_above):
+            restore()
+            density.load_state_dict(density_state)
+            replaced = loss_after
+            done, after, loss_after = carry(replace(placement, extension="insert"))
+        _check_outcome(done, before, after, loss_before, loss_after, max_loss_growth, least_loss)
+    except BaseException:
+        restore()  # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
+        raise
+    finally:
+        for module, mode in training.items():
+            module.training = mode  # each its own: a part may be frozen in evaluation mode
+    return AdaptationReport(
+        layers=tuple(done[name] for name in layers if name in done),
+        grid_size=max(layer.grid_size for layer in layers.values()),
+        refit_error=_relative_change(before, after),
+        seconds=time.perf_counter() - start,
+        loss_before=loss_before,
+        loss_after=loss_after,
+        loss_replaced=replaced,
+    )
+
+
+def _carried(
+    network: nn.Module,
+    inputs: Tensor,
+    weigh: Weigher,
+    grid_size: int | None,
+    placement: Placement,
+    sample_losses: Tensor | None,
+) -> tuple[dict[str, LayerAdaptation], Tensor]:
+    """Carries the samples through the network and adapts each layer as they reach it."""
     done: dict[str, LayerAdaptation] = {}
-    names = {layer: name for name, layer in layers.items()}
-    weigh: Weigher = density
+    names = {layer: name for name, layer in kan_layers(network).items()}
 
     def adapt(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, KANLayer)
@@ -125,38 +181,28 @@ def adapt_grids(
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             raise ValueError(f"layer {name or type(network).__name__}: {error}") from error
 
-    training = {module: module.training for module in network.modules()}
     hooks = []
     try:
-        network.eval()
-        first = next(iter(layers.values()))
-        weigh = density.prepare(ImportanceContext(first, inputs, network, inputs, sample_losses))
-        loss_before = float(loss()) if loss else None
-        before = network(inputs)
-        hooks = [layer.register_forward_pre_hook(adapt) for layer in layers.values()]
-        after = network(inputs)
-        for hook in hooks:
-            hook.remove()
-        loss_after = float(loss()) if loss else None
-        _check_outcome(done, before, after, loss_before, loss_after, max_loss_growth, least_loss)
-    except BaseException:
-        # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
-        for layer, knots, weight in saved:
-            layer.restore_grid(knots, weight)
-        raise
+        hooks += [layer.register_forward_pre_hook(adapt) for layer in names]
+        return done, network(inputs)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in training.items():
-            module.training = mode  # each its own: a part may be frozen in evaluation mode
-    return AdaptationReport(
-        layers=tuple(done[name] for name in layers if name in done),
-        grid_size=max(layer.grid_size for layer in layers.values()),
-        refit_error=_relative_change(before, after),
-        seconds=time.perf_counter() - start,
-        loss_before=loss_before,
-        loss_after=loss_after,
-    )
+
+
+def _costs_too_much(
+    done: dict[str, LayerAdaptation],
+    placement: Placement,
+    loss_before: float | None,
+    loss_after: float | None,
+    insert_above: float,
+) -> bool:
+    """Whether replaced knots raise the loss further than an extension may."""
+    if placement.extension == "insert" or not any(layer.extended for layer in done.values()):
+        return False
+    if loss_before is None or loss_after is None or not math.isfinite(loss_before):
+        return False
+    return math.isfinite(insert_above) and not loss_after <= insert_above * loss_before
 
 
 def _check_outcome(

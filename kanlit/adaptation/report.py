@@ -52,6 +52,8 @@ class AdaptationReport:
         loss_before: Training loss before it; ``None`` where the module gives none.
         loss_after: Training loss after it, before the next step; likewise.
         seconds: Wall time.
+        loss_replaced: Training loss that an extension by replaced knots would have had, where that
+            was too much and knots were inserted instead; otherwise ``None``.
     """
 
     layers: tuple[LayerAdaptation, ...]
@@ -60,6 +62,7 @@ class AdaptationReport:
     seconds: float
     loss_before: float | None = None
     loss_after: float | None = None
+    loss_replaced: float | None = None
 
     @property
     def out_of_range(self) -> float:

@@ -72,6 +72,14 @@ class GridAdaptationCallback(Callback):
         max_loss_growth: An adaptation that multiplies the training loss by more than this is
             undone; above 1. A loss below 1e-4 of the untrained network's counts as that, for a
             grid that moves costs a share of what there is to learn.
+        insert_above: An extension by replaced knots that multiplies the training loss by more than
+            this, such as 1.01, is done again by inserted ones, which keep the loss; 1 or more. For
+            runs whose loss must not jump: replaced knots cost more at first, and end better, for
+            they can go where the network needs them. Null never inserts.
+
+    Attributes:
+        undone: How many adaptations were undone.
+        inserted: How many extensions were done again by inserted knots.
 
     Raises:
         ConfigurationError: A setting out of its range; at the start of training, a module
@@ -95,6 +103,7 @@ class GridAdaptationCallback(Callback):
         optimizer_state: OptimizerState = "reset_changed",
         max_samples: int = 65536,
         max_loss_growth: float = 1e4,
+        insert_above: float | None = None,
     ) -> None:
         self.density = BlendedDensity() if density is None else density
         if not 0 <= uniform_mix <= 1:
@@ -118,11 +127,16 @@ class GridAdaptationCallback(Callback):
             raise ConfigurationError(f"max_samples must be at least 1, got {max_samples}")
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
+        if insert_above is not None and not 1 <= insert_above < math.inf:
+            raise ConfigurationError(
+                f"insert_above must be at least 1 and finite, got {insert_above}: try 1.01, or null"
+            )
         self.placement = Placement(uniform_mix, least_gap, margin, extension, refit)
         self.optimizer_state: OptimizerState = optimizer_state
         self.max_samples = max_samples
         self.max_loss_growth = max_loss_growth
-        self.undone = 0
+        self.insert_above = insert_above
+        self.undone = self.inserted = 0
         self._cadence = Cadence(
             [3, 6, 9, 12] if schedule is None else schedule, trigger, interval, final_adaptations
         )
@@ -133,7 +147,7 @@ class GridAdaptationCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Before a checkpoint is loaded. A trainer that has stepped already goes on.
         if stage == "fit" and trainer.global_step == 0:
-            self.undone = 0
+            self.undone = self.inserted = 0
             self._cadence.start_afresh()
             self._watch = HealthWatch()
 
@@ -215,6 +229,7 @@ class GridAdaptationCallback(Callback):
                     loss=samples.loss(),
                     max_loss_growth=self.max_loss_growth,
                     least_loss=LEAST_SHARE * (self._watch.untrained or 0.0),
+                    insert_above=math.inf if self.insert_above is None else self.insert_above,
                 )
                 share_grids(trainer, network)
         except ConfigurationError:
@@ -227,12 +242,13 @@ class GridAdaptationCallback(Callback):
                 f"knots: {error}",
                 __file__,
             )
-            if trainer.is_global_zero:  # not through the module: it takes none in some hooks
-                for logger in trainer.loggers:
-                    logger.log_metrics({"grid/undone": self.undone}, step=trainer.global_step)
+            _log(trainer, "grid/undone", self.undone)
             return None
         for optimizer in trainer.optimizers:
             update_optimizer_state(optimizer, layers, report, sizes, self.optimizer_state)
+        if report.loss_replaced is not None:
+            self.inserted += 1
+            _log(trainer, "grid/inserted", self.inserted)
         pl_module.print(_line(trainer, report))
         equal = isinstance(self.density, InputDensity)
         for found in self._watch.look(report, trainer.global_step, sample_losses, equal):
@@ -247,6 +263,7 @@ class GridAdaptationCallback(Callback):
             "density": self.density.state_dict(),
             **self._cadence.state_dict(),
             "undone": self.undone,
+            "inserted": self.inserted,
             "watch": self._watch.state_dict(),
         }
 
@@ -254,7 +271,15 @@ class GridAdaptationCallback(Callback):
         self.density.load_state_dict(state_dict["density"])
         self._cadence.load_state_dict(state_dict)
         self.undone = state_dict["undone"]
+        self.inserted = state_dict.get("inserted", 0)  # older checkpoints know of none
         self._watch.load_state_dict(state_dict["watch"])
+
+
+def _log(trainer: Trainer, name: str, value: float) -> None:
+    """To every logger, and not through the module: it takes none in some hooks."""
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.log_metrics({name: value}, step=trainer.global_step)
 
 
 def _line(trainer: Trainer, report: AdaptationReport) -> str:
@@ -263,6 +288,8 @@ def _line(trainer: Trainer, report: AdaptationReport) -> str:
         change = "loss not measured (the module has no loss(batch))"
     else:
         change = f"loss {report.loss_before:.3e} -> {report.loss_after:.3e}"
+    if report.loss_replaced is not None:
+        change += f" by inserted knots (replaced ones: {report.loss_replaced:.3e})"
     return (
         f"epoch {trainer.current_epoch}: grids adapted, G = {report.grid_size}, refit error "
         f"{report.refit_error:.1e}, {change}, {report.seconds * 1e3:.0f} ms"

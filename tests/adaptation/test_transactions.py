@@ -84,6 +84,71 @@ def test_a_loss_that_grows_beyond_the_factor_is_refused_and_nothing_else(
     assert_whole(network, state)
 
 
+class Counting(InputDensity):
+    """The second call of an adaptation weighs otherwise than the first; remembers its calls."""
+
+    calls = 0
+
+    def __call__(self, context: ImportanceContext) -> Tensor:
+        self.calls += 1
+        return context.layer_input[:, 0].abs() ** self.calls
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.calls = state["calls"]
+
+
+def extended(extension: Any, grid_size: int = 6, **settings: Any) -> tuple[Any, Any, Any]:
+    """A network's state after it, its report, and its density."""
+    torch.manual_seed(4)
+    network, density = KAN([2, 3, 1]), Counting()
+    placement = Placement(extension=extension)
+    report = adapt_grids(network, points(), density, grid_size, placement=placement, **settings)
+    return network.state_dict(), report, density
+
+
+@pytest.mark.parametrize("after", [1.02, math.nan, math.inf])
+def test_an_extension_that_costs_too_much_is_the_insertion_to_the_last_bit(after: float) -> None:
+    state, report, density = extended("replace", loss=losses(1.0, after, 1.0), insert_above=1.01)
+    inserted, plain, _ = extended("insert")
+    replaced, _, _ = extended("replace")
+    assert all(torch.equal(value, inserted[name]) for name, value in state.items())
+    assert any(not torch.equal(value, replaced[name]) for name, value in state.items())
+    assert density.calls == 2  # its state too is that of one adaptation
+    assert report.refit_error == plain.refit_error < 1e-5
+    assert (report.loss_before, report.loss_after) == (1.0, 1.0)
+    assert report.loss_replaced == pytest.approx(after, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("grid_size", "settings"),
+    [
+        (6, {"loss": losses(1.0, 1.005), "insert_above": 1.01}),
+        (6, {"loss": losses(1.0, 0.9), "insert_above": 1.0}),
+        (6, {"loss": losses(1.0, 5.0)}),
+        (6, {"loss": losses(math.nan, 5.0), "insert_above": 1.01}),
+        (6, {"insert_above": 1.01}),
+        (3, {"loss": losses(1.0, 5.0), "insert_above": 1.01}),  # extends nothing
+    ],
+)
+def test_any_other_keeps_its_replaced_knots(grid_size: int, settings: dict[str, Any]) -> None:
+    state, report, _ = extended("replace", grid_size, **settings)
+    replaced, _, _ = extended("replace", grid_size)
+    assert all(torch.equal(value, replaced[name]) for name, value in state.items())
+    assert report.loss_replaced is None
+
+
+def test_an_insertion_in_their_place_that_fails_too_leaves_nothing_behind() -> None:
+    network = KAN([2, 3, 1])
+    state = copy.deepcopy(network.state_dict())
+    given = {"loss": losses(1.0, 2.0, 50.0), "insert_above": 1.01, "max_loss_growth": 10.0}
+    with pytest.raises(ValueError, match=r"the loss grew from 1.00e\+00 to 5.00e\+01"):
+        adapt_grids(network, points(), InputDensity(), 6, **given)
+    assert_whole(network, state)
+
+
 class Divides(nn.Module):
     """Divides by zero as soon as G is another than at first."""
 

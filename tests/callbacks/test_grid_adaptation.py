@@ -252,6 +252,38 @@ def test_insertion_goes_unnoticed_by_the_loss() -> None:
     assert report.loss_after == pytest.approx(report.loss_before, rel=1e-5)
 
 
+def on_f2(folder: Path | None = None, start: str | None = None, **settings: Any) -> Any:
+    """Up to G = 100 on f2: state, reports of the extensions, callback; checkpoints in between."""
+    torch.manual_seed(42)
+    adaptation = GridAdaptationCallback(schedule={0: 3, 40: 6, 80: 50, 120: 100}, **settings)
+    recorder, module = Recorder(), RegressionModule(1, 1, hidden=[5])
+    keep = ModelCheckpoint(folder, "{epoch}", save_top_k=-1, every_n_epochs=30)
+    kept = [] if folder is None else [keep]
+    trainer = trainer_for(140, adaptation, recorder, *kept, enable_checkpointing=bool(kept))
+    trainer.fit(module, datamodule=SyntheticData("f2", samples=100), ckpt_path=start)
+    return module.state_dict(), recorder.reports[1:], adaptation
+
+
+def test_no_extension_raises_the_loss_further_than_it_may(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, free, replacing = on_f2()
+    assert max(r.loss_after / r.loss_before for r in free) > 1.05
+    assert replacing.inserted == 0
+    capsys.readouterr()
+    state, reports, adaptation = on_f2(tmp_path, insert_above=1.01)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "grids adapted" in line]
+    assert max(r.loss_after / r.loss_before for r in reports) <= 1.01
+    inserted = [r.loss_replaced is not None for r in reports]
+    assert 0 < sum(inserted) == adaptation.inserted < len(reports)  # only where it has to be
+    assert [" by inserted knots (replaced ones: " in line for line in lines[1:]] == inserted
+    for epoch in (29, 59, 89):  # before, between and after them
+        resumed, _, again = on_f2(start=str(tmp_path / f"epoch={epoch}.ckpt"), insert_above=1.01)
+        assert again.inserted == adaptation.inserted
+        for name, value in state.items():
+            assert torch.equal(value, resumed[name]), (epoch, name)
+
+
 @pytest.mark.parametrize("policy", ["keep", "reset_changed", "reset_all"])
 def test_learning_rate_schedule_goes_on_across_adaptations(policy: Any) -> None:
     class Decays(Own):
@@ -663,6 +695,9 @@ def test_adapt_can_be_called_by_hand_in_a_run() -> None:
         ({"margin": float("inf")}, r"margin .*inf"),
         ({"interval": "batch"}, "interval .*'batch'"),
         ({"extension": "grow"}, "extension .*'grow'"),
+        ({"insert_above": 0.99}, r"insert_above must be at least 1 and finite, got 0\.99"),
+        ({"insert_above": float("inf")}, "insert_above .* got inf: try 1.01, or null"),
+        ({"insert_above": float("nan")}, "insert_above .* got nan"),
         ({"refit": "spline"}, "refit .*'spline'"),
         ({"optimizer_state": "drop"}, "optimizer_state .*'drop'"),
     ],

@@ -356,6 +356,30 @@ def test_undone_adaptations_and_health_are_scalars_of_every_logger(
     assert {"grid/effective_samples", "grid/edge_coverage", "grid/displacement"} <= names
 
 
+class DearEnds(RegressionModule):
+    """Its loss doubles where a grid has other ends than at first: insertion keeps them."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(2, 1, hidden=[3])
+        self.ends = self.ends_now()
+
+    def ends_now(self) -> Tensor:
+        return torch.cat([layer.breakpoints[:, [0, -1]] for layer in kan_layers(self).values()])
+
+    def loss(self, batch: Any) -> Tensor:
+        return super().loss(batch) * (1.0 if torch.equal(self.ends, self.ends_now()) else 2.0)
+
+
+def test_insertions_in_place_of_replaced_knots_are_a_scalar(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    adaptation = GridAdaptationCallback(InputDensity(), {2: 5, 4: 8}, insert_above=1.5)
+    trainer_for(6, adaptation, logger=logger, log_every_n_steps=1).fit(DearEnds(), pairs())
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("grid/inserted")] == [(2, 1), (4, 2)]
+
+
 def test_adapting_by_hand_in_any_hook_may_be_undone() -> None:
     adaptation = counting({0: 3})
     seen: list[str] = []

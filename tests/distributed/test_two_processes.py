@@ -21,6 +21,7 @@ TO_ONE_PROCESS = {
     "adam": 1e-5,
     "lbfgs": 1e-5,
     "wolfe": 1e-5,
+    "lbfgs of twenty": 1e-5,
     "uneven": 1e-5,
     "uneven lbfgs": 1e-5,
     "plateau": 1e-5,
@@ -28,6 +29,7 @@ TO_ONE_PROCESS = {
     "helmholtz": 1e-5,
     "classes": 1e-5,
     "undone": 1e-5,
+    "inserted": 1e-5,
     "pruned": 1e-5,
     "float32": 1e-4,
 }
@@ -74,7 +76,8 @@ def test_two_processes_train_what_one_trains_on_all_the_data(
     name: str, one: Results, two: Results
 ) -> None:
     assert two[name]["at"] == one[name]["at"]
-    assert two[name]["undone"] == one[name]["undone"]
+    for decision in ("undone", "inserted", "inner"):
+        assert two[name][decision] == one[name][decision]
     torch.testing.assert_close(
         two[name]["flat"], one[name]["flat"], rtol=0, atol=TO_ONE_PROCESS[name]
     )
@@ -82,7 +85,7 @@ def test_two_processes_train_what_one_trains_on_all_the_data(
 
 
 def test_a_hundred_epochs_go_through_three_extensions(two: Results) -> None:
-    for name in ("adam", "lbfgs", "wolfe"):
+    for name in ("adam", "lbfgs", "wolfe", "lbfgs of twenty"):
         assert two[name]["at"] == [(0, 3), (25, 4), (50, 6), (75, 8)]
 
 
@@ -97,6 +100,17 @@ def test_ranks_drift_where_the_wrapper_is_not_renewed(two: Results) -> None:
 def test_an_adaptation_is_undone_on_all_ranks_and_training_goes_on(two: Results) -> None:
     assert two["undone"]["undone"] == 2
     assert two["undone"]["at"] == [(0, 3)]
+
+
+def test_inner_iterations_of_lbfgs_go_on_until_the_gradient_is_small(two: Results) -> None:
+    counts = two["lbfgs of twenty"]["inner"]
+    assert counts[0] == counts[25] == 20  # after the start and after an extension: all of them
+    assert counts[24] == counts[23] > 40
+
+
+def test_an_extension_is_inserted_where_replaced_knots_cost_too_much(two: Results) -> None:
+    assert two["inserted"]["inserted"] == 1
+    assert two["inserted"]["at"] == [(0, 3), (40, 6), (80, 50)]
 
 
 def test_both_ranks_prune_what_one_process_prunes(one: Results, two: Results) -> None:
