@@ -255,3 +255,36 @@ def test_pruning_is_compared_with_a_network_that_is_not_pruned(here: Here) -> No
         r"^\| 0 \| \[2, \d, 1\] \| \S+ \| \S+ \| \S+ \| \S+ \|$", printed, re.MULTILINE
     )
     assert len(re.findall(r"^\| \[2, .* \| \d+ \| \d\S* \|$", printed, re.MULTILINE)) == 6
+
+
+def test_published_points_are_those_of_jax_and_scikit_learn() -> None:
+    selection = pytest.importorskip("sklearn.model_selection")
+    draws = load("feynman_draws")
+
+    # jax.random.uniform(jax.random.key(seed), (5000, dim), minval=-1 + 1e-6, maxval=1), jax 0.8.1
+    assert draws.published_points(44, 5000, 2)[0].tolist() == [
+        0.4237309396266937,
+        0.9499643445014954,
+    ]
+    last = draws.published_points(46, 5000, 3)[-1].tolist()
+    assert last == [-0.281270295381546, -0.465311735868454, -0.12668383121490479]
+    data = draws.PublishedFeynmanData(equation=2, seed=44)
+    train, _ = selection.train_test_split(
+        draws.published_points(44, 5000, 2), test_size=0.2, random_state=44
+    )
+    assert torch.equal(data.points("train"), torch.as_tensor(train))
+    assert data.points("validate").shape == (1000, 2)
+
+
+def test_a_recipe_is_trained_on_the_published_points(tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text(
+        "feynman: {adaptation: {schedule: [3]}, trainer: {max_epochs: 20}}"
+    )
+    arguments = ["--tasks", "feynman2", "--seeds", "44", "--density", "InputDensity"]
+    printed = run("feynman_draws.py", *arguments, "--recipe", str(tmp_path / "short.yaml"))
+
+    (row,) = re.findall(r"^\| feynman2 \|(.*)\|$", printed, re.MULTILINE)
+    error, median, published, ratio = map(float, row.split("|"))
+    assert error == median
+    assert published == 3.17e-4
+    assert abs(ratio * median / published - 1) < 0.01
