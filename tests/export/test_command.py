@@ -64,12 +64,13 @@ def test_the_example_of_the_readme_runs(
 ) -> None:
     pytest.importorskip("onnxscript")
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (example,) = re.findall(r"^```py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    examples = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (example,) = (text for text in examples if "import onnxruntime" in text)
     assert command_line("export last --output model.onnx")[0] == 0
-    names: dict[str, Any] = {"x": torch.rand(5, 2).numpy()}
+    names: dict[str, Any] = {}
     exec(compile(example, "README.md", "exec"), names)
 
-    assert names["y"].shape == (5, 1)
+    assert names["y"].shape == (1, 1)
     assert "heat °C" in capsys.readouterr().out
 
 
