@@ -7,10 +7,12 @@ test appends (``SHORTER``); the benchmarks behind docs/results, hours of them, a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import runpy
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -45,7 +47,8 @@ SHORTER = {
     "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
     "kanlit fit": "--trainer.max_epochs 2",
     "kanlit benchmark --suite": f"{ONE_RUN} --recipe short.yaml",
-    "kanlit benchmark --recipe": ONE_RUN,
+    "kanlit benchmark --recipe paper": f"{ONE_RUN} --densities InputDensity",
+    "kanlit benchmark --recipe best": ONE_RUN,
 }
 SHORT = {"synthetic": {"trainer": {"max_epochs": 2}}}  # short.yaml, a recipe
 
@@ -186,6 +189,7 @@ def shell(line: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # a launcher may signal its whole group, and is ended with it
     )
 
 
@@ -195,7 +199,8 @@ def ended(*processes: subprocess.Popen[str]) -> str:
         said = [process.communicate(timeout=300)[0] for process in processes]
     finally:
         for process in processes:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert not any(process.returncode for process in processes), "\n".join(said)
     return "\n".join(said)
 
