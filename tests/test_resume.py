@@ -260,6 +260,82 @@ def test_runs_killed_at_random_moments_end_as_unbroken_ones() -> None:
     assert "2 of 2 killed runs ended bit-identical" in ended.stdout, ended.stdout + ended.stderr
 
 
+AT_PRUNING = """
+import os, signal, sys, tempfile
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+import kill_test
+import torch
+from kanlit.callbacks import PruningCallback, pruning
+from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+
+torch.set_num_threads(1)
+CASE = "Adam, sparsity, pruned twice"  # a checkpoint every 5 epochs
+kill_test.CASES[CASE] += " --data.samples 50 --trainer.max_epochs 30"
+kill_test.CASES[CASE] += " --trainer.callbacks.epochs=[8,20]"
+prune, start = PruningCallback.prune, PruningCallback.on_train_epoch_start
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def prune_and_die(*args):
+    prune(*args)
+    die()
+
+def die_later(self, trainer, module):
+    start(self, trainer, module)
+    if trainer.current_epoch == 17:
+        die()
+
+MOMENTS = {
+    "within": (pruning, "retain_optimizer_state", die),  # nodes are gone, their moments are not
+    "after": (PruningCallback, "prune", prune_and_die),
+    "between": (PruningCallback, "on_train_epoch_start", die_later),
+}
+
+def nodes(folder):
+    return len(read_checkpoint(resolve_checkpoint("last", folder))["state_dict"]
+               ["network.layers.0.bias"])
+
+def whole(folder):
+    assert kill_test.ended(kill_test.start(folder, CASE), 60)
+    return kill_test.outcome(folder)
+
+with tempfile.TemporaryDirectory() as root:
+    for name in ("unbroken", *MOMENTS):
+        Path(root, name).mkdir()
+    unbroken = whole(Path(root, "unbroken"))
+    print("unbroken:", nodes(Path(root, "unbroken")), "nodes")
+    for name, (place, attribute, killer) in MOMENTS.items():
+        folder, kept = Path(root, name), getattr(place, attribute)
+        setattr(place, attribute, killer)  # a child process inherits it
+        _, status = os.waitpid(kill_test.start(folder, CASE), 0)
+        setattr(place, attribute, kept)
+        left = nodes(folder)
+        differs = kill_test.difference(whole(folder), unbroken)
+        print(f"{name}: status {status}, {left} nodes, {differs or 'the same'}")
+"""
+
+
+def test_runs_killed_around_a_pruning_end_as_unbroken_ones() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", AT_PRUNING, str(KILL_TEST.parent)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    expected = (
+        r"unbroken: (\d) nodes\n"
+        r"within: status 9, 5 nodes, the same\n"
+        r"after: status 9, 5 nodes, the same\n"
+        r"between: status 9, (\d) nodes, the same\n"
+    )
+    found = re.fullmatch(expected, ended.stdout)
+    assert found, ended.stdout + ended.stderr
+    assert 1 <= int(found[1]) <= int(found[2]) < 5  # both prunings are in it
+
+
 # -- at every stage, by every command -----------------------------------------------------------
 
 
