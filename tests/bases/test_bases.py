@@ -107,7 +107,7 @@ def test_bells_fade_where_they_are_to() -> None:
 
 
 @each_family
-def test_features_can_be_taken_apart_and_types_be_changed(family: Family) -> None:
+def test_another_type_gives_the_same_up_to_rounding(family: Family) -> None:
     basis, x = basis_of(family), points()
     torch.testing.assert_close(basis.values(x.float()), basis.values(x).float(), atol=2e-5, rtol=0)
     assert basis.cast(torch.float32).edges.dtype == torch.float32
