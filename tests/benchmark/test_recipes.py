@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from kanlit.benchmark import SUITES, TASKS, build_matrix, densities_by_class, load_variants
+from kanlit.benchmark import SUITES, TASKS, build_matrix, command, densities_by_class, load_variants
 from kanlit.benchmark.recipes import SHIPPED, load_recipe
+from kanlit.benchmark.tasks import choose_tasks
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import quiet_console
 from kanlit.errors import ConfigurationError
@@ -113,12 +116,28 @@ def test_a_variant_lies_over_the_recipe_under_any_key(tmp_path: Path) -> None:
     assert found["early"]["adaptation"]["schedule"] == {0: 3, 10: 7}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmark").rglob("*.yaml")), ids=str)
-def test_shipped_variants_are_ones(path: Path) -> None:
-    variants = load_variants(str(path))
+def own_commands(path: Path) -> list[list[str]]:
+    """The words after ``kanlit benchmark`` of each command in the file's first comment."""
+    comment = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    text = "\n".join(line.removeprefix("#").strip() for line in comment)
+    lines = text.replace("\\\n", " ").splitlines()
+    start = "kanlit benchmark --"
+    return [shlex.split(line)[2:] for line in lines if line.startswith(start)]
 
-    tasks = [TASKS[word] for word in ("f1", "feynman1", "helmholtz11")]
-    assert len(build_matrix(tasks, variants, seeds=[1]).runs) == 3 * len(variants)
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmark").rglob("*.yaml")), ids=str)
+def test_shipped_variants_are_ones_for_their_own_commands(path: Path) -> None:
+    commands = own_commands(path)
+    assert commands
+
+    for words in commands:
+        options = command._parser().parse_args(words)
+        assert options.variants == path.relative_to(ROOT).as_posix()
+        variants = load_variants(str(path))
+        tasks = choose_tasks(options.suite, options.tasks)
+        one_each = list({task.suite: task for task in tasks}.values())
+        runs = build_matrix(one_each, variants, options.recipe, seeds=[1]).runs
+        assert len(runs) == len(one_each) * len(variants)
 
 
 def test_validation_is_kept_where_something_goes_by_it(tmp_path: Path) -> None:
