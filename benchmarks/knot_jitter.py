@@ -29,7 +29,7 @@ from kanlit.cli import main as kanlit
 from kanlit.modules import RegressionModule
 from kanlit.nn import KAN
 from kanlit.problems import SYNTHETIC
-from kanlit.problems.target import uniform_points
+from kanlit.problems.functions.target import uniform_points
 
 DENSITIES: dict[str, tuple[ImportanceDensity, float]] = {
     "input": (InputDensity(), 0.0),

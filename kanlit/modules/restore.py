@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from kanlit.columns import Columns
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule
+from kanlit.scaling import Columns
 
 __all__ = ["restore_module"]
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems import Formula
-from kanlit.problems.formula_syntax import CONSTANTS, FUNCTIONS
+from kanlit.problems import Expression
+from kanlit.problems.expression_syntax import CONSTANTS, FUNCTIONS
 
 LEAVES = st.sampled_from(["x", "z", "x1", "e", "pi", "2", "0.5", "1e-1", "3.25", "17"])
 
@@ -37,7 +37,7 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 @given(st.recursive(LEAVES, _grown, max_leaves=12))
 def test_a_formula_gives_what_numpy_gives(text: str) -> None:
     text = f"{text} + 0*x"  # with a variable in it, always
-    formula = Formula.parse(f"y = {text}")
+    formula = Expression.parse(f"y = {text}")
     generator = torch.Generator().manual_seed(0)
     x = 4 * torch.rand(20, len(formula.variables), generator=generator).double() - 2
     columns = dict(zip(formula.variables, x.T.numpy(), strict=True))
@@ -60,7 +60,7 @@ def test_each_function_is_numpy_s_of_that_name(name: str) -> None:
     low = {"acosh": 1.1, "arccosh": 1.1}.get(name, 0.05)
     x = torch.linspace(low, low + 0.9, 11, dtype=torch.float64).unsqueeze(1)
     reference = getattr(np, name)(x.numpy())
-    np.testing.assert_allclose(Formula.parse(f"{name}(x)")(x).numpy(), reference, rtol=1e-12)
+    np.testing.assert_allclose(Expression.parse(f"{name}(x)")(x).numpy(), reference, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -78,42 +78,42 @@ def test_each_function_is_numpy_s_of_that_name(name: str) -> None:
     ],
 )
 def test_precedence_is_that_of_python(text: str, value: float) -> None:
-    (got,) = Formula.parse(text)(torch.tensor([[3.0]], dtype=torch.float64))
+    (got,) = Expression.parse(text)(torch.tensor([[3.0]], dtype=torch.float64))
     assert float(got) == pytest.approx(value, rel=1e-12)
 
 
 def test_names_and_sides() -> None:
-    formula = Formula.parse("  height =\n sin(3*b)*exp(-a) + b*pi  ")
+    formula = Expression.parse("  height =\n sin(3*b)*exp(-a) + b*pi  ")
     assert formula.text == "height = sin(3*b)*exp(-a) + b*pi"
     assert formula.target == "height"
     assert formula.variables == ("b", "a")
-    assert Formula.parse("x*1").target == "y"
+    assert Expression.parse("x*1").target == "y"
 
 
 @pytest.mark.parametrize(
     "text", ["sin(3*x)*exp(-z)", "x**2/(1 + z**2)", "abs(x)**1.5 + z", "log(2 + x)**z", "x**0 + z"]
 )
 def test_gradients_of_a_formula_are_exact(text: str) -> None:
-    formula = Formula.parse(text)
+    formula = Expression.parse(text)
     x = torch.rand(6, 2, dtype=torch.float64, requires_grad=True)
     torch.autograd.gradcheck(formula, (x,))
     torch.autograd.gradgradcheck(formula, (x,))
 
 
 def test_values_have_the_type_of_the_points() -> None:
-    formula = Formula.parse("2*x + pi")
+    formula = Expression.parse("2*x + pi")
     for dtype in (torch.float32, torch.float64):
         assert formula(torch.ones(4, 1, dtype=dtype)).dtype == dtype
 
 
 def test_a_formula_can_be_sent_to_another_process() -> None:
-    formula = Formula.parse("sin(x)*z")
+    formula = Expression.parse("sin(x)*z")
     x = torch.rand(5, 2)
     assert torch.equal(pickle.loads(pickle.dumps(formula))(x), formula(x))
 
 
 def test_the_part_that_is_not_finite_is_the_innermost() -> None:
-    formula = Formula.parse("y = 1 + x*log(x - 2) / sqrt(x)")
+    formula = Expression.parse("y = 1 + x*log(x - 2) / sqrt(x)")
     assert formula.part_not_finite(torch.tensor([1.0])) == "log(x - 2)"
     assert formula.part_not_finite(torch.tensor([3.0])) is None
 
@@ -201,7 +201,7 @@ def test_what_is_no_formula_is_refused_in_one_line_and_not_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match=message) as caught:
-        Formula.parse(text)
+        Expression.parse(text)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
     assert not list(tmp_path.iterdir())
@@ -212,7 +212,7 @@ def test_what_is_no_formula_is_refused_in_one_line_and_not_run(
 def test_any_text_is_a_formula_or_refused(text: str) -> None:
     said = ""
     try:
-        formula = Formula.parse(text)
+        formula = Expression.parse(text)
     except ConfigurationError as error:
         said = str(error)
     else:
@@ -221,6 +221,6 @@ def test_any_text_is_a_formula_or_refused(text: str) -> None:
 
 
 def test_a_tower_of_powers_ends_at_infinity_at_once() -> None:
-    formula = Formula.parse("y = 9**9**9**9 + x")
+    formula = Expression.parse("y = 9**9**9**9 + x")
     assert formula(torch.zeros(2, 1, dtype=torch.float64)).isinf().all()
     assert formula.part_not_finite(torch.zeros(1).double()) == "9**9**9"

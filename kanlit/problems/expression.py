@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems.formula_syntax import CONSTANTS, FUNCTIONS, near, parse, post_order, shown
-from kanlit.problems.target import Bounds
+from kanlit.problems.expression_syntax import CONSTANTS, FUNCTIONS, near, parse, post_order, shown
+from kanlit.problems.functions.target import Bounds
 
-__all__ = ["Formula"]
+__all__ = ["Expression"]
 
 
 @dataclass(frozen=True)
-class Formula:
+class Expression:
     """A formula such as ``y = sin(3*x)*exp(-z)``, read by :meth:`parse`.
 
     It is made of numbers, variables, the constants ``e`` and ``pi``, ``+ - * / **``, parentheses
-    and functions of one argument (:data:`kanlit.problems.formula_syntax.FUNCTIONS`). Nothing in it
-    is run as Python: its syntax tree is checked against this list, then walked on tensors.
+    and functions of one argument (:data:`kanlit.problems.expression_syntax.FUNCTIONS`). Nothing
+    in it is run as Python: its syntax tree is checked against this list, then walked on tensors.
 
-    >>> formula = Formula.parse("y = 2*x**2 - z")
+    >>> formula = Expression.parse("y = 2*x**2 - z")
     >>> formula.variables
     ('x', 'z')
     >>> formula(torch.tensor([[3.0, 1.0]]))
@@ -43,7 +43,7 @@ class Formula:
     _expression: ast.expr = field(repr=False, compare=False)
 
     @classmethod
-    def parse(cls, text: str) -> Formula:
+    def parse(cls, text: str) -> Expression:
         """Reads a formula.
 
         Raises:

@@ -8,7 +8,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from kanlit.problems.travelling import TravellingFront
+from kanlit.problems.equations.travelling_front import TravellingFront
 
 __all__ = ["ReactionDiffusion"]
 

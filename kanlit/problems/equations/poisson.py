@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kanlit.problems.checks import check_between
-from kanlit.problems.condition import Condition, dirichlet
-from kanlit.problems.equation import Equation
+from kanlit.problems.conditions import Condition, dirichlet
+from kanlit.problems.equations.base import Equation
+from kanlit.problems.equations.checks import check_between
 
 __all__ = ["Poisson"]
 

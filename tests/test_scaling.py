@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kanlit.columns import Columns, default_names
+from kanlit.scaling import Columns, default_names
 
 
 def columns() -> Columns:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from kanlit.problems.target import Bounds, TargetFunction
+from kanlit.problems.functions.target import Bounds, TargetFunction
 
 __all__ = ["SYNTHETIC"]
 

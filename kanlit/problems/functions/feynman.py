@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from kanlit.problems.target import TargetFunction
+from kanlit.problems.functions.target import TargetFunction
 
 __all__ = ["FEYNMAN"]
 

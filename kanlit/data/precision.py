@@ -9,12 +9,12 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["Digits"]
+__all__ = ["PrecisionCheck"]
 
 _LARGEST_ROUNDING = 1e-2  # of a column's standard deviation
 
 
-class Digits:
+class PrecisionCheck:
     """Collects, block of rows by block, how columns vary and what float32 rounds away of it.
 
     Means and sums of squared deviations of blocks are merged as in Chan, Golub, LeVeque,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems.condition import Condition, dirichlet
-from kanlit.problems.equation import Equation
-from kanlit.problems.target import TargetFunction
+from kanlit.problems.conditions import Condition, dirichlet
+from kanlit.problems.equations.base import Equation
+from kanlit.problems.functions.target import TargetFunction
 
 __all__ = ["Helmholtz"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from kanlit.problems.condition import Condition
-from kanlit.problems.target import Bounds
+from kanlit.problems.conditions import Condition
+from kanlit.problems.functions.target import Bounds
 
 __all__ = ["Equation"]
 
