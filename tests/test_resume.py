@@ -23,8 +23,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from kanlit.adaptation import AnyTrigger, PeriodicTrigger, PlateauTrigger, Trigger
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
-from kanlit.checkpoint_io import AtomicCheckpointIO
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import AtomicCheckpointIO, read_checkpoint, resolve_checkpoint
 from kanlit.cli import main
 from kanlit.data import SyntheticData
 from kanlit.modules import RegressionModule
@@ -212,7 +211,7 @@ HALF = """
 import io, os, signal, sys
 from pathlib import Path
 import torch
-from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO
 
 path = Path(sys.argv[1])
 AtomicCheckpointIO().save_checkpoint({"state_dict": {"a.knots": torch.zeros(3)}}, path)
