@@ -30,7 +30,7 @@ from kanlit.modules import RegressionModule
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
-KILL_TEST = Path(__file__).resolve().parents[1] / "benchmarks" / "kill_test.py"
+KILL_TEST = Path(__file__).resolve().parents[1] / "studies" / "kill_test.py"
 EPOCHS = 12
 
 OPTIMIZERS: dict[str, tuple[Any, Any]] = {
