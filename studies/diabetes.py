@@ -1,6 +1,6 @@
 """kanlit on a real table beside scikit-learn: its diabetes data, 442 rows, 10 inputs.
 
-    python benchmarks/diabetes.py
+    python studies/diabetes.py
 
 Ten splits into training (70 %), validation (15 %) and test rows, the same for all. kanlit trains
 docs/tutorial.md's network and hands back the weights that did best on validation; the MLP stops

@@ -1,6 +1,6 @@
 """How time and memory of kanlit's training step grow with G, width, batch and depth.
 
-    python benchmarks/growth.py
+    python studies/growth.py
 
 One size grows, the others stay; the table ends each series with the exponent p of size^p, the
 slope of a straight line through the logarithms of all sizes, and of the largest half. All sizes of

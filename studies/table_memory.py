@@ -1,6 +1,6 @@
 """Peak memory from a table on disk to an epoch of training batches, beside the table itself.
 
-    python benchmarks/table_memory.py
+    python studies/table_memory.py
 
 Each format is read in a process of its own, which sets up :class:`kanlit.TableData`, asks for the
 scalers and goes through one epoch of mini-batches. What it held at its start, with kanlit and the

@@ -1,6 +1,6 @@
 """Does knot placement by curvature pay in many dimensions? Digits: 64 inputs, 10 classes.
 
-    python benchmarks/digits.py --out digits.csv --report digits.md
+    python studies/digits.py --out digits.csv --report digits.md
 
 Each density trains the same networks on the same splits, with full-batch Adam: grids are adapted
 before the first epoch, after a third of them, where G is raised, and after two thirds. Beside them

@@ -1,6 +1,6 @@
 """Time of a PDE residual and its gradient in the parameters, by a sweep and by nested autograd.
 
-    python benchmarks/residual.py
+    python studies/residual.py
 
 The Helmholtz residual u_x1x1 + u_x2x2 + k²u - q of one network, [2, 6, 6, 1], its mean square
 and the gradient of that. Nested autograd differentiates the forward pass twice by the points, with

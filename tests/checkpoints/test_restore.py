@@ -9,11 +9,10 @@ import pytest
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 
-from kanlit.checkpoints import read_checkpoint
+from kanlit.checkpoints import read_checkpoint, restore_module
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule, PDEModule, RegressionModule
-from kanlit.modules.restore import restore_module
 
 HERE = Path("m.ckpt")
 

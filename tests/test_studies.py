@@ -17,7 +17,7 @@ import torch
 
 from kanlit.nn import KANLayer
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
 
 # What was made for warnings of their own is as it is for a user here.
@@ -28,10 +28,10 @@ Here = Callable[..., str]
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Here]:
-    """Runs a benchmark as a script in this process, which has the imports; what it prints."""
+    """Runs a study as a script in this process, which has the imports; what it prints."""
     before, level = set(sys.modules), logging.getLogger("lightning.pytorch").level
-    monkeypatch.chdir(BENCHMARKS)
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.chdir(STUDIES)
+    monkeypatch.syspath_prepend(STUDIES)
 
     def run_here(script: str, *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", [script, *arguments])
@@ -41,14 +41,14 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     yield run_here
     logging.getLogger("lightning.pytorch").setLevel(level)
     for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(STUDIES)):
             del sys.modules[name]
 
 
 def run(*arguments: str) -> str:
-    """What a benchmark prints that is a process of its own, for it pins itself or starts others."""
+    """What a study prints that is a process of its own, for it pins itself or starts others."""
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=BENCHMARKS, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], cwd=STUDIES, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -162,8 +162,8 @@ def test_digits_goes_on_where_it_stopped_and_compares_on_the_same_seeds(
 
 
 def load(name: str) -> ModuleType:
-    """A benchmark as a module."""
-    spec = spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    """A study as a module."""
+    spec = spec_from_file_location(name, STUDIES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

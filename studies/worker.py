@@ -1,6 +1,6 @@
 """A process with one contender in it, that times what it is asked to and says how long it took.
 
-    python benchmarks/worker.py kanlit
+    python studies/worker.py kanlit
 
 It is started by packages.py and growth.py, imports the contender's package once, and forks a
 child for each case: memory is a fresh process's each time, imports are not paid for again. Orders

@@ -1,6 +1,6 @@
 """Time of a training step with the compiled kernel beside the one in plain torch.
 
-    python benchmarks/step.py
+    python studies/step.py
 
 Forward, backward and Adam, one thread, both in turn in one process; medians over rounds. Time is
 the processor's: what else runs on the machine does not count.

@@ -1,6 +1,6 @@
 """The table of bad inputs and what each gets, for docs/results/bad_inputs.md.
 
-    python benchmarks/bad_inputs.py [SECTION …]
+    python studies/bad_inputs.py [SECTION …]
 
 The command lines, and the files they name, are those of tests/test_cli_errors.py and
 tests/test_cli_bad_data.py. Sections are `Settings`, `Tables` and `Formulas`.

@@ -1,6 +1,6 @@
 """Time per epoch of ``kanlit fit`` over a bare torch loop of the same net, data and optimiser.
 
-    python benchmarks/overhead.py
+    python studies/overhead.py
 
 Both run in turn in one process, several rounds, one thread; the table gives medians over rounds.
 The bare loop has no logging, no validation, no checkpoint and no grid adaptation; ``kanlit fit``

@@ -1,7 +1,7 @@
 """Error against seconds: Levenberg-Marquardt beside other optimisers on the same networks.
 
     pip install torch-levenberg-marquardt    # optional; without it its rows say so
-    python benchmarks/optimizers.py --out optimizers.png
+    python studies/optimizers.py --out optimizers.png
 
 The paper's networks and training data, float64, one thread, and a grid of G = 12 that is placed
 once, before training, and stays: only the optimiser differs. Each run is a process of its own.

@@ -1,6 +1,6 @@
 """A network pruned on the way beside one that is not: errors, widths, time of a step.
 
-    python benchmarks/pruning.py --seeds 3
+    python studies/pruning.py --seeds 3
 
 [2, 5, 1] learns exp(sin(πx) + y²) on [-1, 1]² from 1000 points with sparsity in its loss, is
 pruned after half of the epochs and trained on; the other is trained for as long, without sparsity.

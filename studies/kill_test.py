@@ -1,6 +1,6 @@
 """Kills training runs at random moments, resumes them, and compares them with unbroken ones.
 
-    python benchmarks/kill_test.py --runs 20
+    python studies/kill_test.py --runs 20
 
 Each run is ``kanlit fit … --ckpt_path last`` in a process of its own, killed with SIGKILL after a
 random time and started again, until it has ended. Everything that its last and best checkpoints

@@ -1,6 +1,6 @@
 """Seconds that the recipes best and fast need to the paper's final error, beside its protocol.
 
-    python benchmarks/seconds_to_error.py
+    python studies/seconds_to_error.py
 
 All train through kanlit's own modules, data and callbacks, on one thread, in turn in one process.
 The paper's error is its better published median (arXiv 2601.18672). The error on the test grid is

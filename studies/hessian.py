@@ -1,6 +1,6 @@
 """Curvature of the whole network: one exact forward sweep against central differences.
 
-    python benchmarks/hessian.py
+    python studies/hessian.py
 
 For 2, 16 and 64 inputs: relative error of the weights Σ|∂²f/∂x²| in float32 against float64,
 seconds, and how much memory the process grew by, each in a process of its own, one thread.

@@ -1,6 +1,6 @@
 """Cost of a grid adaptation and of an extension, in training steps.
 
-    python benchmarks/adaptation.py
+    python studies/adaptation.py
 
 The network is [2, 10, 1] with 4000 samples of f1, the step forward, backward and Adam on all of
 them. Adaptations and steps take turns, one thread, processor time, medians over rounds. The

@@ -1,6 +1,6 @@
 """How far knots wander when they are placed from another draw of so many samples.
 
-    python benchmarks/knot_jitter.py
+    python studies/knot_jitter.py
 
 A network is trained on a synthetic task as ``kanlit fit`` does, once. Then its first grid is
 placed again and again, each time from fresh samples. The jitter is the standard deviation of a

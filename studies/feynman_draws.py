@@ -1,6 +1,6 @@
 """The Feynman tasks on the published runs' own training points, drawn anew for each seed.
 
-    python benchmarks/feynman_draws.py
+    python studies/feynman_draws.py
 
 The code of arXiv 2601.18672 draws 5000 points of an equation by JAX's generator with the seed of
 the run (44 to 46) and splits them by scikit-learn's ``train_test_split`` with the same seed; the

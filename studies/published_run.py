@@ -1,6 +1,6 @@
 """The paper's f1 run, 2000 epochs in four stages, through ``kanlit fit``: everything included.
 
-    python benchmarks/published_run.py
+    python studies/published_run.py
 
 From the start of the process to its end: imports, data, training, adaptations, validation, logs,
 pictures of knots, checkpoints, tests. The default density and recipe of configs/synthetic.yaml.

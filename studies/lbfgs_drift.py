@@ -1,6 +1,6 @@
 """How far L-BFGS on two processes ends from L-BFGS on one, beside one process on shuffled rows.
 
-    python benchmarks/lbfgs_drift.py
+    python studies/lbfgs_drift.py
 
 In exact arithmetic all three are the same run: 100 samples of f4, [1,4,1], float64, full batch, 100
 epochs with extensions at epochs 25, 50 and 75. Only the order of sums differs. The table has the

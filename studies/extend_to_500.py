@@ -1,6 +1,6 @@
 """How the loss takes extensions up to G = 500 on f1.
 
-    python benchmarks/extend_to_500.py
+    python studies/extend_to_500.py
 
 [2, 10, 1], 4000 points, Adam 1e-2, G = 3, 10, 50, 200, 500, in float32 and float64, the first of
 several seeds. With ``insert`` the function is kept exactly; with ``replace`` all knots are placed

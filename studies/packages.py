@@ -1,7 +1,7 @@
 """Training steps, forward passes and memory of kanlit beside other KAN packages and an MLP.
 
     pip install -e '.[bench]'
-    python benchmarks/packages.py --out packages.jsonl --plot docs/images/packages.png
+    python studies/packages.py --out packages.jsonl --plot docs/images/packages.png
 
 One thread, processor time; all contenders of a case take turns, round by round; medians over
 rounds. Each is a process of its own, and its memory that of a new process, see worker.py. What is

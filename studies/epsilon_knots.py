@@ -1,6 +1,6 @@
 """Where ε leaves the knots: on a function with flat parts, and on a line.
 
-    python benchmarks/epsilon_knots.py --out epsilon.png
+    python studies/epsilon_knots.py --out epsilon.png
 
 A one-layer spline is fitted to tanh(50x) and to 2x − 1 on [−1, 1]; twelve intervals are then
 placed by raw and by tempered curvature at each ε, without any uniform share. The table gives the

@@ -21,7 +21,7 @@ def restore_module(content: Mapping[str, Any], path: Path) -> KANModule:
     """The module that a checkpoint was written of, on the CPU, in its own type, to be evaluated.
 
     Args:
-        content: What :func:`kanlit.checkpoints.read_checkpoint` has read.
+        content: What :func:`~kanlit.checkpoints.read_checkpoint` has read.
         path: Where from, for messages.
 
     Raises:
