@@ -21,6 +21,8 @@ _WARNINGS = (
     # Each run has a folder of its own, so every checkpoint comes from another one.
     r"The dirpath has changed from",
     r"Checkpoint directory .* exists and is not empty",
+    # Its config is there already; kanlit keeps earlier tables of metrics.
+    r"Experiment logs directory .* exists and is not empty",
 )
 
 # The same for lines in Lightning's log.
