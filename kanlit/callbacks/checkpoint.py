@@ -79,11 +79,17 @@ class Checkpoint(ModelCheckpoint):
         if trainer.precision == "64-true":
             # Lightning loads a checkpoint first and widens the module then, which rounds it.
             pl_module.double()
-        source, folder = str(trainer.ckpt_path or ""), str(self.dirpath or "")
-        if stage == "fit" and source and folder and "://" not in source + folder:
-            if trainer.is_global_zero and not writes_nothing(trainer):
-                carry_over(Path(source), Path(folder))
-            self._has_best = trainer.strategy.broadcast(Path(folder, "best.ckpt").is_file())
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Before load_state_dict; in setup Lightning does not know the checkpoint's path yet.
+        source, folder = str(trainer.ckpt_path), str(self.dirpath)
+        if trainer.state.fn != "fit" or writes_nothing(trainer) or "://" in source + folder:
+            return
+        if trainer.is_global_zero:
+            carry_over(Path(source), Path(folder))
+        self._has_best = trainer.strategy.broadcast(Path(folder, "best.ckpt").is_file())
 
     def state_dict(self) -> dict[str, Any]:
         return {
