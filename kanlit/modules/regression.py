@@ -38,7 +38,7 @@ class RegressionModule(KANModule):
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear by value and slope at its ends, or
             zero, fading over k exterior intervals, as published.
-        basis: What an edge is a sum of: spline, radial (Gaussians whose centres and widths follow
+        basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
             the knots), or without knots chebyshev (polynomials over the samples' range) or
             fourier; G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
@@ -72,7 +72,7 @@ class RegressionModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
-        basis: Family = "spline",
+        basis: Family = "bspline",
         initialization: Initialization = "glorot_fine",
         robust: float | None = None,
         sparsity_l1: float = 0.0,

@@ -9,7 +9,7 @@ from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
 from kanlit.bases import project_curves
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
-from kanlit.splines import PiecewiseBasis
+from kanlit.splines import Pieces
 
 __all__ = ["DeBoorDensity"]
 
@@ -93,12 +93,12 @@ def _next_derivative(layer: KANLayer) -> Tensor:
     k, knots = layer.spline_order, layer.knots.double()
     if layer.grid_size == 1:
         return knots.new_zeros(layer.in_features, 1)
-    values = (layer.edge_scale.unsqueeze(-1) * layer.spline_weight).double()  # (out, in, G+k)
-    if layer.family != "spline":
-        spline = PiecewiseBasis.from_knots(knots, k, "linear")
+    values = (layer.edge_scale.unsqueeze(-1) * layer.coefficients).double()  # (out, in, G+k)
+    if layer.family != "bspline":
+        spline = Pieces.from_knots(knots, k, "linear")
         values = project_curves(values, layer.exact_basis, spline)
     # What an error of the coefficients can become on the same way.
-    eps = torch.finfo(layer.spline_weight.dtype).eps
+    eps = torch.finfo(layer.coefficients.dtype).eps
     noise = (_ULPS * eps + _REFIT_ERROR * _GROWTH**k) * values.abs()
     count = values.shape[-1]
     for i in range(1, k + 1):
