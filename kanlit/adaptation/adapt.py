@@ -99,7 +99,7 @@ def adapt_grids(
     if not layers:
         raise ValueError("the network holds no KANLayer, so it has no grid to adapt")
     saved = [
-        (m, m.knots.clone(), m.spline_weight.detach().clone(), m.spline_weight.grad)
+        (m, m.knots.clone(), m.coefficients.detach().clone(), m.coefficients.grad)
         for m in layers.values()
     ]
     density_state = copy.deepcopy(density.state_dict())
@@ -107,7 +107,7 @@ def adapt_grids(
     def roll_back() -> None:
         for layer, knots, weight, gradient in saved:
             layer.restore_grid(knots, weight)
-            layer.spline_weight.grad = gradient
+            layer.coefficients.grad = gradient
         density.load_state_dict(copy.deepcopy(density_state))
 
     def carry(placement: Placement) -> tuple[dict[str, LayerAdaptation], Tensor, float | None]:
@@ -141,7 +141,7 @@ def adapt_grids(
         for module, mode in training.items():
             module.training = mode  # each its own: a part may be frozen in evaluation mode
     for name in done:
-        layers[name].spline_weight.grad = None
+        layers[name].coefficients.grad = None
     report = AdaptationReport(
         layers=tuple(done[name] for name in layers if name in done),
         grid_size=max(layer.grid_size for layer in layers.values()),
@@ -214,9 +214,9 @@ def _adapt_layer(
     old_knots, old_breakpoints = layer.knots.clone(), layer.breakpoints.clone()
     before = layer.forward(samples)  # not layer(…): its hook has brought us here
     wanted = layer.grid_size if grid_size is None else grid_size
-    coefficients = layer.spline_weight.detach()
+    coefficients = layer.coefficients.detach()
     basis: Basis | None = None
-    has_knots = layer.family in ("spline", "radial")
+    has_knots = layer.family in ("bspline", "radial")
     inserts = placement.extension == "insert" and wanted > layer.grid_size and has_knots
     if inserts:
         breakpoints = inserted_breakpoints(
@@ -240,7 +240,7 @@ def _adapt_layer(
             order=context.order,
         )
     knots = layer.knots_for(breakpoints)
-    if inserts and layer.family == "spline":
+    if inserts and layer.family == "bspline":
         fitted = insert_knots(coefficients, old_knots, knots, layer.spline_order)
     else:
         basis = layer.basis_of(knots)

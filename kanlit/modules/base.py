@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from kanlit.bases import Family
-from kanlit.columns import Columns
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.processes import averaged, pooled, shares
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
+from kanlit.scaling import Columns
 from kanlit.splines import Outside
 
 __all__ = ["KANModule", "Residual"]
@@ -206,7 +206,7 @@ class KANModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        was = checkpoint.get("hyper_parameters", {}).get("basis", "spline")
+        was = checkpoint.get("hyper_parameters", {}).get("basis", "bspline")
         if was != self.hparams["basis"]:  # whose weights have the same shapes
             raise ConfigurationError(
                 f"the checkpoint is of a network with the basis {was}, this one has "

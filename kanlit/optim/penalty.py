@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kanlit.nn import KANLayer
-from kanlit.optim.jacobian import Columns
+from kanlit.optim.jacobian import JacobianColumns
 from kanlit.splines import gauss_legendre
 
 __all__ = ["Penalty", "roughness"]
@@ -24,11 +24,11 @@ def roughness(layer: KANLayer) -> Tensor:
     derivative of a spline when its grid is taken as the unit of length. Exact for splines, whatever
     the knots are (O'Sullivan, Statistical Science 1, 1986).
     """
-    edges = layer.breakpoints.double()
+    breakpoints = layer.breakpoints.double()
     # Terms of other bases wave more often than knots stand.
-    x, weight = gauss_legendre(edges, layer.spline_order if layer.family == "spline" else 8)
+    x, weight = gauss_legendre(breakpoints, layer.spline_order if layer.family == "bspline" else 8)
     second = layer.exact_basis.values(x.T, 2)
-    scale = (edges[:, -1:] - edges[:, :1]) ** 3
+    scale = (breakpoints[:, -1:] - breakpoints[:, :1]) ** 3
     return torch.einsum("nib,nic,in->ibc", second, second, weight * scale)
 
 
@@ -46,14 +46,14 @@ class Penalty:
     """
 
     def __init__(
-        self, ridge: float, smoothness: float, columns: Columns, layers: Sequence[KANLayer]
+        self, ridge: float, smoothness: float, columns: JacobianColumns, layers: Sequence[KANLayer]
     ) -> None:
         self.ridge = ridge
         self._splines: list[tuple[slice, Tensor]] = []  # columns, (out, in, G+k, G+k)
         if smoothness == 0:
             return
         for layer in layers:
-            place = columns.of(layer.spline_weight)
+            place = columns.of(layer.coefficients)
             if place is not None:
                 scale = smoothness * layer.edge_scale.detach().double().square()
                 self._splines.append((place, scale[..., None, None] * roughness(layer)))

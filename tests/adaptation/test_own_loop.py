@@ -86,9 +86,9 @@ def test_a_step_between_backward_and_zero_grad_uses_no_gradient_of_the_old_knots
     loop = Loop(OPTIMIZERS["SGD with momentum"])
     loop.step()
     adapt_grids(loop.network, loop.x, CurvatureDensity(), optimizer=loop.optimizer)
-    before = loop.network.layers[0].spline_weight.detach().clone()
+    before = loop.network.layers[0].coefficients.detach().clone()
     loop.optimizer.step()
-    assert torch.equal(loop.network.layers[0].spline_weight, before)
+    assert torch.equal(loop.network.layers[0].coefficients, before)
 
 
 def test_an_unknown_policy_is_refused() -> None:

@@ -197,7 +197,7 @@ def test_gradients_of_the_old_knots_are_dropped_and_no_others(grid_size: int | N
     network(points()).square().sum().backward()
     adapt_grids(network, points(), InputDensity(), grid_size)
     kept = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
-    splines = {f"{name}.spline_weight" for name in kan_layers(network)}
+    splines = {f"{name}.coefficients" for name in kan_layers(network)}
     assert kept == {name for name, _ in network.named_parameters()} - splines
 
 

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from kanlit.adaptation.optimizer_state import OptimizerState
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
-from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule, PDEModule, RegressionModule, Residual
@@ -232,7 +232,7 @@ def test_the_damping_starts_anew_where_a_grid_has_moved(policy: OptimizerState) 
     trainer_for(10, adaptation, watch).fit(module, SyntheticData("f4", samples=60))
     assert watch.kept == [False, policy == "keep"]
     assert (watch.at[1] == 0.25) == (policy != "keep")
-    assert len(module.network.layers[0].spline_weight[0, 0]) == 8
+    assert len(module.network.layers[0].coefficients[0, 0]) == 8
     (optimizer,) = [o for o in [module.optimizers()] if not isinstance(o, list)]
     assert len(optimizer.state) == 8
 

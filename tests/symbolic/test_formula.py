@@ -11,8 +11,8 @@ import torch
 from scipy.special import j0
 from torch import Tensor
 
-from kanlit.data.standardization import Standardization
 from kanlit.nn import KAN, KANLayer
+from kanlit.scaling import Standardization
 from kanlit.splines import bspline_basis
 from kanlit.symbolic import find_formula, refine, snap
 
@@ -43,7 +43,7 @@ def network_of(*layers: Sequence[Sequence[Edge]], reach: float = 4.0) -> KAN:
                 for p, edge in enumerate(row):
                     values = edge(points).unsqueeze(1)
                     found = torch.linalg.lstsq(bases[:, p], values).solution
-                    layer.spline_weight[q, p] = found.squeeze(1)
+                    layer.coefficients[q, p] = found.squeeze(1)
     return network.requires_grad_(False)
 
 
