@@ -18,6 +18,7 @@ from kanlit.bases import Family
 from kanlit.columns import Columns
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
+from kanlit.modules.finite import check_loss, check_metrics, check_weights
 from kanlit.modules.processes import averaged, pooled, shares
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
@@ -96,6 +97,7 @@ class KANModule(LightningModule):
         self._lr_scheduler = lr_scheduler
         self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
         self._uneven = False
+        self._checked_batch = -1  # whose loss has been seen to be finite
         # Of a least-squares step: the batch and its residuals, once the loss has been asked for.
         self._evaluated: list[tuple[Any, Mapping[str, Residual]]] | None = None
         self.test_error = RelativeL2Error(out_features)
@@ -185,6 +187,22 @@ class KANModule(LightningModule):
                 self.log("train/sparsity", sparse.detach(), sync_dist=True)
         return loss if sparse is None else loss + sparse
 
+    def on_before_backward(self, loss: Tensor) -> None:
+        # A line search may try weights whose loss is not finite; the first of a step is to be.
+        batch = self.trainer.fit_loop.total_batch_idx
+        if batch != self._checked_batch:
+            self._checked_batch = batch
+            check_loss(self, loss)
+
+    def on_validation_epoch_end(self) -> None:
+        check_metrics(self)
+
+    def on_test_start(self) -> None:
+        check_weights(self, "there is nothing to test")
+
+    def on_test_epoch_end(self) -> None:
+        check_metrics(self)
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         rows = self.adaptation_inputs(batch).shape[0]
         self.log("val/loss", self.loss(batch), batch_size=rows, sync_dist=True)
@@ -198,6 +216,7 @@ class KANModule(LightningModule):
         return self(batch[0])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_weights(self, "no checkpoint is written of them")
         # All that predicting and exporting need beside the weights and the hyperparameters.
         cls = type(self)
         checkpoint["kanlit"] = {
