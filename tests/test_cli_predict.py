@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kanlit.checkpoints import read_checkpoint
-from kanlit.modules.restore import restore_module
+from kanlit.checkpoints import read_checkpoint, restore_module
 
 # Runs of a few epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")

@@ -331,11 +331,11 @@ def test_a_script_of_the_results_takes_its_options(
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
     monkeypatch.setattr(sys, "argv", [script, *words])
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "studies")
     with pytest.raises(ParsedError):
         runpy.run_path(str(ROOT / script), run_name="__main__")
     for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(ROOT / "benchmarks")):
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(ROOT / "studies")):
             del sys.modules[name]
 
 

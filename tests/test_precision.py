@@ -191,7 +191,7 @@ def test_a_compiled_network_is_extended_and_trained_as_an_eager_one() -> None:
 
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
 def test_the_loss_does_not_notice_insertions_up_to_a_large_grid(precision: Any) -> None:
-    """A smaller ``benchmarks/extend_to_500.py``."""
+    """A smaller ``studies/extend_to_500.py``."""
     reports: list[AdaptationReport] = []
 
     class Recorder(Callback):

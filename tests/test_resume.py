@@ -23,15 +23,14 @@ from torch.optim.lr_scheduler import StepLR
 
 from kanlit.adaptation import AnyTrigger, PeriodicTrigger, PlateauTrigger, Trigger
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
-from kanlit.checkpoint_io import AtomicCheckpointIO
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import AtomicCheckpointIO, read_checkpoint, resolve_checkpoint
 from kanlit.cli import main
 from kanlit.data import SyntheticData
 from kanlit.modules import RegressionModule
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
-KILL_TEST = Path(__file__).resolve().parents[1] / "benchmarks" / "kill_test.py"
+KILL_TEST = Path(__file__).resolve().parents[1] / "studies" / "kill_test.py"
 EPOCHS = 12
 
 OPTIMIZERS: dict[str, tuple[Any, Any]] = {
@@ -212,7 +211,7 @@ HALF = """
 import io, os, signal, sys
 from pathlib import Path
 import torch
-from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO
 
 path = Path(sys.argv[1])
 AtomicCheckpointIO().save_checkpoint({"state_dict": {"a.knots": torch.zeros(3)}}, path)

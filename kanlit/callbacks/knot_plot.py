@@ -31,7 +31,7 @@ from kanlit.callbacks.training_samples import network_of
 from kanlit.errors import ConfigurationError
 from kanlit.nn import PruningReport
 from kanlit.plotting import knot_figure
-from kanlit.problems.target import TargetFunction
+from kanlit.problems.functions.target import TargetFunction
 
 __all__ = ["KnotPlotCallback"]
 

@@ -22,7 +22,7 @@ from kanlit.plotting import (
     network_figure,
     scatter_figure,
 )
-from kanlit.problems.target import TargetFunction, uniform_points
+from kanlit.problems.functions.target import TargetFunction, uniform_points
 
 __all__ = ["error_picture", "knot_migration_picture", "layer_pictures", "names_of"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from kanlit.adaptation import AdaptationReport
 from kanlit.callbacks.training_samples import evaluating
 from kanlit.plotting import TargetCurve
-from kanlit.problems.target import TargetFunction, uniform_points
+from kanlit.problems.functions.target import TargetFunction, uniform_points
 
 __all__ = ["slice_curve", "to_user_units"]
 

@@ -23,7 +23,7 @@ from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.data.predictions import prediction_table
-from kanlit.data.table_output import write_table
+from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import writing_problem
 

@@ -22,7 +22,7 @@ from kanlit.callbacks import (
     GridAdaptationCallback,
     KnotPlotCallback,
 )
-from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.cli.defaults import (
     ADAPTATION_DEFAULTS,
     APART,

@@ -16,11 +16,11 @@ from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.cli.run_folder import RunFolder
 from kanlit.data import TensorDataModule
-from kanlit.data.standardization import Standardization
 from kanlit.errors import ConfigurationError
 from kanlit.files import written_whole
 from kanlit.nn import KAN, KANLayer
 from kanlit.problems import uniform_points
+from kanlit.scaling import Standardization
 from kanlit.symbolic import find_formula
 
 __all__ = ["main"]

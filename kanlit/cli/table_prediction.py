@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.command_parser import CommandParser
 from kanlit.data.predictions import predict_rows, row_table
-from kanlit.data.table_output import check_table_output, write_table
 from kanlit.data.tables import read_columns
+from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
-from kanlit.modules.restore import restore_module
 
 __all__ = ["main", "parser", "takes"]
 

@@ -3,13 +3,13 @@
 from kanlit.data.base import TensorDataModule
 from kanlit.data.class_table import ClassTableData
 from kanlit.data.classes import ClassData, stratified_split
-from kanlit.data.collocation import EquationData, HelmholtzData
+from kanlit.data.equations import EquationData, HelmholtzData
 from kanlit.data.formula import FormulaData
 from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
 from kanlit.data.loader import EpochSampler, TensorLoader
 from kanlit.data.scikit import ScikitData
-from kanlit.data.standardization import Standardization
 from kanlit.data.table import TableData
+from kanlit.scaling import Standardization
 
 __all__ = [
     "ClassData",

@@ -10,11 +10,10 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from kanlit.columns import Columns, default_names
 from kanlit.data.checks import check_at_least
 from kanlit.data.loader import TensorLoader
-from kanlit.data.standardization import Standardization, spread_of
-from kanlit.problems.target import TargetFunction
+from kanlit.problems.functions.target import TargetFunction
+from kanlit.scaling import Columns, Standardization, default_names, spread_of
 
 __all__ = ["Part", "TensorDataModule", "Tensors"]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_shares
-from kanlit.data.digits import Digits
-from kanlit.data.standardization import Standardization
+from kanlit.data.precision import PrecisionCheck
 from kanlit.errors import ConfigurationError
+from kanlit.scaling import Standardization
 
 __all__ = ["ClassData", "stratified_split"]
 
@@ -79,9 +79,9 @@ class ClassData(TensorDataModule):
     def build(self, part: Part) -> Tensors:
         inputs, labels = self.rows()
         if self.dtype == torch.float32:
-            digits = Digits(self.input_names)
-            digits.add(inputs)
-            digits.check()
+            precision = PrecisionCheck(self.input_names)
+            precision.add(inputs)
+            precision.check()
         rows = self.split()["test" if part == "predict" else part]
         if part == "predict":
             return (inputs[rows],)

@@ -11,7 +11,7 @@ from kanlit.data.base import Part, Tensors
 from kanlit.data.checks import check_at_least
 from kanlit.data.functions import FunctionData
 from kanlit.errors import ConfigurationError
-from kanlit.problems import Formula, TargetFunction
+from kanlit.problems import Expression, TargetFunction
 
 __all__ = ["FormulaData"]
 
@@ -53,7 +53,7 @@ class FormulaData(FunctionData):
         seed: int = 0,
         standardize: bool = False,
     ) -> None:
-        self.formula = Formula.parse(formula)
+        self.formula = Expression.parse(formula)
         check_at_least("samples", samples, 2)
         if test_points is not None:
             check_at_least("test_points", test_points, 2)

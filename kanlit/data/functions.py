@@ -11,9 +11,9 @@ from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_at_least
-from kanlit.data.standardization import Standardization
 from kanlit.errors import ConfigurationError
 from kanlit.problems import FEYNMAN, SYNTHETIC, TargetFunction, grid_points, uniform_points
+from kanlit.scaling import Standardization
 
 __all__ = ["FeynmanData", "FunctionData", "SyntheticData"]
 

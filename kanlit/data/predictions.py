@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kanlit.columns import Columns
 from kanlit.data.base import TensorDataModule
-from kanlit.data.table_output import write_table
+from kanlit.data.tables.writer import write_table
+from kanlit.scaling import Columns
 
 __all__ = ["predict_rows", "prediction_table", "row_table", "write_predictions"]
 

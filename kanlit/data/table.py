@@ -7,11 +7,11 @@ from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_columns, check_shares
-from kanlit.data.digits import Digits
+from kanlit.data.precision import PrecisionCheck
 from kanlit.data.split import LABELS, PARTS, label_split, random_split, reorder
-from kanlit.data.standardization import Standardization
 from kanlit.data.tables import read_columns, read_table
 from kanlit.errors import ConfigurationError
+from kanlit.scaling import Standardization
 
 __all__ = ["TableData"]
 
@@ -118,7 +118,7 @@ class TableData(TensorDataModule):
         """Inputs ``(rows, in)`` and targets ``(rows, out)`` of the parts that ``path`` holds."""
         if self._rows:
             return self._rows
-        digits = Digits(self.input_names + self.target_names)
+        precision = PrecisionCheck(self.input_names + self.target_names)
         rounds = self.dtype == torch.float32
         table = read_table(
             self.path,
@@ -126,10 +126,10 @@ class TableData(TensorDataModule):
             self.dtype,
             label_column=self.split_column,
             labels=LABELS,
-            watch=digits.add if rounds else None,
+            watch=precision.add if rounds else None,
         )
         if rounds:
-            digits.check()
+            precision.check()
         inputs, targets = table.groups
         if self.split_column is not None and table.labels is not None:
             order, sizes = label_split(self.path, self.split_column, table.labels)

@@ -10,15 +10,14 @@ import torch
 
 import kanlit
 from kanlit.adaptation import kan_layers
-from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.command_parser import CommandParser
-from kanlit.columns import Columns, default_names
 from kanlit.errors import ConfigurationError
 from kanlit.export.check import check
 from kanlit.export.program import SUFFIXES, check_packages, make, run
 from kanlit.files import check_output, written_whole
 from kanlit.modules import KANModule
-from kanlit.modules.restore import restore_module
+from kanlit.scaling import Columns, default_names
 
 __all__ = ["main"]
 

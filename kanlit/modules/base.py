@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from kanlit.bases import Family
-from kanlit.columns import Columns
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
 from kanlit.modules.processes import averaged, pooled, shares
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
+from kanlit.scaling import Columns
 from kanlit.splines import Outside
 
 __all__ = ["KANModule", "Residual"]

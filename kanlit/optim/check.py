@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.optim.jacobian import Columns, RowJacobian
+from kanlit.optim.jacobian import JacobianColumns, RowJacobian
 from kanlit.optim.objective import as_blocks
 
 __all__ = ["check_gradient"]
@@ -21,7 +21,7 @@ _TOLERANCE = {torch.float64: 1e-6}  # of the largest that a gradient can be; 3e-
 def check_gradient(
     jacobian: RowJacobian,
     scales: Mapping[str, float],
-    columns: Columns,
+    columns: JacobianColumns,
     closure: Callable[[], Any],
 ) -> None:
     """Compares Jᵀr with the gradient that autograd finds for the same residuals.

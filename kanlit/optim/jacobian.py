@@ -17,13 +17,13 @@ from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call, Factors
 from kanlit.optim.residual import Residual
 
-__all__ = ["Columns", "RowJacobian", "columns_of"]
+__all__ = ["JacobianColumns", "RowJacobian", "columns_of"]
 
 _PANEL = 1024  # rows of which features are made at a time
 _CHUNK_ELEMENTS = 2**20  # numbers in the rows made at a time: 8 MiB
 
 
-class Columns:
+class JacobianColumns:
     """Which columns of a Jacobian belong to which parameter.
 
     Args:
@@ -57,7 +57,7 @@ class Columns:
         )
 
 
-def columns_of(calls: Sequence[Call], held: Sequence[Tensor]) -> Columns:
+def columns_of(calls: Sequence[Call], held: Sequence[Tensor]) -> JacobianColumns:
     """All parameters that are trained, less the scales of edges.
 
     A scale times coefficients is a direction in which nothing changes: where an edge's
@@ -68,7 +68,7 @@ def columns_of(calls: Sequence[Call], held: Sequence[Tensor]) -> Columns:
         for call in calls
         if isinstance(call.layer, KANLayer) and call.layer.spline_weight.requires_grad
     }
-    return Columns([p for p in held if p.requires_grad and id(p) not in fixed])
+    return JacobianColumns([p for p in held if p.requires_grad and id(p) not in fixed])
 
 
 class RowJacobian:
@@ -93,7 +93,7 @@ class RowJacobian:
         blocks: Mapping[str, Residual],
         scales: Mapping[str, float],
         calls: Sequence[Call],
-        columns: Columns,
+        columns: JacobianColumns,
     ) -> None:
         self._columns = columns
         self._scales = scales
@@ -152,7 +152,9 @@ def _cut(count: int, most: int) -> Iterator[slice]:
 class _Component:
     """One component of a block ``(n,)``, with its gradients at the outputs of every call."""
 
-    def __init__(self, name: str, values: Tensor, calls: Sequence[Call], columns: Columns) -> None:
+    def __init__(
+        self, name: str, values: Tensor, calls: Sequence[Call], columns: JacobianColumns
+    ) -> None:
         self.residual = values.detach()
         self.gradients: dict[Call, Sequence[Tensor | None]] = {}
         self._others: list[Factors] = []
@@ -193,7 +195,9 @@ def _check_rows(name: str, rows: int, call: Call) -> None:
         )
 
 
-def _fill(matrix: Tensor, columns: Columns, factors: Sequence[Factors], rows: slice) -> None:
+def _fill(
+    matrix: Tensor, columns: JacobianColumns, factors: Sequence[Factors], rows: slice
+) -> None:
     """Writes some rows of all factors into the columns of their parameters."""
     written: set[int] = set()
     for parameter, left, right in factors:

@@ -14,7 +14,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call
 from kanlit.optim.check import check_gradient
-from kanlit.optim.jacobian import Columns, RowJacobian, columns_of
+from kanlit.optim.jacobian import JacobianColumns, RowJacobian, columns_of
 from kanlit.optim.objective import agreed, as_blocks, loss_and_scales, processes
 from kanlit.optim.penalty import Penalty
 from kanlit.optim.recording import recorded
@@ -164,7 +164,7 @@ class LevenbergMarquardt(Optimizer):
         blocks: Mapping[str, Residual],
         scales: Mapping[str, float],
         calls: Sequence[Call],
-        columns: Columns,
+        columns: JacobianColumns,
         penalty: Penalty,
     ) -> tuple[DampedSystem, _Problem]:
         """What gives steps, and what they are tried on."""
@@ -181,7 +181,7 @@ class LevenbergMarquardt(Optimizer):
             return ResidualSystem(jacobian, problem.theta, penalty), problem
         return NormalSystem(jacobian, problem.theta, penalty, problem.pull), problem
 
-    def _penalty(self, ridge: float, calls: Sequence[Call], columns: Columns) -> Penalty:
+    def _penalty(self, ridge: float, calls: Sequence[Call], columns: JacobianColumns) -> Penalty:
         layers = {call.layer: None for call in calls if isinstance(call.layer, KANLayer)}
         return Penalty(ridge, self.param_groups[0]["smoothness"], columns, list(layers))
 
@@ -212,7 +212,7 @@ class _Problem:
         self,
         closure: Callable[[], Any],
         scales: Mapping[str, float],
-        columns: Columns,
+        columns: JacobianColumns,
         penalty: Penalty,
     ) -> None:
         self._closure = closure

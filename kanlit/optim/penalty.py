@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kanlit.nn import KANLayer
-from kanlit.optim.jacobian import Columns
+from kanlit.optim.jacobian import JacobianColumns
 from kanlit.splines import gauss_legendre
 
 __all__ = ["Penalty", "roughness"]
@@ -46,7 +46,7 @@ class Penalty:
     """
 
     def __init__(
-        self, ridge: float, smoothness: float, columns: Columns, layers: Sequence[KANLayer]
+        self, ridge: float, smoothness: float, columns: JacobianColumns, layers: Sequence[KANLayer]
     ) -> None:
         self.ridge = ridge
         self._splines: list[tuple[slice, Tensor]] = []  # columns, (out, in, G+k, G+k)

@@ -16,7 +16,7 @@ from torch import Tensor
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.page import WIDTH
 from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, rug, tidy
-from kanlit.problems.target import TargetFunction, grid_points
+from kanlit.problems.functions.target import TargetFunction, grid_points
 
 __all__ = ["error_map_figure", "scatter_figure"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems.condition import Condition, Values
-from kanlit.problems.equation import Equation
+from kanlit.problems.conditions import Condition, Values
+from kanlit.problems.equations.base import Equation
+from kanlit.problems.functions.target import Bounds
 from kanlit.problems.names import Needs, Network, Vocabulary
-from kanlit.problems.target import Bounds
 
 __all__ = ["BoundaryValueProblem"]
 

@@ -11,8 +11,8 @@ import sympy
 import torch
 from torch import Tensor
 
-from kanlit.data.standardization import Standardization
 from kanlit.nn import KAN
+from kanlit.scaling import Standardization
 from kanlit.symbolic.compose import Edge, Place, compose, edges_of, numerics
 from kanlit.symbolic.fit import CurveFit
 from kanlit.symbolic.library import Array

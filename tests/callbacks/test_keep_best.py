@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from kanlit.adaptation import PlateauTrigger, Trigger, kan_layers
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback, KeepBest
-from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 from kanlit.optim import LevenbergMarquardt

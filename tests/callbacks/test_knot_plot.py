@@ -21,7 +21,7 @@ from kanlit.callbacks.slices import slice_curve
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN
 from kanlit.plotting import knot_figure
-from kanlit.problems.target import TargetFunction
+from kanlit.problems.functions.target import TargetFunction
 
 HERE = "kanlit.callbacks.knot_plot"
 QUADRATIC = TargetFunction(

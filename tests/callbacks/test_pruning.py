@@ -21,7 +21,7 @@ from kanlit.callbacks import (
     PruningCallback,
 )
 from kanlit.callbacks.optimizer_state import retain_optimizer_state
-from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanlit.columns import Columns
 from kanlit.data import SyntheticData, TableData
 from kanlit.data.predictions import predict_rows, row_table, write_predictions
 from kanlit.nn import KAN
+from kanlit.scaling import Columns
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kanlit.data import TableData
-from kanlit.data.digits import Digits
+from kanlit.data.precision import PrecisionCheck
 from kanlit.data.tables import read_columns, read_table
 from kanlit.errors import ConfigurationError
 
@@ -132,18 +132,18 @@ def test_without_pyarrow_one_line_says_what_to_install(
 
 
 @pytest.mark.parametrize("blocks", [1, 3, 20])
-def test_digits_of_blocks_are_those_of_the_whole(blocks: int) -> None:
+def test_rounding_of_blocks_is_that_of_the_whole(blocks: int) -> None:
     generator = torch.Generator().manual_seed(0)
     spread = torch.tensor([1.0, 1e-3, 3e-4], dtype=torch.float64)
     values = 1000 + spread * torch.randn(60, 3, generator=generator, dtype=torch.float64)
     rounding = (values - values.float()).square().mean(0).sqrt() / values.std(0, correction=0)
-    digits = Digits(["a", "b", "c"])
+    precision = PrecisionCheck(["a", "b", "c"])
     for block in values.chunk(blocks):
-        digits.add(block)
+        precision.add(block)
     first = int((rounding > 1e-2).nonzero()[0])
     with pytest.raises(ConfigurationError, match=f"column '{'abc'[first]}' runs from"):
-        digits.check()
-    digits = Digits(["a"])
+        precision.check()
+    precision = PrecisionCheck(["a"])
     for block in values[:, :1].chunk(blocks):
-        digits.add(block)
-    digits.check()
+        precision.add(block)
+    precision.check()

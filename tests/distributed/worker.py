@@ -42,7 +42,7 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
     "lbfgs": lambda p: torch.optim.LBFGS(p, max_iter=2, lr=0.3),
     # Twenty inner iterations amplify rounding where they go on to the bottom of a valley, on one
-    # process too (benchmarks/lbfgs_drift.py); a gradient that is small enough ends them before.
+    # process too (studies/lbfgs_drift.py); a gradient that is small enough ends them before.
     "lbfgs of twenty": lambda p: torch.optim.LBFGS(
         p, max_iter=20, tolerance_grad=1e-3, line_search_fn="strong_wolfe"
     ),

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
 from kanlit.callbacks.optimizer_state import OptimizerState
-from kanlit.checkpoint_io import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule, PDEModule, RegressionModule, Residual

@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
 from kanlit.data import HelmholtzData, SyntheticData
-from kanlit.data.standardization import spread_of
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 from kanlit.modules.robust import pseudo_huber_residual
 from kanlit.optim import LevenbergMarquardt
+from kanlit.scaling import spread_of
 
 
 def fit(module: RegressionModule, data: Any, epochs: int = 3, **settings: Any) -> Trainer:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.nn import KAN, KANLayer
-from kanlit.optim.jacobian import Columns
+from kanlit.optim.jacobian import JacobianColumns
 from kanlit.optim.penalty import Penalty, roughness
 from kanlit.splines import bspline_basis
 
@@ -57,7 +57,7 @@ def test_straight_lines_are_smooth() -> None:
 def test_value_gradient_and_matrix_are_of_one_form(ridge: float, smoothness: float) -> None:
     network = KAN([2, 3, 1], dtype=DOUBLE)
     layers = list(network.layers)
-    columns = Columns([p for n, p in network.named_parameters() if "edge_scale" not in n])
+    columns = JacobianColumns([p for n, p in network.named_parameters() if "edge_scale" not in n])
     penalty = Penalty(ridge, smoothness, columns, layers)  # type: ignore[arg-type]
     theta = columns.gather()
 
@@ -76,7 +76,7 @@ def test_value_gradient_and_matrix_are_of_one_form(ridge: float, smoothness: flo
 
 def test_smoothness_leaves_the_other_parameters_alone() -> None:
     layer = uneven_layer()
-    columns = Columns([layer.base_weight, layer.spline_weight, layer.bias])
+    columns = JacobianColumns([layer.base_weight, layer.spline_weight, layer.bias])
     matrix: Tensor = torch.zeros(columns.count, columns.count, dtype=DOUBLE)
     Penalty(0.0, 1.0, columns, [layer]).add_to(matrix)
     for parameter in (layer.base_weight, layer.bias):

@@ -17,7 +17,7 @@ from kanlit.plotting import (
     migration_figure,
     scatter_figure,
 )
-from kanlit.problems.target import TargetFunction
+from kanlit.problems.functions.target import TargetFunction
 
 LINE = TargetFunction("line", "2 x1", ((-1.0, 3.0),), lambda x: 2 * x[:, 0])
 PLANE = TargetFunction("plane", "x1 + 10 x2", ((0.0, 1.0), (0.0, 2.0)), lambda x: x @ TEN)

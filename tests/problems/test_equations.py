@@ -94,8 +94,8 @@ def test_burgers_solution_does_not_depend_on_the_fineness_of_its_quadrature(
     x = torch.linspace(-1, 1, 41, dtype=torch.float64)
     points = torch.cartesian_prod(x, torch.tensor([0.0, 1e-4, 0.1, 0.5, 1.0], dtype=torch.float64))
     coarse = Burgers(viscosity).solution(points)
-    monkeypatch.setattr("kanlit.problems.burgers._NODES_PER_WIDTH", 9.0)
-    monkeypatch.setattr("kanlit.problems.burgers._TAIL", 80.0)
+    monkeypatch.setattr("kanlit.problems.equations.burgers._NODES_PER_WIDTH", 9.0)
+    monkeypatch.setattr("kanlit.problems.equations.burgers._TAIL", 80.0)
     torch.testing.assert_close(coarse, Burgers(viscosity).solution(points), rtol=0, atol=1e-12)
 
 

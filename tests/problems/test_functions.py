@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kanlit.problems import FEYNMAN, SYNTHETIC, Helmholtz, TargetFunction, grid_points
-from kanlit.problems.target import uniform_points
+from kanlit.problems.functions.target import uniform_points
 
 e, pi, sin, cos, tanh, sqrt = math.exp, math.pi, math.sin, math.cos, math.tanh, math.sqrt
 

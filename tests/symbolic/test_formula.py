@@ -11,8 +11,8 @@ import torch
 from scipy.special import j0
 from torch import Tensor
 
-from kanlit.data.standardization import Standardization
 from kanlit.nn import KAN, KANLayer
+from kanlit.scaling import Standardization
 from kanlit.splines import bspline_basis
 from kanlit.symbolic import find_formula, refine, snap
 

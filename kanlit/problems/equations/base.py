@@ -1,0 +1,64 @@
+"""A differential equation of one's own: its names, its box, its residual and its conditions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from kanlit.problems.conditions import Condition
+from kanlit.problems.functions.target import Bounds
+
+__all__ = ["Equation"]
+
+
+class Equation(ABC):
+    """A partial (or ordinary) differential equation on a box, up to the second order.
+
+    A member names its coordinates and writes its residual as a function of these names; they
+    are read once, and all derivatives come from one forward sweep::
+
+        class Heat(Equation):
+            coordinates = ("x", "t")
+            bounds = ((0.0, 1.0), (0.0, 0.5))
+
+            def residual(self, u_t, u_xx):
+                return u_t - 0.1 * u_xx
+
+            def conditions(self):
+                return [
+                    dirichlet("walls", {"x": "both"}),
+                    dirichlet("initial", {"t": "low"}, lambda p: torch.sin(pi * p[:, :1])),
+                ]
+
+    Two methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
+    solution, or a reference: the test's error is against it. ``source(points)``,
+    ``(n, d) -> (n, 1)``, is what a residual gets as its parameter ``source``; it is calculated
+    once, in float64, and not at each step.
+
+    Attributes:
+        coordinates: Names of the coordinates, in the order of the columns of the points.
+        unknowns: Names of the functions that are sought.
+        bounds: ``(low, high)`` of each coordinate.
+    """
+
+    coordinates: tuple[str, ...] = ()
+    unknowns: tuple[str, ...] = ("u",)
+    bounds: Bounds = ()
+
+    @abstractmethod
+    def residual(self, *args: Any, **kwargs: Any) -> Tensor | Mapping[str, Tensor]:
+        """What is to be zero within the box.
+
+        Its parameters say what it needs, each ``(n, 1)``: coordinates (``x``), unknowns (``u``),
+        derivatives (``u_x``, ``u_xx``, ``u_xt``) and ``source``.
+
+        Returns:
+            ``(n, 1)`` or ``(n,)``; for a system a dict of these by name.
+        """
+
+    def conditions(self) -> Sequence[Condition]:
+        """Boundary and initial conditions; none unless a member says so."""
+        return ()

@@ -1,0 +1,14 @@
+"""Functions with a closed form, and how to sample them."""
+
+from kanlit.problems.functions.feynman import FEYNMAN
+from kanlit.problems.functions.synthetic import SYNTHETIC
+from kanlit.problems.functions.target import Bounds, TargetFunction, grid_points, uniform_points
+
+__all__ = [
+    "FEYNMAN",
+    "SYNTHETIC",
+    "Bounds",
+    "TargetFunction",
+    "grid_points",
+    "uniform_points",
+]

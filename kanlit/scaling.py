@@ -1,0 +1,144 @@
+"""Column names, training ranges and standardization of what a network takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["Columns", "Standardization", "default_names", "spread_of"]
+
+_NUMBERS = 2**20  # in float64 at a time: copies of them are made on the way
+
+
+def default_names(in_features: int, out_features: int) -> tuple[list[str], list[str]]:
+    """Names of columns that have none: ``x1, x2, …`` and ``y``, or ``y1, y2, …``."""
+    inputs = [f"x{number}" for number in range(1, in_features + 1)]
+    targets = [f"y{number}" for number in range(1, out_features + 1)]
+    return inputs, ["y"] if out_features == 1 else targets
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of inputs and targets, and the training range of each input, in the user's units.
+
+    A checkpoint holds it as plain Python, see :meth:`state_dict`.
+
+    Attributes:
+        inputs: A name for each input.
+        targets: A name for each target.
+        low: The least value that training saw of each input ``(in,)``, float64.
+        high: The greatest.
+        label: Where the targets are probabilities of classes, what the class is called.
+
+    Raises:
+        ValueError: A range that is not one pair for each input.
+    """
+
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    low: Tensor
+    high: Tensor
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        for end in (self.low, self.high):
+            if end.shape != (len(self.inputs),):
+                raise ValueError(
+                    f"a training range needs {len(self.inputs)} values, one for each input, got "
+                    f"{tuple(end.shape)}"
+                )
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Sequence[str],
+        targets: Sequence[str],
+        points: Tensor,
+        label: str | None = None,
+    ) -> Self:
+        """Names, and the range that ``points`` ``(n, in)`` span."""
+        points = points.detach().double().cpu()
+        return cls(tuple(inputs), tuple(targets), points.amin(0), points.amax(0), label)
+
+    def is_outside(self, points: Tensor) -> Tensor:
+        """Which of the points ``(n, in)`` have an input outside its training range, ``(n,)``.
+
+        Compared in the points' own type: in float32 a point that training saw is not outside for
+        the digits that it has lost.
+        """
+        low, high = self.low.to(points.dtype), self.high.to(points.dtype)
+        return ((points < low) | (points > high)).any(1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Lists of names and numbers, as a checkpoint may hold them."""
+        return {
+            "inputs": list(self.inputs),
+            "targets": list(self.targets),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "label": self.label,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
+        """What :meth:`state_dict` was made of."""
+        low, high = (torch.tensor(state[end], dtype=torch.float64) for end in ("low", "high"))
+        names = tuple(state["inputs"]), tuple(state["targets"])
+        return cls(*names, low, high, state.get("label"))
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """Column means and standard deviations, float64: ``z = (x - mean) / std``.
+
+    Attributes:
+        input_mean: ``(in,)``.
+        input_std: ``(in,)``; 1 for a constant column.
+        target_mean: ``(out,)``.
+        target_std: ``(out,)``; 1 for a constant column.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    @classmethod
+    def of(cls, inputs: Tensor, targets: Tensor) -> Standardization:
+        """The standardisation of ``inputs`` ``(n, in)`` and ``targets`` ``(n, out)``."""
+        return cls(*_mean_and_std(inputs), *_mean_and_std(targets))
+
+
+def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and population standard deviation of each column; 1 where a column is constant."""
+    together = max(1, _NUMBERS // max(1, len(values)))
+    parts = [_of_columns(columns) for columns in values.split(together, 1)]
+    return torch.cat([mean for mean, _ in parts]), torch.cat([std for _, std in parts])
+
+
+def _of_columns(values: Tensor) -> tuple[Tensor, Tensor]:
+    values = values.double()
+    mean = values.mean(0)
+    low, high = values.aminmax(dim=0)
+    constant = low == high
+    deviations = values - mean
+    scale = torch.maximum(high - mean, mean - low)  # taken out, so that squares cannot overflow
+    scale = torch.where(constant, torch.ones_like(scale), scale)
+    std = scale * deviations.div_(scale).square_().mean(0).sqrt()
+    return mean, torch.where(constant, torch.ones_like(std), std)
+
+
+def spread_of(targets: Tensor) -> Tensor:
+    """Median absolute deviation of each column ``(n, out)`` from its median, ``(out,)``, float64.
+
+    Where more than half of a column is one number, the mean deviation from it; 1 where all is.
+    """
+    values = targets.double()
+    deviations = (values - values.median(0).values).abs()
+    spread = deviations.median(0).values
+    spread = torch.where(spread > 0, spread, deviations.mean(0))
+    return torch.where(spread > 0, spread, torch.ones_like(spread))

@@ -1,0 +1,158 @@
+"""A checkpoint alone makes the module that it was written of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+
+from kanlit.checkpoints import read_checkpoint, restore_module
+from kanlit.data import HelmholtzData, SyntheticData
+from kanlit.errors import ConfigurationError
+from kanlit.modules import KANModule, PDEModule, RegressionModule
+
+HERE = Path("m.ckpt")
+
+
+def trained(
+    folder: Path, module: KANModule, data: LightningDataModule | None, precision: Any = "32-true"
+) -> Path:
+    """A checkpoint after one epoch."""
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, datamodule=data)
+    trainer.save_checkpoint(folder / "m.ckpt")
+    return folder / "m.ckpt"
+
+
+def restored(path: Path) -> KANModule:
+    return restore_module(read_checkpoint(path), path)
+
+
+class Doubled(RegressionModule):
+    """A module of the user's own, with a setting and a forward of its own."""
+
+    def __init__(self, in_features: int, out_features: int, factor: float = 2.0) -> None:
+        super().__init__(in_features, out_features, hidden=[2])
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * super().forward(x)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_a_regression_module_comes_back_with_its_scales_and_columns(
+    precision: str, tmp_path: Path
+) -> None:
+    data = SyntheticData("f7", samples=20, standardize=True)
+    module = RegressionModule(2, 1, hidden=[3], spline_order=2, robust=1.0)
+    again = restored(trained(tmp_path, module, data, precision))
+
+    x = torch.rand(50, 2, dtype=module.dtype) * 3
+    assert torch.equal(again(x), module(x))
+    assert not again.training
+    assert again.columns is not None
+    assert (again.columns.inputs, again.columns.targets) == (("x1", "x2"), ("y",))
+    training = data.build("train")
+    assert isinstance(training, tuple)
+    assert torch.equal(again.columns.low, training[0].amin(0))
+    assert torch.equal(again.columns.high, training[0].amax(0))
+
+
+def test_a_pde_module_comes_back_with_the_names_and_the_box_of_its_equation(
+    tmp_path: Path,
+) -> None:
+    module = PDEModule(2, 1, hidden=[3])
+    again = restored(trained(tmp_path, module, HelmholtzData(points_per_axis=5)))
+
+    x = torch.rand(50, 2)
+    assert torch.equal(again(x), module(x))
+    assert again.columns is not None
+    assert (again.columns.inputs, again.columns.targets) == (("x1", "x2"), ("u",))
+    assert again.columns.low.tolist() == [-1, -1]
+    assert again.columns.high.tolist() == [1, 1]
+
+
+def test_a_grid_of_another_size_than_the_setting_comes_back(tmp_path: Path) -> None:
+    module = RegressionModule(2, 1, hidden=[3], grid_size=3)
+    path = trained(tmp_path, module, SyntheticData("f7", samples=20))
+    content = read_checkpoint(path)
+    wider = RegressionModule(2, 1, hidden=[3], grid_size=11)
+    content["state_dict"] = wider.state_dict()
+
+    x = torch.rand(50, 2)
+    assert torch.equal(restore_module(content, path)(x), wider(x))
+
+
+def test_columns_last_from_checkpoint_to_checkpoint(tmp_path: Path) -> None:
+    path = trained(tmp_path, RegressionModule(2, 1, hidden=[3]), SyntheticData("f7", samples=20))
+    first = read_checkpoint(path)["kanlit"]["columns"]
+    again = restored(path)
+    content: dict[str, Any] = {}
+    again.on_save_checkpoint(content)
+
+    assert content["kanlit"]["columns"] == first
+
+
+def test_a_checkpoint_of_an_older_version_comes_back_without_columns() -> None:
+    module = RegressionModule(2, 1, hidden=[2])
+    settings = {"in_features": 2, "out_features": 1, "hidden": [2]}
+    named = {"_class_path": "kanlit.RegressionModule", "_instantiator": "a.b"}
+    content = {"state_dict": module.state_dict(), "hyper_parameters": {**settings, **named}}
+    again = restore_module(content, HERE)
+
+    x = torch.rand(5, 2)
+    assert torch.equal(again(x), module(x))
+    assert again.columns is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({}, "does not say which module"),
+        ({"kanlit": {"class_path": "nowhere.Module"}}, "nowhere.Module, which cannot be imported"),
+        ({"kanlit": {"class_path": "kanlit.KANN"}}, "kanlit.KANN, which cannot be imported"),
+        ({"kanlit": {"class_path": "KAN"}}, "KAN, which cannot be imported"),
+        ({"kanlit": {"class_path": "kanlit.KAN"}}, "which is no KANModule"),
+        ({"kanlit": {"class_path": "kanlit.RegressionModule"}}, "do not fit a RegressionModule"),
+        (
+            {
+                "hyper_parameters": {"in_features": 3, "out_features": 1},
+                "kanlit": {"class_path": "kanlit.RegressionModule"},
+            },
+            "do not fit a RegressionModule",
+        ),
+    ],
+)
+def test_what_makes_no_module_is_one_line(content: dict[str, Any], said: str) -> None:
+    state = RegressionModule(2, 1, hidden=[2]).state_dict()
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        restore_module({"state_dict": state, **content}, HERE)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_of_ones_own_keeps_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+    import types
+
+    home = types.ModuleType("module_of_mine")
+    home.Doubled = Doubled  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "module_of_mine", home)
+    monkeypatch.setattr(Doubled, "__module__", "module_of_mine")
+    module = Doubled(2, 1, factor=3.0)
+    again = restored(trained(tmp_path, module, SyntheticData("f7", samples=20)))
+
+    x = torch.rand(5, 2)
+    assert torch.equal(again(x), module(x))

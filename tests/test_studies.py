@@ -1,0 +1,290 @@
+"""The commands behind the figures work; the figures themselves are measured, not tested."""
+
+from __future__ import annotations
+
+import logging
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from kanlit.nn import KANLayer
+
+STUDIES = Path(__file__).resolve().parents[1] / "studies"
+
+
+# What was made for warnings of their own is as it is for a user here.
+pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
+
+Here = Callable[..., str]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Here]:
+    """Runs a study as a script in this process, which has the imports; what it prints."""
+    before, level = set(sys.modules), logging.getLogger("lightning.pytorch").level
+    monkeypatch.chdir(STUDIES)
+    monkeypatch.syspath_prepend(STUDIES)
+
+    def run_here(script: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        runpy.run_path(script, run_name="__main__")
+        return capsys.readouterr().out
+
+    yield run_here
+    logging.getLogger("lightning.pytorch").setLevel(level)
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(STUDIES)):
+            del sys.modules[name]
+
+
+def run(*arguments: str) -> str:
+    """What a study prints that is a process of its own, for it pins itself or starts others."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=STUDIES, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_overhead_compares_the_same_cases(here: Here) -> None:
+    printed = here("overhead.py", "--epochs", "8", "--rounds", "1")
+
+    rows = re.findall(r"^\| .* \| (\d\S*) \| (\d\S*) \| (\S+) \|$", printed, re.MULTILINE)
+    assert len(rows) == 3
+    for loop, whole, more in rows:
+        assert abs(float(whole) - float(loop) - float(more)) < 0.02
+
+
+def test_exact_curvature_is_exact_and_differences_are_not() -> None:
+    printed = run("hessian.py", "--samples", "200", "--rounds", "1")
+
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| (\S+) \| \S+ \| \d+ \|$", printed, re.MULTILINE)
+    assert [int(inputs) for inputs, *_ in rows] == [2, 2, 16, 16, 64, 64]
+    for _, method, error in rows:
+        assert (float(error) < 1e-5) == (method == "exact")
+
+
+def test_epsilon_must_be_large_to_matter_beside_a_front_and_small_on_a_line(here: Here) -> None:
+    printed = here("epsilon_knots.py")
+
+    found = re.findall(r"^\| (\S.*) \| (\S+) \| (\S+) \| (\d+)% \| (\S+) \|$", printed, re.M)
+    widest = {(target, power, float(e)): float(w) for target, power, e, _, w in found}
+    assert widest["tanh(50x)", "1", 1e-10] == widest["tanh(50x)", "1", 1e-2]
+    assert widest["2x − 1", "1", 1e-10] > 1.5  # rounding is all the curvature that a line has
+    assert widest["2x − 1", "1", 1e-1] < 1.05
+
+
+def test_knots_wander_less_the_more_samples_place_them(here: Here) -> None:
+    arguments = ["--functions", "f2", "--samples", "16", "1000", "--draws", "5"]
+    printed = here("knot_jitter.py", *arguments)
+
+    rows = re.findall(r"^\| f2 \| [\w ]+ \| (\S+) \| (\S+) \|$", printed, re.MULTILINE)
+    assert len(rows) == 3
+    assert all(float(few) > 2 * float(many) for few, many in rows)
+
+
+def test_a_residual_s_gradients_are_the_same_by_a_sweep_and_by_nested_autograd(here: Here) -> None:
+    printed = here("residual.py", "--repeats", "1", "--rounds", "1", "--grid-sizes", "4")
+
+    rows = re.findall(
+        r"^\| 4 \| (\w+) \| (kernel|torch) \| (?:\S+ \| ){3}(\S+) \|$", printed, re.MULTILINE
+    )
+    assert [(kind, path) for kind, path, _ in rows] == [
+        (kind, path) for kind in ("float32", "float64") for path in ("kernel", "torch")
+    ]
+    for kind, _, apart in rows:
+        assert float(apart) < (1e-4 if kind == "float32" else 1e-11)
+
+
+def test_every_optimizer_trains_the_same_network_and_the_error_falls() -> None:
+    printed = run("optimizers.py", "--tasks", "f2", "--seeds", "101", "--seconds", "1")
+
+    rows = re.findall(r"^\| f2 \| (\S+) \| .* \| ([^|]+) \|$", printed, re.MULTILINE)
+    assert [name for name, _ in rows] == [
+        "LevenbergMarquardt",
+        "torch-levenberg-marquardt",
+        "L-BFGS",
+        "Adam",
+    ]
+    lowest = {name: words for name, words in rows if words != "not installed"}
+    assert {"LevenbergMarquardt", "L-BFGS", "Adam"} <= set(lowest)
+    for words in lowest.values():
+        assert 0 < float(words) < 0.9
+
+
+def test_a_real_table_is_learnt_beside_scikit_learn(here: Here) -> None:
+    printed = here("diabetes.py", "--splits", "1")
+
+    rows = re.findall(r"^\| (.+) \| (\S+) ± \S+ \| (\S+) \| \S+ \|$", printed, re.MULTILINE)
+    errors = {name: float(mean) for name, mean, _ in rows}
+    assert len(errors) == 5
+    ours, nothing = errors["kanlit [10, 2, 1]"], errors["mean of the training rows"]
+    assert 40 < ours < 0.9 * nothing
+
+
+def test_two_recipes_come_to_the_papers_error(here: Here) -> None:
+    printed = here("seconds_to_error.py", "--tasks", "f2", "--seeds", "101")
+
+    (row,) = re.findall(r"^\| f2 \|(.*)\|$", printed, re.MULTILINE)
+    error, best, fast, paper, *_ = map(float, row.split("|"))
+    assert error == 1.0e-3
+    assert 0 < best < float("inf")
+    assert 0 < fast < float("inf")
+    assert paper > 0
+
+
+def test_digits_goes_on_where_it_stopped_and_compares_on_the_same_seeds(
+    here: Here, tmp_path: Path
+) -> None:
+    methods = ["InputDensity", "CurvatureDensity, power 1"]
+    arguments = ["digits.py", "--out", str(tmp_path / "rows.csv"), "--epochs", "6", "--methods"]
+    here(*arguments, *methods, "--seeds", "1")
+    first = (tmp_path / "rows.csv").read_text()
+    printed = here(*arguments, *methods, "--seeds", "2")
+
+    assert (tmp_path / "rows.csv").read_text().startswith(first)
+    rows = re.findall(r"^\| (.*?) \| (\S+) ± \S+ \| (?:(\S+) ± \S+)? \|", printed, re.MULTILINE)
+    accuracies = [(name, float(accuracy), gain) for name, accuracy, gain in rows]
+    assert [
+        name for name, *_ in accuracies
+    ] == methods * 5  # the mean of the four networks, and each
+    for (_, base, none), (_, other, gain) in zip(accuracies[::2], accuracies[1::2], strict=True):
+        assert none == ""
+        assert abs(other - base - float(gain)) < 0.011
+
+
+def load(name: str) -> ModuleType:
+    """A study as a module."""
+    spec = spec_from_file_location(name, STUDIES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("degree", [1, 3, 5])
+@pytest.mark.parametrize("grid_size", [3, 12, 100])
+def test_dense_recursion_is_the_same_function_as_our_layer(grid_size: int, degree: int) -> None:
+    layer = KANLayer(2, 4, grid_size=grid_size, spline_order=degree, dtype=torch.float64)
+    widths = 0.5 + torch.rand(2, grid_size, dtype=torch.float64)
+    ends = torch.cat([torch.zeros(2, 1, dtype=torch.float64), widths.cumsum(1)], dim=1)
+    layer.set_grid(layer.knots_for(2 * ends / ends[:, -1:] - 1), layer.spline_weight.detach())
+    with torch.no_grad():
+        layer.edge_scale.uniform_(0.5, 2)
+        layer.bias.normal_()
+    dense = load("dense_recursion").DenseLayer(layer.knots, 4, degree).double()
+    dense.load_state_dict({name: layer.state_dict()[name] for name in dense.state_dict()})
+    x = 2 * torch.rand(50, 2, dtype=torch.float64) - 1
+    weights = torch.randn(50, 4, dtype=torch.float64)
+
+    for module in (layer, dense):
+        (module(x) * weights).sum().backward()
+
+    torch.testing.assert_close(dense(x), layer(x))
+    for name, parameter in dense.named_parameters():
+        torch.testing.assert_close(parameter.grad, layer.get_parameter(name).grad)
+
+
+def test_packages_compares_on_the_same_cases_and_says_what_is_not_installed(tmp_path: Path) -> None:
+    chosen = ["--contenders", "kanlit", "dense recursion", "MLP", "inkan", "pykan"]
+    out = ["--out", str(tmp_path / "rows.jsonl"), "--plot", str(tmp_path / "plot.png")]
+    small = ["--cases", "small", "--batch", "50", "--rounds", "1"]
+    printed = run("packages.py", *chosen[:4], *out, *small)
+
+    rows = re.findall(r"^\| (\[2, 10, 1\] batch 50 G \d+) \| (.*?) \| (\d\S*) \|", printed, re.M)
+    assert len(rows) == 6 * 3
+    assert len({case for case, *_ in rows}) == 6
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+    again = run("packages.py", *chosen, *out, "--cases", "none")
+    for name in ("inkan", "pykan"):
+        if f" {name} 0" not in again:
+            assert again.count(f"| {name} | not installed |") == 6
+
+
+def test_a_contender_that_needs_too_much_memory_is_a_row(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "rows.jsonl"), "--cases", "small", "--rounds", "1"]
+    printed = run("packages.py", *out, "--contenders", "MLP", "--batch", "10", "--limit", "0.001")
+
+    assert len(re.findall(r"^\| .* \| MLP \| \w*Error: .* \|", printed, re.M)) == 6
+
+
+def test_growth_ends_each_series_with_its_exponents() -> None:
+    printed = run("growth.py", "--rounds", "1", "--sizes", "2", "--series", "G", "depth")
+
+    number = r"-?\d+\.\d\d, -?\d+\.\d\d"
+    found = re.findall(rf"^\| exponent of (\w+).*? \| {number} \| .* \| {number} \|", printed, re.M)
+    assert found == ["G", "depth"]
+
+
+def test_adaptation_is_counted_in_steps(here: Here) -> None:
+    printed = here("adaptation.py", "--rounds", "1", "--steps", "2")
+
+    rows = re.findall(r"^\| .* \| (\S.*) \| (\S+) \| (\S+) \| (\S+) \|$", printed, re.MULTILINE)
+    assert len(rows) == 10
+    for _, step, adaptation, ratio in rows:
+        assert abs(float(adaptation) / float(step) / float(ratio) - 1) < 0.1
+
+
+def test_published_run_is_timed_from_start_to_end() -> None:
+    printed = run("published_run.py", "--rounds", "1", "--epochs", "20")
+
+    assert re.search(r"^\| median \| \d\S* \| \d\S* \|$", printed, re.MULTILINE)
+
+
+def test_memory_of_a_table_is_measured_in_every_format() -> None:
+    printed = run("table_memory.py", "--rows", "3000", "--formats", "tsv", "npz", "parquet")
+
+    rows = re.findall(r"^\| (tsv|npz|parquet) \|(?: \d+ \|){5} \S+ \|$", printed, re.MULTILINE)
+    assert rows == ["tsv", "npz", "parquet"]
+
+
+def test_pruning_is_compared_with_a_network_that_is_not_pruned(here: Here) -> None:
+    printed = here("pruning.py", "--epochs", "8", "--seeds", "1", "--rounds", "1")
+
+    assert re.search(
+        r"^\| 0 \| \[2, \d, 1\] \| \S+ \| \S+ \| \S+ \| \S+ \|$", printed, re.MULTILINE
+    )
+    assert len(re.findall(r"^\| \[2, .* \| \d+ \| \d\S* \|$", printed, re.MULTILINE)) == 6
+
+
+def test_published_points_are_those_of_jax_and_scikit_learn() -> None:
+    selection = pytest.importorskip("sklearn.model_selection")
+    draws = load("feynman_draws")
+
+    # jax.random.uniform(jax.random.key(seed), (5000, dim), minval=-1 + 1e-6, maxval=1), jax 0.8.1
+    assert draws.published_points(44, 5000, 2)[0].tolist() == [
+        0.4237309396266937,
+        0.9499643445014954,
+    ]
+    last = draws.published_points(46, 5000, 3)[-1].tolist()
+    assert last == [-0.281270295381546, -0.465311735868454, -0.12668383121490479]
+    data = draws.PublishedFeynmanData(equation=2, seed=44)
+    train, _ = selection.train_test_split(
+        draws.published_points(44, 5000, 2), test_size=0.2, random_state=44
+    )
+    assert torch.equal(data.points("train"), torch.as_tensor(train))
+    assert data.points("validate").shape == (1000, 2)
+
+
+def test_a_recipe_is_trained_on_the_published_points(tmp_path: Path) -> None:
+    (tmp_path / "short.yaml").write_text(
+        "feynman: {adaptation: {schedule: [3]}, trainer: {max_epochs: 20}}"
+    )
+    arguments = ["--tasks", "feynman2", "--seeds", "44", "--density", "InputDensity"]
+    printed = run("feynman_draws.py", *arguments, "--recipe", str(tmp_path / "short.yaml"))
+
+    (row,) = re.findall(r"^\| feynman2 \|(.*)\|$", printed, re.MULTILINE)
+    error, median, published, ratio = map(float, row.split("|"))
+    assert error == median
+    assert published == 3.17e-4
+    assert abs(ratio * median / published - 1) < 0.01
