@@ -221,8 +221,6 @@ def main() -> None:
                 table_prediction.main(words)
                 return
             KanlitCLI()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
     except Exception as error:
         cause = root_cause(error, (ConfigurationError, DivergenceError, MisconfigurationException))
         if cause is None:

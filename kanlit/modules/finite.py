@@ -66,15 +66,14 @@ def check_weights(module: nn.Module, what: str) -> None:
 
 def _advice(module: nn.Module) -> str:
     trainer = getattr(module, "_trainer", None)
-    rates = [
-        group["lr"]
-        for optimizer in (trainer.optimizers if trainer is not None else ())
-        for group in optimizer.param_groups
-        if "lr" in group
-    ]
-    if not rates:
+    optimizers = [] if trainer is None else trainer.optimizers
+    settings = optimizers[0].param_groups[0] if optimizers else {}
+    if "lr" not in settings:
         return "train anew with a smaller learning rate, or with trainer.precision 64-true"
+    # Of L-BFGS, whose steps are not to be clipped.
+    searches = "line_search_fn" in settings
+    also = "take line_search_fn strong_wolfe" if searches else "set trainer.gradient_clip_val"
     return (
-        f"training has diverged; lower the learning rate (it is {float(rates[0]):.3g}), set "
-        f"trainer.gradient_clip_val, or take trainer.precision 64-true"
+        f"training has diverged; lower the learning rate (it is {float(settings['lr']):.3g}), "
+        f"{also}, or take trainer.precision 64-true"
     )
