@@ -109,7 +109,7 @@ def adapt_grids(
     layers = kan_layers(network)
     if not layers:
         raise ValueError("the network holds no KANLayer, so it has no grid to adapt")
-    saved = [(m, m.knots.clone(), m.spline_weight.detach().clone()) for m in layers.values()]
+    saved = [(m, m.knots.clone(), m.coefficients.detach().clone()) for m in layers.values()]
     density_state = copy.deepcopy(density.state_dict())
 
     def restore() -> None:
@@ -257,9 +257,9 @@ def _adapt_layer(
     old_knots, old_breakpoints = layer.knots.clone(), layer.breakpoints.clone()
     before = layer.forward(samples)  # not layer(…): its hook has brought us here
     wanted = layer.grid_size if grid_size is None else grid_size
-    coefficients = layer.spline_weight.detach()
+    coefficients = layer.coefficients.detach()
     basis: Basis | None = None
-    has_knots = layer.family in ("spline", "radial")
+    has_knots = layer.family in ("bspline", "radial")
     inserts = placement.extension == "insert" and wanted > layer.grid_size and has_knots
     if inserts:
         breakpoints = inserted_breakpoints(
@@ -283,7 +283,7 @@ def _adapt_layer(
             order=context.order,
         )
     knots = layer.knots_for(breakpoints)
-    if inserts and layer.family == "spline":
+    if inserts and layer.family == "bspline":
         fitted = insert_knots(coefficients, old_knots, knots, layer.spline_order)
     else:
         basis = layer.basis_of(knots)

@@ -41,16 +41,16 @@ def update_optimizer_state(
         return
     for adapted in report.layers:
         layer = layers[adapted.name]
-        state = optimizer.state.get(layer.spline_weight)
+        state = optimizer.state.get(layer.coefficients)
         if not state:
             continue
         if policy == "reset_changed":
-            del optimizer.state[layer.spline_weight]
+            del optimizer.state[layer.coefficients]
             continue
         old_bases = old_sizes[adapted.name] + layer.spline_order
         nearest = _nearest_bases(adapted.old_breakpoints, layer, old_bases)
         if not all(_fits(value, layer, old_bases) for value in state.values()):
-            del optimizer.state[layer.spline_weight]  # factored moments have no bases to carry
+            del optimizer.state[layer.coefficients]  # factored moments have no bases to carry
             continue
         for key, value in state.items():
             state[key] = _carry(value, nearest)
@@ -114,7 +114,7 @@ def _nearest_bases(old_breakpoints: Tensor, layer: KANLayer, old_bases: int) -> 
     Terms of a series have no place: each is that of its number, new ones follow the last.
     """
     if layer.family in ("chebyshev", "fourier"):
-        bases = layer.spline_weight.shape[-1]
+        bases = layer.coefficients.shape[-1]
         numbers = torch.arange(bases, device=layer.knots.device).clamp(max=old_bases - 1)
         return numbers.expand(layer.in_features, bases)
     old = _centres(layer.knots_for(old_breakpoints), layer.spline_order)

@@ -226,7 +226,7 @@ class KANModule(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        was = checkpoint.get("hyper_parameters", {}).get("basis", "spline")
+        was = checkpoint.get("hyper_parameters", {}).get("basis", "bspline")
         if was != self.hparams["basis"]:  # whose weights have the same shapes
             raise ConfigurationError(
                 f"the checkpoint is of a network with the basis {was}, this one has "

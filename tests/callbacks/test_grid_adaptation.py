@@ -323,7 +323,7 @@ def test_moments_are_kept_or_dropped_as_asked(policy: Any) -> None:
     module = Own()
     adaptation = GridAdaptationCallback(schedule={3: 6}, optimizer_state=policy)
     trainer_for(4, adaptation, moments).fit(module, loader())
-    splines = {name for name in moments.before if name.endswith("spline_weight")}
+    splines = {name for name in moments.before if name.endswith("coefficients")}
     kept = {"keep": set(moments.before), "reset_changed": moments.before.keys() - splines}
     assert moments.after.keys() == kept.get(policy, set())
     for name, state in moments.after.items():
@@ -639,7 +639,7 @@ def test_double_precision_stays_double(make: Callable[[], LightningModule]) -> N
     assert recorder.by_epoch == [3, 5, 5]
     for layer in kan_layers(module).values():
         assert layer.knots.dtype == torch.float64
-        assert layer.spline_weight.dtype == torch.float64
+        assert layer.coefficients.dtype == torch.float64
     assert recorder.reports[1].layers[0].samples.dtype == torch.float64
 
 

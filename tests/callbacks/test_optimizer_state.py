@@ -136,7 +136,7 @@ def test_moments_of_parameters_without_knots_stay_bit_by_bit(
     run.adapt(policy)
     after = run.state()
     for name, state in before.items():
-        if not name.endswith("spline_weight"):
+        if not name.endswith("coefficients"):
             assert_equal_states(state, after[name])
 
 
@@ -149,7 +149,7 @@ def test_reset_changed_drops_the_splines_moments_and_no_others(name: str) -> Non
     before = run.state()
     run.adapt("reset_changed")
     after = run.state()
-    gone = {parameter for parameter in before if parameter.endswith("spline_weight")}
+    gone = {parameter for parameter in before if parameter.endswith("coefficients")}
     assert len(gone) == 2
     assert after.keys() == before.keys() - gone
 
@@ -193,9 +193,9 @@ def test_keep_takes_each_moment_from_the_old_basis_nearest_to_the_new(
         old, new = centres(layer, adapted.old_breakpoints), centres(layer, layer.breakpoints)
         distance = (new.unsqueeze(2) - old.unsqueeze(1)).abs()
         for key in MOMENTS[name]:
-            was = before[f"{adapted.name}.spline_weight"][key]
-            now = after[f"{adapted.name}.spline_weight"][key]
-            assert now.shape == layer.spline_weight.shape
+            was = before[f"{adapted.name}.coefficients"][key]
+            now = after[f"{adapted.name}.coefficients"][key]
+            assert now.shape == layer.coefficients.shape
             for p in range(layer.in_features):
                 for i in range(new.shape[1]):
                     near = distance[p, i] <= distance[p, i].min() + 1e-6  # a tie is either's
@@ -210,7 +210,7 @@ def test_keep_leaves_moments_as_they_are_where_no_knot_has_moved() -> None:
     before = run.state()
     run.adapt("keep", None)  # the first layer's samples are the same, so are its knots
     after = run.state()
-    assert_equal_states(before["layers.0.spline_weight"], after["layers.0.spline_weight"])
+    assert_equal_states(before["layers.0.coefficients"], after["layers.0.coefficients"])
 
 
 def test_keep_counts_adam_s_steps_on() -> None:

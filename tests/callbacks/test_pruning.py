@@ -141,7 +141,7 @@ def test_a_pruned_edge_is_moved_by_no_optimizer() -> None:
         for layer in module.network.layers:
             if layer.edge_mask is not None:
                 masked += int((~layer.edge_mask).sum())
-                for parameter in (layer.spline_weight, layer.base_weight, layer.edge_scale):
+                for parameter in (layer.coefficients, layer.base_weight, layer.edge_scale):
                     assert not parameter[~layer.edge_mask].any()
         assert masked > 0
 

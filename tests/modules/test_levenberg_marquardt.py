@@ -232,7 +232,7 @@ def test_the_damping_starts_anew_where_a_grid_has_moved(policy: OptimizerState) 
     trainer_for(10, adaptation, watch).fit(module, SyntheticData("f4", samples=60))
     assert watch.kept == [False, policy == "keep"]
     assert (watch.at[1] == 0.25) == (policy != "keep")
-    assert len(module.network.layers[0].spline_weight[0, 0]) == 8
+    assert len(module.network.layers[0].coefficients[0, 0]) == 8
     (optimizer,) = [o for o in [module.optimizers()] if not isinstance(o, list)]
     assert len(optimizer.state) == 8
 

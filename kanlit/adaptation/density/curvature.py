@@ -57,7 +57,7 @@ class CurvatureDensity(DerivativeDensity):
 
     def check(self, network: nn.Module) -> None:
         for name, layer in network.named_modules():
-            if isinstance(layer, KANLayer) and layer.family == "spline" and layer.spline_order < 2:
+            if isinstance(layer, KANLayer) and layer.family == "bspline" and layer.spline_order < 2:
                 raise ConfigurationError(
                     f"CurvatureDensity needs splines of degree 2 or more, for those of degree "
                     f"{layer.spline_order} in {name or 'the layer'} have no second derivative: "
