@@ -16,8 +16,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import StepLR
 
+from kanlit.adaptation.optimizer_state import OptimizerState
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
-from kanlit.callbacks.optimizer_state import OptimizerState
 from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
