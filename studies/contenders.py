@@ -118,7 +118,7 @@ def _network(case: Case) -> Any:
         widths = 0.5 + torch.rand(layer.in_features, case.grid_size)
         ends = torch.cat([torch.zeros(layer.in_features, 1), widths.cumsum(1)], dim=1)
         breakpoints = 2 * ends / ends[:, -1:] - 1
-        layer.set_grid(layer.knots_for(breakpoints), layer.spline_weight.detach())
+        layer.set_grid(layer.knots_for(breakpoints), layer.coefficients.detach())
     return network
 
 

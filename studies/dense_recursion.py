@@ -62,7 +62,7 @@ class DenseLayer(nn.Module):
         in_features, bases = knots.shape[0], knots.shape[1] - degree - 1
         self.degree = degree
         self.register_buffer("knots", knots)
-        self.spline_weight = nn.Parameter(0.1 * torch.randn(out_features, in_features, bases))
+        self.coefficients = nn.Parameter(0.1 * torch.randn(out_features, in_features, bases))
         self.base_weight = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
         self.edge_scale = nn.Parameter(torch.ones(out_features, in_features))
         self.bias = nn.Parameter(torch.zeros(out_features))
@@ -70,7 +70,7 @@ class DenseLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(n, in)`` to ``(n, out)``."""
         bases = cox_de_boor(x, self.knots, self.degree)
-        weight = self.edge_scale.unsqueeze(-1) * self.spline_weight
+        weight = self.edge_scale.unsqueeze(-1) * self.coefficients
         return F.linear(F.silu(x), self.base_weight, self.bias) + F.linear(
             bases.flatten(1), weight.flatten(1)
         )

@@ -38,12 +38,12 @@ def fitted(target: Callable[[Tensor], Tensor]) -> KAN:
             parameter.zero_()
         layer.edge_scale.fill_(1.0)
         columns = []
-        for i in range(layer.spline_weight.shape[-1]):
-            layer.spline_weight[0, 0, i] = 1.0
+        for i in range(layer.coefficients.shape[-1]):
+            layer.coefficients[0, 0, i] = 1.0
             columns.append(network(x))
-            layer.spline_weight[0, 0, i] = 0.0
+            layer.coefficients[0, 0, i] = 0.0
         solution = torch.linalg.lstsq(torch.cat(columns, 1), target(x)).solution
-        layer.spline_weight[0, 0] = solution[:, 0]
+        layer.coefficients[0, 0] = solution[:, 0]
     return network.float()
 
 

@@ -107,8 +107,8 @@ def test_refit_in_float32_is_the_one_of_float64_rounded() -> None:
     adapt_grids(single, x, InputDensity(), 200)
     adapt_grids(double, x.double(), InputDensity(), 200)
     (one,), (two,) = kan_layers(single).values(), kan_layers(double).values()
-    scale = two.spline_weight.abs().max()
-    assert (one.spline_weight.double() - two.spline_weight).abs().max() < 1e-3 * scale
+    scale = two.coefficients.abs().max()
+    assert (one.coefficients.double() - two.coefficients).abs().max() < 1e-3 * scale
 
 
 # -- runs ---------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_bf16_mixed_is_float32_as_far_as_splines_go(kind: str) -> None:
     for one, two in zip(kan_layers(mixed).values(), kan_layers(full).values(), strict=True):
         assert one.grid_size == 8
         torch.testing.assert_close(one.knots, two.knots, rtol=0, atol=1e-4)
-        torch.testing.assert_close(one.spline_weight, two.spline_weight, rtol=0, atol=1e-3)
+        torch.testing.assert_close(one.coefficients, two.coefficients, rtol=0, atol=1e-3)
 
 
 def test_a_run_in_float64_has_the_knots_of_float32_to_its_precision() -> None:
@@ -183,7 +183,7 @@ def test_a_compiled_network_is_extended_and_trained_as_an_eager_one() -> None:
     for one, two in zip(kan_layers(compiled).values(), kan_layers(eager).values(), strict=True):
         assert one.grid_size == 8
         torch.testing.assert_close(one.knots, two.knots, rtol=0, atol=1e-5)
-        torch.testing.assert_close(one.spline_weight, two.spline_weight, rtol=0, atol=1e-4)
+        torch.testing.assert_close(one.coefficients, two.coefficients, rtol=0, atol=1e-4)
 
 
 # -- large grids --------------------------------------------------------------------------------

@@ -177,7 +177,7 @@ def test_dense_recursion_is_the_same_function_as_our_layer(grid_size: int, degre
     layer = KANLayer(2, 4, grid_size=grid_size, spline_order=degree, dtype=torch.float64)
     widths = 0.5 + torch.rand(2, grid_size, dtype=torch.float64)
     ends = torch.cat([torch.zeros(2, 1, dtype=torch.float64), widths.cumsum(1)], dim=1)
-    layer.set_grid(layer.knots_for(2 * ends / ends[:, -1:] - 1), layer.spline_weight.detach())
+    layer.set_grid(layer.knots_for(2 * ends / ends[:, -1:] - 1), layer.coefficients.detach())
     with torch.no_grad():
         layer.edge_scale.uniform_(0.5, 2)
         layer.bias.normal_()

@@ -30,11 +30,11 @@ class ChebyshevBasis(SmoothBasis):
     @classmethod
     def from_knots(cls, knots: Tensor, spline_order: int) -> Self:
         """As many as there are B-splines on ``knots`` ``(in, G+2k+1)``, in float64."""
-        edges = breakpoints_of(knots.double(), spline_order)
-        return cls(edges, knots.shape[1] - spline_order - 1)
+        breakpoints = breakpoints_of(knots.double(), spline_order)
+        return cls(breakpoints, knots.shape[1] - spline_order - 1)
 
     def formula(self, x: Tensor, derivative: int) -> Tensor:
-        low, high = self.edges[:, :1], self.edges[:, -1:]
+        low, high = self.breakpoints[:, :1], self.breakpoints[:, -1:]
         rate = 2 / (high - low)
         t = (x - (low + high) / 2) * rate
         # The recursion, differentiated: T_{n+1}^(d) = 2d T_n^(d-1) + 2t T_n^(d) - T_{n-1}^(d).

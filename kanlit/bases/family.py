@@ -9,11 +9,11 @@ from torch import Tensor
 from kanlit.bases.chebyshev import ChebyshevBasis
 from kanlit.bases.fourier import FourierBasis
 from kanlit.bases.radial import RadialBasis
-from kanlit.splines import Basis, Outside, PiecewiseBasis
+from kanlit.splines import Basis, Outside, Pieces
 
 __all__ = ["FAMILIES", "Family", "make_basis"]
 
-Family = Literal["spline", "radial", "chebyshev", "fourier"]
+Family = Literal["bspline", "radial", "chebyshev", "fourier"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
@@ -21,7 +21,7 @@ def make_basis(family: Family, knots: Tensor, spline_order: int, outside: Outsid
     """The G+k functions of a family on knots, in float64.
 
     Args:
-        family: ``"spline"`` B-splines, ``"radial"`` Gaussians at the same places, ``"chebyshev"``
+        family: ``"bspline"`` B-splines, ``"radial"`` Gaussians at the same places, ``"chebyshev"``
             polynomials over the grid's range, ``"fourier"`` sines and cosines.
         knots: ``(in, G+2k+1)``, strictly increasing.
         spline_order: Degree k; for others than splines it counts in their number alone, and for
@@ -31,8 +31,8 @@ def make_basis(family: Family, knots: Tensor, spline_order: int, outside: Outsid
     Raises:
         ValueError: Another name.
     """
-    if family == "spline":
-        return PiecewiseBasis.from_knots(knots, spline_order, outside)
+    if family == "bspline":
+        return Pieces.from_knots(knots, spline_order, outside)
     if family == "radial":
         return RadialBasis.from_knots(knots, spline_order, outside)
     if family == "chebyshev":

@@ -31,15 +31,15 @@ class FourierBasis(SmoothBasis):
     @classmethod
     def from_knots(cls, knots: Tensor, spline_order: int) -> Self:
         """As many as there are B-splines on ``knots`` ``(in, G+2k+1)``, in float64."""
-        edges = breakpoints_of(knots.double(), spline_order)
-        return cls(edges, knots.shape[1] - spline_order - 1)
+        breakpoints = breakpoints_of(knots.double(), spline_order)
+        return cls(breakpoints, knots.shape[1] - spline_order - 1)
 
     @property
     def continues(self) -> bool:
         return False
 
     def formula(self, x: Tensor, derivative: int) -> Tensor:
-        low, high = self.edges[:, :1], self.edges[:, -1:]
+        low, high = self.breakpoints[:, :1], self.breakpoints[:, -1:]
         frequency = pi / (high - low)
         numbers = torch.arange(1, self.count // 2 + 1, dtype=x.dtype, device=x.device)
         rates = numbers[:, None, None] * frequency

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kanlit.bases.fourier import FourierBasis
-from kanlit.splines import Basis, Outside, PiecewiseBasis, gauss_legendre, project_bases
+from kanlit.splines import Basis, Outside, Pieces, gauss_legendre, project_bases
 
 __all__ = ["project_curves"]
 
@@ -33,13 +33,13 @@ def project_curves(
     Returns:
         c' ``(out, in, count')`` in the type of ``coefficients``.
     """
-    if isinstance(old, PiecewiseBasis) and isinstance(new, PiecewiseBasis):
+    if isinstance(old, Pieces) and isinstance(new, Pieces):
         return project_bases(coefficients, old, new, outside)
     if isinstance(new, FourierBasis):
         kept = coefficients[..., : new.count]
         return torch.nn.functional.pad(kept, (0, new.count - kept.shape[-1]))
-    low, high = new.edges[:, :1], new.edges[:, -1:]
-    cells = torch.cat([new.edges, old.edges], 1)
+    low, high = new.breakpoints[:, :1], new.breakpoints[:, -1:]
+    cells = torch.cat([new.breakpoints, old.breakpoints], 1)
     cells = torch.maximum(torch.minimum(cells, high), low).sort(1).values
     x, weight = gauss_legendre(cells, _NODES)
     root = weight.sqrt().unsqueeze(-1)

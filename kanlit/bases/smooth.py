@@ -24,11 +24,11 @@ class SmoothBasis(ABC):
     any other by its formula. A :class:`kanlit.splines.Basis`, as piecewise ones are.
 
     Attributes:
-        edges: The breakpoints ``(in, G+1)``; the first and the last are a and b.
+        breakpoints: The breakpoints ``(in, G+1)``; the first and the last are a and b.
         count: Number of functions, G+k.
     """
 
-    edges: Tensor
+    breakpoints: Tensor
     count: int
 
     @property
@@ -47,7 +47,7 @@ class SmoothBasis(ABC):
         """
         if not self.continues:
             return (x,)
-        inside = x.clamp(self.edges[:, :1], self.edges[:, -1:])
+        inside = x.clamp(self.breakpoints[:, :1], self.breakpoints[:, -1:])
         return inside, x - inside
 
     def bases(self, place: tuple[Tensor, ...], derivative: int, count: int) -> Tensor:

@@ -48,7 +48,7 @@ def share_grids(trainer: Trainer, network: nn.Module) -> None:
     if trainer.world_size == 1:
         return
     for layer in kan_layers(network).values():
-        knots, weight = layer.knots.clone(), layer.spline_weight.detach().clone()
+        knots, weight = layer.knots.clone(), layer.coefficients.detach().clone()
         share(trainer, [knots, weight])
         layer.set_grid(knots, weight)
 

@@ -24,7 +24,7 @@ __all__ = ["Metrics", "RunFolder"]
 
 _NETWORK = "network."  # of kanlit's modules; a user's own may have none
 _STAGES = ("train", "val")
-_WEIGHTS = ("knots", "spline_weight", "base_weight", "edge_scale", "bias")
+_WEIGHTS = ("knots", "coefficients", "base_weight", "edge_scale", "bias")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class RunFolder:
                     f"{self.checkpoint} has no weights beside {key}: give one that kanlit fit has "
                     f"written"
                 )
-            outputs, inputs, bases = tensors["spline_weight"].shape
+            outputs, inputs, bases = tensors["coefficients"].shape
             degree = tensors["knots"].shape[1] - bases - 1
             layer = KANLayer(
                 inputs,
@@ -105,7 +105,7 @@ class RunFolder:
                 grid_size=bases - degree,
                 spline_order=degree,
                 outside=settings.get("outside", "linear"),
-                basis=settings.get("basis", "spline"),
+                basis=settings.get("basis", "bspline"),
                 dtype=tensors["knots"].dtype,
             )
             layer.load_state_dict(tensors)

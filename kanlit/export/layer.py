@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kanlit.bases import SmoothBasis
 from kanlit.nn import KANLayer
-from kanlit.splines import PiecewiseBasis, evaluate_pieces
+from kanlit.splines import Pieces, evaluate_pieces
 
 __all__ = ["ExportableLayer", "SmoothExportableLayer", "exportable"]
 
@@ -20,7 +20,7 @@ class ExportableLayer(nn.Module):
 
     .. math:: y_q = \sum_p \Big( r_{qp}\,\mathrm{silu}(x_p)
               + \sum_{m=0}^{k} a_{p j_p m q}\,u_p^m \Big) + b_q, \qquad
-              j_p = \#\{l : x_p \ge e_{pl}\}
+              j_p = \#\{l : x_p \ge b_{pl}\}
 
     with u the place of x_p in its piece j_p. The piece is counted, not searched for: ONNX has no
     search in a sorted list, and the count is the same number. Layers whose polynomials would be
@@ -30,7 +30,7 @@ class ExportableLayer(nn.Module):
         layer: Of splines; its knots and weights are copied, in their type.
     """
 
-    edges: Tensor
+    breakpoints: Tensor
     origin: Tensor
     inverse_width: Tensor
     polynomials: Tensor
@@ -44,13 +44,13 @@ class ExportableLayer(nn.Module):
     def __init__(self, layer: KANLayer) -> None:
         super().__init__()
         dtype, order = layer.knots.dtype, layer.spline_order
-        exact = PiecewiseBasis.from_knots(layer.knots, order, layer.outside)
+        exact = Pieces.from_knots(layer.knots, order, layer.outside)
         basis = exact.cast(dtype)
         features, pieces = basis.origin.shape
         self.bases = layer.grid_size + order
         # Polynomials of every edge take (k+1) numbers a piece, coefficients one a basis.
         self.sums_bases = layer.out_features >= 16 and layer.grid_size <= 16 * layer.out_features
-        scaled = (layer.edge_scale.unsqueeze(-1) * layer.spline_weight).detach().double()
+        scaled = (layer.edge_scale.unsqueeze(-1) * layer.coefficients).detach().double()
         steps = torch.arange(order + 1, device=exact.first.device)
         polynomials = exact.polynomials  # (in, P, k+1, r)
         put = self.register_buffer
@@ -61,7 +61,7 @@ class ExportableLayer(nn.Module):
         else:
             local = exact.first.unsqueeze(1) + steps
             polynomials = torch.einsum("ipmr,oipr->ipmo", polynomials, scaled[:, :, local])
-        put("edges", basis.edges)
+        put("breakpoints", basis.breakpoints)
         put("origin", basis.origin.flatten())
         put("inverse_width", basis.inverse_width.flatten())
         put("polynomials", polynomials.flatten(0, 1).to(dtype))  # (in·P, k+1, r or out)
@@ -71,7 +71,7 @@ class ExportableLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, in)`` to ``(n, out)``."""
-        piece = (x.unsqueeze(-1) >= self.edges).sum(-1)
+        piece = (x.unsqueeze(-1) >= self.breakpoints).sum(-1)
         row = piece + self.start
         inverse_width = self.inverse_width[row]
         u = (x - self.origin[row]) * inverse_width
@@ -107,7 +107,7 @@ class SmoothExportableLayer(nn.Module):
         self._basis = exact.cast(layer.knots.dtype)
         for name, tensor in self._basis.tensors().items():
             self.register_buffer(name, tensor.clone())
-        scaled = (layer.edge_scale.unsqueeze(-1) * layer.spline_weight).detach()
+        scaled = (layer.edge_scale.unsqueeze(-1) * layer.coefficients).detach()
         self.register_buffer("coefficients", scaled.transpose(1, 2).flatten(1))  # (out, (G+k)·in)
         self.register_buffer("base_weight", layer.base_weight.detach().T.clone())
         self.register_buffer("bias", layer.bias.detach().clone())
@@ -126,7 +126,7 @@ def exportable(module: nn.Module) -> nn.Module:
     """A copy of a module in which every :class:`~kanlit.nn.KANLayer` is an exportable one."""
 
     def made(layer: KANLayer) -> nn.Module:
-        return (ExportableLayer if layer.family == "spline" else SmoothExportableLayer)(layer)
+        return (ExportableLayer if layer.family == "bspline" else SmoothExportableLayer)(layer)
 
     twin = copy.deepcopy(module).eval()
     for parent in list(twin.modules()):

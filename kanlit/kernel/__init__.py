@@ -5,7 +5,7 @@ width as there may be, if there is a compiler for it (GCC from 12, Clang). Where
 built, with ``KANLIT_KERNEL=0`` in the environment, on other devices than the CPU and under
 transforms of torch (``torch.compile``, export, ``torch.func``, tracing, forward-mode
 differentiation, gradients of gradients) the same functions run in plain torch, as
-:class:`kanlit.splines.Edges`. Results differ by rounding alone; those of the kernel do not depend
+:class:`kanlit.nn.edges.Edges`. Results differ by rounding alone; those of the kernel do not depend
 on the number of threads.
 """
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from kanlit.kernel.library import Problem, load
-from kanlit.splines import Edges, PiecewiseBasis
+from kanlit.splines import Pieces
+
+if TYPE_CHECKING:
+    from kanlit.nn.edges import Edges
 
 __all__ = ["forward", "kernel_available", "sweep", "takes"]
 
 _Pairs = Sequence[tuple[int, int]]
-_SETTINGS = 4  # basis, local, pairs, dense: what an evaluation takes before its tensors
+_SETTINGS = 5  # kind, basis, local, pairs, dense: what an evaluation takes before its tensors
 _PARAMETERS = 4  # so many of its tensors are the edges'
 
 
@@ -37,10 +40,10 @@ def takes(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
     """
     if torch.compiler.is_compiling() or load() is None:
         return False
-    outputs, features = edges.spline_weight.shape[:2]
+    outputs, features = edges.coefficients.shape[:2]
     return (
-        isinstance(edges.basis, PiecewiseBasis)
-        and _plain(edges.basis.edges.dtype, *edges[2:], x, *streams)
+        isinstance(edges.basis, Pieces)
+        and _plain(edges.basis.breakpoints.dtype, *edges[2:], x, *streams)
         and x.shape[0] == edges.basis.origin.shape[0] == features
         and edges.base_weight.shape == edges.edge_scale.shape == (outputs, features)
         and edges.bias.shape == (outputs,)
@@ -73,7 +76,7 @@ def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:
 
     Gradients of gradients run in plain torch; ``dense`` is for them.
     """
-    (y,) = _Evaluation.apply(edges.basis, edges.local, (), dense, *edges[2:], x)
+    (y,) = _Evaluation.apply(type(edges), edges.basis, edges.local, (), dense, *edges[2:], x)
     return y
 
 
@@ -90,7 +93,9 @@ def sweep(
         # One that is the same at all points stays one number, unless its gradients differ.
         points = 1 if stream.shape[-1] == 1 and not stream.requires_grad else value.shape[1]
         streams.append(stream.expand(-1, value.shape[0], points))
-    return _Evaluation.apply(edges.basis, edges.local, pairs, dense, *edges[2:], value, *streams)
+    return _Evaluation.apply(
+        type(edges), edges.basis, edges.local, pairs, dense, *edges[2:], value, *streams
+    )
 
 
 class _Evaluation(torch.autograd.Function):
@@ -99,7 +104,8 @@ class _Evaluation(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        basis: PiecewiseBasis,
+        kind: type[Edges],
+        basis: Pieces,
         local: Tensor,
         pairs: _Pairs,
         dense: bool,
@@ -112,7 +118,8 @@ class _Evaluation(torch.autograd.Function):
         piece = torch.empty(x.shape, dtype=torch.int32, device="cpu")
         _run("forward", basis, pairs, tensors, piece, y=ys)
         ctx.save_for_backward(*tensors)
-        ctx.basis, ctx.local, ctx.pairs, ctx.dense, ctx.piece = basis, local, pairs, dense, piece
+        ctx.kind, ctx.basis, ctx.local, ctx.piece = kind, basis, local, piece
+        ctx.pairs, ctx.dense = pairs, dense
         return tuple(ys)
 
     @staticmethod
@@ -145,7 +152,7 @@ def _differentiable(
             (t if again else t.detach().requires_grad_(need)).view_as(t)
             for t, need in zip(tensors, needed, strict=True)
         ]
-        edges = Edges(ctx.basis, ctx.local, *own[:_PARAMETERS])
+        edges: Edges = ctx.kind(ctx.basis, ctx.local, *own[:_PARAMETERS])
         x, *streams = own[_PARAMETERS:]
         ys: tuple[Tensor, ...] = (
             edges.sweep(x, streams[0], streams[1], ctx.pairs, ctx.dense)
@@ -168,7 +175,7 @@ def _differentiable(
 
 def _run(
     name: str,
-    basis: PiecewiseBasis,
+    basis: Pieces,
     pairs: _Pairs,
     tensors: Sequence[Tensor],
     piece: Tensor,

@@ -47,7 +47,7 @@ class ClassificationModule(KANModule):
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear by value and slope at its ends, or
             zero, fading over k exterior intervals, as published.
-        basis: What an edge is a sum of: spline, radial (Gaussians whose centres and widths follow
+        basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
             the knots), or without knots chebyshev (polynomials over the samples' range) or
             fourier; G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
@@ -76,7 +76,7 @@ class ClassificationModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
-        basis: Family = "spline",
+        basis: Family = "bspline",
         initialization: Initialization = "glorot_fine",
         sparsity_l1: float = 0.0,
         sparsity_entropy: float = 0.0,

@@ -39,15 +39,15 @@ class PDEModule(KANModule):
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear by value and slope at its ends, or
             zero, fading over k exterior intervals, as published.
-        basis: What an edge is a sum of: spline, radial (Gaussians whose centres and widths follow
+        basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
             the knots), or without knots chebyshev (polynomials over the samples' range) or
             fourier; G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
-        sparsity_l1: μ₁, at least 0: adds μ₁ Σ|φ|₁ to a training step's loss, the mean absolute
+        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to a training step's loss, the mean absolute
             outputs of all edges at the batch's collocation points: edges that the loss can do
             without become small. For optimisers that take a loss, not for LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's |φ|₁, and so
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁``, and so
             gathers what the edges do in few of them.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
         lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
@@ -66,7 +66,7 @@ class PDEModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
-        basis: Family = "spline",
+        basis: Family = "bspline",
         initialization: Initialization = "glorot_fine",
         boundary_weight: float = 1.0,
         sparsity_l1: float = 0.0,
@@ -74,7 +74,7 @@ class PDEModule(KANModule):
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        if basis == "spline" and spline_order < 2:
+        if basis == "bspline" and spline_order < 2:
             raise ConfigurationError(
                 f"spline_order must be 2 to 5 for a differential equation, got {spline_order}: "
                 f"splines of lower degree have no continuous derivative"
@@ -121,7 +121,7 @@ class PDEModule(KANModule):
                 "EquationData; for data of inputs and targets take --model RegressionModule"
             )
         least, degree = self._problem.order + 1, self.hparams["spline_order"]
-        if self.hparams["basis"] == "spline" and degree < least:
+        if self.hparams["basis"] == "bspline" and degree < least:
             order = "second" if least == 3 else "first"
             raise ConfigurationError(
                 f"spline_order must be {least} to 5 for a {order}-order equation, got {degree}: "

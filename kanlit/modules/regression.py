@@ -38,17 +38,17 @@ class RegressionModule(KANModule):
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear by value and slope at its ends, or
             zero, fading over k exterior intervals, as published.
-        basis: What an edge is a sum of: spline, radial (Gaussians whose centres and widths follow
+        basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
             the knots), or without knots chebyshev (polynomials over the samples' range) or
             fourier; G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         robust: c, above 0: residuals beyond c times the spread of the training targets (their
             median absolute deviation) count by their size, not by its square, so that a few
             extreme samples do not outweigh all others. Null is plain least squares.
-        sparsity_l1: μ₁, at least 0: adds μ₁ Σ|φ|₁ to a training step's loss, the mean absolute
-            outputs of all edges at the batch's inputs: edges that the loss can do without
-            become small. For optimisers that take a loss, not for LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's |φ|₁, and so
+        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to a training step's loss, the mean absolute
+            outputs of all edges at the batch's inputs: edges that the loss can do without become
+            small. For optimisers that take a loss, not for LevenbergMarquardt.
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁``, and so
             gathers what the edges do in few of them.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
         lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
@@ -72,7 +72,7 @@ class RegressionModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
-        basis: Family = "spline",
+        basis: Family = "bspline",
         initialization: Initialization = "glorot_fine",
         robust: float | None = None,
         sparsity_l1: float = 0.0,

@@ -13,7 +13,7 @@ from kanlit.splines import (
     Basis,
     Exterior,
     Outside,
-    PiecewiseBasis,
+    Pieces,
     breakpoints_of,
     extend_breakpoints,
     uniform_breakpoints,
@@ -41,7 +41,7 @@ class AdaptiveGrid(nn.Module):
 
     Attributes:
         knots: ``(in, G+2k+1)``, a persistent buffer.
-        spline_weight: Coefficients ``(out, in, G+k)``, not initialised.
+        coefficients: Coefficients ``(out, in, G+k)``, not initialised.
         exact_basis: The bases on these knots, in float64.
 
     Raises:
@@ -96,7 +96,7 @@ class AdaptiveGrid(nn.Module):
         breakpoints = uniform_breakpoints(low, high, grid_size)
         self.register_buffer("knots", self._extended(breakpoints))
         bases = grid_size + spline_order
-        self.spline_weight = nn.Parameter(torch.empty(out_features, in_features, bases, **factory))
+        self.coefficients = nn.Parameter(torch.empty(out_features, in_features, bases, **factory))
         self._refresh()
 
     @property
@@ -121,7 +121,7 @@ class AdaptiveGrid(nn.Module):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def set_grid(self, knots: Tensor, spline_weight: Tensor, basis: Basis | None = None) -> None:
+    def set_grid(self, knots: Tensor, coefficients: Tensor, basis: Basis | None = None) -> None:
         """Puts the splines on other knots, of another G if wanted.
 
         The parameter object stays the same, so optimisers go on holding it; where its shape
@@ -129,7 +129,7 @@ class AdaptiveGrid(nn.Module):
 
         Args:
             knots: ``(in, G+2k+1)``, strictly increasing.
-            spline_weight: Coefficients on these knots ``(out, in, G+k)``.
+            coefficients: Coefficients on these knots ``(out, in, G+k)``.
             basis: That of these knots, see :meth:`basis_of`, where it is known already.
 
         Raises:
@@ -140,38 +140,36 @@ class AdaptiveGrid(nn.Module):
         expected = (self.out_features, self.in_features, bases)
         if (
             knots.shape[0] != self.in_features
-            or tuple(spline_weight.shape) != expected
+            or tuple(coefficients.shape) != expected
             or bases <= self.spline_order
         ):
             raise ValueError(
-                f"knots {tuple(knots.shape)} and coefficients {tuple(spline_weight.shape)} do "
+                f"knots {tuple(knots.shape)} and coefficients {tuple(coefficients.shape)} do "
                 f"not fit a layer of {self.in_features} inputs, {self.out_features} outputs "
                 f"and degree {self.spline_order}"
             )
-        knots, spline_weight = knots.to(self.knots), spline_weight.to(self.spline_weight)
+        knots, coefficients = knots.to(self.knots), coefficients.to(self.coefficients)
         if not bool((knots.diff(dim=1) > 0).all() and torch.isfinite(knots).all()):
             raise ValueError("knots must be finite and rise strictly in every feature")
-        if not bool(torch.isfinite(spline_weight).all()):
+        if not bool(torch.isfinite(coefficients).all()):
             raise ValueError("coefficients hold NaN or infinite values")
-        self.restore_grid(knots, spline_weight, basis)
+        self.restore_grid(knots, coefficients, basis)
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def restore_grid(
-        self, knots: Tensor, spline_weight: Tensor, basis: Basis | None = None
-    ) -> None:
+    def restore_grid(self, knots: Tensor, coefficients: Tensor, basis: Basis | None = None) -> None:
         """Puts back knots and coefficients that the layer has had, whatever they hold.
 
         Unlike :meth:`set_grid` it takes those of a network that has diverged.
         """
         self._resize(self.in_features, self.out_features, knots.shape[1])
         self.knots.copy_(knots)
-        self.spline_weight.copy_(spline_weight)
+        self.coefficients.copy_(coefficients)
         self._refresh(basis)
 
     def _shapes(self, inputs: int, outputs: int, knot_count: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the parameters, by name, for a number of inputs, of outputs and of knots."""
-        return {"spline_weight": (outputs, inputs, knot_count - self.spline_order - 1)}
+        return {"coefficients": (outputs, inputs, knot_count - self.spline_order - 1)}
 
     def _resize(self, inputs: int, outputs: int, knot_count: int) -> None:
         """Makes room for other numbers; contents are undefined where a shape changes."""
@@ -192,12 +190,12 @@ class AdaptiveGrid(nn.Module):
 
     def _refresh(self, basis: Basis | None = None) -> None:
         """Brings what depends on the knots alone up to date."""
-        if basis is None or basis.edges.is_inference():  # which no training step can use
+        if basis is None or basis.breakpoints.is_inference():  # which no training step can use
             basis = self.basis_of(self.knots)
         self.exact_basis = basis
         self._basis = basis.cast(self.knots.dtype)
         self._local = None
-        if isinstance(basis, PiecewiseBasis):
+        if isinstance(basis, Pieces):
             offsets = torch.arange(self.spline_order + 1, device=self.knots.device)
             self._local = basis.first.unsqueeze(1) + offsets
 
@@ -211,7 +209,7 @@ class AdaptiveGrid(nn.Module):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         # A layer sizes itself from what it loads: G is part of the state, not of the config.
-        knots, weight = (state_dict.get(prefix + key) for key in ("knots", "spline_weight"))
+        knots, weight = (state_dict.get(prefix + key) for key in ("knots", "coefficients"))
         if isinstance(knots, Tensor) and isinstance(weight, Tensor):
             bases = knots.shape[-1] - self.spline_order - 1
             if (

@@ -42,7 +42,7 @@ def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> N
     n_in, n_out = layer.in_features, layer.out_features
     spline_std = (variance.unsqueeze(1) / (terms * (n_in * value + n_out * slope))).sqrt()
     base_std = (2 * variance / (terms * (n_in * silu + n_out * silu_slope))).sqrt()
-    layer.spline_weight.normal_(generator=generator).mul_(spline_std)
+    layer.coefficients.normal_(generator=generator).mul_(spline_std)
     layer.base_weight.normal_(generator=generator).mul_(base_std)
     layer.edge_scale.fill_(1.0)
     layer.bias.zero_()
@@ -56,7 +56,7 @@ def plain_(layer: KANLayer, generator: torch.Generator | None = None) -> None:
               r_{qp} \sim U(-1, 1) / \sqrt{n_{in}}
     """
     scale = layer.in_features**-0.5
-    layer.spline_weight.normal_(0.0, 0.1 * scale, generator=generator)
+    layer.coefficients.normal_(0.0, 0.1 * scale, generator=generator)
     layer.base_weight.uniform_(-scale, scale, generator=generator)
     layer.edge_scale.fill_(1.0)
     layer.bias.zero_()

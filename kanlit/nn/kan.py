@@ -42,7 +42,7 @@ class KAN(nn.Module):
         spline_order: k, degree of the splines, 1 to 5.
         grid_range: Ends of the first, uniform grid of each layer.
         outside: How splines go on outside the grid, ``"linear"`` or ``"zero"``.
-        basis: ``"spline"``, ``"radial"``, ``"chebyshev"`` or ``"fourier"``, see
+        basis: ``"bspline"``, ``"radial"``, ``"chebyshev"`` or ``"fourier"``, see
             :func:`kanlit.bases.make_basis`.
         initialization: ``"glorot_fine"`` or ``"plain"``.
         generator: Source of the initial weights of all layers, drawn one after another.
@@ -63,7 +63,7 @@ class KAN(nn.Module):
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
         outside: Outside = "linear",
-        basis: Family = "spline",
+        basis: Family = "bspline",
         initialization: Initialization = "glorot_fine",
         generator: torch.Generator | None = None,
         device: torch.device | None = None,

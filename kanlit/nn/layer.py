@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from kanlit import kernel
 from kanlit.bases import Family
+from kanlit.nn.edges import Edges
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
-from kanlit.splines import Edges, Outside
+from kanlit.splines import Outside
 
 __all__ = ["KANLayer", "retained"]
 
@@ -35,7 +36,7 @@ class KANLayer(AdaptiveGrid):
         grid_range: Ends of the first, uniform grid.
         outside: How splines go on outside the grid: ``"linear"`` by value and slope at its ends,
             ``"zero"`` fading over the exterior knots, the published setting.
-        basis: What B_i are: ``"spline"`` B-splines, or another of
+        basis: What B_i are: ``"bspline"`` B-splines, or another of
             :func:`kanlit.bases.make_basis`.
         initialization: ``"glorot_fine"`` (arXiv 2601.18672) or ``"plain"``.
         generator: Source of the initial weights; the default one of torch if left out.
@@ -44,7 +45,7 @@ class KANLayer(AdaptiveGrid):
 
     Attributes:
         knots: ``(in, G+2k+1)``, a persistent buffer.
-        spline_weight: c ``(out, in, G+k)``.
+        coefficients: c ``(out, in, G+k)``.
         base_weight: r ``(out, in)``.
         edge_scale: s ``(out, in)``.
         bias: b ``(out,)``.
@@ -68,7 +69,7 @@ class KANLayer(AdaptiveGrid):
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
         outside: Outside = "linear",
-        basis: Family = "spline",
+        basis: Family = "bspline",
         initialization: Initialization = "glorot_fine",
         generator: torch.Generator | None = None,
         device: torch.device | None = None,
@@ -103,7 +104,7 @@ class KANLayer(AdaptiveGrid):
         base: Tensor = self.base_weight
         if self.edge_mask is not None:  # which by the chain rule stops the gradients, too
             scale, base = scale * self.edge_mask, base * self.edge_mask
-        return Edges(self._basis, self._local, self.spline_weight, scale, base, self.bias)
+        return Edges(self._basis, self._local, self.coefficients, scale, base, self.bias)
 
     def _wide(self, derivatives: bool = False) -> bool:
         """Whether in plain torch one matrix product of all bases beats polynomials gathered.
@@ -112,7 +113,7 @@ class KANLayer(AdaptiveGrid):
         with ``derivatives`` each stream takes a product of its own. Where the two meet was
         measured on layers of 2 to 256 inputs. Bases that are not piecewise have no polynomials.
         """
-        if self.family != "spline":
+        if self.family != "bspline":
             return True
         if derivatives:
             return self.out_features >= 16 and self.grid_size <= 16 * self.out_features

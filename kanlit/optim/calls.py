@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.nn import KANLayer
-from kanlit.splines import Basis, PiecewiseBasis, evaluate_pieces, silu_derivatives
+from kanlit.nn.edges import silu_derivatives
+from kanlit.splines import Basis, Pieces, evaluate_pieces
 
 __all__ = ["Call", "Factors", "Features", "LinearCall", "SweepCall", "ValueCall"]
 
@@ -57,7 +58,7 @@ def kan_features(basis: Basis, count: int, x: Tensor, orders: int = 1) -> list[F
         orders: How many.
     """
     place = basis.locate(x.T.contiguous())
-    if not isinstance(basis, PiecewiseBasis):
+    if not isinstance(basis, Pieces):
         return [
             Features(basis.bases(place, order, count).permute(2, 1, 0), silu)
             for order, silu in zip(range(orders), silu_derivatives(x), strict=False)
@@ -161,7 +162,7 @@ class ValueCall(PlainCall):
     def features(self, rows: slice) -> Any:
         x = self.points(rows)
         ((bases, silu),) = kan_features(
-            self.basis, self.layer.spline_weight.shape[-1], x.flatten(0, 1)
+            self.basis, self.layer.coefficients.shape[-1], x.flatten(0, 1)
         )
         return Features(bases.view(*x.shape, -1), silu.view(x.shape))
 
@@ -191,10 +192,10 @@ def _spline(layer: KANLayer, amplitude: Tensor, bases: Tensor) -> Factors:
         amplitude: What the bases are multiplied by, ``(n, out, in)`` or ``(n, out, 1)``.
         bases: ``(n, in, G+k)``.
     """
-    if layer.spline_weight.requires_grad:
+    if layer.coefficients.requires_grad:
         left = (amplitude * layer.edge_scale.detach().double()).unsqueeze(-1)
-        return Factors(layer.spline_weight, left, bases.unsqueeze(1))
-    splines = torch.einsum("nib,oib->noi", bases, layer.spline_weight.detach().double())
+        return Factors(layer.coefficients, left, bases.unsqueeze(1))
+    splines = torch.einsum("nib,oib->noi", bases, layer.coefficients.detach().double())
     return Factors(layer.edge_scale, amplitude, splines)
 
 
@@ -233,7 +234,7 @@ class SweepCall(Call):
     def features(self, rows: slice) -> Any:
         x = self.value.detach()[:, rows].T.double()
         orders = 3 if self.pairs else 2
-        return kan_features(self.basis, self.layer.spline_weight.shape[-1], x, orders)
+        return kan_features(self.basis, self.layer.coefficients.shape[-1], x, orders)
 
     def factors(
         self, features: Any, gradients: Sequence[Tensor | None], rows: slice

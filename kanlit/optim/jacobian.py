@@ -66,7 +66,7 @@ def columns_of(calls: Sequence[Call], held: Sequence[Tensor]) -> JacobianColumns
     fixed = {
         id(call.layer.edge_scale)
         for call in calls
-        if isinstance(call.layer, KANLayer) and call.layer.spline_weight.requires_grad
+        if isinstance(call.layer, KANLayer) and call.layer.coefficients.requires_grad
     }
     return JacobianColumns([p for p in held if p.requires_grad and id(p) not in fixed])
 

@@ -24,11 +24,11 @@ def roughness(layer: KANLayer) -> Tensor:
     derivative of a spline when its grid is taken as the unit of length. Exact for splines, whatever
     the knots are (O'Sullivan, Statistical Science 1, 1986).
     """
-    edges = layer.breakpoints.double()
+    breakpoints = layer.breakpoints.double()
     # Terms of other bases wave more often than knots stand.
-    x, weight = gauss_legendre(edges, layer.spline_order if layer.family == "spline" else 8)
+    x, weight = gauss_legendre(breakpoints, layer.spline_order if layer.family == "bspline" else 8)
     second = layer.exact_basis.values(x.T, 2)
-    scale = (edges[:, -1:] - edges[:, :1]) ** 3
+    scale = (breakpoints[:, -1:] - breakpoints[:, :1]) ** 3
     return torch.einsum("nib,nic,in->ibc", second, second, weight * scale)
 
 
@@ -53,7 +53,7 @@ class Penalty:
         if smoothness == 0:
             return
         for layer in layers:
-            place = columns.of(layer.spline_weight)
+            place = columns.of(layer.coefficients)
             if place is not None:
                 scale = smoothness * layer.edge_scale.detach().double().square()
                 self._splines.append((place, scale[..., None, None] * roughness(layer)))

@@ -1,7 +1,5 @@
 """B-splines on non-uniform knots: bases, knot placement, refits. Tensors in, tensors out."""
 
-from kanlit.splines.basis import Basis, Outside, PiecewiseBasis, bspline_basis, evaluate_pieces
-from kanlit.splines.edges import Edges, silu_derivatives
 from kanlit.splines.knots import (
     Exterior,
     breakpoints_of,
@@ -13,6 +11,7 @@ from kanlit.splines.knots import (
     weighted_quantile,
     weighted_quantile_breakpoints,
 )
+from kanlit.splines.pieces import Basis, Outside, Pieces, bspline_basis, evaluate_pieces
 from kanlit.splines.refit import (
     fit_to_samples,
     gauss_legendre,
@@ -24,10 +23,9 @@ from kanlit.splines.refit import (
 
 __all__ = [
     "Basis",
-    "Edges",
     "Exterior",
     "Outside",
-    "PiecewiseBasis",
+    "Pieces",
     "breakpoints_of",
     "bspline_basis",
     "enforce_least_gap",
@@ -40,7 +38,6 @@ __all__ = [
     "project",
     "project_bases",
     "refit_on_samples",
-    "silu_derivatives",
     "sorted_order",
     "uniform_breakpoints",
     "weighted_quantile",

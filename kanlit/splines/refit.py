@@ -12,8 +12,8 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from kanlit.splines.basis import Basis, Outside, PiecewiseBasis
 from kanlit.splines.knots import breakpoints_of
+from kanlit.splines.pieces import Basis, Outside, Pieces
 
 __all__ = [
     "fit_to_samples",
@@ -30,18 +30,18 @@ _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64
 _reference_nodes = cache(leggauss)  # an eigenvalue problem each time
 
 
-def gauss_legendre(edges: Tensor, points: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights ``(in, M·points)`` over the intervals of ``edges``.
+def gauss_legendre(breakpoints: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes and weights ``(in, M·points)`` over the intervals of ``breakpoints``.
 
     Args:
-        edges: ``(in, M+1)``, in rising order.
+        breakpoints: ``(in, M+1)``, in rising order.
         points: So many nodes in each interval.
     """
     reference, weights = _reference_nodes(points)
-    node = torch.tensor(reference, dtype=edges.dtype, device=edges.device)
-    weight = torch.tensor(weights, dtype=edges.dtype, device=edges.device)
-    half = edges.diff(dim=1).unsqueeze(-1) / 2
-    centre = (edges[:, :-1] + edges[:, 1:]).unsqueeze(-1) / 2
+    node = torch.tensor(reference, dtype=breakpoints.dtype, device=breakpoints.device)
+    weight = torch.tensor(weights, dtype=breakpoints.dtype, device=breakpoints.device)
+    half = breakpoints.diff(dim=1).unsqueeze(-1) / 2
+    centre = (breakpoints[:, :-1] + breakpoints[:, 1:]).unsqueeze(-1) / 2
     return (centre + half * node).flatten(1), (half * weight).flatten(1)
 
 
@@ -80,30 +80,28 @@ def project(
     Returns:
         c' ``(out, in, G'+k)`` in the type of ``coefficients``.
     """
-    old, new = (
-        PiecewiseBasis.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots)
-    )
+    old, new = (Pieces.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots))
     return project_bases(coefficients, old, new, outside)
 
 
 def project_bases(
-    coefficients: Tensor, old: PiecewiseBasis, new: PiecewiseBasis, outside: Outside = "linear"
+    coefficients: Tensor, old: Pieces, new: Pieces, outside: Outside = "linear"
 ) -> Tensor:
     """:func:`project` where the bases are known already, in float64."""
     k = old.polynomials.shape[-1] - 1
-    bases = old.edges.shape[1] + new.edges.shape[1] + 2 * k
+    bases = old.breakpoints.shape[1] + new.breakpoints.shape[1] + 2 * k
     features = max(1, _CHUNK_ELEMENTS // (bases * (k + 1) * bases))
     parts = []
-    for start in range(0, old.edges.shape[0], features):
+    for start in range(0, old.breakpoints.shape[0], features):
         rows = slice(start, start + features)
         source, target = old.of(rows), new.of(rows)
-        low, high = target.edges[:, :1], target.edges[:, -1:]
+        low, high = target.breakpoints[:, :1], target.breakpoints[:, -1:]
         if outside == "zero":
-            low = torch.minimum(source.edges[:, :1], low)
-            high = torch.maximum(source.edges[:, -1:], high)
-        edges = torch.cat([low, target.edges, source.edges, high], dim=1)
-        edges = torch.maximum(torch.minimum(edges, high), low).sort(dim=1).values
-        x, weight = gauss_legendre(edges, k + 1)
+            low = torch.minimum(source.breakpoints[:, :1], low)
+            high = torch.maximum(source.breakpoints[:, -1:], high)
+        cells = torch.cat([low, target.breakpoints, source.breakpoints, high], dim=1)
+        cells = torch.maximum(torch.minimum(cells, high), low).sort(dim=1).values
+        x, weight = gauss_legendre(cells, k + 1)
         basis = target.values(x.T).transpose(0, 1)
         curve = source.values(x.T).transpose(0, 1) @ coefficients[:, rows].double().permute(1, 2, 0)
         weighted = (basis * weight.unsqueeze(-1)).mT
@@ -133,9 +131,7 @@ def refit_on_samples(
         ``(out, in, G'+k)`` in the type of ``coefficients``. Bases that no sample touches get
         zero coefficients, so the curve is not kept where there are no samples.
     """
-    old, new = (
-        PiecewiseBasis.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots)
-    )
+    old, new = (Pieces.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots))
     return fit_to_samples(samples, coefficients, old, new)
 
 
@@ -190,7 +186,7 @@ def insert_knots(
             "insert_knots needs new breakpoints that contain the old ones between the same "
             "ends; use project for breakpoints that move"
         )
-    basis = PiecewiseBasis.from_knots(old, k, "linear")
+    basis = Pieces.from_knots(old, k, "linear")
     count = new.shape[1] - k - 1
     # Basis i covers the intervals i-k … i; the middle one is best conditioned.
     middle = (torch.arange(count, device=old.device) - k // 2).clamp(0, b_new.shape[1] - 2)

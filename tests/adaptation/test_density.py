@@ -202,7 +202,7 @@ def spline_of(f: Callable[[Tensor], Tensor], grid_size: int, degree: int = 3) ->
         layer.edge_scale.fill_(1)
         layer.base_weight.zero_()
         layer.bias.zero_()
-        layer.spline_weight.copy_(fitted.T.unsqueeze(0))
+        layer.coefficients.copy_(fitted.T.unsqueeze(0))
     return network
 
 
@@ -229,7 +229,7 @@ def test_knots_do_not_depend_on_the_unit_of_the_function(
         (layer,) = network.layers
         assert isinstance(layer, KANLayer)
         with torch.no_grad():
-            for parameter in (layer.spline_weight, layer.base_weight, layer.bias):
+            for parameter in (layer.coefficients, layer.base_weight, layer.bias):
                 parameter *= unit
         losses = unit**2 * losses_at(x)
         report = adapt_grids(network, x, make(), 6, sample_losses=losses)
@@ -264,7 +264,7 @@ def linear_kan(dtype: torch.dtype) -> KAN:
     with torch.no_grad():
         layer.edge_scale.fill_(1)
         layer.base_weight.zero_()
-        layer.spline_weight.copy_(slopes.unsqueeze(-1) * greville)
+        layer.coefficients.copy_(slopes.unsqueeze(-1) * greville)
     return network
 
 

@@ -178,8 +178,8 @@ def test_curvature_draws_knots_to_where_the_function_bends(scope: str) -> None:
     assert isinstance(layer, KANLayer)
     with torch.no_grad():
         layer.base_weight.zero_()
-        layer.spline_weight.zero_()
-        layer.spline_weight[0, 0, 17] = 1.0  # a bump whose middle is x = 0.6
+        layer.coefficients.zero_()
+        layer.coefficients[0, 0, 17] = 1.0  # a bump whose middle is x = 0.6
     x = torch.linspace(-1, 1, 500, dtype=torch.float64).unsqueeze(1)
     grids = {}
     for name, density in (

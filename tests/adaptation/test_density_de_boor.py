@@ -48,7 +48,7 @@ def spline_of(f: Function, span: tuple[float, float], grid_size: int, degree: in
         layer.edge_scale.fill_(1)
         layer.base_weight.zero_()
         layer.bias.zero_()
-        layer.spline_weight.copy_(fitted.T.unsqueeze(0))
+        layer.coefficients.copy_(fitted.T.unsqueeze(0))
     return network
 
 
@@ -198,7 +198,7 @@ def test_the_edge_s_scale_counts() -> None:
         second = weights_of(layer, x)
         layer.edge_scale.copy_(torch.tensor([[1.0], [0.0]]))
         first = weights_of(layer, x)
-        layer.spline_weight[1] = layer.spline_weight[0]
+        layer.coefficients[1] = layer.coefficients[0]
         layer.edge_scale.copy_(torch.tensor([[0.0], [-3.0]]))
     assert not torch.allclose(first, second, rtol=0.1)
     torch.testing.assert_close(weights_of(layer, x), first)
@@ -217,7 +217,7 @@ def test_polynomials_say_nothing_however_often_they_are_refitted(
         layer.edge_scale.fill_(1)
         layer.base_weight.zero_()
         # The coefficients of x^k are products of k knots (Marsden).
-        layer.spline_weight.copy_(layer.knots[:, 1:-1].unfold(1, degree, 1).prod(-1))
+        layer.coefficients.copy_(layer.knots[:, 1:-1].unfold(1, degree, 1).prod(-1))
     network.to(dtype)
     x = torch.rand(300, 1, generator=torch.Generator().manual_seed(6), dtype=dtype)
     x[0], x[1] = 0, 1  # the grid stays what it was: beyond it the polynomial has ended
@@ -240,7 +240,7 @@ def test_one_interval_says_nothing_and_two_say_that_they_are_alike(grid_size: in
 def test_features_that_say_nothing_leave_the_others_alone() -> None:
     layer = KANLayer(3, 2, grid_size=6, dtype=torch.float64)
     with torch.no_grad():
-        layer.spline_weight[:, 1] = 0
+        layer.coefficients[:, 1] = 0
     x = even_points(-1, 1, 100).repeat(1, 3)
     x[:, 2] = 0.5
     weights = weights_of(layer, x)
@@ -253,7 +253,7 @@ def test_coefficients_that_have_diverged_undo_the_adaptation() -> None:
     layer = network.layers[0]
     assert isinstance(layer, KANLayer)
     with torch.no_grad():
-        layer.spline_weight[0, 1, 2] = math.nan
+        layer.coefficients[0, 1, 2] = math.nan
     before = layer.knots.clone()
     with pytest.raises(ValueError, match="weights must be finite"):
         adapt_grids(network, even_points(-1, 1, 50).repeat(1, 2), DeBoorDensity(), 6)

@@ -87,7 +87,7 @@ def test_a_ramp_has_the_root_of_its_slope_for_weight_and_epsilon_s_where_it_is_f
     with torch.no_grad():  # a ramp from 0 to 1 between x = 0.2 and 0.4, flat on both sides
         layer.edge_scale.fill_(1)
         layer.base_weight.zero_()
-        layer.spline_weight[0, 0] = ((layer.knots[0, 1:-1] - 0.2) / 0.2).clamp(0, 1)
+        layer.coefficients[0, 0] = ((layer.knots[0, 1:-1] - 0.2) / 0.2).clamp(0, 1)
     x = torch.linspace(-1, 1, 2001, dtype=torch.float64).unsqueeze(1)
     report = adapt_grids(network, x, GradientDensity(scope), 12)  # type: ignore[arg-type]
     grid = report.layers[0].new_breakpoints

@@ -110,7 +110,7 @@ def test_bells_fade_where_they_are_to() -> None:
 def test_another_type_gives_the_same_up_to_rounding(family: Family) -> None:
     basis, x = basis_of(family), points()
     torch.testing.assert_close(basis.values(x.float()), basis.values(x).float(), atol=2e-5, rtol=0)
-    assert basis.cast(torch.float32).edges.dtype == torch.float32
+    assert basis.cast(torch.float32).breakpoints.dtype == torch.float32
 
 
 @each_family
@@ -177,5 +177,5 @@ def test_fewer_terms_of_a_series_are_its_first() -> None:
 
 
 def test_a_name_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="basis must be one of spline, radial, chebyshev, fourier"):
+    with pytest.raises(ValueError, match="must be one of bspline, radial, chebyshev, fourier"):
         make_basis("wavelet", knots_of(uneven()), 3, "linear")  # type: ignore[arg-type]

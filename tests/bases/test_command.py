@@ -58,7 +58,7 @@ def test_a_run_goes_on_with_its_basis_and_is_drawn(
     (checkpoint,) = tmp_path.rglob("last.ckpt")
 
     # As all settings of the network, the checkpoint's basis goes before what the command says.
-    more = ["--model.basis", "spline", "--trainer.max_epochs", "6"]
+    more = ["--model.basis", "bspline", "--trainer.max_epochs", "6"]
     assert kanlit(monkeypatch, *fit, *SHORT, "--ckpt_path", "last", *more) == 0
     _, newest = sorted(tmp_path.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
     assert newest != checkpoint
@@ -74,5 +74,5 @@ def test_an_unknown_basis_is_one_line(
     assert kanlit(monkeypatch, "fit", "--config", config, "--model.basis", "wavelet") != 0
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
-    assert "spline" in lines[0]
+    assert "bspline" in lines[0]
     assert "wavelet" in lines[0]

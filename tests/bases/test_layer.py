@@ -50,7 +50,7 @@ def points(count: int = 40) -> Tensor:
 def test_output_is_the_formula(family: Family) -> None:
     layer, x = make_layer(family), points()
     spline = torch.einsum(
-        "qp,qpi,npi->nq", layer.edge_scale, layer.spline_weight, layer.exact_basis.values(x)
+        "qp,qpi,npi->nq", layer.edge_scale, layer.coefficients, layer.exact_basis.values(x)
     )
     expected = spline + F.silu(x) @ layer.base_weight.T + layer.bias
     torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
@@ -227,6 +227,6 @@ def test_a_checkpoint_of_another_basis_is_refused(tmp_path: Path) -> None:
 def test_widths_say_nothing_of_the_basis() -> None:
     counts = {
         family: sum(p.numel() for p in KAN([2, 5, 1], basis=family).parameters())
-        for family in ("spline", *SMOOTH)
+        for family in ("bspline", *SMOOTH)
     }
     assert all(a == b for a, b in pairwise(counts.values()))

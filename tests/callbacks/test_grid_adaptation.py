@@ -323,7 +323,7 @@ def test_moments_are_kept_or_dropped_as_asked(policy: Any) -> None:
     module = Own()
     adaptation = GridAdaptationCallback(schedule={3: 6}, optimizer_state=policy)
     trainer_for(4, adaptation, moments).fit(module, loader())
-    splines = {name for name in moments.before if name.endswith("spline_weight")}
+    splines = {name for name in moments.before if name.endswith("coefficients")}
     kept = {"keep": set(moments.before), "reset_changed": moments.before.keys() - splines}
     assert moments.after.keys() == kept.get(policy, set())
     for name, state in moments.after.items():
@@ -438,9 +438,8 @@ class WrongShape(ImportanceDensity):
         return torch.ones(3)
 
 
-def test_weights_of_a_wrong_shape_are_named() -> None:
-    with pytest.warns(UserWarning, match=r"weights.*\(3,\)"):
-        fit(GridAdaptationCallback(WrongShape(), {0: 5}), 1)
+def test_weights_of_a_wrong_shape_are_refused_before_training() -> None:
+    untrained(GridAdaptationCallback(WrongShape(), {2: 5}), r"layer body.0: .*weights.*\(3,\)")
 
 
 class NeedsLosses(ImportanceDensity):
@@ -639,7 +638,7 @@ def test_double_precision_stays_double(make: Callable[[], LightningModule]) -> N
     assert recorder.by_epoch == [3, 5, 5]
     for layer in kan_layers(module).values():
         assert layer.knots.dtype == torch.float64
-        assert layer.spline_weight.dtype == torch.float64
+        assert layer.coefficients.dtype == torch.float64
     assert recorder.reports[1].layers[0].samples.dtype == torch.float64
 
 
@@ -667,7 +666,7 @@ def test_adapt_can_be_called_by_hand_in_a_run() -> None:
     class ByHand(Callback):
         def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
             report = adaptation.adapt(trainer, pl_module, 4 + trainer.current_epoch)
-            assert report is not None
+            assert report.failure is None
             assert report.grid_size == 4 + trainer.current_epoch
 
     recorder = Recorder()

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
+from kanlit.adaptation.optimizer_state import retain_optimizer_state
 from kanlit.callbacks import (
     Checkpoint,
     GridAdaptationCallback,
@@ -20,7 +21,6 @@ from kanlit.callbacks import (
     KnotPlotCallback,
     PruningCallback,
 )
-from kanlit.callbacks.optimizer_state import retain_optimizer_state
 from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError
@@ -141,7 +141,7 @@ def test_a_pruned_edge_is_moved_by_no_optimizer() -> None:
         for layer in module.network.layers:
             if layer.edge_mask is not None:
                 masked += int((~layer.edge_mask).sum())
-                for parameter in (layer.spline_weight, layer.base_weight, layer.edge_scale):
+                for parameter in (layer.coefficients, layer.base_weight, layer.edge_scale):
                     assert not parameter[~layer.edge_mask].any()
         assert masked > 0
 

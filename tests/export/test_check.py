@@ -88,7 +88,7 @@ def test_a_difference_within_the_module_s_own_rounding_is_allowed(
 ) -> None:
     # The second layer turns so often that the rounding of what it gets shows.
     first, second = kan_layers(module).values()
-    first.spline_weight.mul_(0.2)
+    first.coefficients.mul_(0.2)
     moved(second, 3000)
     exact = copy.deepcopy(module).double()
 

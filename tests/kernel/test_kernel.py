@@ -235,7 +235,7 @@ def test_points_that_are_no_numbers_give_what_they_give_in_torch(
             wide.setattr(KANLayer, "_wide", lambda self, derivatives=False: True)
             product = in_torch(lambda layer=layer, x=x: everything(layer, x))["layer 0"]
         assert torch.equal(ours["layer 0"].isfinite(), product.isfinite())
-        for name in ("layer 0", "layer by x", "layer by spline_weight", "sweep 0"):
+        for name in ("layer 0", "layer by x", "layer by coefficients", "sweep 0"):
             assert torch.equal(ours[name].isnan(), theirs[name].isnan()), name
         finite = torch.isfinite(x).all(1)
         for name in ("layer 0", "layer by x"):
@@ -327,7 +327,7 @@ def test_a_penalty_on_gradients_has_the_gradients_of_torch() -> None:
     assert_same(run(), in_torch(run), 1e-12)
 
 
-@pytest.mark.parametrize("free", ["spline_weight", "base_weight", "edge_scale", "bias", "x"])
+@pytest.mark.parametrize("free", ["coefficients", "base_weight", "edge_scale", "bias", "x"])
 def test_what_is_frozen_gets_no_gradient(free: str) -> None:
     layer = make_layer(2, 3)
     x = points(layer, 20)
@@ -421,7 +421,7 @@ def test_other_types_and_shapes_get_the_errors_of_torch(counted: list[str]) -> N
 
 def test_coefficients_of_another_grid_are_refused() -> None:
     layer = make_layer(2, 3)
-    edges = layer._edges()._replace(spline_weight=torch.zeros(3, 2, 5, dtype=torch.float64))
+    edges = layer._edges()._replace(coefficients=torch.zeros(3, 2, 5, dtype=torch.float64))
     with pytest.raises(RuntimeError, match="do not fit its knots"):
         kernel.forward(edges, torch.rand(2, 4, dtype=torch.float64), dense=False)
 

@@ -106,7 +106,7 @@ def exact_cubic(module: PDEModule) -> None:
         layer.edge_scale.fill_(1.0)
         basis = bspline_basis(t.unsqueeze(1).repeat(1, 2), layer.knots, 3)  # (n, in, basis)
         for feature, values in enumerate((t**3, 2 * t**2)):
-            layer.spline_weight[0, feature] = torch.linalg.lstsq(
+            layer.coefficients[0, feature] = torch.linalg.lstsq(
                 basis[:, feature], values.unsqueeze(1), driver="gelsd"
             ).solution[:, 0]
 

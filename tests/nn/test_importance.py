@@ -21,7 +21,7 @@ def make_layers(widths: tuple[int, ...] = (3, 4, 2), seed: int = 0) -> list[KANL
 
 def kill(layer: KANLayer, output: int | slice, input_: int | slice) -> None:
     with torch.no_grad():
-        layer.spline_weight[output, input_] = 0.0
+        layer.coefficients[output, input_] = 0.0
         layer.base_weight[output, input_] = 0.0
 
 

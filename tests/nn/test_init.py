@@ -61,7 +61,7 @@ def test_glorot_fine_variances_are_those_of_the_formula(
     def mean(values: np.ndarray) -> float:
         return float(np.tile(weight / 2, 4) @ values) / 4  # four intervals of equal width
 
-    observed = layer.spline_weight.detach().var((0, 1))
+    observed = layer.coefficients.detach().var((0, 1))
     for i in range(4 + degree):
         basis = BSpline(knots, np.eye(4 + degree)[i], degree)
         value = mean(basis(x) ** 2)
@@ -75,7 +75,7 @@ def test_glorot_fine_variances_are_those_of_the_formula(
 
 def test_plain_variances_are_those_of_the_formula() -> None:
     layer = large_layer("plain")
-    assert layer.spline_weight.detach().var().item() == pytest.approx(0.01 / 150, rel=0.05)
+    assert layer.coefficients.detach().var().item() == pytest.approx(0.01 / 150, rel=0.05)
     assert layer.base_weight.detach().var().item() == pytest.approx(1 / (3 * 150), rel=0.05)
     assert layer.base_weight.detach().abs().max() <= 150**-0.5
 
@@ -83,7 +83,7 @@ def test_plain_variances_are_those_of_the_formula() -> None:
 @pytest.mark.parametrize("initialization", ["glorot_fine", "plain"])
 def test_weights_are_centred_scales_one_and_biases_zero(initialization: Initialization) -> None:
     layer = large_layer(initialization)
-    for weight in (layer.spline_weight.detach(), layer.base_weight.detach()):
+    for weight in (layer.coefficients.detach(), layer.base_weight.detach()):
         assert abs(weight.mean()) < 4 * weight.std() / weight.numel() ** 0.5
     assert (layer.edge_scale == 1).all()
     assert (layer.bias == 0).all()
@@ -112,9 +112,9 @@ def test_one_generator_gives_one_layer_and_then_another(initialization: Initiali
 
     first, second = two(0), two(0)
     for a, b in zip(first, second, strict=True):
-        assert torch.equal(a.spline_weight, b.spline_weight)
+        assert torch.equal(a.coefficients, b.coefficients)
         assert torch.equal(a.base_weight, b.base_weight)
-    assert not torch.equal(first[0].spline_weight, first[1].spline_weight)
+    assert not torch.equal(first[0].coefficients, first[1].coefficients)
     assert not torch.equal(first[0].base_weight, first[1].base_weight)
 
 

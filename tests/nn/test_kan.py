@@ -160,10 +160,10 @@ def test_one_seed_gives_one_network_and_no_two_equal_layers() -> None:
 
     first, again, other = net(7), net(7), net(8)
     for a, b, c in zip(layers_of(first), layers_of(again), layers_of(other), strict=True):
-        assert torch.equal(a.spline_weight, b.spline_weight)
+        assert torch.equal(a.coefficients, b.coefficients)
         assert torch.equal(a.base_weight, b.base_weight)
-        assert not torch.equal(a.spline_weight, c.spline_weight)
-    weights = [layer.spline_weight for layer in layers_of(first)]
+        assert not torch.equal(a.coefficients, c.coefficients)
+    weights = [layer.coefficients for layer in layers_of(first)]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
 
@@ -187,7 +187,7 @@ def test_settings_reach_every_layer() -> None:
         assert (layer.grid_size, layer.spline_order, layer.outside) == (6, 2, "zero")
         assert layer.breakpoints[0, 0] == 0
         assert layer.breakpoints[0, -1] == 2
-        assert layer.spline_weight.dtype == torch.float64
+        assert layer.coefficients.dtype == torch.float64
 
 
 def resized(net: KAN, *grid_sizes: int) -> KAN:
@@ -195,7 +195,7 @@ def resized(net: KAN, *grid_sizes: int) -> KAN:
     for layer, grid_size in zip(layers_of(net), grid_sizes, strict=True):
         b = torch.linspace(-1.5, 1.2, grid_size + 1, dtype=torch.float64)
         knots = layer.knots_for(b.repeat(layer.in_features, 1))
-        weight = project(layer.spline_weight.detach(), layer.knots, knots, layer.spline_order)
+        weight = project(layer.coefficients.detach(), layer.knots, knots, layer.spline_order)
         layer.set_grid(knots, weight)
     return net
 

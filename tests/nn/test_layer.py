@@ -71,7 +71,7 @@ def points(layer: KANLayer, count: int = 2) -> Tensor:
 def formula(layer: KANLayer, x: Tensor) -> Tensor:
     """The layer's output by its formula: ``(n, out)``."""
     basis = bspline_basis(x, layer.knots, layer.spline_order, outside=layer.outside)
-    spline = torch.einsum("qp,qpi,npi->nq", layer.edge_scale, layer.spline_weight, basis)
+    spline = torch.einsum("qp,qpi,npi->nq", layer.edge_scale, layer.coefficients, basis)
     return spline + F.silu(x) @ layer.base_weight.T + layer.bias
 
 
@@ -258,7 +258,7 @@ def test_edge_derivatives_agree_with_nested_autograd(degree: int, outside: Outsi
 def formula_edges(layer: KANLayer, x: Tensor) -> Tensor:
     """``(n, in, out)`` by the formula of one edge."""
     basis = bspline_basis(x, layer.knots, layer.spline_order, outside=layer.outside)
-    spline = torch.einsum("qp,qpi,npi->npq", layer.edge_scale, layer.spline_weight, basis)
+    spline = torch.einsum("qp,qpi,npi->npq", layer.edge_scale, layer.coefficients, basis)
     return spline + F.silu(x).unsqueeze(-1) * layer.base_weight.T
 
 
@@ -269,7 +269,7 @@ def test_second_derivatives_outside_are_those_of_the_base_alone(outside: Outside
     x = torch.stack([low - 0.5, high + 0.5])
     bend = layer.edge_functions(x, 2)
     with torch.no_grad():
-        layer.spline_weight.zero_()
+        layer.coefficients.zero_()
     torch.testing.assert_close(bend, layer.edge_functions(x, 2), rtol=0, atol=0)
 
 
@@ -280,7 +280,7 @@ def refined(layer: KANLayer) -> tuple[Tensor, Tensor]:
     """Knots with one more in the middle of each interval, and exact coefficients on them."""
     b = layer.breakpoints
     knots = layer.knots_for(torch.cat([b, (b[:, :-1] + b[:, 1:]) / 2], dim=1).sort(dim=1).values)
-    weight = insert_knots(layer.spline_weight.detach(), layer.knots, knots, layer.spline_order)
+    weight = insert_knots(layer.coefficients.detach(), layer.knots, knots, layer.spline_order)
     return knots, weight
 
 
@@ -312,7 +312,7 @@ def test_output_is_kept_when_knots_are_inserted_between_fixed_ends(
 @pytest.mark.parametrize("grid_size", [2, 5, 9])
 def test_new_grid_keeps_the_parameter_object_and_adam_goes_on(grid_size: int) -> None:
     layer = make_layer(grid_size=5)
-    weight = layer.spline_weight
+    weight = layer.coefficients
     optimizer = torch.optim.Adam(layer.parameters(), lr=1e-2)
     x = torch.rand(50, 2, dtype=torch.float64)
 
@@ -327,13 +327,13 @@ def test_new_grid_keeps_the_parameter_object_and_adam_goes_on(grid_size: int) ->
     b = torch.linspace(-1.2, 1.1, grid_size + 1, dtype=torch.float64).repeat(2, 1)
     knots = layer.knots_for(b)
     layer.set_grid(knots, project(weight.detach(), layer.knots, knots, 3))
-    assert layer.spline_weight is weight
+    assert layer.coefficients is weight
     assert optimizer.param_groups[0]["params"][0] is weight
     assert isinstance(weight, nn.Parameter)
     assert weight.requires_grad
     assert weight.is_leaf
     assert weight.shape == (3, 2, grid_size + 3)
-    assert dict(layer.named_parameters())["spline_weight"] is weight
+    assert dict(layer.named_parameters())["coefficients"] is weight
     if grid_size != 5:
         assert weight.grad is None
         optimizer.state.pop(weight)
@@ -346,15 +346,15 @@ def test_new_grid_keeps_the_parameter_object_and_adam_goes_on(grid_size: int) ->
 def test_new_grid_of_the_same_size_is_used_at_once() -> None:
     layer = make_layer()
     x = points(layer)
-    layer.set_grid(layer.knots_for(1.3 * layer.breakpoints), layer.spline_weight.detach() + 1)
+    layer.set_grid(layer.knots_for(1.3 * layer.breakpoints), layer.coefficients.detach() + 1)
     torch.testing.assert_close(layer(x), formula(layer, x), rtol=1e-12, atol=1e-12)
 
 
 def test_frozen_coefficients_stay_frozen_on_a_new_grid() -> None:
     layer = make_layer()
-    layer.spline_weight.requires_grad_(False)
+    layer.coefficients.requires_grad_(False)
     layer.set_grid(*refined(layer))
-    assert not layer.spline_weight.requires_grad
+    assert not layer.coefficients.requires_grad
 
 
 def broken_grids() -> dict[str, Any]:
@@ -426,7 +426,7 @@ def test_layer_set_up_in_inference_mode_can_be_trained() -> None:
         layer.set_grid(*refined(layer))
     x = points(layer)
     layer(x).sum().backward()
-    assert layer.spline_weight.grad is not None
+    assert layer.coefficients.grad is not None
 
 
 # -- saving, loading, copying -------------------------------------------------------------------
@@ -435,10 +435,10 @@ def test_layer_set_up_in_inference_mode_can_be_trained() -> None:
 @pytest.mark.parametrize("grid_size", [1, 4, 9])
 def test_layer_takes_the_size_of_the_state_it_loads(grid_size: int) -> None:
     source, layer = make_layer(grid_size=grid_size, seed=1), make_layer(grid_size=4)
-    weight = layer.spline_weight
+    weight = layer.coefficients
     layer.load_state_dict(source.state_dict())
     assert layer.grid_size == grid_size
-    assert layer.spline_weight is weight
+    assert layer.coefficients is weight
     x = torch.randn(50, 2, dtype=torch.float64)
     assert torch.equal(layer(x), source(x))
 
@@ -448,19 +448,19 @@ def test_loaded_layer_does_not_share_memory_with_the_state() -> None:
     layer.load_state_dict(source.state_dict())
     before = output(source, x := torch.randn(5, 2, dtype=torch.float64))
     with torch.no_grad():
-        layer.spline_weight.zero_()
+        layer.coefficients.zero_()
     assert torch.equal(output(source, x), before)
 
 
 def test_state_of_another_shape_raises_torchs_usual_error() -> None:
     layer = make_layer(2, 3)
-    weight = layer.spline_weight.detach().clone()
+    weight = layer.coefficients.detach().clone()
     for foreign in (make_layer(3, 3), make_layer(2, 4), make_layer(2, 3, degree=2)):
-        with pytest.raises(RuntimeError, match="size mismatch for spline_weight"):
+        with pytest.raises(RuntimeError, match="size mismatch for coefficients"):
             layer.load_state_dict(foreign.state_dict())
         # torch loads the entries that fit, perhaps the knots; the layer is sound all the same.
         assert layer.grid_size == 4
-        assert torch.equal(layer.spline_weight, weight)
+        assert torch.equal(layer.coefficients, weight)
         x = points(layer)
         torch.testing.assert_close(layer(x), formula(layer, x), rtol=1e-12, atol=1e-12)
 
@@ -475,7 +475,7 @@ def test_missing_and_unknown_keys_raise_torchs_usual_error() -> None:
 
 
 def test_state_holds_no_more_than_knots_and_parameters() -> None:
-    names = {"knots", "spline_weight", "base_weight", "edge_scale", "bias"}
+    names = {"knots", "coefficients", "base_weight", "edge_scale", "bias"}
     assert set(make_layer().state_dict()) == names
 
 
@@ -504,7 +504,7 @@ def test_copies_keep_the_function_and_share_nothing(copied: Any) -> None:
     assert torch.equal(output(twin, x), before)
     twin.set_grid(*refined(twin))
     with torch.no_grad():
-        twin.spline_weight.zero_()
+        twin.coefficients.zero_()
     assert torch.equal(output(layer, x), before)
 
 
@@ -545,4 +545,4 @@ def test_first_grid_is_uniform_over_its_range(grid_range: tuple[float, float]) -
     expected = torch.linspace(*map(float, grid_range), 6, dtype=torch.float64).repeat(2, 1)
     torch.testing.assert_close(layer.breakpoints, expected)
     assert layer.knots.shape == (2, 5 + 2 * 3 + 1)
-    assert layer.spline_weight.shape == (3, 2, 5 + 3)
+    assert layer.coefficients.shape == (3, 2, 5 + 3)

@@ -29,7 +29,7 @@ def layers_of(network: KAN) -> list[KANLayer]:
 
 def kill(layer: KANLayer, outputs: int | slice, inputs: int | slice) -> None:
     with torch.no_grad():
-        layer.spline_weight[outputs, inputs] = 0.0
+        layer.coefficients[outputs, inputs] = 0.0
         layer.base_weight[outputs, inputs] = 0.0
 
 
@@ -66,7 +66,7 @@ def test_edges_of_constant_output_go_into_the_bias() -> None:
     first, second, _ = layers_of(network)
     kill(first, 1, slice(None))  # what this node gives is its bias, whatever comes in
     with torch.no_grad():  # a constant: splines of equal coefficients
-        second.spline_weight[0, 0] = 0.7
+        second.coefficients[0, 0] = 0.7
         second.base_weight[0, 0] = 0.0
     before = network(x).detach()
 
@@ -123,7 +123,7 @@ def test_no_gradient_reaches_an_edge_that_is_put_out(
     for layer in layers_of(network):
         mask = torch.ones_like(layer.base_weight).bool()
         mask = mask if layer.edge_mask is None else layer.edge_mask
-        for parameter in (layer.spline_weight, layer.base_weight, layer.edge_scale):
+        for parameter in (layer.coefficients, layer.base_weight, layer.edge_scale):
             assert parameter.grad is not None
             assert not parameter.grad[~mask].any()
             assert not parameter[~mask].any()

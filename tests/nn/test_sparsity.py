@@ -60,7 +60,7 @@ def test_dead_edges_and_dead_layers_leave_value_and_gradient_finite() -> None:
 def test_gradient_is_that_of_finite_differences() -> None:
     layers = make_layers((2, 3, 1))
     x = torch.randn(15, 2, dtype=torch.float64)
-    parameters = [layers[0].spline_weight, layers[0].base_weight, layers[1].edge_scale]
+    parameters = [layers[0].coefficients, layers[0].base_weight, layers[1].edge_scale]
 
     def penalty(*_: Tensor) -> Tensor:
         return sparsity_penalty(edge_magnitudes(layers, x), 0.7, 0.3)

@@ -130,7 +130,7 @@ def coefficients_in_a_block_of_their_own() -> tuple[nn.Module, Closure]:
     (layer,) = net.layers
 
     def closure() -> dict[str, Residual]:
-        own = layer.spline_weight.flatten(1).T
+        own = layer.coefficients.flatten(1).T
         return {"data": Residual(net(x)), "ridge": Residual(own, 0.1)}
 
     return net, closure
@@ -138,7 +138,7 @@ def coefficients_in_a_block_of_their_own() -> tuple[nn.Module, Closure]:
 
 def partly_frozen() -> tuple[nn.Module, Closure]:
     net, closure = equation_and_boundary()
-    net.layers[0].spline_weight.requires_grad_(False)
+    net.layers[0].coefficients.requires_grad_(False)
     net.layers[1].base_weight.requires_grad_(False)
     net.layers[2].edge_scale.requires_grad_(False)
     # The coefficients of the first layer rest, so its scales do not.
@@ -206,7 +206,7 @@ def trained(module: nn.Module) -> list[Tensor]:
     scales = {
         id(m.edge_scale)
         for m in module.modules()
-        if isinstance(m, KANLayer) and m.spline_weight.requires_grad
+        if isinstance(m, KANLayer) and m.coefficients.requires_grad
     }
     return [p for p in module.parameters() if p.requires_grad and id(p) not in scales]
 

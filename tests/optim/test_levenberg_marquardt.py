@@ -378,7 +378,7 @@ def test_after_a_grid_has_moved_the_damping_starts_anew() -> None:
     assert optimizer._damping(optimizer.param_groups[0]["params"])[0] != 0.25
     adapt_grids(net, points(300), InputDensity(), 6)
     for layer in net.layers:  # as the callback does
-        del optimizer.state[layer.spline_weight]  # type: ignore[arg-type]
+        del optimizer.state[layer.coefficients]  # type: ignore[arg-type]
     assert optimizer._damping(optimizer.param_groups[0]["params"])[0] == 0.25
     start = loss(closure)
     for _ in range(5):
@@ -481,5 +481,5 @@ def test_edges_that_are_put_out_stay_zero_and_the_others_learn() -> None:
 
         losses = [float(optimizer.step(residuals)) for _ in range(10)]
         assert losses[-1] < 0.2 * losses[0]
-        for parameter in (layer.spline_weight, layer.base_weight, layer.edge_scale):
+        for parameter in (layer.coefficients, layer.base_weight, layer.edge_scale):
             assert not parameter[~edges].any()

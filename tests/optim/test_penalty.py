@@ -17,7 +17,7 @@ DOUBLE = torch.float64
 def uneven_layer(order: int = 3) -> KANLayer:
     layer = KANLayer(2, 3, grid_size=4, spline_order=order, dtype=DOUBLE)
     breakpoints = torch.tensor([[-1.0, -0.9, 0.2, 0.3, 2.0], [0.0, 0.5, 0.6, 0.7, 1.0]])
-    layer.set_grid(layer.knots_for(breakpoints.double()), layer.spline_weight.detach())
+    layer.set_grid(layer.knots_for(breakpoints.double()), layer.coefficients.detach())
     nn.init.uniform_(layer.edge_scale, 0.5, 1.5)
     return layer
 
@@ -42,7 +42,7 @@ def test_roughness_is_the_integral_of_the_squared_second_derivative(order: int) 
 def test_roughness_does_not_depend_on_the_unit_of_the_inputs() -> None:
     layer = uneven_layer()
     before = roughness(layer)
-    layer.set_grid(layer.knots_for(7 * layer.breakpoints - 2), layer.spline_weight.detach())
+    layer.set_grid(layer.knots_for(7 * layer.breakpoints - 2), layer.coefficients.detach())
     torch.testing.assert_close(roughness(layer), before, rtol=1e-9, atol=1e-9)
 
 
@@ -64,7 +64,7 @@ def test_value_gradient_and_matrix_are_of_one_form(ridge: float, smoothness: flo
     expected = ridge * sum(float(p.detach().square().sum()) for p in columns.parameters)
     for layer in layers:
         assert isinstance(layer, KANLayer)
-        c = (layer.edge_scale.unsqueeze(-1) * layer.spline_weight).detach()
+        c = (layer.edge_scale.unsqueeze(-1) * layer.coefficients).detach()
         expected += smoothness * float(torch.einsum("oib,ibc,oic->", c, roughness(layer), c))
     assert penalty.value(theta) == pytest.approx(expected, rel=1e-12)
 
@@ -76,9 +76,9 @@ def test_value_gradient_and_matrix_are_of_one_form(ridge: float, smoothness: flo
 
 def test_smoothness_leaves_the_other_parameters_alone() -> None:
     layer = uneven_layer()
-    columns = JacobianColumns([layer.base_weight, layer.spline_weight, layer.bias])
+    columns = JacobianColumns([layer.base_weight, layer.coefficients, layer.bias])
     matrix: Tensor = torch.zeros(columns.count, columns.count, dtype=DOUBLE)
     Penalty(0.0, 1.0, columns, [layer]).add_to(matrix)
     for parameter in (layer.base_weight, layer.bias):
         assert not matrix[columns.of(parameter)].any()
-    assert matrix[columns.of(layer.spline_weight)].any()
+    assert matrix[columns.of(layer.coefficients)].any()

@@ -121,7 +121,7 @@ def test_opacity_rises_with_importance() -> None:
 def test_edges_of_a_dead_network_are_faint_and_flat() -> None:
     layers = make_layers(2, 2)
     with torch.no_grad():
-        layers[0].spline_weight.zero_()
+        layers[0].coefficients.zero_()
         layers[0].base_weight.zero_()
 
     assert {c.get_alpha() for c in artists(draw(layers), "edge").values()} == {FAINTEST}

@@ -11,7 +11,7 @@ from torch import Tensor
 from kanlit.splines import (
     Exterior,
     Outside,
-    PiecewiseBasis,
+    Pieces,
     breakpoints_of,
     bspline_basis,
     extend_breakpoints,
@@ -230,7 +230,7 @@ def test_each_feature_has_its_own_knots() -> None:
 def test_pieces_meet_smoothly_at_every_breakpoint() -> None:
     degree = 4
     knots = random_knots(degree, 6, features=1)
-    pieces = PiecewiseBasis.from_knots(knots, degree, "linear")
+    pieces = Pieces.from_knots(knots, degree, "linear")
     breakpoints = breakpoints_of(knots, degree)
     for derivative in range(degree):  # a spline of degree k has k-1 continuous derivatives
         inner = breakpoints[:, 1:-1]

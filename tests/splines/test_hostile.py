@@ -391,7 +391,7 @@ def test_a_network_survives_any_samples(
                 assert torch.equal(value, state[name])
         for layer in kan_layers(network).values():
             assert (layer.knots.diff(dim=1) > 0).all()
-            assert torch.isfinite(layer.spline_weight).all()
+            assert torch.isfinite(layer.coefficients).all()
         assert torch.isfinite(network(x)).all()
         assert breakpoints_of(layer.knots, degree).shape[1] == layer.grid_size + 1
 

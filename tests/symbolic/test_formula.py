@@ -43,7 +43,7 @@ def network_of(*layers: Sequence[Sequence[Edge]], reach: float = 4.0) -> KAN:
                 for p, edge in enumerate(row):
                     values = edge(points).unsqueeze(1)
                     found = torch.linalg.lstsq(bases[:, p], values).solution
-                    layer.spline_weight[q, p] = found.squeeze(1)
+                    layer.coefficients[q, p] = found.squeeze(1)
     return network.requires_grad_(False)
 
 

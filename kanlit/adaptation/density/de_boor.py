@@ -9,7 +9,7 @@ from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
 from kanlit.bases import project_curves
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
-from kanlit.splines import PiecewiseBasis
+from kanlit.splines import Pieces
 
 __all__ = ["DeBoorDensity"]
 
@@ -22,14 +22,14 @@ _ULPS, _REFIT_ERROR, _GROWTH = 4, 1e-17, 40.0
 class DeBoorDensity(ImportanceDensity):
     r"""Knots as splines of degree k approximate best with: de Boor's NEWNOT, layer by layer.
 
-    The error of the best spline on an interval of width h goes like h^(k+1) |φ^(k+1)|, so the
+    The error of the best spline on an interval of width h goes like ``h^(k+1) |φ^(k+1)|``, so the
     intervals that share it evenly have the density
 
     .. math:: \rho(x) = \Big(\frac{g(x)}{\bar g} + \varepsilon\Big)^{1/(k+1)}, \qquad
               g(x) \approx \sum_q |\varphi^{(k+1)}_{qp}(x)|
 
     with ḡ the mean of g over the grid. A spline has no derivative of order k+1, but its k-th is
-    a constant a_j on the interval [t_j, t_{j+1}), whose jumps J_j = |a_j - a_{j-1}| at the
+    a constant a_j on the interval [t_j, t_{j+1}), whose jumps ``J_j = |a_j - a_{j-1}|`` at the
     breakpoints inside the grid tell it:
 
     .. math:: g = \frac{J_j}{t_{j+1} - t_{j-1}} + \frac{J_{j+1}}{t_{j+2} - t_j}
@@ -93,12 +93,12 @@ def _next_derivative(layer: KANLayer) -> Tensor:
     k, knots = layer.spline_order, layer.knots.double()
     if layer.grid_size == 1:
         return knots.new_zeros(layer.in_features, 1)
-    values = (layer.edge_scale.unsqueeze(-1) * layer.spline_weight).double()  # (out, in, G+k)
-    if layer.family != "spline":
-        spline = PiecewiseBasis.from_knots(knots, k, "linear")
+    values = (layer.edge_scale.unsqueeze(-1) * layer.coefficients).double()  # (out, in, G+k)
+    if layer.family != "bspline":
+        spline = Pieces.from_knots(knots, k, "linear")
         values = project_curves(values, layer.exact_basis, spline)
     # What an error of the coefficients can become on the same way.
-    eps = torch.finfo(layer.spline_weight.dtype).eps
+    eps = torch.finfo(layer.coefficients.dtype).eps
     noise = (_ULPS * eps + _REFIT_ERROR * _GROWTH**k) * values.abs()
     count = values.shape[-1]
     for i in range(1, k + 1):

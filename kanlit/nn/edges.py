@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kanlit.splines.basis import Basis, PiecewiseBasis, evaluate_pieces
+from kanlit.splines import Basis, Pieces, evaluate_pieces
 
 __all__ = ["Edges", "silu_derivatives"]
 
@@ -41,7 +41,7 @@ class Edges(NamedTuple):
         basis: The bases.
         local: ``(P, k+1)``, the numbers of the bases that differ from zero on each piece, for
             piecewise ones.
-        spline_weight: c ``(out, in, G+k)``.
+        coefficients: c ``(out, in, G+k)``.
         edge_scale: s ``(out, in)``.
         base_weight: r ``(out, in)``.
         bias: b ``(out,)``.
@@ -49,14 +49,14 @@ class Edges(NamedTuple):
 
     basis: Basis
     local: Tensor | None
-    spline_weight: Tensor
+    coefficients: Tensor
     edge_scale: Tensor
     base_weight: Tensor
     bias: Tensor
 
     def _coefficients(self) -> Tensor:
         """The splines' coefficients with the edges' scales folded in, ``(out, in, G+k)``."""
-        return self.edge_scale.unsqueeze(-1) * self.spline_weight
+        return self.edge_scale.unsqueeze(-1) * self.coefficients
 
     def _polynomials(self, row: Tensor) -> Tensor:
         """Every edge's polynomial at each point, ``(k+1, out, in, n)``.
@@ -64,7 +64,7 @@ class Edges(NamedTuple):
         Coefficients become polynomials once; a point then gathers one row of each feature,
         whatever G is.
         """
-        assert isinstance(self.basis, PiecewiseBasis)
+        assert isinstance(self.basis, Pieces)
         assert self.local is not None
         table = torch.einsum(
             "ipmr,oipr->ipmo", self.basis.polynomials, self._coefficients()[:, :, self.local]
@@ -75,7 +75,7 @@ class Edges(NamedTuple):
 
     def _bases(self, place: tuple[Tensor, ...], derivative: int) -> Tensor:
         """All bases or their derivatives at each point, ``(G+k, in, n)``."""
-        return self.basis.bases(place, derivative, self.spline_weight.shape[-1])
+        return self.basis.bases(place, derivative, self.coefficients.shape[-1])
 
     def _combine(self, bases: Tensor) -> Tensor:
         """Sums ``(G+k, in, n)`` over bases and inputs with the coefficients: ``(out, n)``."""
@@ -153,7 +153,7 @@ class Edges(NamedTuple):
     def functions(self, x: Tensor, derivative: int) -> Tensor:
         """Every edge's function or its derivative of order 0 to 2 by itself: ``(out, in, n)``."""
         place = self.basis.locate(x)
-        if isinstance(self.basis, PiecewiseBasis):
+        if isinstance(self.basis, Pieces):
             row, u, inverse_width = place
             spline = evaluate_pieces(self._polynomials(row), u, inverse_width, derivative)
         else:

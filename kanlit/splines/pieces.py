@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kanlit.splines.knots import breakpoints_of, extend_breakpoints
 
-__all__ = ["Basis", "Outside", "PiecewiseBasis", "bspline_basis", "evaluate_pieces"]
+__all__ = ["Basis", "Outside", "Pieces", "bspline_basis", "evaluate_pieces"]
 
 Outside = Literal["linear", "zero"]
 
@@ -66,7 +66,7 @@ class Basis(Protocol):
     """Functions of ``in`` features, count of each, that a layer's edges are sums of."""
 
     @property
-    def edges(self) -> Tensor:
+    def breakpoints(self) -> Tensor:
         """Points ``(in, …)`` in rising order, where one piece ends and the next begins."""
 
     def locate(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -82,27 +82,27 @@ class Basis(Protocol):
         """The same in ``dtype``."""
 
 
-class PiecewiseBasis(NamedTuple):
+class Pieces(NamedTuple):
     """The B-spline bases of ``in`` features, piece by piece: all that depends on the knots alone.
 
     The first and the last of the P pieces lie outside the grid.
 
     Attributes:
-        edges: ``(in, P-1)``, where one piece ends and the next begins.
+        breakpoints: ``(in, P-1)``, where one piece ends and the next begins.
         origin: ``(in, P)``, the point at which u = 0 on each piece.
         inverse_width: ``(in, P)``, du/dx on each piece.
         polynomials: A ``(in, P, k+1, k+1)``: power m, local basis r.
         first: ``(P,)``, the number of the basis that local basis 0 is.
     """
 
-    edges: Tensor
+    breakpoints: Tensor
     origin: Tensor
     inverse_width: Tensor
     polynomials: Tensor
     first: Tensor
 
     @classmethod
-    def from_knots(cls, knots: Tensor, spline_order: int, outside: Outside) -> PiecewiseBasis:
+    def from_knots(cls, knots: Tensor, spline_order: int, outside: Outside) -> Pieces:
         """The pieces of the bases on ``knots`` ``(in, G+2k+1)``, computed in float64.
 
         ``outside="linear"`` continues every basis by its value and slope at the ends of the
@@ -136,30 +136,31 @@ class PiecewiseBasis(NamedTuple):
             left = right = torch.zeros_like(inner[:, :1])
         width = b.diff(dim=1)
         return cls(
-            edges=b,
+            breakpoints=b,
             origin=torch.cat([b[:, :1], b], dim=1),
             inverse_width=torch.cat([width[:, :1], width, width[:, -1:]], dim=1).reciprocal(),
             polynomials=torch.cat([left, inner, right], dim=1),
             first=torch.cat([first[:1], first, first[-1:]]),
         )
 
-    def of(self, features: slice) -> PiecewiseBasis:
+    def of(self, features: slice) -> Pieces:
         """That of some of the features."""
-        edges, origin, inverse_width, polynomials, first = self
-        return PiecewiseBasis(
-            edges[features],
+        breakpoints, origin, inverse_width, polynomials, first = self
+        return Pieces(
+            breakpoints[features],
             origin[features],
             inverse_width[features],
             polynomials[features],
             first,
         )
 
-    def cast(self, dtype: torch.dtype) -> PiecewiseBasis:
+    def cast(self, dtype: torch.dtype) -> Pieces:
         """The same in ``dtype``; the right end of the grid then belongs to its last interval."""
-        edges = self.edges.to(dtype)
-        last = torch.nextafter(edges[:, -1:], torch.full_like(edges[:, -1:], torch.inf))
-        return PiecewiseBasis(
-            torch.cat([edges[:, :-1], last], dim=1),
+        breakpoints = self.breakpoints.to(dtype)
+        end = breakpoints[:, -1:]
+        last = torch.nextafter(end, torch.full_like(end, torch.inf))
+        return Pieces(
+            torch.cat([breakpoints[:, :-1], last], dim=1),
             self.origin.to(dtype),
             self.inverse_width.to(dtype),
             self.polynomials.to(dtype),
@@ -177,7 +178,7 @@ class PiecewiseBasis(NamedTuple):
             flattened over features and pieces. u carries the gradient with respect to x.
         """
         features, pieces = self.origin.shape
-        piece = torch.searchsorted(self.edges, x.detach(), right=True)
+        piece = torch.searchsorted(self.breakpoints, x.detach(), right=True)
         row = piece + pieces * torch.arange(features, device=x.device).unsqueeze(1)
         inverse_width = self.inverse_width.reshape(-1)[row]
         u = (x - self.origin.reshape(-1)[row]) * inverse_width
@@ -254,11 +255,11 @@ def bspline_basis(
         knots: ``(in, G+2k+1)``, strictly increasing.
         spline_order: Degree k, at least 1.
         derivative: Order of the derivative with respect to x.
-        outside: See :meth:`PiecewiseBasis.from_knots`.
+        outside: See :meth:`Pieces.from_knots`.
 
     Returns:
         ``(n, in, G+k)`` in the type of x. Inside the grid each row of values sums to one.
 
     Source: C. de Boor, A Practical Guide to Splines, chapters IX and X.
     """
-    return PiecewiseBasis.from_knots(knots, spline_order, outside).values(x, derivative)
+    return Pieces.from_knots(knots, spline_order, outside).values(x, derivative)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kanlit.adaptation import AdaptationReport, InputDensity, Placement, adapt_grids, kan_layers
-from kanlit.callbacks.optimizer_state import OptimizerState, update_optimizer_state
+from kanlit.adaptation.optimizer_state import OptimizerState
 from kanlit.nn import KAN, KANLayer
 
 Maker = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -64,12 +64,15 @@ class Run:
         return float(self.optimizer.step(closure).detach())  # type: ignore[arg-type, attr-defined]
 
     def adapt(self, policy: OptimizerState, grid_size: int | None = 6) -> AdaptationReport:
-        sizes = {name: layer.grid_size for name, layer in kan_layers(self.network).items()}
-        report = adapt_grids(
-            self.network, self.x, InputDensity(), grid_size, placement=Placement(uniform_mix=0.5)
+        return adapt_grids(
+            self.network,
+            self.x,
+            InputDensity(),
+            grid_size,
+            optimizer=self.optimizer,
+            optimizer_state=policy,
+            placement=Placement(uniform_mix=0.5),
         )
-        update_optimizer_state(self.optimizer, kan_layers(self.network), report, sizes, policy)
-        return report
 
     def state(self) -> dict[str, dict[str, Any]]:
         names = {p: name for name, p in self.network.named_parameters()}
@@ -136,7 +139,7 @@ def test_moments_of_parameters_without_knots_stay_bit_by_bit(
     run.adapt(policy)
     after = run.state()
     for name, state in before.items():
-        if not name.endswith("spline_weight"):
+        if not name.endswith("coefficients"):
             assert_equal_states(state, after[name])
 
 
@@ -149,7 +152,7 @@ def test_reset_changed_drops_the_splines_moments_and_no_others(name: str) -> Non
     before = run.state()
     run.adapt("reset_changed")
     after = run.state()
-    gone = {parameter for parameter in before if parameter.endswith("spline_weight")}
+    gone = {parameter for parameter in before if parameter.endswith("coefficients")}
     assert len(gone) == 2
     assert after.keys() == before.keys() - gone
 
@@ -193,9 +196,9 @@ def test_keep_takes_each_moment_from_the_old_basis_nearest_to_the_new(
         old, new = centres(layer, adapted.old_breakpoints), centres(layer, layer.breakpoints)
         distance = (new.unsqueeze(2) - old.unsqueeze(1)).abs()
         for key in MOMENTS[name]:
-            was = before[f"{adapted.name}.spline_weight"][key]
-            now = after[f"{adapted.name}.spline_weight"][key]
-            assert now.shape == layer.spline_weight.shape
+            was = before[f"{adapted.name}.coefficients"][key]
+            now = after[f"{adapted.name}.coefficients"][key]
+            assert now.shape == layer.coefficients.shape
             for p in range(layer.in_features):
                 for i in range(new.shape[1]):
                     near = distance[p, i] <= distance[p, i].min() + 1e-6  # a tie is either's
@@ -210,7 +213,7 @@ def test_keep_leaves_moments_as_they_are_where_no_knot_has_moved() -> None:
     before = run.state()
     run.adapt("keep", None)  # the first layer's samples are the same, so are its knots
     after = run.state()
-    assert_equal_states(before["layers.0.spline_weight"], after["layers.0.spline_weight"])
+    assert_equal_states(before["layers.0.coefficients"], after["layers.0.coefficients"])
 
 
 def test_keep_counts_adam_s_steps_on() -> None:
