@@ -120,9 +120,8 @@ def test_of_runs_that_start_together_in_one_dirpath_one_gets_it(tmp_path: Path) 
     [
         ("--checkpoint.dirpath kept", "checkpoint.dirpath: kept", r"\w+\.ckpt"),
         (
-            "--trainer.logger CSVLogger --trainer.logger.save_dir logs "
-            "--trainer.logger.version mine",
-            "logger.version: logs/lightning_logs/mine",
+            "--trainer.logger CSVLogger --trainer.logger.save_dir logs --trainer.logger.version a",
+            "logger.version: logs/lightning_logs/a",
             "checkpoints",
         ),
     ],
@@ -140,7 +139,7 @@ def test_a_folder_that_the_user_names_is_refused_or_gone_on_in(
     assert last is not None
     assert read_checkpoint(tmp_path / last[1])["epoch"] == 4
     if "CSV" in setting:
-        assert (tmp_path / "logs/lightning_logs/mine/metrics-1.csv").is_file()
+        assert (tmp_path / "logs/lightning_logs/a/metrics-1.csv").is_file()
     # The other commands look at such a run and leave what it wrote as it is.
     kept = (tmp_path / last[1]).read_bytes()
     logger = setting if "logger" in setting else ""
