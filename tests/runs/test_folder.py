@@ -185,9 +185,10 @@ def test_going_on_begins_with_copies_of_last_and_best(
     command_line: Command, tmp_path: Path
 ) -> None:
     run(command_line, FIT)
-    run(command_line, f"{FIT} --ckpt_path last --trainer.max_epochs 3 --model.optimizer.lr 1e-12")
+    unseen = "--trainer.max_epochs 3 --trainer.check_val_every_n_epoch 2"
+    run(command_line, f"{FIT} --ckpt_path last {unseen}")
     runs = tmp_path / "lightning_logs"
-    # Nothing better was found: the best is that of the first run.
+    # The third epoch was not validated: the best is that of the first run.
     best = find_checkpoint("best", tmp_path)
     assert best == runs / "version_1/checkpoints/best.ckpt"
     assert best.read_bytes() == (runs / "version_0/checkpoints/best.ckpt").read_bytes()
