@@ -74,10 +74,10 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:
-        kept = "; the file as it was before is whole" if path.is_file() else ""
+        kept = "; it is as it was before" if path.is_file() else ""
         raise ConfigurationError(
-            f"cannot write {path} ({error.strerror or error}){kept}: free some space or name "
-            f"another place"
+            f"cannot write {shown(path)} ({error.strerror or error}){kept}: free some space or "
+            f"name another place"
         ) from error
     finally:
         with suppress(OSError):

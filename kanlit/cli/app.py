@@ -99,14 +99,14 @@ class KanlitCLI(Assembly):
             if self.trainer.is_global_zero:
                 print(self._interruption(), file=sys.stderr)
             sys.exit(INTERRUPTED)
-        except DivergenceError as error:
-            kept = self._last_checkpoint()
-            where = f"; the last good checkpoint: {kept}" if kept else ""
-            raise DivergenceError(f"{error}{where}") from None
-        except BaseException:
+        except BaseException as error:
             if self._started is not None:
                 self._started.discard()
-            raise
+            kept = self._last_checkpoint()
+            known = isinstance(error, ConfigurationError | DivergenceError)
+            if not (known and kept and self._started is not None and self._started.training):
+                raise
+            raise type(error)(f"{error}; the last good checkpoint: {kept}") from None
         finally:
             if self._started is not None:
                 self._started.release()
@@ -148,7 +148,7 @@ class KanlitCLI(Assembly):
 
     def _last_checkpoint(self) -> str:
         path = "" if self._keeper is None else self._keeper.last_model_path
-        return shown(Path(path)) if path else ""
+        return shown(Path(path)) if Path(path).is_file() else ""
 
     def _best_checkpoint(self) -> str:
         """The best on validation, where that is not the last."""
