@@ -29,7 +29,7 @@ CommandLine = Callable[[str], tuple[int, str, str]]
 FIT = (
     "--data SyntheticData --data.function f2 --data.samples 64 --model.hidden [3] "
     "--trainer.logger false --trainer.enable_progress_bar false --trainer.devices 1 "
-    f"--trainer.accelerator {'cpu' if DEVICE == 'cpu' else 'gpu'} --adaptation.schedule {{0:3,2:5}}"
+    f"--trainer.accelerator {'cpu' if DEVICE == 'cpu' else 'gpu'} --adaptation.schedule '{{0: 3, 2: 5}}'"
 )
 
 
