@@ -26,10 +26,11 @@ pytestmark = [
 ]
 
 CommandLine = Callable[[str], tuple[int, str, str]]
+ACCELERATOR = "cpu" if DEVICE == "cpu" else "gpu"
 FIT = (
     "--data SyntheticData --data.function f2 --data.samples 64 --model.hidden [3] "
     "--trainer.logger false --trainer.enable_progress_bar false --trainer.devices 1 "
-    f"--trainer.accelerator {'cpu' if DEVICE == 'cpu' else 'gpu'} --adaptation.schedule '{{0: 3, 2: 5}}'"
+    f"--trainer.accelerator {ACCELERATOR} --adaptation.schedule '{{0: 3, 2: 5}}'"
 )
 
 
@@ -110,6 +111,6 @@ def test_a_compiled_network_trains_through_an_extension() -> None:
         loss = (compiled(x) - target).square().mean()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[10] < losses[0]
     assert torch.allclose(compiled(x), network(x), atol=1e-5)
