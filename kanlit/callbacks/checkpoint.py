@@ -78,7 +78,13 @@ class Checkpoint(ModelCheckpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # A resumed run has a folder of its own, and goes on from the best so far all the same.
+        # A resumed run has a folder of its own, and goes on from the best so far all the same:
+        # from the one beside the checkpoint, whose IO has looked for it there.
+        scores = [*state_dict["best_k_models"].values(), *state_dict["metrics"].values()]
+        if not all(isinstance(score, Tensor) and score.ndim == 0 for score in scores):
+            raise ConfigurationError(
+                "the checkpoint's scores are malformed: give one that kanlit fit has written"
+            )
         super().load_state_dict({**state_dict, "dirpath": self.dirpath})
         self.current_score = state_dict["current_score"]
         self.best_step = state_dict["best_step"]
