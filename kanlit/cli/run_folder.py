@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from kanlit.adaptation import KnotHistory, KnotRecord
-from kanlit.checkpoints import read_checkpoint, restore_layers, restore_module
+from kanlit.checkpoints import folder_of, read_checkpoint, restore_layers, restore_module
 from kanlit.cli.console import quiet_console
 from kanlit.cli.run_data import data_of
 from kanlit.data import TensorDataModule
@@ -52,8 +52,7 @@ class RunFolder:
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self._content = read_checkpoint(checkpoint)
-        parent = checkpoint.parent
-        self.folder = parent.parent if parent.name == "checkpoints" else parent
+        self.folder = folder_of(checkpoint)
 
     @property
     def epoch(self) -> int:
