@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from inspect import isabstract
-from typing import Literal
+from typing import Any, Literal
 
 from kanlit.bases.base import Basis
 from kanlit.bases.bspline import BSplineBasis
@@ -53,7 +53,7 @@ def basis_name(basis: type[Basis]) -> str:
     return short.get(basis, f"{basis.__module__}.{basis.__qualname__}")
 
 
-def _subclasses(basis: type) -> Iterator[type[Basis]]:
+def _subclasses(basis: Any) -> Iterator[type[Basis]]:
     for each in basis.__subclasses__():
         yield each
         yield from _subclasses(each)
