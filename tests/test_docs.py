@@ -1,4 +1,4 @@
-"""The pages are run as they stand there, and the reference is what the docstrings say.
+"""The pages are run as they stand there.
 
 What a command of the README would train for long is ended after a few epochs, by an option that the
 test appends (``SHORTER``); the benchmarks behind docs/results, hours of them, are parsed.
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -337,18 +336,3 @@ def test_a_script_of_the_results_takes_its_options(
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(ROOT / "studies")):
             del sys.modules[name]
-
-
-def test_the_reference_is_what_the_docstrings_say() -> None:
-    spec = spec_from_file_location("make_reference", DOCS / "make_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    page = module.page()
-
-    assert (DOCS / "reference.md").read_text() == page, "run python docs/make_reference.py"
-    rows = re.findall(r"^\| `(\w+)` \| .* \| .* \| (.*) \|$", page, re.MULTILINE)
-    assert len(rows) > 80
-    assert not [name for name, meaning in rows if not meaning]

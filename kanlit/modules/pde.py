@@ -44,10 +44,10 @@ class PDEModule(KANModule):
             fourier; or the class path of a subclass of kanlit.bases.Basis. G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
-        sparsity_l1: μ₁, at least 0: adds μ₁ Σ|φ|₁ to a training step's loss, the mean absolute
+        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to a training step's loss, the mean absolute
             outputs of all edges at the batch's collocation points: edges that the loss can do
             without become small. For optimisers that take a loss, not for LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's |φ|₁, and so
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁``, and so
             gathers what the edges do in few of them.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
         lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;

@@ -45,10 +45,10 @@ class RegressionModule(KANModule):
         robust: c, above 0: residuals beyond c times the spread of the training targets (their
             median absolute deviation) count by their size, not by its square, so that a few
             extreme samples do not outweigh all others. Null is plain least squares.
-        sparsity_l1: μ₁, at least 0: adds μ₁ Σ|φ|₁ to a training step's loss, the mean absolute
-            outputs of all edges at the batch's inputs: edges that the loss can do without
-            become small. For optimisers that take a loss, not for LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's |φ|₁, and so
+        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to a training step's loss, the mean absolute
+            outputs of all edges at the batch's inputs: edges that the loss can do without become
+            small. For optimisers that take a loss, not for LevenbergMarquardt.
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁``, and so
             gathers what the edges do in few of them.
         optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
         lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;

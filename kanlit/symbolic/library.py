@@ -47,8 +47,8 @@ class Candidate:
     def applied(self, argument: sympy.Expr) -> sympy.Expr:
         r"""f(argument), with what an outer constant can say as well taken out of it.
 
-        exp(u + β) becomes :math:`e^\beta \exp(u)`, and for powers, |x| and log the coefficient of
-        the largest term of the argument becomes ±1: no two constants then say the same, which
+        exp(u + β) becomes :math:`e^\beta \exp(u)`, and for powers, ``|x|`` and log the coefficient
+        of the largest term of the argument becomes ±1: no two constants then say the same, which
         least squares need.
         """
         argument = sympy.sympify(argument)

@@ -21,14 +21,14 @@ _ULPS, _REFIT_ERROR, _GROWTH = 4, 1e-17, 40.0
 class DeBoorDensity(ImportanceDensity):
     r"""Knots as splines of degree k approximate best with: de Boor's NEWNOT, layer by layer.
 
-    The error of the best spline on an interval of width h goes like h^(k+1) |φ^(k+1)|, so the
+    The error of the best spline on an interval of width h goes like ``h^(k+1) |φ^(k+1)|``, so the
     intervals that share it evenly have the density
 
     .. math:: \rho(x) = \Big(\frac{g(x)}{\bar g} + \varepsilon\Big)^{1/(k+1)}, \qquad
               g(x) \approx \sum_q |\varphi^{(k+1)}_{qp}(x)|
 
     with ḡ the mean of g over the grid. A spline has no derivative of order k+1, but its k-th is
-    a constant a_j on the interval [t_j, t_{j+1}), whose jumps J_j = |a_j - a_{j-1}| at the
+    a constant a_j on the interval [t_j, t_{j+1}), whose jumps ``J_j = |a_j - a_{j-1}|`` at the
     breakpoints inside the grid tell it:
 
     .. math:: g = \frac{J_j}{t_{j+1} - t_{j-1}} + \frac{J_{j+1}}{t_{j+2} - t_j}

@@ -1,0 +1,26 @@
+"""Settings of the documentation site: ``sphinx-build -W docs FOLDER``."""
+
+import sys
+from pathlib import Path
+
+import kanlit
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+project = "kanlit"
+copyright = "The kanlit developers"
+release = kanlit.__version__
+
+extensions = ["config_keys", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = f"kanlit {release}"
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True, "imported-members": True, "show-inheritance": True}
+autodoc_member_order = "groupwise"
+autodoc_inherit_docstrings = False  # Lightning's hooks are in Lightning's documentation
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_use_type_comments = False
+napoleon_use_ivar = True  # the fields of a dataclass are described once
+toc_object_entries = False
