@@ -91,7 +91,7 @@ class Pieces(NamedTuple):
         t, k = knots.double(), spline_order
         grid_size = t.shape[1] - 2 * k - 1
         if outside == "linear":
-            b = breakpoints_of(t, k)
+            b = breakpoints_of(t, k).contiguous()
             inner = _interval_polynomials(t, k)
             first = torch.arange(grid_size, device=t.device)
             left, right = torch.zeros_like(inner[:, :1]), torch.zeros_like(inner[:, :1])
