@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from kanlit.bases import Basis, BasisName
+from kanlit.bases import Basis, BasisName, basis_class
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
 from kanlit.nn import Initialization
@@ -74,6 +74,15 @@ class PDEModule(KANModule):
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
+        try:
+            least = basis_class(basis).lowest_order(1)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+        if spline_order < least:
+            raise ConfigurationError(
+                f"spline_order must be {least} to 5 for a differential equation, got "
+                f"{spline_order}: splines of lower degree have no continuous derivative"
+            )
         if not 0 < boundary_weight < float("inf"):
             raise ConfigurationError(f"boundary_weight must be positive, got {boundary_weight}")
         super().__init__(
@@ -90,12 +99,6 @@ class PDEModule(KANModule):
             optimizer,
             lr_scheduler,
         )
-        least = self.basis_class.lowest_order(1)
-        if spline_order < least:
-            raise ConfigurationError(
-                f"spline_order must be {least} to 5 for a differential equation, got "
-                f"{spline_order}: splines of lower degree have no continuous derivative"
-            )
         self.boundary_weight = boundary_weight
         self._problem: BoundaryValueProblem | None = None
         self._finite = False  # whether residuals have been seen to be so since the problem came
