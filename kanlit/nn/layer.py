@@ -13,6 +13,7 @@ from kanlit.bases import Basis, BasisName
 from kanlit.nn.edges import Edges
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
+from kanlit.nn.recording import recordable
 from kanlit.splines import Outside
 
 __all__ = ["KANLayer", "retained"]
@@ -112,6 +113,7 @@ class KANLayer(AdaptiveGrid):
             self.grid_size, self.out_features, derivatives=derivatives
         )
 
+    @recordable
     def forward(self, x: Tensor) -> Tensor:
         """``(…, in)`` to ``(…, out)``, in the layer's own type.
 
@@ -127,6 +129,7 @@ class KANLayer(AdaptiveGrid):
         y = evaluate(edges, columns, self._wide())
         return y.T.reshape(*x.shape[:-1], self.out_features)
 
+    @recordable
     def sweep(
         self, value: Tensor, first: Tensor, second: Tensor, pairs: Sequence[tuple[int, int]]
     ) -> tuple[Tensor, Tensor, Tensor]:
