@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 
 from kanlit.bases import BSplineBasis
 from kanlit.kernel.library import Problem, load
+from kanlit.kernel.threads import thread_count
 from kanlit.splines import Pieces
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _run(
     problem.outputs, problem.features, problem.bases = tensors[0].shape
     problem.points, problem.pieces = x.shape[1], pieces.origin.shape[1]
     problem.order = pieces.polynomials.shape[-1] - 1
-    problem.threads = torch.get_num_threads()
+    problem.threads = thread_count()
     problem.piece = piece.data_ptr()
     _point(problem, ("edges", "origin", "inverse_width", "polynomials", "lowest"), pieces)
     _point(problem, ("weight", "scale", "base", "bias", "x", "first", "second"), tensors)
