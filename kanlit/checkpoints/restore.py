@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from kanlit.bases import basis_class
 from kanlit.checkpoints.vet import layer_shapes
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
@@ -51,7 +52,7 @@ def restore_module(
     try:
         with torch.random.fork_rng(devices=[]):  # its first weights are not kept
             module = cls(**settings)
-        if next(iter(layer_shapes(state).values())).dtype == torch.float64:
+        if next(iter(layer_shapes(state, _order(content)).values())).dtype == torch.float64:
             module.double()  # before loading, which would round
         module.load_state_dict(state)
         module.columns = _columns(content, module)
@@ -74,7 +75,7 @@ def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer
     """
     state, settings = content["state_dict"], content.get("hyper_parameters", {})
     found = {}
-    for prefix, shape in layer_shapes(state).items():
+    for prefix, shape in layer_shapes(state, _order(content)).items():
         try:
             with torch.random.fork_rng(devices=[]):
                 layer = KANLayer(
@@ -96,6 +97,10 @@ def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer
         name = prefix.removesuffix(".").removeprefix("network.").removeprefix("_orig_mod.")
         found[name] = layer.requires_grad_(False)
     return found
+
+
+def _order(content: Mapping[str, Any]) -> Any:
+    return content.get("hyper_parameters", {}).get("spline_order")
 
 
 def module_class(
@@ -146,21 +151,36 @@ def module_settings(content: Mapping[str, Any], cls: type[KANModule], path: Path
                 "checkpoint that kanlit fit has written"
             )
         taken[name] = given[name]
+    _check_basis(taken.get("basis", "bspline"), path)
     if cls in _OWN.values():
-        _check_sizes(taken, cls, content["state_dict"], path)
+        _check_sizes(taken, cls, content, path)
     return taken
 
 
+def _check_basis(name: str, path: Path) -> None:
+    """Refuses a checkpoint's basis that has not been imported: a checkpoint imports nothing."""
+    try:
+        basis_class(name)
+    except ValueError:
+        raise ConfigurationError(
+            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: name it, "
+            f"--model.basis {name}"
+        ) from None
+
+
 def _check_sizes(
-    settings: Mapping[str, Any], cls: type[KANModule], state: Mapping[str, Any], path: Path
+    settings: Mapping[str, Any], cls: type[KANModule], content: Mapping[str, Any], path: Path
 ) -> None:
     """Refuses settings that would build a far larger network than the weights are of."""
+    state = content["state_dict"]
     parameters = inspect.signature(cls).parameters
     hidden, grid_size, degree = (
         settings.get(name, parameters[name].default)
         for name in ("hidden", "grid_size", "spline_order")
     )
-    shapes = [s for name, s in layer_shapes(state).items() if name.startswith(_NETWORK)]
+    shapes = [
+        s for name, s in layer_shapes(state, _order(content)).items() if name.startswith(_NETWORK)
+    ]
     whole = isinstance(hidden, list | tuple) and all(
         type(n) is int and n > 0 for n in (*hidden, grid_size, degree)
     )
@@ -191,6 +211,8 @@ def _simple_parameters(cls: type) -> dict[str, set[type]]:
         parameters = inspect.signature(made).parameters
         for name, annotation in get_type_hints(made).items():
             kinds = _kinds(annotation)
+            if name == "basis":
+                kinds -= {type}  # of a class only the name, which imports nothing
             if name in parameters and kinds <= set(_SIMPLE):
                 found.setdefault(name, kinds)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -200,6 +222,8 @@ def _simple_parameters(cls: type) -> dict[str, set[type]]:
 
 def _kinds(annotation: Any) -> set[type]:
     """The types of the values that an annotation names."""
+    if get_origin(annotation) is type:
+        return {type}
     if get_origin(annotation) is Literal:
         return {type(value) for value in get_args(annotation)}
     inner = [argument for argument in get_args(annotation) if argument is not Ellipsis]

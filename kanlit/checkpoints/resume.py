@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from kanlit.checkpoints.vet import check_weights, count
+from kanlit.checkpoints.vet import check_weights, count, layer_shapes
 from kanlit.errors import ConfigurationError
 
 __all__ = ["ResumeCheck"]
@@ -49,6 +49,7 @@ class ResumeCheck(Callback):
             kept = states.get("KeepBest", {}).get("kept")
             if kept:
                 check_weights(kept, "KeepBest.kept")
+                layer_shapes(kept, checkpoint.get("hyper_parameters", {}).get("spline_order"))
         self._loaded = checkpoint if trainer.state.fn == "fit" else None
 
     def _check_loops(self, trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:

@@ -58,6 +58,7 @@ def vet(content: Any, path: Path) -> dict[str, Any]:
         for name, check in _PARTS.items():
             if name in content:
                 check(content[name], name)
+        layer_shapes(state, content.get("hyper_parameters", {}).get("spline_order"))
         _check_history(content.get("callbacks", {}).get("KnotPlotCallback", {}))
         columns = content.get("kanlit", {}).get("columns")
         if columns is not None:
@@ -70,8 +71,12 @@ def vet(content: Any, path: Path) -> dict[str, Any]:
     return content
 
 
-def layer_shapes(state: Mapping[str, Any]) -> dict[str, LayerShape]:
+def layer_shapes(state: Mapping[str, Any], order: Any = None) -> dict[str, LayerShape]:
     """Sizes of the KAN layers in a state, by their names, each with its dot.
+
+    Args:
+        state: Tensors by name.
+        order: Degree of their splines, where a setting says it; else that of B-splines.
 
     Raises:
         ValueError: Tensors of a layer that do not fit each other, or knots that do not rise.
@@ -88,12 +93,13 @@ def layer_shapes(state: Mapping[str, Any]) -> dict[str, LayerShape]:
                 f"{tuple(weight.shape)}"
             )
         outputs, inputs, bases = weight.shape
-        degree = knots.shape[1] - bases - 1
-        if not 1 <= degree <= 5 or bases <= degree or knots.shape[0] != inputs or not outputs:
+        degree = order if type(order) is int else knots.shape[1] - bases - 1
+        grid_size = knots.shape[1] - 2 * degree - 1
+        if not 1 <= degree <= 5 or grid_size < 1 or knots.shape[0] != inputs or not outputs:
             raise ValueError(f"{key} {tuple(knots.shape)} does not fit {tuple(weight.shape)}")
         if not bool((knots.diff(dim=1) > 0).all()):
             raise ValueError(f"{key} does not rise")
-        found[layer] = LayerShape(inputs, outputs, bases - degree, degree, knots.dtype)
+        found[layer] = LayerShape(inputs, outputs, grid_size, degree, knots.dtype)
     return found
 
 
@@ -169,7 +175,6 @@ def check_weights(state: Any, name: str) -> None:
             raise ValueError(f"{key} holds NaN or infinite values: training diverged")
         if value.dtype == torch.bool and not key.endswith(".edge_mask"):
             raise ValueError(f"{key} holds true and false, not numbers")
-    layer_shapes(state)
 
 
 def _kanlit(value: Any, name: str) -> None:

@@ -22,6 +22,7 @@ _PLACES = (
     "data",
     "data.equation",
     "model",
+    "model.basis",
     "model.optimizer",
     "model.lr_scheduler",
     "adaptation.density",
