@@ -57,6 +57,14 @@ class CommandParser(argparse.ArgumentParser):
             help="root directory of the runs, for last and best (default: this folder)",
         )
 
+    def add_model(self) -> None:
+        """The class of the checkpoint's module, as ``model``."""
+        self.add_argument(
+            "--model",
+            metavar="CLASS",
+            help="class of the checkpoint, such as mymodule.MyModule, where it is one of your own",
+        )
+
     def add_config(self) -> None:
         """The settings of the checkpoint's run."""
         self.add_argument(
