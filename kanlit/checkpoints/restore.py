@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from kanlit.compat import pop_class_path
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule
 from kanlit.scaling import Columns
@@ -29,8 +30,7 @@ def restore_module(content: Mapping[str, Any], path: Path) -> KANModule:
             do not fit it.
     """
     settings = dict(content.get("hyper_parameters", {}))
-    named = settings.pop("_class_path", None)
-    settings.pop("_instantiator", None)
+    named = pop_class_path(settings)
     cls = _class_of(content.get("kanlit", {}).get("class_path") or named, path)
     # Settings of the classes under it are among them, too: it takes those that it names.
     taken = inspect.signature(cls).parameters

@@ -22,6 +22,7 @@ from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
+from kanlit.compat import pop_class_path, settings_under
 from kanlit.data.predictions import prediction_table
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
@@ -66,8 +67,7 @@ class KanlitCLI(Assembly):
             rank_zero_info(f"{name} checkpoint: {path}")
         config.ckpt_path = str(path)
         settings = dict(read_checkpoint(path).get("hyper_parameters", {}))
-        made_by = settings.pop("_class_path", None)
-        settings.pop("_instantiator", None)
+        made_by = pop_class_path(settings)
         for size in ("in_features", "out_features"):
             if size in settings:
                 self._sizes[size] = settings.pop(size)
@@ -77,7 +77,7 @@ class KanlitCLI(Assembly):
 
     def before_instantiate_classes(self) -> None:
         super().before_instantiate_classes()
-        _check_root(self._get(self.config, "trainer").default_root_dir)
+        _check_root(settings_under(self, "trainer").default_root_dir)
 
     def after_instantiate_classes(self) -> None:
         for size, kept in self._sizes.items():

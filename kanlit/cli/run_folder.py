@@ -16,6 +16,7 @@ from kanlit.checkpoints import read_checkpoint
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import quiet_console
 from kanlit.cli.settings import read_mapping
+from kanlit.compat import COMPILED_PREFIX
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
 from kanlit.plotting.histogram import Array
@@ -109,7 +110,7 @@ class RunFolder:
                 dtype=tensors["knots"].dtype,
             )
             layer.load_state_dict(tensors)
-            name = prefix.removesuffix(".").removeprefix(_NETWORK).removeprefix("_orig_mod.")
+            name = prefix.removesuffix(".").removeprefix(_NETWORK).removeprefix(COMPILED_PREFIX)
             found[name] = layer.requires_grad_(False)
         return found
 
