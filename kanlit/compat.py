@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+    from lightning.pytorch.loggers import Logger
     from lightning.pytorch.loops.fit_loop import _FitLoop
 
 __all__ = [
@@ -33,10 +34,13 @@ __all__ = [
     "original_module",
     "own_iterator",
     "pop_class_path",
+    "set_root_folder",
+    "set_version",
     "settings_under",
     "subcommand_parsers",
     "trainer_of",
     "transforms_are_active",
+    "version_of",
 ]
 
 # -- torch ----------------------------------------------------------------------------------------
@@ -93,6 +97,22 @@ def trainer_of(module: nn.Module) -> Trainer | None:
     """A LightningModule's trainer; ``None`` where it has none, which ``module.trainer`` refuses."""
     trainer: Trainer | None = getattr(module, "_trainer", None)
     return trainer
+
+
+def version_of(logger: Logger) -> int | str | None:
+    """The version that a local logger was given; ``None`` where it is to look for a free one."""
+    version: int | str | None = logger._version  # type: ignore[attr-defined]
+    return version
+
+
+def set_version(logger: Logger, version: int | str | None) -> None:
+    """Gives a local logger a version, or lets it look for a free one."""
+    logger._version = version  # type: ignore[attr-defined]
+
+
+def set_root_folder(trainer: Trainer, folder: str) -> None:
+    """Moves what a trainer without loggers writes into another folder."""
+    trainer._default_root_dir = folder  # type: ignore[attr-defined]
 
 
 def mark_epoch_end(loop: _FitLoop) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -139,6 +140,23 @@ def test_lightning_notes_the_running_hook_and_the_trainer_in_the_module() -> Non
     assert module.hooks == ["training_step"]
 
 
+@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
+def test_a_logger_writes_under_the_version_that_is_set(kind: Any, tmp_path: Path) -> None:
+    logger = kind(tmp_path)
+    assert compat.version_of(logger) is None
+    assert compat.version_of(kind(tmp_path, version=7)) == 7
+    compat.set_version(logger, 3)
+    assert Path(logger.log_dir).name == "version_3"
+    compat.set_version(logger, None)
+    assert logger.version == 0
+
+
+def test_a_trainer_writes_into_the_root_folder_that_is_set(tmp_path: Path) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False)
+    compat.set_root_folder(trainer, str(tmp_path))
+    assert trainer.default_root_dir == str(tmp_path)
+
+
 def test_a_restarted_loop_takes_its_epoch_as_finished() -> None:
     loop = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False).fit_loop
     loop.restarting = loop.epoch_loop.restarting = True
@@ -227,14 +245,14 @@ def names_of(tree: ast.AST) -> Iterator[str]:
                 yield name
 
 
-def used_in(tree: ast.AST) -> Iterator[str]:
-    """Attributes that a file uses, also by ``getattr`` and its like."""
+def used_in(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Attributes that a file uses, also by ``getattr`` and its like, and whether it sets them."""
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(attr=name):
-                yield name
+            case ast.Attribute(attr=name, ctx=use):
+                yield name, isinstance(use, ast.Store)
             case ast.Call(func=ast.Name(id="getattr" | "setattr" | "hasattr"), args=args):
-                yield from (str(a.value) for a in args if isinstance(a, ast.Constant))
+                yield from ((str(a.value), False) for a in args if isinstance(a, ast.Constant))
 
 
 def test_no_other_file_touches_a_private_name_of_a_library() -> None:
@@ -242,11 +260,12 @@ def test_no_other_file_touches_a_private_name_of_a_library() -> None:
     trees = {
         path: ast.parse(path.read_text()) for path in root.rglob("*.py") if path.name != "compat.py"
     }
-    own = {name for tree in trees.values() for name in names_of(tree)} | PUBLIC_IN_FACT
+    defined = {path: {*names_of(tree), *PUBLIC_IN_FACT} for path, tree in trees.items()}
+    anywhere = set().union(*defined.values())
     touched = {
         f"{path.relative_to(root)}: {name}"
         for path, tree in trees.items()
-        for name in used_in(tree)
-        if PRIVATE.fullmatch(name) and name not in own
+        for name, is_set in used_in(tree)
+        if PRIVATE.fullmatch(name) and name not in (defined[path] if is_set else anywhere)
     }
     assert not touched

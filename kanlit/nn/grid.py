@@ -178,7 +178,14 @@ class AdaptiveGrid(nn.Module):
             if old.shape == shape:
                 continue
             # Swapped, not replaced: optimisers and schedulers hold this very object.
-            torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
+            try:
+                torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
+            except RuntimeError:  # torch's words for a tensor that somebody else refers to
+                raise ValueError(
+                    "the grid size cannot change while outputs of an earlier forward pass hold "
+                    "on to the coefficients for their gradients: delete these outputs first, or "
+                    "compute them under torch.no_grad()"
+                ) from None
             getattr(self, name).grad = None
         if self.knots.shape != (inputs, knot_count):
             self.knots = self.knots.new_empty(inputs, knot_count)
