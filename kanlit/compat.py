@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loops.fit_loop import _FitLoop
 
 __all__ = [
+    "CLASS_PATH",
     "COMPILED_PREFIX",
     "RUNNING_HOOK",
     "command_list",
@@ -33,7 +34,6 @@ __all__ = [
     "options_of",
     "original_module",
     "own_iterator",
-    "pop_class_path",
     "set_root_folder",
     "set_version",
     "settings_under",
@@ -92,6 +92,9 @@ def own_iterator(loader: DataLoader[Any]) -> DataLoader[Any]:
 RUNNING_HOOK = "_current_fx_name"
 """The attribute in which Lightning notes a module's running hook, dozens of times a step."""
 
+CLASS_PATH = "_class_path"
+"""Under which saved hyperparameters of a command line have the module's class."""
+
 
 def trainer_of(module: nn.Module) -> Trainer | None:
     """A LightningModule's trainer; ``None`` where it has none, which ``module.trainer`` refuses."""
@@ -122,13 +125,6 @@ def mark_epoch_end(loop: _FitLoop) -> None:
     loop.epoch_loop.restarting = False
     loop._restarting = False
     loop._restart_stage = RestartStage.RESUMED_ON_EPOCH_END
-
-
-def pop_class_path(hyperparameters: dict[str, Any]) -> str | None:
-    """Takes out what LightningCLI adds to saved hyperparameters; returns the module's class."""
-    hyperparameters.pop("_instantiator", None)
-    path: str | None = hyperparameters.pop("_class_path", None)
-    return path
 
 
 def subcommand_parsers(cli: LightningCLI) -> dict[str, LightningArgumentParser] | None:

@@ -166,7 +166,7 @@ def test_a_restarted_loop_takes_its_epoch_as_finished() -> None:
     assert loop.resumed_on_epoch_end
 
 
-def test_hyperparameters_of_a_command_line_are_the_module_s_own_without_the_class_path() -> None:
+def test_hyperparameters_of_a_command_line_name_the_module_s_class() -> None:
     own = f"{Small.__module__}.{Small.__qualname__}"
     cli = LightningCLI(
         LightningModule,
@@ -176,9 +176,8 @@ def test_hyperparameters_of_a_command_line_are_the_module_s_own_without_the_clas
         args=[f"--model={own}", "--model.width=3", "--trainer.accelerator=cpu"],
     )
     assert compat.settings_under(cli, "model.init_args.width") == 3
-    settings = dict(cli.model.hparams)
-    assert compat.pop_class_path(settings) == own
-    assert settings == {"width": 3}
+    assert cli.model.hparams[compat.CLASS_PATH] == own
+    assert cli.model.hparams["width"] == 3
 
 
 class Seen(Exception):  # noqa: N818
