@@ -1,6 +1,6 @@
-"""The one exception for things that a user can put right before training starts."""
+"""The exceptions whose message is all that a user needs."""
 
-__all__ = ["ConfigurationError"]
+__all__ = ["ConfigurationError", "DivergenceError"]
 
 
 class ConfigurationError(ValueError):
@@ -8,4 +8,12 @@ class ConfigurationError(ValueError):
 
     The message is one line: it names the thing and the value it got, and says what to do.
     The command line prints it without a traceback and exits with a status that is not zero.
+    """
+
+
+class DivergenceError(ArithmeticError):
+    """A loss, a weight or a prediction that is NaN or infinite.
+
+    The message is one line: it names the thing and says what to try. The command line prints it
+    without a traceback and exits with status 1.
     """

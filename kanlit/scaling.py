@@ -9,6 +9,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from kanlit.errors import ConfigurationError
+
 __all__ = ["Columns", "Standardization", "default_names", "spread_of"]
 
 _NUMBERS = 2**20  # in float64 at a time: copies of them are made on the way
@@ -72,6 +74,29 @@ class Columns:
         """
         low, high = self.low.to(points.dtype), self.high.to(points.dtype)
         return ((points < low) | (points > high)).any(1)
+
+    def check(self, inputs: Sequence[str], targets: Sequence[str], label: str | None) -> None:
+        """Refuses data whose columns are not those that a checkpoint was trained on.
+
+        Args:
+            inputs: Names of the data's inputs, in order.
+            targets: Of its targets; of classes, the classes.
+            label: What the class is called, where the targets are classes.
+
+        Raises:
+            ConfigurationError: A name or the order differs.
+        """
+        word = "targets" if self.label is None else "classes"
+        trained = {"inputs": self.inputs, word: self.targets, "label": (self.label,)}
+        given = {"inputs": tuple(inputs), word: tuple(targets), "label": (label,)}
+        for what, names in trained.items():
+            if given[what] != names:
+                kept, own = (", ".join(map(str, each)) for each in (names, given[what]))
+                alike = sorted(map(str, names)) == sorted(map(str, given[what]))
+                raise ConfigurationError(
+                    f"the checkpoint was trained with {what} {kept}{', in this order' * alike}, "
+                    f"but the data have {own}: give data of the checkpoint's {what}"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Lists of names and numbers, as a checkpoint may hold them."""

@@ -22,6 +22,18 @@ TABLES = {
     "comma.csv": "a,b,y\n1,2,3\n4,5\n7,8,9\n",
     "decimal.csv": "a,b,y\n1,'0,5',3\n2,'1,5',3\n",
     "semicolon.csv": "a;b;y\n1;2;3\n",
+    "spaces.csv": "a b  y\n1 2  3\n",
+    "comment.csv": "# measured 2024\na,b,y\n1,2,3\n",
+    "comment_within.csv": "a,b,y\n1,2,3\n# the second day\n4,5,6\n",
+    "excel.csv": "sep=,\na,b,y\n1,2,3\n",
+    "point.csv": 'a,b,y\n1,"0,5",3\n2,"1,5",3\n',
+    "thousands.csv": 'a,b,y\n1,"1,000.5",3\n2,"2,000.5",3\n',
+    "percent.csv": "a,b,y\n1,50%,3\n",
+    "minus.csv": "a,b,y\n1,−2,3\n",
+    "yes.csv": "a,b,y\n1,true,3\n",
+    "quotes.csv": "a,'b',y\n1,2,3\n",
+    "large.csv": "a,b,y\n1,1e400,3\n",
+    "many.csv": ",".join(f"c{i}" for i in range(99)) + "\n",
     "tabs.csv": "a\tb\ty\n1\t2\t3\n",
     "nameless.csv": "1,2,3\n4,5,6\n",
     "twice.csv": "a,b,b,y\n1,2,3,4\n",
@@ -50,6 +62,8 @@ def write_files(folder: Path) -> None:
     words = np.array(["red", "blue"] * 10)
     np.savez(folder / "lengths.npz", a=numbers, b=numbers[:-1], y=numbers)
     np.savez(folder / "objects.npz", a=numbers, b=np.array([{}] * 20), y=numbers, allow_pickle=True)
+    records = np.zeros(20, dtype=[("a", float), ("b", float), ("y", float)])
+    np.savez(folder / "records.npz", records=records)
     np.savez(folder / "words.npz", a=numbers, b=words, y=numbers)
     np.savez(folder / "hole.npz", a=numbers, b=with_hole, y=numbers)
     np.savez(folder / "matrix.npz", a=numbers, b=np.ones((20, 2)), y=numbers)
@@ -60,6 +74,7 @@ def write_files(folder: Path) -> None:
     frame = pd.DataFrame({"a": numbers, "b": numbers % 3, "y": numbers})
     dates = pd.date_range("2026-01-01", periods=20)
     frame.assign(b=dates).to_parquet(folder / "dates.parquet")
+    frame.assign(b=numbers > 3).to_parquet(folder / "truth.parquet")
     frame.assign(b=with_hole).to_parquet(folder / "hole.parquet")
     frame.assign(b=words).to_parquet(folder / "words.parquet")
     frame[:0].to_parquet(folder / "rowless.parquet")
@@ -73,7 +88,26 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} ragged.csv", ["line 3 of ragged.csv", "4 fields", "header has 3"]),
     (f"{TABLE} comma.csv", ["'y' of comma.csv", "1 missing", "line 3"]),
     (f"{TABLE} decimal.csv", ["line 2 of decimal.csv", "a point for the decimals"]),
-    (f"{TABLE} semicolon.csv", ["separated by ';'", "save it with commas"]),
+    (f"{TABLE} semicolon.csv", ["separated by ';'", "save it with commas and with a point"]),
+    (f"{TABLE} spaces.csv", ["separated by spaces", "save it with commas"]),
+    (
+        f"{TABLE} comment.csv",
+        ["comment.csv is a comment (# measured 2024): remove it"],
+    ),
+    (f"{TABLE} comment_within.csv", ["'# the second day' in line 3", "a comment: remove the line"]),
+    (f"{TABLE} excel.csv", ["first line of excel.csv (sep=)", "for Excel alone: remove it"]),
+    (f"{TABLE} point.csv", ["'b' of point.csv", "'0,5' in line 2", "decimals with a point"]),
+    (f"{TABLE} thousands.csv", ["'1,000.5' in line 2", "thousands without separators"]),
+    (f"{TABLE} percent.csv", ["'50%' in line 2", "write 0.5 for 50%"]),
+    (f"{TABLE} minus.csv", ["'−2' in line 2", "write the minus sign as -"]),
+    (f"{TABLE} yes.csv", ["'True' in line 2", "write 1 and 0"]),
+    (f"{TABLE} quotes.csv", ["'b' is not in quotes.csv", "did you mean \"'b'\"?"]),
+    (f"{TABLE} large.csv", ["'b' of large.csv has 1 infinite values", "line 2"]),
+    (f"{TABLE} many.csv", ["c8, c9, … (99 in all)"]),
+    (f"{TABLE} many.csv --data.inputs 'd*'", ["'d*' is not in many.csv"]),
+    (f"{TABLE} good.parquet --data.inputs '[a, a]'", ["inputs has column 'a' 2 times"]),
+    (f"{TABLE} good.parquet --data.inputs '[a, y]'", ["'y' is both an input and a target"]),
+    (f"{TABLE} good.parquet --data.inputs '[0, 1]'", ["column '0' is not in good.parquet"]),
     (f"{TABLE} tabs.csv", ["separated by '\\t'", "name it .tsv"]),
     (f"{TABLE} nameless.csv", ["nameless.csv has no header", "1,2,3", "names on top"]),
     (f"{TABLE} twice.csv", ["'b' is there 2 times in twice.csv", "rename"]),
@@ -81,7 +115,7 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} empty.csv", ["empty.csv is empty", "header line"]),
     (f"{TABLE} flat.csv", ["'b' of flat.csv is 4 in all 14 training rows", "inputs"]),
     (f"{TABLE} flat_target.csv", ["'y' of flat_target.csv is 0.5", "a target that varies"]),
-    (f"{TABLE} dates.csv", ["'b' of dates.csv", "'2026-01-01' in line 2"]),
+    (f"{TABLE} dates.csv", ["'b' of dates.csv", "'2026-01-01' in line 2", "this is a time"]),
     (f"{TABLE} seconds.csv", ["'a'", "float32", "64-true"]),
     (f"{TABLE} commas.tsv", ["separated by ','", "tabs", "name it .csv"]),
     (f"{TABLE} ragged.tsv", ["line 3 of ragged.tsv", "4 fields"]),
@@ -91,12 +125,14 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} none.npz", ["none.npz is empty"]),
     (f"{TABLE} lengths.npz", ["'b' of lengths.npz has 19 rows but 'a' has 20"]),
     (f"{TABLE} objects.npz", ["'b' of objects.npz", "does not unpickle", "astype(float)"]),
+    (f"{TABLE} records.npz", ["'a' is a field of the array 'records'", "each field"]),
     (f"{TABLE} words.npz", ["'b' of words.npz", "'red' in row 1"]),
     (f"{TABLE} hole.npz", ["'b' of hole.npz has 1 missing or NaN", "row 8"]),
     (f"{TABLE} matrix.npz", ["'b' of matrix.npz has 2 columns", "b1, b2"]),
     (f"{TABLE} cube.npz", ["'b' of cube.npz has the shape (20, 2, 2)", "one dimension"]),
     (f"{TABLE} text.parquet", ["text.parquet is not a Parquet file", "to_parquet"]),
     (f"{TABLE} cut.parquet", ["cut.parquet is not a Parquet file"]),
+    (f"{TABLE} truth.parquet", ["'b' of truth.parquet", "'False' in row 1", "write 1 and 0"]),
     (f"{TABLE} rowless.parquet", ["rowless.parquet has no rows"]),
     (f"{TABLE} dates.parquet", ["'b' of dates.parquet", "2026-01-01", "row 1"]),
     (f"{TABLE} words.parquet", ["'b' of words.parquet", "'red' in row 1"]),

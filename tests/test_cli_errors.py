@@ -32,6 +32,7 @@ INFO = ("Seed set to", "last checkpoint:", "best checkpoint:")
 CONFIGS = {
     "empty.yaml": "",
     "list.yaml": "- 1\n- 2\n",
+    "twice.yaml": "data: SyntheticData\ntrainer: {max_epochs: 3}\ndata:\n  init_args: {seed: 3}\n",
     "broken.yaml": "a: [1\nb: {\n",
     "data_key.yaml": "data: {class_path: SyntheticData, init_args: {functio: f1}}",
     "density_key.yaml": "data: SyntheticData\nadaptation:\n  density:\n"
@@ -174,6 +175,14 @@ BAD: list[tuple[str, list[str]]] = [
     ("fit --config none.yaml", ["config none.yaml does not exist"]),
     ("fit --config empty.yaml", ["config empty.yaml is empty", "data, model"]),
     ("fit --config list.yaml", ["config list.yaml holds a list"]),
+    (
+        "fit --config twice.yaml",
+        ["config twice.yaml has the key data twice, in line 1 and in line 3", "write it once"],
+    ),
+    (
+        "fit --data SyntheticData --trainer '{max_epochs: 3, max_epochs: 4}'",
+        ["--trainer has the key max_epochs twice"],
+    ),
     ("fit --config broken.yaml", ["config broken.yaml is not YAML", "line"]),
     ("fit --config bytes.yaml", ["config bytes.yaml is not text"]),
     ("fit --config .", ["config . is a folder"]),

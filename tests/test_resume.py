@@ -175,6 +175,21 @@ def test_a_finished_run_goes_on_to_more_epochs_as_if_it_had_been_longer(tmp_path
     assert_alike(fit(tmp_path / "second", start=start, **settings), unbroken)
 
 
+@pytest.mark.parametrize(("batch_size", "accumulated"), [(8, 1), (8, 2), (None, 1)])
+def test_a_run_that_max_steps_ended_with_an_epoch_goes_on_with_the_next(
+    batch_size: int | None, accumulated: int, tmp_path: Path
+) -> None:
+    settings = {"batch_size": batch_size, "accumulate_grad_batches": accumulated, "max_epochs": -1}
+    steps = 3 if batch_size is None else 3 * 4 // accumulated  # three epochs
+    unbroken = fit(tmp_path / "unbroken", trigger="periodic", max_steps=2 * steps, **settings)
+    fit(tmp_path / "first", trigger="periodic", max_steps=steps, **settings)
+    start = tmp_path / "first" / "last.ckpt"
+    resumed = fit(
+        tmp_path / "second", trigger="periodic", max_steps=2 * steps, start=start, **settings
+    )
+    assert_alike(resumed, unbroken)
+
+
 def test_a_run_that_stopped_early_is_not_gone_on_with(tmp_path: Path) -> None:
     def stopping() -> EarlyStopping:
         return EarlyStopping("val/loss", patience=1, min_delta=10.0)
@@ -408,7 +423,13 @@ KINDS = {
         "PlateauTrigger --adaptation.trigger.patience 2",
         f"AllTrigger {SUB}+=PeriodicTrigger {SUB}.every=2 {SUB}+=PlateauTrigger",
     ],
-    "optimizer": ["Adam", "SGD", "LBFGS", "AdamW", "RMSprop"],
+    "optimizer": [
+        "Adam",
+        "SGD",
+        "LBFGS --model.optimizer.line_search_fn strong_wolfe",
+        "AdamW",
+        "RMSprop",
+    ],
     "scheduler": [
         "",
         "torch.optim.lr_scheduler.StepLR --model.lr_scheduler.step_size 3",

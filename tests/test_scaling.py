@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kanlit.errors import ConfigurationError
 from kanlit.scaling import Columns, default_names
 
 
@@ -54,3 +55,21 @@ def test_a_range_of_another_number_of_inputs_is_refused() -> None:
 def test_columns_without_names_are_numbered() -> None:
     assert default_names(2, 1) == (["x1", "x2"], ["y"])
     assert default_names(1, 2) == (["x1"], ["y1", "y2"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "label", "said"),
+    [
+        (["b", "a"], ["y"], None, "inputs a, b, in this order, but the data have b, a"),
+        (["a", "c"], ["y"], None, "inputs a, b, but the data have a, c"),
+        (["a"], ["y"], None, "inputs a, b, but the data have a"),
+        (["a", "b"], ["z"], None, "targets y, but the data have z"),
+        (["a", "b"], ["y"], "kind", "label None, but the data have kind"),
+    ],
+)
+def test_data_of_other_columns_are_refused(
+    inputs: list[str], targets: list[str], label: str | None, said: str
+) -> None:
+    columns().check(["a", "b"], ["y"], None)
+    with pytest.raises(ConfigurationError, match=said):
+        columns().check(inputs, targets, label)

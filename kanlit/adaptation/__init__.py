@@ -1,6 +1,6 @@
 """Grid adaptation as density estimation: tensors and plain torch modules, no Lightning."""
 
-from kanlit.adaptation.adapt import Extension, Placement, Refit, adapt_grids, kan_layers
+from kanlit.adaptation.adapt import adapt_grids
 from kanlit.adaptation.density import (
     BlendedDensity,
     CurvatureDensity,
@@ -15,6 +15,8 @@ from kanlit.adaptation.density import (
 )
 from kanlit.adaptation.health import GridHealth, HealthWatch, grid_health
 from kanlit.adaptation.history import KnotHistory, KnotRecord
+from kanlit.adaptation.optimizer_state import OptimizerState
+from kanlit.adaptation.placement import Extension, Placement, Refit
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.adaptation.schedule import check_schedule, spread
 from kanlit.adaptation.triggers import (
@@ -25,6 +27,7 @@ from kanlit.adaptation.triggers import (
     PlateauTrigger,
     Trigger,
 )
+from kanlit.adaptation.visit import check_adaptable, kan_layers
 
 __all__ = [
     "AdaptationReport",
@@ -45,6 +48,7 @@ __all__ = [
     "LayerAdaptation",
     "LossDensity",
     "Observation",
+    "OptimizerState",
     "PeriodicTrigger",
     "Placement",
     "PlateauTrigger",
@@ -53,6 +57,7 @@ __all__ = [
     "Trigger",
     "Weigher",
     "adapt_grids",
+    "check_adaptable",
     "check_schedule",
     "grid_health",
     "kan_layers",

@@ -5,18 +5,23 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from kanlit.adaptation.density import ImportanceContext, ImportanceDensity, Weigher
+from kanlit.adaptation.density import ImportanceContext, ImportanceDensity
+from kanlit.adaptation.optimizer_state import (
+    OptimizerState,
+    check_policy,
+    update_optimizer_state,
+)
+from kanlit.adaptation.placement import Placement
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.adaptation.visit import first_context, kan_layers, row_weights, visit_layers
 from kanlit.bases import project_curves
-from kanlit.errors import ConfigurationError
-from kanlit.nn import KANLayer
 from kanlit.splines import (
     Basis,
     fit_to_samples,
@@ -26,37 +31,7 @@ from kanlit.splines import (
     weighted_quantile_breakpoints,
 )
 
-__all__ = ["Extension", "Placement", "Refit", "adapt_grids", "kan_layers"]
-
-Extension = Literal["insert", "replace"]
-Refit = Literal["projection", "samples"]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """How knots are placed and coefficients fitted again.
-
-    Attributes:
-        uniform_mix: e in [0, 1]: breakpoints are e·uniform + (1-e)·weighted quantiles.
-        least_gap: Least width of an interval as a share of the uniform one, in (0, 1].
-        margin: How far the grid reaches past the samples at each end, as a share of their range.
-        extension: ``"replace"`` places all breakpoints anew when G grows; ``"insert"`` keeps the
-            old ones and their ends and adds to them, which leaves the function exactly as it is
-            (not for radial bases, whose widths follow: they are fitted again).
-        refit: ``"projection"`` is the L2 projection over the span, free of data; ``"samples"``
-            is the published least squares on the samples.
-    """
-
-    uniform_mix: float = 0.2
-    least_gap: float = 0.01
-    margin: float = 0.01
-    extension: Extension = "replace"
-    refit: Refit = "projection"
-
-
-def kan_layers(network: nn.Module) -> dict[str, KANLayer]:
-    """The KAN layers anywhere inside ``network``, by name."""
-    return {name: m for name, m in network.named_modules() if isinstance(m, KANLayer)}
+__all__ = ["adapt_grids"]
 
 
 @torch.no_grad()
@@ -66,6 +41,8 @@ def adapt_grids(
     density: ImportanceDensity,
     grid_size: int | None = None,
     *,
+    optimizer: Optimizer | Sequence[Optimizer] = (),
+    optimizer_state: OptimizerState = "reset_changed",
     placement: Placement | None = None,
     sample_losses: Tensor | None = None,
     loss: Callable[[], Tensor] | None = None,
@@ -77,20 +54,31 @@ def adapt_grids(
 
     One forward pass carries ``inputs`` through the network; each layer is adapted as they reach
     it, so it sees its input as the adapted layers before it give it, whatever lies between them.
+    The coefficients of adapted layers lose their gradient, which belongs to the old knots.
+
+    In a training loop of your own pass its optimizer, between two steps:
+
+        optimizer.step()
+        adapt_grids(network, x, density, grid_size=8, optimizer=optimizer)
+
+    Without it an optimizer whose state has the old shapes raises at its next step.
 
     Args:
-        network: Any module with KAN layers in it that maps ``(n, d)`` to ``(n, out)``.
-        inputs: Samples ``(n, d)``, finite.
+        network: Any module with KAN layers in it that maps ``(n, …)`` to ``(n, …)``. A layer may
+            see several rows per sample, such as the positions of a sequence.
+        inputs: Samples ``(n, …)``, finite.
         density: Gives the importance of each sample.
         grid_size: G of every layer afterwards; left out, each keeps its own.
-        placement: How knots are placed and coefficients fitted again.
+        optimizer: Optimizers that hold the network's parameters; their state follows the grids.
+        optimizer_state: What happens to that state, see :func:`update_optimizer_state`.
+        placement: How knots are placed and coefficients refitted.
         sample_losses: Loss of each sample ``(n,)``, for densities that use it.
         loss: Gives the training loss; measured before and after where it is passed.
         max_loss_growth: The loss may grow by this factor at most.
-        least_loss: A loss below this counts as this: a grid that moves costs a share of what
+        least_loss: A loss below this counts as this: a grid that moves costs a fraction of what
             there is to learn, however little of it was left.
         insert_above: An extension that replaces knots and multiplies the loss by more than this is
-            taken back and done again by insertion, to the last bit as if ``placement`` had said
+            rolled back and done again by insertion, to the last bit as if ``placement`` had said
             ``"insert"``. Needs ``loss``.
 
     Returns:
@@ -99,28 +87,39 @@ def adapt_grids(
     Raises:
         ValueError: No KAN layer, samples or weights that are not finite, a setting out of its
             range; an output that is not finite afterwards, or a loss that has grown too far. It
-            names the layer. The network is then as it was before, whole.
+            names the layer. Network, gradients, density and optimizers are then as before.
         ConfigurationError: The density lacks what it needs; likewise.
 
     Source: arXiv 2601.18672, section 3.
     """
     start = time.perf_counter()
     placement = placement or Placement()
+    check_policy(optimizer_state)
     layers = kan_layers(network)
     if not layers:
         raise ValueError("the network holds no KANLayer, so it has no grid to adapt")
-    saved = [(m, m.knots.clone(), m.coefficients.detach().clone()) for m in layers.values()]
+    saved = [
+        (m, m.knots.clone(), m.coefficients.detach().clone(), m.coefficients.grad)
+        for m in layers.values()
+    ]
     density_state = copy.deepcopy(density.state_dict())
 
-    def restore() -> None:
-        for layer, knots, weight in saved:
+    def roll_back() -> None:
+        for layer, knots, weight, gradient in saved:
             layer.restore_grid(knots, weight)
+            layer.coefficients.grad = gradient
+        density.load_state_dict(copy.deepcopy(density_state))
 
     def carry(placement: Placement) -> tuple[dict[str, LayerAdaptation], Tensor, float | None]:
         """The layers as adapted, and the network's output and its loss then."""
-        first = next(iter(layers.values()))
-        weigh = density.prepare(ImportanceContext(first, inputs, network, inputs, sample_losses))
-        done, after = _carried(network, inputs, weigh, grid_size, placement, sample_losses)
+        done: dict[str, LayerAdaptation] = {}
+        weigh = density.prepare(first_context(network, inputs, sample_losses))
+
+        def adapt(name: str, context: ImportanceContext) -> None:
+            weights = row_weights(name, weigh, context)
+            done[name] = _adapt_layer(name, context, weights, grid_size, placement)
+
+        after = visit_layers(network, inputs, sample_losses, adapt)
         return done, after, float(loss()) if loss else None
 
     training = {module: module.training for module in network.modules()}
@@ -131,18 +130,19 @@ def adapt_grids(
         before = network(inputs)
         done, after, loss_after = carry(placement)
         if _costs_too_much(done, placement, loss_before, loss_after, insert_above):
-            restore()
-            density.load_state_dict(density_state)
+            roll_back()
             replaced = loss_after
             done, after, loss_after = carry(replace(placement, extension="insert"))
         _check_outcome(done, before, after, loss_before, loss_after, max_loss_growth, least_loss)
     except BaseException:
-        restore()  # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
+        roll_back()  # whatever went wrong, Ctrl-C too
         raise
     finally:
         for module, mode in training.items():
             module.training = mode  # each its own: a part may be frozen in evaluation mode
-    return AdaptationReport(
+    for name in done:
+        layers[name].coefficients.grad = None
+    report = AdaptationReport(
         layers=tuple(done[name] for name in layers if name in done),
         grid_size=max(layer.grid_size for layer in layers.values()),
         refit_error=_relative_change(before, after),
@@ -151,43 +151,9 @@ def adapt_grids(
         loss_after=loss_after,
         loss_replaced=replaced,
     )
-
-
-def _carried(
-    network: nn.Module,
-    inputs: Tensor,
-    weigh: Weigher,
-    grid_size: int | None,
-    placement: Placement,
-    sample_losses: Tensor | None,
-) -> tuple[dict[str, LayerAdaptation], Tensor]:
-    """Carries the samples through the network and adapts each layer as they reach it."""
-    done: dict[str, LayerAdaptation] = {}
-    names = {layer: name for name, layer in kan_layers(network).items()}
-
-    def adapt(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
-        assert isinstance(layer, KANLayer)
-        name = names[layer]
-        if name in done:
-            return  # a layer used twice in one pass is adapted to what it sees first
-        samples = args[0].reshape(-1, layer.in_features)
-        try:
-            context = ImportanceContext(layer, samples, network, inputs, sample_losses)
-            weights = weigh(context)
-            _check_shape(weights, samples)
-            done[name] = _adapt_layer(name, context, weights, grid_size, placement)
-        except ConfigurationError:
-            raise
-        except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
-            raise ValueError(f"layer {name or type(network).__name__}: {error}") from error
-
-    hooks = []
-    try:
-        hooks += [layer.register_forward_pre_hook(adapt) for layer in names]
-        return done, network(inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for held in [optimizer] if isinstance(optimizer, Optimizer) else optimizer:
+        update_optimizer_state(held, layers, report, optimizer_state)
+    return report
 
 
 def _costs_too_much(
@@ -230,15 +196,6 @@ def _check_outcome(
         raise ValueError(
             f"the loss grew from {loss_before:.2e} to {loss_after:.2e}, more than "
             f"{max_loss_growth:g} times, {blame}"
-        )
-
-
-def _check_shape(weights: Tensor, samples: Tensor) -> None:
-    count, features = samples.shape
-    if tuple(weights.shape) not in {(count,), (count, features)}:
-        raise ValueError(
-            f"importance weights must be ({count},) or ({count}, {features}), one for each "
-            f"sample, got {tuple(weights.shape)}"
         )
 
 

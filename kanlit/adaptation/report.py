@@ -43,17 +43,18 @@ class LayerAdaptation:
 
 @dataclass(frozen=True)
 class AdaptationReport:
-    """What an adaptation did to a network.
+    """What an adaptation did to a network, or why it was rolled back.
 
     Attributes:
-        layers: One entry for each KAN layer, from the first to the last.
+        layers: One entry for each KAN layer, from the first to the last; empty if rolled back.
         grid_size: G, intervals per input feature, after it.
         refit_error: ``‖f_after − f_before‖ / ‖f_before‖`` of the network's output on the samples.
+        seconds: Wall time; of an adaptation by the callback, with the fetching of samples.
         loss_before: Training loss before it; ``None`` where the module gives none.
         loss_after: Training loss after it, before the next step; likewise.
-        seconds: Wall time.
         loss_replaced: Training loss that an extension by replaced knots would have had, where that
             was too much and knots were inserted instead; otherwise ``None``.
+        failure: Why it was rolled back; ``None`` for an adaptation that holds.
     """
 
     layers: tuple[LayerAdaptation, ...]
@@ -63,8 +64,9 @@ class AdaptationReport:
     loss_before: float | None = None
     loss_after: float | None = None
     loss_replaced: float | None = None
+    failure: str | None = None
 
     @property
     def out_of_range(self) -> float:
         """The largest share of inputs outside the old grid among the layers."""
-        return max(layer.out_of_range for layer in self.layers)
+        return max((layer.out_of_range for layer in self.layers), default=0.0)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer
@@ -12,7 +9,6 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from kanlit.adaptation import AdaptationReport, kan_layers
-from kanlit.callbacks import GridAdaptationCallback
 
 __all__ = ["Point", "RunRecorder"]
 
@@ -32,8 +28,7 @@ class RunRecorder(Callback):
     """Keeps some hundred points of the loss, and the seconds spent in grid adaptations.
 
     Attributes:
-        adaptation_seconds: Of all adaptations so far, the fetching of samples and those that
-            were undone included.
+        adaptation_seconds: Of all adaptations so far, those that were rolled back included.
     """
 
     def __init__(self) -> None:
@@ -55,15 +50,17 @@ class RunRecorder(Callback):
         epochs = trainer.max_epochs or -1
         self._every = max(1, epochs // _POINTS)
         self._last = epochs - 1
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GridAdaptationCallback):
-                # The report leaves the fetching of samples out, and there is none of one undone.
-                setattr(callback, "adapt", self._timed(callback.adapt))  # noqa: B010
 
     def on_grid_adaptation(
         self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
     ) -> None:
         self._adapted_at = trainer.current_epoch
+        self.adaptation_seconds += report.seconds
+
+    def on_grid_adaptation_failure(
+        self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
+    ) -> None:
+        self.adaptation_seconds += report.seconds
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -74,14 +71,3 @@ class RunRecorder(Callback):
             # As a tensor: on a device nothing is to wait for it.
             grid_size = max(layer.grid_size for layer in kan_layers(pl_module).values())
             self._losses[epoch] = (outputs["loss"].detach(), grid_size, adapted)
-
-    def _timed(self, adapt: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(adapt)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return adapt(*args, **kwargs)
-            finally:
-                self.adaptation_seconds += time.perf_counter() - start
-
-        return timed

@@ -130,12 +130,17 @@ class Checkpoint(ModelCheckpoint):
 def _begin_next_epoch(trainer: Trainer) -> None:
     """Lets a run that was saved at the end of an epoch go on with the next.
 
-    Where ``max_steps`` is set Lightning takes that epoch for one that was broken off and would
-    train one more batch in it.
+    Where ``max_steps`` is set, or has ended the run that was saved, Lightning takes that epoch for
+    one that was broken off and would train one more batch in it.
     """
     loop = trainer.fit_loop
-    if loop.restarting and loop.restarted_on_epoch_end:
-        loop.epoch_progress.increment_completed()
+    if not loop.restarting:
+        return
+    progress = loop.epoch_progress.current
+    whole = loop.epoch_loop.batch_progress.is_last_batch
+    if loop.restarted_on_epoch_end or (whole and progress.completed == progress.ready):
+        if loop.restarted_on_epoch_end:
+            loop.epoch_progress.increment_completed()
         loop.epoch_loop.restarting = False
         loop._restarting = False
         loop._restart_stage = RestartStage.RESUMED_ON_EPOCH_END

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any, get_args
+import time
+from dataclasses import replace
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from kanlit.adaptation import (
     AdaptationReport,
@@ -16,23 +18,25 @@ from kanlit.adaptation import (
     Extension,
     HealthWatch,
     ImportanceDensity,
-    InputDensity,
+    OptimizerState,
     Placement,
     Refit,
     Trigger,
     adapt_grids,
+    check_adaptable,
     kan_layers,
 )
+from kanlit.adaptation.optimizer_state import check_policy
 from kanlit.callbacks.cadence import Cadence, Interval
 from kanlit.callbacks.distributed import share_grids, unwrapped
 from kanlit.callbacks.notices import now, refuse_averaging, tell, warn
-from kanlit.callbacks.optimizer_state import OptimizerState, update_optimizer_state
-from kanlit.callbacks.training_samples import TrainingSamples, network_of
+from kanlit.callbacks.training_samples import TrainingSamples, evaluating, network_of
 from kanlit.errors import ConfigurationError
 
 __all__ = ["GridAdaptationCallback"]
 
 LEAST_SHARE = 1e-4
+_SAMPLES_TO_CHECK = 8
 
 
 class GridAdaptationCallback(Callback):
@@ -40,11 +44,14 @@ class GridAdaptationCallback(Callback):
 
     At each epoch (or step) of the schedule the layers are adapted from the first to the last:
     samples are weighed by the density, knots placed at weighted quantiles, coefficients fitted
-    again, G raised to what the schedule says. The optimiser and its scheduler go on. Each
-    adaptation is one line in the log; other callbacks that have a method
-    ``on_grid_adaptation(trainer, module, report)`` are told, and before it those that have
-    ``before_grid_adaptation(trainer, module)``. One that fails, or that raises the
-    loss too far, is undone whole with a warning, and training goes on.
+    again, G raised to what the schedule says. The optimizer and its scheduler go on. Each
+    adaptation is one line in the log. One that fails, or that raises the loss too far, is rolled
+    back with a warning, and training goes on. Other callbacks may have the methods
+    ``before_grid_adaptation(trainer, module)``, ``on_grid_adaptation(trainer, module, report)``
+    and ``on_grid_adaptation_failure(trainer, module, report)``.
+
+    It works on any LightningModule that holds KAN layers, behind convolutions or in a transformer
+    too: see :class:`~kanlit.callbacks.training_samples.GridAdaptable`.
 
     Args:
         density: Importance density of the samples: InputDensity, CurvatureDensity,
@@ -68,7 +75,8 @@ class GridAdaptationCallback(Callback):
             samples (least squares on the samples, as published).
         optimizer_state: What becomes of the optimiser's moments: keep carries them over to the
             new bases, reset_changed drops those of the splines, reset_all drops all.
-        max_samples: So many training samples at most are used to place knots.
+        max_samples: So many training samples at most are used to place knots; they go through the
+            network in one pass, so lower it for large samples such as images.
         max_loss_growth: An adaptation that multiplies the training loss by more than this is
             undone; above 1. A loss below 1e-4 of the untrained network's counts as that, for a
             grid that moves costs a share of what there is to learn.
@@ -83,7 +91,8 @@ class GridAdaptationCallback(Callback):
 
     Raises:
         ConfigurationError: A setting out of its range; at the start of training, a module
-            without KAN layers, a density that cannot work on it, an epoch beyond the run.
+            without KAN layers or with a forward that does not take the batch's inputs, a density
+            that cannot work on it, an epoch beyond the run.
 
     Source: arXiv 2601.18672.
     """
@@ -106,23 +115,8 @@ class GridAdaptationCallback(Callback):
         insert_above: float | None = None,
     ) -> None:
         self.density = BlendedDensity() if density is None else density
-        if not 0 <= uniform_mix <= 1:
-            raise ConfigurationError(f"uniform_mix must lie in 0 to 1, got {uniform_mix}: try 0.2")
-        if not 0 < least_gap <= 1:
-            raise ConfigurationError(
-                f"least_gap must be above 0 and at most 1, got {least_gap}: try 0.01"
-            )
-        if not 0 <= margin < math.inf:
-            raise ConfigurationError(f"margin must be at least 0, got {margin}: try 0.01")
-        for name, value, choices in (
-            ("extension", extension, get_args(Extension)),
-            ("refit", refit, get_args(Refit)),
-            ("optimizer_state", optimizer_state, get_args(OptimizerState)),
-        ):
-            if value not in choices:
-                raise ConfigurationError(
-                    f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}"
-                )
+        self.placement = Placement(uniform_mix, least_gap, margin, extension, refit)
+        check_policy(optimizer_state)
         if max_samples < 1:
             raise ConfigurationError(f"max_samples must be at least 1, got {max_samples}")
         if not max_loss_growth > 1:
@@ -131,7 +125,6 @@ class GridAdaptationCallback(Callback):
             raise ConfigurationError(
                 f"insert_above must be at least 1 and finite, got {insert_above}: try 1.01, or null"
             )
-        self.placement = Placement(uniform_mix, least_gap, margin, extension, refit)
         self.optimizer_state: OptimizerState = optimizer_state
         self.max_samples = max_samples
         self.max_loss_growth = max_loss_growth
@@ -170,6 +163,15 @@ class GridAdaptationCallback(Callback):
         self.density.check(network)
         self._cadence.begin(trainer)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Only now there are batches. What no adaptation could work with is refused here, not
+        # rolled back each time.
+        samples = TrainingSamples(trainer, pl_module, _SAMPLES_TO_CHECK)
+        with evaluating(pl_module):
+            check_adaptable(
+                network_of(pl_module), samples.inputs(), self.density, samples.sample_losses()
+            )
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._adapt_to(self._cadence.due_at_epoch(trainer, pl_module), trainer, pl_module)
 
@@ -195,28 +197,26 @@ class GridAdaptationCallback(Callback):
     def _adapt_to(
         self, grid_size: int | None, trainer: Trainer, pl_module: LightningModule
     ) -> None:
-        if grid_size is not None and self.adapt(trainer, pl_module, grid_size) is not None:
+        if grid_size is not None and self.adapt(trainer, pl_module, grid_size).failure is None:
             self._cadence.adapted()
 
     # -- what -------------------------------------------------------------------------------
 
     def adapt(
         self, trainer: Trainer, pl_module: LightningModule, grid_size: int | None = None
-    ) -> AdaptationReport | None:
-        """Adapts the module's grids now; ``None`` if that failed and was undone.
+    ) -> AdaptationReport:
+        """Adapts the module's grids now; the report's ``failure`` says if it was rolled back.
 
         Args:
-            trainer: Its training data are the samples, its optimisers follow.
+            trainer: Its training data are the samples, its optimizers follow.
             pl_module: The module.
             grid_size: G afterwards; left out, each layer keeps its own.
         """
+        start = time.perf_counter()
         tell(trainer, pl_module, "before_grid_adaptation")
         network = network_of(pl_module)
-        layers = kan_layers(network)
         samples = TrainingSamples(trainer, pl_module, self.max_samples)
         sample_losses = samples.sample_losses()
-        sizes = {name: layer.grid_size for name, layer in layers.items()}
-        density_state = copy.deepcopy(self.density.state_dict())
         try:
             with unwrapped(trainer):
                 report = adapt_grids(
@@ -224,6 +224,8 @@ class GridAdaptationCallback(Callback):
                     samples.inputs(),
                     self.density,
                     grid_size,
+                    optimizer=trainer.optimizers,
+                    optimizer_state=self.optimizer_state,
                     placement=self.placement,
                     sample_losses=sample_losses,
                     loss=samples.loss(),
@@ -235,26 +237,42 @@ class GridAdaptationCallback(Callback):
         except ConfigurationError:
             raise  # the density lacks something; that is for the user to mend
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
-            self.density.load_state_dict(density_state)
-            self.undone += 1
-            warn(
-                f"grid adaptation at {now(trainer)} was undone, training goes on with the old "
-                f"knots: {error}",
-                __file__,
-            )
-            _log(trainer, "grid/undone", self.undone)
-            return None
-        for optimizer in trainer.optimizers:
-            update_optimizer_state(optimizer, layers, report, sizes, self.optimizer_state)
+            largest = max(layer.grid_size for layer in kan_layers(network).values())
+            report = AdaptationReport((), largest, 0.0, 0.0, failure=str(error))
+        report = replace(report, seconds=time.perf_counter() - start)
+        if report.failure is None:
+            self._adapted(trainer, pl_module, report, sample_losses)
+        else:
+            self._rolled_back(trainer, pl_module, report)
+        return report
+
+    def _rolled_back(
+        self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
+    ) -> None:
+        self.undone += 1
+        warn(
+            f"grid adaptation at {now(trainer)} was undone, training goes on with the old knots: "
+            f"{report.failure}",
+            __file__,
+        )
+        _log(trainer, "grid/undone", self.undone)
+        tell(trainer, pl_module, "on_grid_adaptation_failure", report)
+
+    def _adapted(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        report: AdaptationReport,
+        sample_losses: Tensor | None,
+    ) -> None:
         if report.loss_replaced is not None:
             self.inserted += 1
             _log(trainer, "grid/inserted", self.inserted)
         pl_module.print(_line(trainer, report))
-        equal = isinstance(self.density, InputDensity)
-        for found in self._watch.look(report, trainer.global_step, sample_losses, equal):
+        step, uniform = trainer.global_step, self.density.uniform
+        for found in self._watch.look(report, step, sample_losses, uniform):
             warn(f"{now(trainer)}: {found}", __file__)
         tell(trainer, pl_module, "on_grid_adaptation", report)
-        return report
 
     # -- checkpoints ------------------------------------------------------------------------
 

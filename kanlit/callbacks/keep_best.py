@@ -10,8 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from kanlit.adaptation.optimizer_state import forget
 from kanlit.callbacks.distributed import unwrapped
-from kanlit.callbacks.optimizer_state import forget
 from kanlit.errors import ConfigurationError
 
 __all__ = ["KeepBest"]

@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from kanlit.adaptation.optimizer_state import retain_optimizer_state
 from kanlit.callbacks.distributed import share, unwrapped
 from kanlit.callbacks.notices import now, refuse_averaging, tell, warn
-from kanlit.callbacks.optimizer_state import retain_optimizer_state
 from kanlit.callbacks.training_samples import TrainingSamples, network_of
 from kanlit.errors import ConfigurationError
 from kanlit.nn import Kept, PruningReport, check_prunable, edge_importance, prune, select

@@ -95,22 +95,23 @@ def _slice_of_samples(report: AdaptationReport) -> Tensor:
 def to_user_units(module: LightningModule, points: Tensor) -> Tensor:
     """The user's units ``(m, in)`` of network inputs ``(m, in)``, for a change of units a column.
 
-    Offset and slope are read off at 0 and 1; the corrections take out what rounding leaves of
-    them where the offset is large beside the slope (a column of years).
+    Offset and slope are read off at 0 and 1, in float64: beside the offset of a column of Unix
+    times float32 would not hold the slope. The corrections take out what rounding leaves.
 
     Raises:
         ValueError: If ``network_inputs`` is not a change of units of each column by itself.
     """
     to_network = getattr(module, "network_inputs", None) or _identity
-    offset = to_network(torch.zeros_like(points[:1]))
-    slope = to_network(torch.ones_like(points[:1])) - offset
-    raw = (points - offset) / slope
+    inputs = points.double()
+    offset = to_network(torch.zeros_like(inputs[:1]))
+    slope = to_network(torch.ones_like(inputs[:1])) - offset
+    raw = (inputs - offset) / slope
     for _ in range(3):
-        raw = raw + (points - to_network(raw)) / slope
-    scale = points.abs().max().item() + 1e-12
-    if not torch.allclose(to_network(raw), points, rtol=0.0, atol=1e-3 * scale):
+        raw = raw + (inputs - to_network(raw)) / slope
+    scale = inputs.abs().max().item() + 1e-12
+    if not torch.allclose(to_network(raw), inputs, rtol=0.0, atol=1e-3 * scale):
         raise ValueError("network_inputs does not scale and shift each column by itself")
-    return raw
+    return raw.to(points.dtype)
 
 
 def _identity(x: Tensor) -> Tensor:

@@ -23,15 +23,16 @@ __all__ = ["GridAdaptable", "TrainingSamples", "evaluating", "network_of"]
 class GridAdaptable(Protocol):
     """What the callback can use of a LightningModule that holds KAN layers.
 
-    A module without these is adapted all the same: its network is then the module itself, and
-    its inputs are the batch or the batch's first element. ``loss(batch)``, where a module has
-    it, gives the loss before and after; ``sample_losses(batch)`` serves densities that use it.
+    A module without these is adapted all the same: its network is then the module itself, called
+    with the batch or the batch's first element. ``loss(batch)``, where a module has it, gives the
+    loss before and after; ``sample_losses(batch)``, one loss per sample, serves densities that use
+    it.
     """
 
     network: nn.Module
 
     def adaptation_inputs(self, batch: Any) -> Tensor:
-        """What the network sees of a batch, ``(n, in)``."""
+        """What the network is called with, ``(n, …)``: one entry per sample."""
         ...
 
 
@@ -51,7 +52,7 @@ class TrainingSamples:
         self._batches = list(_batches(trainer, module, -(-most // trainer.world_size)))
 
     def inputs(self) -> Tensor:
-        """What the network sees of them, ``(n, in)``; the same on every process."""
+        """What the network is called with, ``(n, …)``; the same on every process."""
         return self._gather([_inputs(self._module, batch).detach() for batch in self._batches])
 
     def sample_losses(self) -> Tensor | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from kanlit.cli.defaults import INTERRUPTED
 from kanlit.cli.overview import answer
 
 __all__ = ["main"]
@@ -16,6 +17,9 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point of ``kanlit``: what a user can mend is one line and exit status 2."""
     answer(sys.argv[1:])
-    from kanlit.cli.app import main as run  # with torch and Lightning, slow to import
+    try:
+        from kanlit.cli.app import main as run  # with torch and Lightning, slow to import
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

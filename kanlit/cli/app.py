@@ -24,7 +24,7 @@ from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.data.predictions import prediction_table
 from kanlit.data.tables.writer import write_table
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import writing_problem
 
 __all__ = ["KanlitCLI", "main"]
@@ -98,6 +98,10 @@ class KanlitCLI(Assembly):
             if self.trainer.is_global_zero:
                 print(self._interruption(), file=sys.stderr)
             sys.exit(INTERRUPTED)
+        except DivergenceError as error:
+            kept = self._last_checkpoint()
+            where = f"; the last good checkpoint: {kept}" if kept else ""
+            raise DivergenceError(f"{error}{where}") from None
 
     # -- subcommands ------------------------------------------------------------------------
 
@@ -217,12 +221,10 @@ def main() -> None:
                 table_prediction.main(words)
                 return
             KanlitCLI()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
     except Exception as error:
-        cause = root_cause(error, (ConfigurationError, MisconfigurationException))
+        cause = root_cause(error, (ConfigurationError, DivergenceError, MisconfigurationException))
         if cause is None:
             raise
         if _speaks():
             print(f"kanlit: error: {one_line(str(cause))}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(cause, DivergenceError) else 2)

@@ -37,7 +37,7 @@ from kanlit.cli.defaults import (
 from kanlit.cli.errors import UsageError, explain
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.cli.profiler import NoProfiler
-from kanlit.cli.settings import settings_of
+from kanlit.cli.settings import RepeatedKeyError, check_keys, settings_of
 from kanlit.data import (
     ClassTableData,
     EquationData,
@@ -64,6 +64,8 @@ _load_yaml = get_loader("yaml")
 
 
 def _load_unambiguous(text: str) -> Any:
+    if ":" in text and (root := yaml.compose(text, yaml.SafeLoader)):
+        check_keys(root, "YAML")
     return _spelt_out(_load_yaml(text))
 
 
@@ -215,6 +217,8 @@ def _default_model(argv: Sequence[str]) -> str:
     subcommand = next((word for word in argv if word in COMMANDS), "fit")
     try:
         settings = settings_of(argv, subcommand)
+    except RepeatedKeyError:
+        raise
     except ConfigurationError:
         settings = []  # the parser will refuse it, too
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]

@@ -12,7 +12,11 @@ import yaml
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["Setting", "read_mapping", "settings_of"]
+__all__ = ["RepeatedKeyError", "Setting", "check_keys", "read_mapping", "settings_of"]
+
+
+class RepeatedKeyError(ConfigurationError):
+    """A mapping in YAML has a key twice, of which YAML libraries drop the first without a word."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def settings_of(argv: Sequence[str], subcommand: str) -> list[Setting]:
             found += _flatten(content, "", "" if "\n" in value else f" in {value}")
         elif option.startswith("--") and not option.endswith(".help"):
             key = option[2:].removesuffix("+")
-            found += _flatten(_loaded(value), key, "", f"--{key}")
+            found += _flatten(_loaded(value, option), key, "", f"--{key}")
     return found
 
 
@@ -55,11 +59,62 @@ def _is_nested(content: Mapping[Any, Any], subcommand: str) -> bool:
     return isinstance(content.get(subcommand), Mapping)
 
 
-def _loaded(text: str) -> Any:
+def _loaded(text: str, option: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return _load_yaml(text, option)
     except yaml.YAMLError:
         return text
+
+
+def _load_yaml(text: str, where: str) -> Any:
+    """The content of YAML in which no mapping has a key twice.
+
+    Raises:
+        RepeatedKeyError: One has.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        check_keys(root, where)
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def check_keys(root: yaml.Node, where: str) -> None:
+    """Refuse a mapping with a key twice.
+
+    Args:
+        root: The node at the top of a document.
+        where: What the document is, for messages.
+
+    Raises:
+        RepeatedKeyError: Names the key and its lines.
+    """
+    waiting, seen = [root], {id(root)}
+    while waiting:
+        node = waiting.pop()
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[tuple[str, str], int] = {}
+            for key, value in node.value:
+                children += [key, value]
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                line = key.start_mark.line + 1
+                if (name := (key.tag, key.value)) in lines:
+                    again = "" if line == lines[name] else f" and in line {line}"
+                    raise RepeatedKeyError(
+                        f"{where} has the key {key.value} twice, in line {lines[name]}{again}: "
+                        f"write it once, with all its settings"
+                    )
+                lines[name] = line
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        waiting += [child for child in children if id(child) not in seen]
+        seen |= {id(child) for child in children}
 
 
 def _read_config(name: str) -> dict[Any, Any]:
@@ -83,7 +138,7 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
     """
     try:
         text = name if "\n" in name else Path(name).expanduser().read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = _load_yaml(text, kind if "\n" in name else f"{kind} {name}")
     except FileNotFoundError:
         raise ConfigurationError(f"{kind} {name} does not exist: {check}") from None
     except IsADirectoryError:

@@ -118,7 +118,9 @@ class TensorDataModule(LightningDataModule, ABC):
                 self._parts[part] = self.build(part)
 
     def train_dataloader(self) -> TensorLoader:
-        return self.loader("train", self.batch_size, shuffle=True)
+        # To overfit some batches, Lightning wants the same ones in each epoch.
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return self.loader("train", self.batch_size, shuffle=not overfits)
 
     def val_dataloader(self) -> TensorLoader:
         return self.loader("validate", _EVALUATION_ROWS)

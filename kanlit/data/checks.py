@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_at_least", "check_columns", "check_finite", "check_shares"]
+__all__ = ["check_at_least", "check_finite", "check_shares"]
 
 _BLOCK = 65536  # rows looked at together: the answer for all would be as large as they are
 
@@ -45,27 +45,6 @@ def check_at_least(name: str, value: int, least: int) -> None:
     """
     if value < least:
         raise ConfigurationError(f"{name} must be at least {least}, got {value}: raise it")
-
-
-def check_columns(inputs: Sequence[str], targets: Sequence[str]) -> None:
-    """Refuse columns that are named twice, or none at all.
-
-    Raises:
-        ConfigurationError: Names the setting and the column.
-    """
-    for setting, names in (("inputs", inputs), ("targets", targets)):
-        if not names:
-            raise ConfigurationError(
-                f"{setting} is empty: name at least one column, as in --data.{setting} '[a]'"
-            )
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ConfigurationError(
-                f"{setting} has column {twice[0]!r} {names.count(twice[0])} times: name it once"
-            )
-    if both := [name for name in inputs if name in targets]:
-        raise ConfigurationError(
-            f"column {both[0]!r} is both an input and a target: take it out of one of the two"
-        )
 
 
 def check_shares(validation: float | None, test: float | None) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.data.base import Part, Tensors
-from kanlit.data.checks import check_columns
 from kanlit.data.classes import ClassData
 from kanlit.data.labels import class_names, class_numbers
-from kanlit.data.tables import read_columns, read_texts
+from kanlit.data.selection import Name, Names, select_columns
+from kanlit.data.tables import read_columns, read_texts, tidy_name
 from kanlit.errors import ConfigurationError
 
 __all__ = ["ClassTableData"]
@@ -18,14 +19,16 @@ __all__ = ["ClassTableData"]
 class ClassTableData(ClassData):
     """A table in a file: some columns are inputs, one has each row's class.
 
-    Classes are integers or texts. Rows are drawn into training, validation and test shares by the
-    seed, class by class. Batches are in the file's units; the model standardises with
-    :meth:`standardization`. Prediction takes every row of the file in its order; with ``classes``
-    it needs the input columns only.
+    Classes are integers or texts, as the file has them: 7, 07 and 007 are three. Rows are drawn
+    into training, validation and test shares by the seed, class by class. Batches are in the
+    file's units; the model standardises with :meth:`standardization`. Prediction takes every row
+    of the file in its order; with ``classes`` it needs the input columns only.
 
     Args:
         path: The file, a CSV, TSV, NPZ or Parquet; see TableData.
-        inputs: Names of the input columns, in the order in which the model takes them.
+        inputs: Names of the input columns, in the order in which the model takes them. A pattern
+            such as c* takes all columns that it matches, in the file's order; all takes every
+            column but the label.
         label: Name of the column of classes.
         classes: The classes, in the order of the model's outputs; null finds them in the file,
             integers in the order of their size, texts in that of the alphabet.
@@ -42,15 +45,17 @@ class ClassTableData(ClassData):
     def __init__(
         self,
         path: str,
-        inputs: list[str],
-        label: str,
-        classes: list[int | str] | None = None,
+        inputs: Names,
+        label: Name,
+        classes: Names | None = None,
         batch_size: int | None = None,
         validation: float = 0.15,
         test: float = 0.15,
         seed: int = 0,
     ) -> None:
-        check_columns(inputs, [label])
+        label = tidy_name(label)
+        selection = select_columns(path, inputs, [label])
+        self._note = selection.note
         self.path = path
         self._where = f"column {label!r} of {path}"
         self._labels: list[str] | None = None
@@ -58,14 +63,20 @@ class ClassTableData(ClassData):
             self._labels = read_texts(path, label)
             names = class_names(self._labels, self._where)
         else:
-            names = [str(name) for name in classes]
+            given = [classes] if isinstance(classes, str) else classes
+            names = [str(name) for name in given]
             if len(names) < 2 or len(set(names)) < len(names):
                 raise ConfigurationError(
                     f"classes must be two different ones or more, got {names}: leave classes out "
                     f"to take those of the file"
                 )
         self._rows: tuple[Tensor, Tensor] | None = None
-        super().__init__(inputs, names, label, batch_size, validation, test, seed)
+        super().__init__(selection.inputs, names, label, batch_size, validation, test, seed)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self._note is not None:
+            rank_zero_info(self._note)
+        super().setup(stage)
 
     def rows(self) -> tuple[Tensor, Tensor]:
         if self._rows is None:

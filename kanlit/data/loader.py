@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.data import SequentialSampler
 
 from kanlit.data.checks import check_at_least, check_finite
 from kanlit.errors import ConfigurationError
@@ -23,13 +24,11 @@ class EpochSampler:
 
     Args:
         rows: Number of rows.
-        shuffle: Whether to permute them; otherwise the order is 0, 1, ….
         seed: Seed of the permutations.
     """
 
-    def __init__(self, rows: int, shuffle: bool, seed: int) -> None:
+    def __init__(self, rows: int, seed: int) -> None:
         self.rows = rows
-        self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
 
@@ -38,8 +37,6 @@ class EpochSampler:
 
     def order(self) -> Tensor:
         """Row numbers ``(rows,)``, int64, on the CPU."""
-        if not self.shuffle:
-            return torch.arange(self.rows)
         seed = (self.seed * 1_000_003 + self.epoch) % 2**63
         return torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
 
@@ -109,15 +106,19 @@ class TensorLoader:
         self._size = shortest if batch_size is None else min(batch_size, shortest)
         self._length = -(-shortest // self._size)
         mine = len(next(iter(self._rows.values())))
-        self.sampler = EpochSampler(mine, shuffle and self._length > 1, seed)
-        self._fixed = None if self.sampler.shuffle else list(self._slices())
+        self._count = mine
+        # Lightning takes a loader for one that shuffles unless it has this sampler of torch's.
+        self.sampler: EpochSampler | SequentialSampler = SequentialSampler(range(mine))
+        if shuffle and self._length > 1:
+            self.sampler = EpochSampler(mine, seed)
+        self._fixed = [] if isinstance(self.sampler, EpochSampler) else list(self._slices())
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator: the epoch is read at the first batch, after Lightning has set it.
-        if self._fixed is not None:
+        if isinstance(self.sampler, SequentialSampler):
             for rows in self._fixed:
                 yield self._batch(rows)
             return
@@ -130,7 +131,7 @@ class TensorLoader:
         for index in range(self._length):
             last = index == self._length - 1
             start = index * self._size
-            yield start, self.sampler.rows if last else start + self._size
+            yield start, self._count if last else start + self._size
 
     def _slices(self) -> Iterator[dict[str, Tensor]]:
         if self._length == 1:

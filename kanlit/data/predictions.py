@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kanlit.data.base import TensorDataModule
 from kanlit.data.tables.writer import write_table
+from kanlit.errors import DivergenceError
 from kanlit.scaling import Columns
 
 __all__ = ["predict_rows", "prediction_table", "row_table", "write_predictions"]
@@ -42,7 +43,18 @@ def prediction_table(
 
 
 def _predicted(targets: Sequence[str], label: str | None, outputs: Tensor) -> pd.DataFrame:
-    """``NAME_predicted`` of each target; of classes the likeliest, and the probability of each."""
+    """``NAME_predicted`` of each target; of classes the likeliest, and the probability of each.
+
+    Raises:
+        DivergenceError: A row with an output that is NaN or infinite.
+    """
+    finite = outputs.isfinite().all(1)
+    if not bool(finite.all()):
+        bad = (~finite).nonzero()[:, 0]
+        raise DivergenceError(
+            f"{len(bad)} of {len(outputs)} rows have predictions that are NaN or infinite, the "
+            f"first is row {int(bad[0]) + 1}: check its inputs, or train anew; nothing is written"
+        )
     if label is None:
         return pd.DataFrame(outputs.numpy(), columns=[f"{name}_predicted" for name in targets])
     table = pd.DataFrame(outputs.numpy(), columns=[f"probability_{name}" for name in targets])

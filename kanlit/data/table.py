@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
-from kanlit.data.checks import check_columns, check_shares
+from kanlit.data.checks import check_shares
 from kanlit.data.precision import PrecisionCheck
+from kanlit.data.selection import Name, Names, select_columns
 from kanlit.data.split import LABELS, PARTS, label_split, random_split, reorder
-from kanlit.data.tables import read_columns, read_table
+from kanlit.data.tables import read_columns, read_table, tidy_name
 from kanlit.errors import ConfigurationError
 from kanlit.scaling import Standardization
 
@@ -34,8 +36,10 @@ class TableData(TensorDataModule):
 
     Args:
         path: The file.
-        inputs: Names of the input columns, in the order in which the model takes them.
-        targets: Names of the target columns.
+        inputs: Names of the input columns, in the order in which the model takes them. A pattern
+            such as c* takes all columns that it matches, in the file's order; all takes every
+            column that is not named elsewhere.
+        targets: Names of the target columns, or patterns.
         batch_size: Rows in a training step; null is all of them (full batch, one step an epoch).
         validation: Share of the rows for validation, between 0 and 1.
         test: Share of the rows for the test, between 0 and 1; the rest trains.
@@ -49,30 +53,39 @@ class TableData(TensorDataModule):
     def __init__(
         self,
         path: str,
-        inputs: list[str],
-        targets: list[str],
+        inputs: Names,
+        targets: Names,
         batch_size: int | None = None,
         validation: float = 0.15,
         test: float = 0.15,
         seed: int = 0,
-        split_column: str | None = None,
+        split_column: Name | None = None,
         validation_path: str | None = None,
         test_path: str | None = None,
     ) -> None:
-        check_columns(inputs, targets)
+        split_column = None if split_column is None else tidy_name(split_column)
+        others = () if split_column is None else (split_column,)
+        selection = select_columns(path, inputs, targets, others)
+        names = selection.inputs, selection.targets
         self._files: dict[Part, tuple[str, str | None]] = {
             "validate": ("validation_path", validation_path),
             "test": ("test_path", test_path),
         }
-        _check_split(split_column, [*inputs, *targets], self._files)
+        _check_split(split_column, [*names[0], *names[1]], self._files)
         if split_column is None:
             check_shares(
                 None if validation_path is not None else validation,
                 None if test_path is not None else test,
             )
         super().__init__(
-            len(inputs), len(targets), batch_size, seed, input_names=inputs, target_names=targets
+            len(names[0]),
+            len(names[1]),
+            batch_size,
+            seed,
+            input_names=names[0],
+            target_names=names[1],
         )
+        self._note = selection.note
         self.path = path
         self.validation = validation
         self.test = test
@@ -84,6 +97,8 @@ class TableData(TensorDataModule):
 
     def setup(self, stage: str) -> None:
         self._forget_other_precision()
+        if stage == "fit" and self._note is not None:
+            rank_zero_info(self._note)
         super().setup(stage)
         if stage == "fit" and self.test_path is not None:
             super().setup("test")  # what is wrong with it shows now, not after training

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 from kanlit.bases import Family
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
+from kanlit.modules.finite import check_loss, check_metrics, check_weights
+from kanlit.modules.optimizers import check_optimizer
 from kanlit.modules.processes import averaged, pooled, shares
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
@@ -96,6 +98,7 @@ class KANModule(LightningModule):
         self._lr_scheduler = lr_scheduler
         self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
         self._uneven = False
+        self._checked_batch = -1  # whose loss has been seen to be finite
         # Of a least-squares step: the batch and its residuals, once the loss has been asked for.
         self._evaluated: list[tuple[Any, Mapping[str, Residual]]] | None = None
         self.test_error = RelativeL2Error(out_features)
@@ -185,6 +188,22 @@ class KANModule(LightningModule):
                 self.log("train/sparsity", sparse.detach(), sync_dist=True)
         return loss if sparse is None else loss + sparse
 
+    def on_before_backward(self, loss: Tensor) -> None:
+        # A line search may try weights whose loss is not finite; the first of a step is to be.
+        batch = self.trainer.fit_loop.total_batch_idx
+        if batch != self._checked_batch:
+            self._checked_batch = batch
+            check_loss(self, loss)
+
+    def on_validation_epoch_end(self) -> None:
+        check_metrics(self)
+
+    def on_test_start(self) -> None:
+        check_weights(self, "there is nothing to test")
+
+    def on_test_epoch_end(self) -> None:
+        check_metrics(self)
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         rows = self.adaptation_inputs(batch).shape[0]
         self.log("val/loss", self.loss(batch), batch_size=rows, sync_dist=True)
@@ -198,6 +217,7 @@ class KANModule(LightningModule):
         return self(batch[0])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        check_weights(self, "no checkpoint is written of them")
         # All that predicting and exporting need beside the weights and the hyperparameters.
         cls = type(self)
         checkpoint["kanlit"] = {
@@ -213,9 +233,13 @@ class KANModule(LightningModule):
                 f"{self.hparams['basis']}: set --model.basis {was}"
             )
         kept = checkpoint.get("kanlit", {}).get("columns")
-        if self.columns is None and kept is not None:
-            self.columns = Columns.from_state_dict(kept)
+        columns = None if kept is None else Columns.from_state_dict(kept)
         trainer = self._trainer
+        data: Any = getattr(trainer, "datamodule", None)
+        if columns is not None and hasattr(data, "input_names"):
+            columns.check(data.input_names, data.target_names, data.class_label)
+        if self.columns is None:
+            self.columns = columns
         if trainer is not None and trainer.precision == "64-true":
             self.double()  # Lightning does so only after it has loaded, which rounds
 
@@ -276,42 +300,25 @@ class KANModule(LightningModule):
     def configure_optimizers(self) -> Any:
         try:
             optimizer: Optimizer = self._optimizer(self.parameters())
-            if getattr(optimizer, "needs_residuals", False):
-                _check_least_squares(optimizer, self.trainer, self._lr_scheduler)
-                if self.sparsity_l1 or self.sparsity_entropy:
-                    raise ConfigurationError(
-                        f"{type(optimizer).__name__} takes squared residuals only, and sparsity is "
-                        f"none: leave sparsity_l1 and sparsity_entropy out or take torch.optim.Adam"
-                    )
-            if self._lr_scheduler is None:
-                return optimizer
-            scheduler = self._lr_scheduler(optimizer)
+            squares = getattr(optimizer, "needs_residuals", False)
+            if squares and (self.sparsity_l1 or self.sparsity_entropy):
+                raise ConfigurationError(
+                    f"{type(optimizer).__name__} takes squared residuals only, and sparsity is "
+                    f"none: leave sparsity_l1 and sparsity_entropy out or take torch.optim.Adam"
+                )
+            make = self._lr_scheduler
+            scheduler = None if make is None or squares else make(optimizer)
         except ConfigurationError:
             raise
         except (ValueError, TypeError) as error:
             # torch and the user's config are the only parties here.
             raise ConfigurationError(f"optimizer or lr_scheduler: {error}; set another") from error
+        check_optimizer(optimizer, make if squares else scheduler, self.trainer)
+        if scheduler is None:
+            return optimizer
         if isinstance(scheduler, ReduceLROnPlateau):
             # Its metric exists only where validation has run; it is stepped then, and only then.
             every = self.trainer.check_val_every_n_epoch or 1
             settings = {"monitor": scheduler.monitor, "frequency": every}
             return [optimizer], [{"scheduler": scheduler, **settings}]
         return [optimizer], [scheduler]
-
-
-def _check_least_squares(optimizer: Optimizer, trainer: Trainer, scheduler: object) -> None:
-    """Refuses settings that a step of least squares has no use for."""
-    name = type(optimizer).__name__
-    if scheduler is not None:
-        raise ConfigurationError(f"{name} has no learning rate: leave lr_scheduler out")
-    if trainer.gradient_clip_val:
-        raise ConfigurationError(
-            f"{name} damps its steps itself: leave trainer.gradient_clip_val out"
-        )
-    if trainer.accumulate_grad_batches != 1:
-        raise ConfigurationError(
-            f"{name} steps on one batch at a time, however large: leave "
-            f"trainer.accumulate_grad_batches out and raise data.batch_size"
-        )
-    if trainer.precision == "16-mixed":
-        raise ConfigurationError(f"{name} needs trainer.precision 64-true or 32-true, got 16-mixed")

@@ -168,6 +168,39 @@ def test_an_output_that_is_no_longer_finite_is_refused_without_a_loss_too() -> N
     assert_whole(network, state)
 
 
+class FailsAtSecond(Counting):
+    def __call__(self, context: ImportanceContext) -> Tensor:
+        weights = super().__call__(context)
+        if self.calls == 4:
+            raise KeyboardInterrupt
+        return weights
+
+
+@pytest.mark.parametrize("grid_size", [None, 6])
+def test_density_and_gradients_are_as_before_after_a_failure(grid_size: int | None) -> None:
+    network, density = KAN([2, 3, 1]), FailsAtSecond()
+    adapt_grids(network, points(), density)
+    network(points()).square().sum().backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    expected = [gradient.clone() for gradient in gradients if gradient is not None]
+    with pytest.raises(KeyboardInterrupt):
+        adapt_grids(network, points(), density, grid_size)
+    assert density.calls == 2
+    for parameter, gradient, value in zip(network.parameters(), gradients, expected, strict=True):
+        assert parameter.grad is gradient
+        assert torch.equal(value, gradient)
+
+
+@pytest.mark.parametrize("grid_size", [None, 6])
+def test_gradients_of_the_old_knots_are_dropped_and_no_others(grid_size: int | None) -> None:
+    network = KAN([2, 3, 1])
+    network(points()).square().sum().backward()
+    adapt_grids(network, points(), InputDensity(), grid_size)
+    kept = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    splines = {f"{name}.coefficients" for name in kan_layers(network)}
+    assert kept == {name for name, _ in network.named_parameters()} - splines
+
+
 class Infinite(ImportanceDensity):
     def __init__(self, place: int) -> None:
         self.place = place

@@ -263,6 +263,14 @@ def test_curve_stands_on_the_axis_that_the_first_layer_sees(target: TargetFuncti
         torch.testing.assert_close(curve.x[[0, -1]], torch.tensor([-200.1, -199.7]))
 
 
+def test_curve_of_a_column_of_unix_times_is_drawn_in_float32() -> None:
+    module = Scaled()
+    module.mean, module.std = torch.tensor([1.7e9, 0.0]), torch.tensor([3e5, 1.0])
+    curve = slice_curve(module, adaptation(), None, ["time", "length"])
+    seen = adaptation().layers[0].samples[:, 0].aminmax()
+    torch.testing.assert_close(curve.x.aminmax(), seen, rtol=0.0, atol=1e-3)
+
+
 def test_columns_have_the_names_of_the_table(tmp_path: Path) -> None:
     data = Named(input_names=("year", "length"))
     with patch(f"{HERE}.knot_figure", wraps=knot_figure) as drawn:

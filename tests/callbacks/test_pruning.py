@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import nn
 
+from kanlit.adaptation.optimizer_state import retain_optimizer_state
 from kanlit.callbacks import (
     Checkpoint,
     GridAdaptationCallback,
@@ -20,7 +21,6 @@ from kanlit.callbacks import (
     KnotPlotCallback,
     PruningCallback,
 )
-from kanlit.callbacks.optimizer_state import retain_optimizer_state
 from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError

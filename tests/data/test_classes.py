@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -109,7 +111,9 @@ def test_scales_are_those_of_the_training_rows() -> None:
     [
         (["red", "green", "blue"] * 9, ("blue", "green", "red")),
         ([10, 9, 1] * 9, ("1", "9", "10")),
-        (["2.0", "2", "-1"] * 9, ("-1", "2")),
+        ([7, "07", "007"] * 9, ("007", "07", "7")),
+        (["042", "007"] * 9, ("007", "042")),
+        (["1.0", "0.0"] * 9, ("0.0", "1.0")),
         (["NA", "None", "yes"] * 9, ("NA", "None", "yes")),
         (["1", "2", "many"] * 9, ("1", "2", "many")),
         ([" a", "b ", "a"] * 9, ("a", "b")),
@@ -124,8 +128,19 @@ def test_classes_are_what_stands_in_the_column(
     assert data.classes == classes
     assert data.out_features == len(classes)
     for label, number in zip(labels, numbers.tolist(), strict=True):
-        written = str(label).strip().removesuffix(".0")
-        assert classes[number] == written
+        assert classes[number] == str(label).strip()
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_whole_numbers_of_a_typed_format_are_integer_classes(suffix: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": range(18), "b": 1.5, "kind": [10.0, 9.0, 1.0] * 6})
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "npz":
+        np.savez(path, **{name: frame[name].to_numpy() for name in frame})  # type: ignore[arg-type]
+    else:
+        frame.to_parquet(path)
+
+    assert table(path).classes == ("1", "9", "10")
 
 
 def test_classes_that_are_given_have_the_order_in_which_they_are_given(tmp_path: Path) -> None:
@@ -165,6 +180,7 @@ def test_a_checkpoint_of_other_classes_is_refused() -> None:
         (["one"] * 27, {}, "one class only, 'one': give rows of at least two"),
         (["a", "", "b"] * 9, {}, "9 empty fields, the first in line 3: fill them in"),
         (["a", "b", "c"] * 9, {"classes": ["a", "b"]}, "label 'c', .* none of classes a, b"),
+        (["01", "02"] * 9, {"classes": [1, 2]}, "'01', .*: add it to classes .in quotes, '01'"),
         (["a", "b"] * 9, {"classes": ["a", "b", "c"]}, "class 'c' has no rows .* add rows"),
         (["a", "b"] * 9, {"classes": ["a", "a"]}, "classes must be two different ones"),
         (["a", "b"] * 9, {"classes": ["a"]}, "classes must be two different ones"),

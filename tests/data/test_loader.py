@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from kanlit.data import TensorLoader
+from kanlit.data import SyntheticData, TensorLoader
 from kanlit.data.checks import check_finite
 from kanlit.errors import ConfigurationError
+from kanlit.modules import RegressionModule
 
 
 def _rows(count: int) -> tuple[Tensor, Tensor]:
@@ -173,3 +174,28 @@ def test_run_resumed_under_lightning_sees_the_rows_of_the_unbroken_run(tmp_path:
     assert len(whole.rows) == 12
     assert whole.rows[:3] != whole.rows[3:6]
     assert rest.rows == whole.rows[6:]
+
+
+def test_batches_to_be_overfitted_are_the_same_in_each_epoch(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    seen = []
+
+    class Watch(Callback):
+        def on_train_batch_start(self, *args: Any) -> None:
+            seen.append(args[2][0].clone())
+
+    data = SyntheticData("f4", samples=40, batch_size=8)
+    trainer = Trainer(
+        overfit_batches=1,
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        callbacks=[Watch()],
+    )
+    trainer.fit(RegressionModule(1, 1, hidden=[2]), data)
+    assert len(seen) == 3
+    assert all(torch.equal(batch, seen[0]) for batch in seen)
+    assert not any("shuffling" in str(warning.message) for warning in recwarn)

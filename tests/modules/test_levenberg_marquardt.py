@@ -16,13 +16,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import StepLR
 
+from kanlit.adaptation.optimizer_state import OptimizerState
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
-from kanlit.callbacks.optimizer_state import OptimizerState
 from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule, PDEModule, RegressionModule, Residual
-from kanlit.modules.base import _check_least_squares
+from kanlit.modules.optimizers import check_optimizer
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt
 
@@ -142,7 +142,7 @@ def test_half_precision_with_a_scaler_is_refused() -> None:
     )
     optimizer = LevenbergMarquardt(KAN([1, 1]).parameters())
     with pytest.raises(ConfigurationError, match="precision 64-true or 32-true, got 16-mixed"):
-        _check_least_squares(optimizer, trainer, None)
+        check_optimizer(optimizer, None, trainer)
 
 
 # -- modules of one's own ---------------------------------------------------------------------

@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
 from kanlit.splines import sorted_order
 
@@ -24,10 +26,14 @@ class ImportanceContext:
 
     Attributes:
         layer: The layer whose grid is about to be adapted.
-        layer_input: Its input ``(n, in)``, as the already adapted layers before it give it.
-        network: The whole network, a map from ``(n, d)`` to ``(n, out)``.
-        network_input: ``(n, d)``.
+        layer_input: Its input ``(rows, in)``, as the already adapted layers before it give it; one
+            row per sample, or several where the layer is applied to each position of a sample.
+        network: The whole network, a map from ``(n, d)``, or samples of any other shape, to
+            ``(n, out)``.
+        network_input: ``(n, d)``, or ``(n, …)``.
         sample_losses: Loss of each sample ``(n,)``, or ``None`` where it is not known.
+        leading: Shape of the layer's input without its features, such as ``(n, positions)``;
+            left out, ``(rows,)``.
     """
 
     layer: KANLayer
@@ -35,6 +41,7 @@ class ImportanceContext:
     network: nn.Module
     network_input: Tensor
     sample_losses: Tensor | None = None
+    leading: tuple[int, ...] = ()
 
     @cached_property
     def order(self) -> Tensor:
@@ -43,6 +50,30 @@ class ImportanceContext:
         Sorting takes a good part of an adaptation, so all who need the order share it.
         """
         return sorted_order(self.layer_input.detach())
+
+    def by_row(self, weights: Tensor) -> Tensor:
+        """Weights of the samples ``(n, …)`` as weights of the layer's rows ``(rows, …)``.
+
+        Each row of a sample gets the sample's weight; weights of rows stay as they are. Rows that
+        were flattened before the layer belong to the samples in order.
+
+        Raises:
+            ConfigurationError: No axis of the layer's input belongs to the samples.
+        """
+        rows, samples = len(self.layer_input), len(self.network_input)
+        if weights.shape[:1] == (rows,) or weights.shape[:1] != (samples,):
+            return weights
+        leading = self.leading or (rows,)
+        if samples and leading[0] % samples == 0:
+            return weights.repeat_interleave(rows // samples, dim=0)
+        if samples not in leading:
+            raise ConfigurationError(
+                f"importance weights of {samples} samples do not fit a layer that sees {rows} rows "
+                f"of them, {leading}: choose a density of layer scope, such as DeBoorDensity"
+            )
+        axis = leading.index(samples)
+        each = weights.repeat_interleave(prod(leading[axis + 1 :]), dim=0)
+        return each.repeat(prod(leading[:axis]), *[1] * (weights.ndim - 1))
 
 
 Weigher = Callable[[ImportanceContext], Tensor]
@@ -53,10 +84,12 @@ class ImportanceDensity(ABC):
 
     ``scope`` says how often it is asked: ``"layer"``, anew for each layer; ``"network"``, once
     for each adaptation, on the network before any layer has changed, and all layers share the
-    weights.
+    weights. ``uniform`` says whether the weights are equal by design, so that equal ones are no
+    sign of a failure.
     """
 
     scope: Scope = "layer"
+    uniform: bool = False
 
     @abstractmethod
     def __call__(self, context: ImportanceContext) -> Tensor:

@@ -66,6 +66,7 @@ class BlendedDensity(ImportanceDensity):
         self.shares = [share / sum(given) for share in given]
         each = {density.scope for density in densities}
         self.scope = "layer" if "layer" in each else "network"
+        self.uniform = all(density.uniform for density in densities)
 
     def check(self, network: nn.Module) -> None:
         for density in self.densities:
@@ -73,9 +74,12 @@ class BlendedDensity(ImportanceDensity):
 
     def prepare(self, context: ImportanceContext) -> Weigher:
         weighers = [density.prepare(context) for density in self.densities]
-        return lambda of_layer: self._blend([weigh(of_layer) for weigh in weighers]).to(
-            of_layer.layer_input.dtype
-        )
+
+        def weigh_rows(context: ImportanceContext) -> Tensor:
+            weights = [context.by_row(weigh(context)) for weigh in weighers]
+            return self._blend(weights).to(context.layer_input.dtype)
+
+        return weigh_rows
 
     def __call__(self, context: ImportanceContext) -> Tensor:
         return self.prepare(context)(context)

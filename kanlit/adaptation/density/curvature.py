@@ -68,12 +68,12 @@ class CurvatureDensity(DerivativeDensity):
         if self.method == "exact":
             return second_derivatives(network, x).abs().sum((1, 2))
         h, centre = self.STEP, network(x)
+        steps = torch.zeros_like(x, memory_format=torch.contiguous_format)
         total = x.new_zeros(x.shape[0])
-        for d in range(x.shape[1]):
-            step = torch.zeros_like(x)
-            step[:, d] = h
-            difference = network(x + step) - 2 * centre + network(x - step)
-            total += (difference / h**2).abs().sum(1)
+        for d in range(x.shape[1:].numel()):
+            steps.zero_().flatten(1)[:, d] = h
+            difference = network(x + steps) - 2 * centre + network(x - steps)
+            total += (difference / h**2).abs().flatten(1).sum(1)
         return total
 
     def of_layer(self, layer: KANLayer, x: Tensor) -> Tensor:

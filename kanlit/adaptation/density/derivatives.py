@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 CHUNK = 65536  # samples evaluated at once; bounds memory on tables of millions of rows
+_CHUNK_NUMBERS = 64 * CHUNK  # likewise for samples of many numbers, such as images
+_MOST_PASSES = 4096  # backward passes through a network that is no KAN
 
 
 class DerivativeDensity(ImportanceDensity):
@@ -28,7 +30,7 @@ class DerivativeDensity(ImportanceDensity):
 
     .. math:: w_j = (D(x_j) + \varepsilon)^p
 
-    A member gives D of a network, ``(n,)``, and of a layer, ``(n, in)``, and adds its own
+    A member gives D of a network, ``(n,)``, and of a layer, ``(rows, in)``, and adds its own
     arguments to these.
 
     Args:
@@ -50,7 +52,7 @@ class DerivativeDensity(ImportanceDensity):
 
     @abstractmethod
     def of_network(self, network: nn.Module, x: Tensor) -> Tensor:
-        """D of the whole network at its inputs ``(n, d)``: ``(n,)``."""
+        """D of the whole network at its inputs ``(n, …)``: ``(n,)``."""
 
     @abstractmethod
     def of_layer(self, layer: KANLayer, x: Tensor) -> Tensor:
@@ -80,44 +82,69 @@ def check_tempering(power: float, epsilon: float) -> None:
 
 def _in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Evaluates on a bounded number of samples at a time, keeping nothing for autograd."""
-    return torch.cat([function(part).detach() for part in x.detach().split(CHUNK)])
+    rows = min(CHUNK, max(1, _CHUNK_NUMBERS // max(1, x.shape[1:].numel())))
+    return torch.cat([function(part).detach() for part in x.detach().split(rows)])
 
 
 def first_derivatives(network: nn.Module, x: Tensor) -> Tensor:
-    """First derivatives of any network at ``(n, d)``: ``(n, out, d)``.
+    """First derivatives of any network at ``(n, …)``: ``(n, out, d)``, inputs and outputs flat.
 
     A KAN gives them in one forward sweep; other modules that hold KAN layers by autograd.
+
+    Raises:
+        ConfigurationError: The network has no derivatives at x, or too many outputs.
     """
-    if isinstance(network, KAN):
+    if isinstance(network, KAN) and x.ndim == 2:
         with torch.no_grad():
             return network.sweep(x, pairs=[]).gradient
     with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        output = network(x)
-        rows = [
-            torch.autograd.grad(column.sum(), x, retain_graph=True)[0]
-            for column in output.unbind(1)
-        ]
+        x, outputs = _evaluated(network, x)
+        _check_passes(len(outputs))
+        rows = [torch.autograd.grad(q.sum(), x, retain_graph=True)[0].flatten(1) for q in outputs]
     return torch.stack(rows, dim=1)
 
 
 def second_derivatives(network: nn.Module, x: Tensor) -> Tensor:
-    """Diagonal second derivatives of any network at ``(n, d)``: ``(n, out, d)``.
+    """Diagonal second derivatives of any network at ``(n, …)``: ``(n, out, d)``, likewise.
 
     A KAN gives them in one forward sweep; other modules that hold KAN layers by nested autograd.
+
+    Raises:
+        ConfigurationError: The network has no derivatives at x, or too many inputs and outputs.
     """
-    if isinstance(network, KAN):
+    if isinstance(network, KAN) and x.ndim == 2:
         with torch.no_grad():
             return network.sweep(x).second
     with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        output = network(x)
+        x, outputs = _evaluated(network, x)
+        inputs = x.shape[1:].numel()
+        _check_passes(len(outputs) * (1 + inputs))
         rows = []
-        for q in range(output.shape[1]):
-            (slope,) = torch.autograd.grad(output[:, q].sum(), x, create_graph=True)
+        for q in outputs:
+            (slope,) = torch.autograd.grad(q.sum(), x, create_graph=True)
+            slopes = slope.flatten(1).unbind(1)
             diagonal = [
-                torch.autograd.grad(slope[:, d].sum(), x, retain_graph=True)[0][:, d]
-                for d in range(x.shape[1])
+                torch.autograd.grad(part.sum(), x, retain_graph=True)[0].flatten(1)[:, d]
+                for d, part in enumerate(slopes)
             ]
             rows.append(torch.stack(diagonal, dim=1))
     return torch.stack(rows, dim=1)
+
+
+def _evaluated(network: nn.Module, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """x as a leaf of a graph, and the network's outputs there, each ``(n,)``."""
+    if not x.is_floating_point():
+        raise ConfigurationError(
+            f"the network's inputs are {x.dtype} and have no derivatives: choose a density of "
+            f"layer scope, such as DeBoorDensity"
+        )
+    x = x.detach().requires_grad_()
+    return x, network(x).reshape(len(x), -1).unbind(1)
+
+
+def _check_passes(passes: int) -> None:
+    if passes > _MOST_PASSES:
+        raise ConfigurationError(
+            f"derivatives of this network would take {passes} backward passes: choose a density of "
+            f"layer scope, such as DeBoorDensity"
+        )

@@ -12,5 +12,7 @@ __all__ = ["InputDensity"]
 class InputDensity(ImportanceDensity):
     r"""Every sample counts alike, :math:`w_j = 1`: knots follow the input's own density."""
 
+    uniform = True
+
     def __call__(self, context: ImportanceContext) -> Tensor:
         return context.layer_input.new_ones(context.layer_input.shape[0])

@@ -62,5 +62,5 @@ class LossDensity(ImportanceDensity):
         wide = losses.detach().double()
         mean = wide.mean()
         if bool(mean == 0):
-            return context.network_input.new_ones(count)
-        return ((wide / mean + self.epsilon) ** self.power).to(context.network_input.dtype)
+            return context.layer.knots.new_ones(count)
+        return ((wide / mean + self.epsilon) ** self.power).to(context.layer.knots.dtype)

@@ -1,5 +1,21 @@
 """Columns of numbers out of a file: one reader a format, one front for all."""
 
-from kanlit.data.tables.front import Table, read_columns, read_table, read_texts
+from kanlit.data.tables.base import tidy_name
+from kanlit.data.tables.front import (
+    Table,
+    data_columns,
+    not_there,
+    read_columns,
+    read_table,
+    read_texts,
+)
 
-__all__ = ["Table", "read_columns", "read_table", "read_texts"]
+__all__ = [
+    "Table",
+    "data_columns",
+    "not_there",
+    "read_columns",
+    "read_table",
+    "read_texts",
+    "tidy_name",
+]

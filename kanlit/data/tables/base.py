@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
+from unicodedata import normalize
 
 import pandas as pd
 
-__all__ = ["BLOCK", "TableFile"]
+__all__ = ["BLOCK", "TableFile", "tidy_name"]
 
 BLOCK = 65536  # rows read at a time
+
+
+def tidy_name(name: object) -> str:
+    """A column's name as it is compared: composed letters (NFC), no spaces around it.
+
+    >>> tidy_name(" he\u0301 ") == "h\u00e9"
+    True
+    """
+    return normalize("NFC", str(name)).strip()
 
 
 class TableFile(Protocol):
@@ -19,11 +29,14 @@ class TableFile(Protocol):
     path: Path
 
     def names(self) -> list[str]:
-        """Names of the columns, in the file's order; one can be there twice.
+        """Tidy names of the columns, in the file's order; one can be there twice.
 
         Raises:
             ConfigurationError: The file has none.
         """
+
+    def row_labels(self) -> Collection[str]:
+        """Columns that only number or name the rows, such as a data frame's index."""
 
     def missing(self, column: str) -> str | None:
         """Why a column is not there, where the format knows more than that it is not."""

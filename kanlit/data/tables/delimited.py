@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kanlit.data.tables.base import BLOCK
+from kanlit.data.tables.base import BLOCK, tidy_name
 from kanlit.errors import ConfigurationError
 
 __all__ = ["DelimitedFile"]
 
 _ENCODING = "utf-8-sig"
 _SUFFIXES = {",": "CSV", "\t": "TSV"}
+_INDEX = re.compile(r"(Unnamed: \d+)?")  # how pandas writes an index, and reads it again
 
 
 class DelimitedFile:
@@ -35,27 +37,44 @@ class DelimitedFile:
     def names(self) -> list[str]:
         rows = self._rows()
         _, first = next(rows, (0, []))
-        self._header = [name.strip() for name in first]
+        self._header = [tidy_name(name) for name in first]
         if not self._header:
             raise ConfigurationError(
                 f"{self.path} is empty: it needs a header line and rows of numbers"
             )
         return self._header
 
+    def row_labels(self) -> Collection[str]:
+        return [name for name in self._header if _INDEX.fullmatch(name)]
+
     def missing(self, column: str) -> str | None:
         header = self._header
+        first = self._separator.join(header)
+        shown = first if len(first) <= 40 else f"{first[:39]}…"
+        if first.startswith("#"):
+            return (
+                f"the first line of {self.path} is a comment ({shown}): remove it, or only the # "
+                "where it names the columns"
+            )
+        if re.fullmatch(r"sep=.?", header[0]):
+            return (
+                f"the first line of {self.path} ({header[0]}) is for Excel alone: remove it, so "
+                "that the file begins with the columns' names"
+            )
         if all(_is_number(name) for name in header):
             return (
-                f"{self.path} has no header (its first line is {self._separator.join(header)}): "
-                "add a line with the columns' names on top"
+                f"{self.path} has no header (its first line is {shown}): add a line with the "
+                "columns' names on top"
             )
-        others = [s for s in ";\t|," if s != self._separator]
+        others = [s for s in ";\t|, " if s != self._separator]
         if len(header) == 1 and (found := next((s for s in others if s in header[0]), None)):
             wanted = "commas" if self._separator == "," else "tabs"
             rename = f", or name it .{_SUFFIXES[found].lower()}" if found in _SUFFIXES else ""
+            point = " and with a point for the decimals" if found == ";" else ""
+            by = "spaces" if found == " " else repr(found)
             return (
-                f"the fields of {self.path} are separated by {found!r}: save it with "
-                f"{wanted}{rename}"
+                f"the fields of {self.path} are separated by {by}: save it with {wanted}{point}"
+                f"{rename}"
             )
         return None
 
@@ -79,7 +98,8 @@ class DelimitedFile:
         # line with too many fields pass.
         # Texts such as None and NA are labels like any other.
         as_they_stand: dict[str, Any] = {"dtype": str, "keep_default_na": False} if texts else {}
-        where = [self._header.index(column) for column in columns]
+        places = {name: place for place, name in enumerate(self._header)}
+        where = [places[column] for column in columns]
         with self.path.open(newline="", encoding=_ENCODING) as file:
             reader = csv.reader(file, delimiter=self._separator)
             next(fields for fields in reader if not _is_blank(fields))
@@ -121,6 +141,8 @@ class DelimitedFile:
         return ConfigurationError(f"{self.path} is not a {kind} ({error}): save it as one")
 
     def _wrong_length(self, line: int, row: list[str]) -> ConfigurationError:
+        if row[0].lstrip().startswith("#"):
+            return ConfigurationError(f"line {line} of {self.path} is a comment: remove it")
         return ConfigurationError(
             f"line {line} of {self.path} has {len(row)} fields but the header has "
             f"{len(self._header)}: give each row one number per column, with a point for the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kanlit.data.tables.base import TableFile
+from kanlit.data.tables.base import TableFile, tidy_name
 from kanlit.data.tables.delimited import DelimitedFile
 from kanlit.data.tables.npz import NpzFile
 from kanlit.data.tables.numbers import Fault, labels_of, numbers_of
 from kanlit.data.tables.parquet import ParquetFile
 from kanlit.errors import ConfigurationError
 
-__all__ = ["Table", "read_columns", "read_table", "read_texts"]
+__all__ = ["Table", "data_columns", "not_there", "read_columns", "read_table", "read_texts"]
+
+_LISTED = 10  # names of columns in a message
+_COMPARED = 2000  # names among which one that is like a given one is looked for
 
 _FORMATS: Mapping[str, Callable[[Path], TableFile]] = {
     ".tsv": lambda path: DelimitedFile(path, "\t"),
@@ -86,12 +90,15 @@ def read_table(
 def read_texts(path: str, column: str, setting: str = "path") -> list[str]:
     """A column of a table as texts; in a text file numbers are as they stand there.
 
+    Of a format with types a whole number is written without a point.
+
     Raises:
         ConfigurationError: As :func:`read_table`; a field that is empty.
     """
+    column = tidy_name(column)
     with _opened(path, setting) as file:
-        _check_column(file, file.names(), column)
-        frames = [frame[column] for frame in file.blocks([column], texts=True)]
+        _check_columns(file, [column])
+        frames = [_whole(frame[column]) for frame in file.blocks([column], texts=True)]
         texts = pd.concat(frames, ignore_index=True).fillna("").astype(str)
         empty = texts.str.strip() == ""
         if empty.any():
@@ -100,6 +107,13 @@ def read_texts(path: str, column: str, setting: str = "path") -> list[str]:
                 f"{file.place(int(empty.to_numpy().argmax()))}: fill them in or remove these rows"
             )
         return texts.tolist()
+
+
+def _whole(values: pd.Series) -> pd.Series:
+    """Floats that are all whole numbers as integers: 1.0 is no text that anyone has written."""
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        return values.astype("Int64")
+    return values
 
 
 @contextmanager
@@ -131,11 +145,10 @@ def _read(
     labels: Mapping[str, int],
     watch: Callable[[Tensor], None] | None,
 ) -> Table:
-    columns = [column for group in groups for column in group]
+    columns = [tidy_name(column) for group in groups for column in group]
+    label_column = None if label_column is None else tidy_name(label_column)
     wanted = columns if label_column is None else [*columns, label_column]
-    names = file.names()
-    for column in wanted:
-        _check_column(file, names, column)
+    _check_columns(file, wanted)
     # Memory that is not written to costs nothing: a bound on the rows does for a text file.
     most = file.rows_at_most()
     values = [torch.empty(most, len(group), dtype=dtype) for group in groups]
@@ -161,18 +174,46 @@ def _read(
     return Table(tuple(tensor[:rows] for tensor in values), None if codes is None else codes[:rows])
 
 
-def _check_column(file: TableFile, names: list[str], column: str) -> None:
-    count = names.count(column)
-    if count > 1:
-        raise ConfigurationError(
-            f"column {column!r} is there {count} times in {file.path}: rename all but one"
-        )
-    if count == 1:
-        return
-    if reason := file.missing(column):
-        raise ConfigurationError(reason)
-    near = get_close_matches(column, names, n=1)
+def data_columns(path: str, setting: str = "path") -> list[str]:
+    """Names of a table's columns without those that only number or name the rows."""
+    with _opened(path, setting) as file:
+        names = file.names()
+        labels = set(file.row_labels())
+        return [name for name in names if name not in labels]
+
+
+def not_there(path: str, column: str, names: Sequence[str]) -> ConfigurationError:
+    """What is said of a column that a file has not got.
+
+    Args:
+        path: The file.
+        column: The column's name.
+        names: The names of those that are there.
+    """
+    compared = names[:_COMPARED]
+    same = [name for name in compared if _bare(name) == _bare(column)]
+    near = same or get_close_matches(column, compared, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ConfigurationError(
-        f"column {column!r} is not in {file.path}: {hint}its columns are {', '.join(names)}"
+    listed = ", ".join(names[:_LISTED])
+    more = f", … ({len(names)} in all)" if len(names) > _LISTED else ""
+    return ConfigurationError(
+        f"column {column!r} is not in {path}: {hint}its columns are {listed}{more}"
     )
+
+
+def _bare(name: str) -> str:
+    return name.strip("'\" ").casefold()
+
+
+def _check_columns(file: TableFile, wanted: Sequence[str]) -> None:
+    names = file.names()
+    counts = Counter(names)
+    for column in wanted:
+        if counts[column] > 1:
+            raise ConfigurationError(
+                f"column {column!r} is there {counts[column]} times in {file.path}: rename all "
+                "but one"
+            )
+        if counts[column] == 0:
+            reason = file.missing(column)
+            raise ConfigurationError(reason) if reason else not_there(str(file.path), column, names)

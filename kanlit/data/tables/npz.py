@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from kanlit.data.tables.base import BLOCK
+from kanlit.data.tables.base import BLOCK, tidy_name
 from kanlit.errors import ConfigurationError
 
 __all__ = ["NpzFile"]
@@ -60,7 +60,16 @@ class NpzFile:
             )
         return [column for column, _, _ in self._columns()]
 
+    def row_labels(self) -> Collection[str]:
+        return []
+
     def missing(self, column: str) -> str | None:
+        for name, each in self._arrays.items():
+            if column in (each.dtype.names or ()):
+                return (
+                    f"{column!r} is a field of the array {name!r} of {self.path}: save each field "
+                    "as an array of its own"
+                )
         array = self._arrays.get(column)
         if array is None:
             return None
@@ -116,9 +125,9 @@ class NpzFile:
         """Each column, its array and its number in it."""
         for name, array in self._arrays.items():
             if len(array.shape) == 1:
-                yield name, name, 0
+                yield tidy_name(name), name, 0
             elif len(array.shape) == 2:
-                yield from ((f"{name}{j + 1}", name, j) for j in range(array.shape[1]))
+                yield from ((f"{tidy_name(name)}{j + 1}", name, j) for j in range(array.shape[1]))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,20 @@ from kanlit.errors import ConfigurationError
 __all__ = ["Fault", "labels_of", "numbers_of"]
 
 _UNKNOWN = -1
+
+
+# What a text that is no number may be, and what to do about it.
+_TIME = r"\d{4}-\d\d?-\d\d?.*|\d\d?[./]\d\d?[./]\d\d.*|\d+ days? .*"
+_CURES = {
+    r"#.*": "this is a comment: remove the line",
+    r"[+-]?[\d.']*\d(,\d+)+(\.\d*)?([eE][+-]?\d+)?": (
+        "write decimals with a point, and thousands without separators"
+    ),
+    _TIME: "this is a time: write it as a number, such as hours since the first row",
+    r"−.*": "write the minus sign as -",
+    r".*\d\s*%": "write 0.5 for 50%",
+    r"(?i:true|false)": "write 1 and 0",
+}
 
 
 @dataclass
@@ -41,9 +56,12 @@ class Fault:
         """The same for the user."""
         where = file.place(self.row)
         if self.kind == "text":
+            text = self.value.strip()
+            cures = [cure for pattern, cure in _CURES.items() if re.fullmatch(pattern, text)]
+            cure = cures[0] if cures else "write numbers there or leave the column out"
             return ConfigurationError(
                 f"column {column!r} of {file.path} is not a number: {self.value!r} in {where}; "
-                "write numbers there or leave the column out"
+                f"{cure}"
             )
         if self.kind == "label":
             return ConfigurationError(

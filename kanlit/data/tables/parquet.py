@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kanlit.data.tables.base import BLOCK
+from kanlit.data.tables.base import BLOCK, tidy_name
 from kanlit.errors import ConfigurationError
 
 __all__ = ["ParquetFile"]
@@ -43,10 +43,14 @@ class ParquetFile:
             raise self._broken(error) from None
 
     def names(self) -> list[str]:
-        names: list[str] = self._file.schema_arrow.names
+        names = [tidy_name(name) for name in self._file.schema_arrow.names]
         if not names:
             raise ConfigurationError(f"{self.path} has no columns: save a table of numbers")
         return names
+
+    def row_labels(self) -> Collection[str]:
+        kept = (self._file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
+        return [tidy_name(name) for name in kept if isinstance(name, str)]
 
     def missing(self, column: str) -> str | None:
         return None
@@ -58,10 +62,13 @@ class ParquetFile:
     def blocks(self, columns: Sequence[str], texts: bool = False) -> Iterator[pd.DataFrame]:
         if self.rows_at_most() == 0:
             raise ConfigurationError(f"{self.path} has no rows: add rows of numbers")
-        batches = self._file.iter_batches(BLOCK, columns=list(columns))
+        written = {tidy_name(name): name for name in self._file.schema_arrow.names}
+        wanted = [written[column] for column in columns]
         try:
-            for batch in batches:
-                yield batch.to_pandas()[list(columns)]
+            for batch in self._file.iter_batches(BLOCK, columns=wanted):
+                # Not as pandas has left it: an index is a column, an integer name is a text.
+                frame = batch.to_pandas(ignore_metadata=True)
+                yield frame[wanted].set_axis(list(columns), axis=1)
         except self._error as error:
             raise self._broken(error) from None
 

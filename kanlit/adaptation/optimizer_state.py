@@ -1,39 +1,51 @@
-"""What becomes of an optimiser's moments when splines move to other knots, or nodes go."""
+"""Remaps optimizer state after a grid change or a pruning."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from kanlit.adaptation import AdaptationReport
+from kanlit.adaptation.report import AdaptationReport
+from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer, Kept, retained
 
-__all__ = ["OptimizerState", "forget", "retain_optimizer_state", "update_optimizer_state"]
+__all__ = [
+    "OptimizerState",
+    "check_policy",
+    "forget",
+    "retain_optimizer_state",
+    "update_optimizer_state",
+]
 
 OptimizerState = Literal["keep", "reset_changed", "reset_all"]
+
+
+def check_policy(policy: OptimizerState) -> None:
+    """Raises :class:`ConfigurationError` where ``policy`` is none."""
+    if policy not in get_args(OptimizerState):
+        choices = " or ".join(map(repr, get_args(OptimizerState)))
+        raise ConfigurationError(f"optimizer_state must be {choices}, got {policy!r}")
 
 
 def update_optimizer_state(
     optimizer: Optimizer,
     layers: Mapping[str, KANLayer],
     report: AdaptationReport,
-    old_sizes: Mapping[str, int],
     policy: OptimizerState,
 ) -> None:
-    """Brings an optimiser's state in line with splines that have moved.
+    """Remaps an optimizer's state to the grids that an adaptation has moved.
 
     Args:
-        optimizer: Any optimiser of torch; the parameters it holds are unchanged objects.
+        optimizer: Any optimizer of torch; the parameters it holds are unchanged objects.
         layers: The layers, by name.
         report: What was adapted.
-        old_sizes: G of each layer before.
         policy: ``"keep"`` carries each basis's moments over to the new basis nearest to it;
-            ``"reset_changed"`` drops the moments of the splines that moved; ``"reset_all"``
-            drops everything, as if the optimiser were made anew.
+            ``"reset_changed"`` drops the moments of the coefficients whose grid has moved;
+            ``"reset_all"`` drops everything, as if the optimizer were new.
     """
     # The history of L-BFGS is of flat vectors of all parameters: none of it fits the new bases.
     if policy == "reset_all" or isinstance(optimizer, LBFGS):
@@ -47,7 +59,7 @@ def update_optimizer_state(
         if policy == "reset_changed":
             del optimizer.state[layer.coefficients]
             continue
-        old_bases = old_sizes[adapted.name] + layer.spline_order
+        old_bases = adapted.old_breakpoints.shape[1] - 1 + layer.spline_order
         nearest = _nearest_bases(adapted.old_breakpoints, layer, old_bases)
         if not all(_fits(value, layer, old_bases) for value in state.values()):
             del optimizer.state[layer.coefficients]  # factored moments have no bases to carry

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kanlit.adaptation import AdaptationReport, InputDensity, Placement, adapt_grids, kan_layers
-from kanlit.callbacks.optimizer_state import OptimizerState, update_optimizer_state
+from kanlit.adaptation.optimizer_state import OptimizerState
 from kanlit.nn import KAN, KANLayer
 
 Maker = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -64,12 +64,15 @@ class Run:
         return float(self.optimizer.step(closure).detach())  # type: ignore[arg-type, attr-defined]
 
     def adapt(self, policy: OptimizerState, grid_size: int | None = 6) -> AdaptationReport:
-        sizes = {name: layer.grid_size for name, layer in kan_layers(self.network).items()}
-        report = adapt_grids(
-            self.network, self.x, InputDensity(), grid_size, placement=Placement(uniform_mix=0.5)
+        return adapt_grids(
+            self.network,
+            self.x,
+            InputDensity(),
+            grid_size,
+            optimizer=self.optimizer,
+            optimizer_state=policy,
+            placement=Placement(uniform_mix=0.5),
         )
-        update_optimizer_state(self.optimizer, kan_layers(self.network), report, sizes, policy)
-        return report
 
     def state(self) -> dict[str, dict[str, Any]]:
         names = {p: name for name, p in self.network.named_parameters()}
