@@ -32,30 +32,33 @@ from sybil.parsers.markdown import CodeBlockParser
 from kanlit.benchmark import command as benchmark
 from kanlit.benchmark.matrix import build_matrix
 from kanlit.benchmark.tasks import choose_tasks
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import find_checkpoint, read_checkpoint
 
 # Short runs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = ["tutorial", "density", "callback", "equations", "formula"]
+GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
 TWO_EPOCHS = "--trainer.max_epochs 2 --adaptation.schedule '[3, 6]'"
 # What is appended to a page's commands, by how they begin; the first that fits.
+FIRST_EPOCHS = {
+    "kanlit fit --config configs/pruning.yaml": f"{TWO_EPOCHS} --trainer.callbacks "
+    "'[{class_path: PruningCallback, init_args: {epochs: [1]}}]'",
+    "kanlit fit --config t.yaml": TWO_EPOCHS,
+    "kanlit fit --config configs/helmholtz.yaml": TWO_EPOCHS,
+    "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
+    "kanlit fit": "--trainer.max_epochs 2",
+    "kanlit benchmark --suite": f"{ONE_RUN} --recipe short.yaml",
+    "kanlit benchmark --recipe paper": f"{ONE_RUN} --densities InputDensity",
+    "kanlit benchmark --recipe best": ONE_RUN,
+}
 SHORTER = {
-    "README.md": {
-        "kanlit fit --config configs/pruning.yaml": f"{TWO_EPOCHS} --trainer.callbacks "
-        "'[{class_path: PruningCallback, init_args: {epochs: [1]}}]'",
-        "kanlit fit --config t.yaml": TWO_EPOCHS,
-        "kanlit fit --config configs/helmholtz.yaml": TWO_EPOCHS,
-        "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
-        "kanlit fit": "--trainer.max_epochs 2",
-        "kanlit benchmark --suite": f"{ONE_RUN} --recipe short.yaml",
-        "kanlit benchmark --recipe paper": f"{ONE_RUN} --densities InputDensity",
-        "kanlit benchmark --recipe best": ONE_RUN,
-    },
+    "README.md": FIRST_EPOCHS,
+    "docs/guide.md": FIRST_EPOCHS,
+    "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
 }
 SHORT = {"synthetic": {"trainer": {"max_epochs": 2}}}  # short.yaml, a recipe
@@ -224,8 +227,7 @@ def ended(*processes: subprocess.Popen[str]) -> str:
 
 def epochs(folder: Path) -> int:
     """How many the newest checkpoint under a folder has seen."""
-    path = resolve_checkpoint("last", folder)
-    assert path is not None
+    path = find_checkpoint("last", folder)
     return int(read_checkpoint(path)["epoch"])
 
 

@@ -12,7 +12,7 @@ import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from kanlit.adaptation import KnotHistory, KnotRecord
-from kanlit.checkpoints import read_checkpoint
+from kanlit.checkpoints import folder_of, read_checkpoint
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import quiet_console
 from kanlit.cli.settings import read_mapping
@@ -53,8 +53,7 @@ class RunFolder:
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self._content = read_checkpoint(checkpoint)
-        parent = checkpoint.parent
-        self.folder = parent.parent if parent.name == "checkpoints" else parent
+        self.folder = folder_of(checkpoint)
 
     @property
     def epoch(self) -> int:
@@ -97,12 +96,12 @@ class RunFolder:
                     f"{self.checkpoint} has no weights beside {key}: give one that kanlit fit has "
                     f"written"
                 )
-            outputs, inputs, bases = tensors["coefficients"].shape
-            degree = tensors["knots"].shape[1] - bases - 1
+            outputs, inputs = tensors["base_weight"].shape
+            degree = settings.get("spline_order", 3)
             layer = KANLayer(
                 inputs,
                 outputs,
-                grid_size=bases - degree,
+                grid_size=tensors["knots"].shape[1] - 2 * degree - 1,
                 spline_order=degree,
                 outside=settings.get("outside", "linear"),
                 basis=settings.get("basis", "bspline"),
