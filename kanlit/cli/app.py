@@ -22,6 +22,8 @@ from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.exceptions import one_line, root_cause
+from kanlit.cli.resume import merged_settings
+from kanlit.cli.settings import Setting, settings_of
 from kanlit.data.predictions import prediction_table
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
@@ -40,6 +42,8 @@ class KanlitCLI(Assembly):
     def __init__(self, args: Sequence[str] | None = None) -> None:
         self._seconds = 0.0
         self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
+        self._resumed: Mapping[str, Any] = {}  # the checkpoint that the run goes on from
+        self._weights: Mapping[str, Any] = {}  # the one that it takes the weights of
         super().__init__(args)
 
     def _parse_ckpt_path(self) -> None:
@@ -48,6 +52,7 @@ class KanlitCLI(Assembly):
         name = config.get("ckpt_path") if config else None
         if not name:
             if self.config.subcommand == "fit":
+                self._start_from_weights(config)
                 return
             raise ConfigurationError(
                 f"{self.config.subcommand} needs a checkpoint: give --ckpt_path last for the "
@@ -61,17 +66,45 @@ class KanlitCLI(Assembly):
                 f"no {name} checkpoint under {root / 'lightning_logs'}: the run starts fresh"
             )
             config.ckpt_path = None
+            self._start_from_weights(config)
             return
         if name in ("last", "best"):
             rank_zero_info(f"{name} checkpoint: {path}")
         config.ckpt_path = str(path)
-        settings = dict(read_checkpoint(path).get("hyper_parameters", {}))
+        content = read_checkpoint(path)
+        self._resumed = content
+        self._take_settings(content, path)
+
+    def _start_from_weights(self, config: Any) -> None:
+        """Takes what ``init_from`` names, where nothing is resumed."""
+        if not config.init_from:
+            return
+        path = find_checkpoint(config.init_from, Path(config.trainer.default_root_dir or "."))
+        rank_zero_info(f"weights of {path}")
+        self._weights = read_checkpoint(path)
+        self._take_settings(self._weights, path)
+        if "adaptation.schedule" not in self._given():
+            # The default begins with fewer intervals than a trained network may have.
+            state = self._weights["state_dict"]
+            knots = max(t.shape[1] for key, t in state.items() if key.endswith(".knots"))
+            order = self._weights["hyper_parameters"]["spline_order"]
+            self.config.fit.adaptation.schedule = [knots - 2 * order - 1]
+
+    def _given(self) -> dict[str, Setting]:
+        return {each.key: each for each in settings_of(self._argv, self.config.subcommand)}
+
+    def _take_settings(self, content: Mapping[str, Any], path: Path) -> None:
+        config = self.config[self.config.subcommand]
+        settings = dict(content.get("hyper_parameters", {}))
         made_by = settings.pop("_class_path", None)
         settings.pop("_instantiator", None)
         for size in ("in_features", "out_features"):
             if size in settings:
                 self._sizes[size] = settings.pop(size)
         if made_by:
+            own, resumes = config.model.init_args, content is self._resumed
+            resumes = resumes and self.config.subcommand == "fit"
+            settings = merged_settings(content, settings, own, self._given(), path, resumes)
             model = {"model": {"class_path": made_by, "init_args": settings}}
             self.config = self.parser.parse_object({self.config.subcommand: model}, self.config)
 
@@ -88,6 +121,9 @@ class KanlitCLI(Assembly):
                     f"but {type(self.datamodule).__name__} has {given}: give the data that it was "
                     f"trained on, or train anew"
                 )
+
+        if self._weights:
+            self.model.start_from(self._weights)
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
@@ -115,6 +151,8 @@ class KanlitCLI(Assembly):
         self._seconds = time.perf_counter() - self._seconds
         if self.trainer.interrupted:
             return
+        if self._resumed.get("global_step") == self.trainer.global_step:
+            rank_zero_info(self._untrained())
         last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
         summary = self._summary(last)
         path = self._best_checkpoint()
@@ -125,6 +163,14 @@ class KanlitCLI(Assembly):
             summary += f"\nbest on validation: {name} {score}, {path}"
         if self.trainer.is_global_zero:
             print(f"{summary}\n{self._next()}")
+
+    def _untrained(self) -> str:
+        trainer = self.trainer
+        return (
+            f"nothing was trained: the run in {trainer.ckpt_path} has ended, at epoch "
+            f"{trainer.current_epoch} and step {trainer.global_step} (max_epochs "
+            f"{trainer.max_epochs}, max_steps {trainer.max_steps}); raise the limit to go on"
+        )
 
     def _interruption(self) -> str:
         checkpoint = self._last_checkpoint()
