@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_output", "writing_problem", "written_whole"]
+__all__ = [
+    "check_output",
+    "expanded",
+    "linked",
+    "remove_leftovers",
+    "shown",
+    "writing_problem",
+    "written_whole",
+]
+
+_UNFINISHED = re.compile(r"\..+\.(?P<pid>\d+)")  # as :func:`written_whole` names them
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as the user gave it, with ``~`` replaced by the home folder."""
+    return Path(os.path.expanduser(path))
 
 
 def check_output(path: Path, suffixes: Sequence[str]) -> None:
@@ -46,6 +63,9 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     A reader of ``path`` meets the old file or the new one, never half of it, also where the
     process is killed or the machine loses power on the way. What an exception leaves is removed.
+
+    Raises:
+        ConfigurationError: The file system refuses: it is full, read-only, or the folder is gone.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -53,5 +73,57 @@ def written_whole(path: Path) -> Iterator[Path]:
         with unfinished.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except OSError as error:
+        kept = "; it is as it was before" if path.is_file() else ""
+        raise ConfigurationError(
+            f"cannot write {shown(path)} ({error.strerror or error}){kept}: free some space or "
+            f"name another place"
+        ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def shown(path: Path) -> str:
+    """A path as messages show it: from the working folder, if it lies below."""
+    path = Path(os.path.abspath(path))
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def linked(path: Path, target: Path) -> None:
+    """Makes ``path`` another name of ``target``, which lies beside or below it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    try:
+        os.symlink(os.path.relpath(target, path.parent), unfinished)
+    except OSError:  # a file system without links, or Windows without the right to make one
+        shutil.copyfile(target, unfinished)
+    os.replace(unfinished, path)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes that were killed inside :func:`written_whole` have left in a folder.
+
+    Only files that it names, and only of processes of this machine that are gone.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        found = _UNFINISHED.fullmatch(path.name)
+        if found and path.is_file() and not _is_alive(int(found["pid"])):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether this machine has a process of this number."""
+    if os.name == "nt":  # where asking in this way would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

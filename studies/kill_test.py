@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from kanlit.checkpoints import resolve_checkpoint
+from kanlit.checkpoints import find_checkpoint
 from kanlit.cli import main as kanlit
 
 COMMON = """fit --data SyntheticData --data.function f4 --data.samples 200 --model.hidden [5]
@@ -102,9 +102,7 @@ def ended(pid: int, seconds: float) -> bool:
 
 def outcome(folder: Path) -> dict[str, Any]:
     """All that a run has come to, without the names of its folders."""
-    last, best = (resolve_checkpoint(name, folder) for name in ("last", "best"))
-    if last is None or best is None:
-        raise RuntimeError(f"no checkpoints in {folder}")
+    last, best = (find_checkpoint(name, folder) for name in ("last", "best"))
     contents = {path.stem: torch.load(path, weights_only=True) for path in (last, best)}
     for content in contents.values():
         del content["loops"]  # how often loops were entered

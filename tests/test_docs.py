@@ -27,7 +27,7 @@ import yaml
 from kanlit.benchmark import command as benchmark
 from kanlit.benchmark.matrix import build_matrix
 from kanlit.benchmark.tasks import choose_tasks
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import find_checkpoint, read_checkpoint
 
 # Short runs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -206,8 +206,7 @@ def ended(*processes: subprocess.Popen[str]) -> str:
 
 def epochs(folder: Path) -> int:
     """How many the newest checkpoint under a folder has seen."""
-    path = resolve_checkpoint("last", folder)
-    assert path is not None
+    path = find_checkpoint("last", folder)
     return int(read_checkpoint(path)["epoch"])
 
 

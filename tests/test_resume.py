@@ -23,9 +23,10 @@ from torch.optim.lr_scheduler import StepLR
 
 from kanlit.adaptation import AnyTrigger, PeriodicTrigger, PlateauTrigger, Trigger
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
-from kanlit.checkpoints import AtomicCheckpointIO, read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
 from kanlit.cli import main
 from kanlit.data import SyntheticData
+from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -223,7 +224,7 @@ def test_the_best_so_far_goes_on_into_the_new_folder(tmp_path: Path) -> None:
 
 
 HALF = """
-import io, os, signal, sys
+import os, signal, sys
 from pathlib import Path
 import torch
 from kanlit.checkpoints import AtomicCheckpointIO
@@ -231,13 +232,12 @@ from kanlit.checkpoints import AtomicCheckpointIO
 path = Path(sys.argv[1])
 AtomicCheckpointIO().save_checkpoint({"state_dict": {"a.knots": torch.zeros(3)}}, path)
 
-def half(content, file):
-    whole = io.BytesIO()
-    save(content, whole)
-    Path(file).write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+def half(file, content):
+    with file.open("wb") as unfinished:
+        unfinished.write(bytes(content)[: len(content) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
 
-save, torch.save = torch.save, half
+Path.write_bytes = half
 AtomicCheckpointIO().save_checkpoint({"state_dict": {"a.knots": torch.ones(3)}}, path)
 """
 
@@ -247,7 +247,7 @@ def test_a_process_killed_while_it_writes_leaves_the_last_good_checkpoint(tmp_pa
     ended = subprocess.run([sys.executable, "-c", HALF, str(path)], timeout=60)
     assert ended.returncode == -signal.SIGKILL
     assert len(list(path.parent.iterdir())) == 2  # the good one, and half of the next
-    assert resolve_checkpoint("last", tmp_path) == path
+    assert find_checkpoint("last", tmp_path) == path
     assert read_checkpoint(path)["state_dict"]["a.knots"].tolist() == [0, 0, 0]
 
 
@@ -255,7 +255,8 @@ def test_half_a_file_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "lightning_logs" / "version_0" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / f".last.ckpt.{os.getpid()}").write_bytes(b"half")
-    assert resolve_checkpoint("last", tmp_path) is None
+    with pytest.raises(ConfigurationError, match="no last checkpoint"):
+        find_checkpoint("last", tmp_path)
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -282,7 +283,7 @@ sys.path.insert(0, sys.argv[1])
 import kill_test
 import torch
 from kanlit.callbacks import PruningCallback, pruning
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import read_checkpoint, find_checkpoint
 
 torch.set_num_threads(1)
 CASE = "Adam, sparsity, pruned twice"  # a checkpoint every 5 epochs
@@ -309,7 +310,7 @@ MOMENTS = {
 }
 
 def nodes(folder):
-    return len(read_checkpoint(resolve_checkpoint("last", folder))["state_dict"]
+    return len(read_checkpoint(find_checkpoint("last", folder))["state_dict"]
                ["network.layers.0.bias"])
 
 def whole(folder):
@@ -389,13 +390,12 @@ def test_every_command_takes_a_checkpoint_of_another_grid_size(
     grids: str, name: str, command: Callable[[str], str]
 ) -> None:
     command(f"{FIT} {grids}")
-    path = resolve_checkpoint("last", Path()) if name == "file" else name
+    path = find_checkpoint("last", Path()) if name == "file" else name
     for what in ("validate", "test", "predict"):
         command(f"{what} {DATA} --ckpt_path {path}")
     command(f"{FIT} {grids} --ckpt_path {path} --trainer.max_epochs 12")
 
-    last = resolve_checkpoint("last", Path())
-    assert last is not None
+    last = find_checkpoint("last", Path())
     module = RegressionModule.load_from_checkpoint(last)
     wanted = int(re.findall(r"\d", grids)[-1])
     assert {layer.grid_size for layer in module.network.layers} == {wanted}
@@ -472,6 +472,5 @@ def test_a_checkpoint_holds_tensors_and_plain_python_only(
 ) -> None:
     command(line)
     for name in ("last", "best"):
-        path = resolve_checkpoint(name, Path())
-        assert path is not None
+        path = find_checkpoint(name, Path())
         assert not_plain(torch.load(path, weights_only=True)) == []

@@ -74,6 +74,8 @@ def _train(run: Run, logs: Path | None) -> tuple[Row, tuple[Point, ...]]:
     assembly = Assembly(words, run=False, records=logs is not None)
     trainer, recorder = assembly.trainer, RunRecorder()
     trainer.callbacks.append(recorder)  # type: ignore[attr-defined]
+    if logs is not None:
+        assembly.start("fit")
     start = time.perf_counter()
     trainer.fit(assembly.model, assembly.datamodule)
     seconds = time.perf_counter() - start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -10,9 +11,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loops.fit_loop import RestartStage
 from torch import Tensor
 
+from kanlit.checkpoints import carry_over
 from kanlit.errors import ConfigurationError
+from kanlit.files import linked
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "writes_nothing"]
 
 
 class Checkpoint(ModelCheckpoint):
@@ -20,16 +23,19 @@ class Checkpoint(ModelCheckpoint):
 
     Lightning's own ``save_last`` is a copy of the newest checkpoint that was among the best; this
     one is where the run stands, so that ``fit --ckpt_path last`` goes on from there and the
-    weights at the end of training are in it. Files are written whole or not at all.
+    weights at the end of training are in it. It is there from the start of training: a run that
+    goes on from a checkpoint begins with copies of that and of the best beside it. Files are
+    written whole or not at all.
 
     Args:
         monitor: Metric that decides which is best.
-        filename: Name of the best checkpoint, without ``.ckpt``.
+        filename: Name of the best checkpoint, without ``.ckpt``; ``best.ckpt`` is a link to it
+            where that is another.
         every_n_epochs: The newest is saved after so many epochs, and at the end of training.
         **kwargs: Passed on to Lightning's ModelCheckpoint.
 
     Raises:
-        ConfigurationError: ``every_n_epochs`` under 1.
+        ConfigurationError: ``every_n_epochs`` under 1; ``last`` as the name of the best.
     """
 
     def __init__(
@@ -41,6 +47,10 @@ class Checkpoint(ModelCheckpoint):
     ) -> None:
         if every_n_epochs < 1:
             raise ConfigurationError(f"every_n_epochs must be at least 1, got {every_n_epochs}")
+        if filename == "last":
+            raise ConfigurationError(
+                "filename last is the name of the newest checkpoint: give the best another"
+            )
         # Passed on by name, so that the command line knows which settings are left to choose.
         super().__init__(
             monitor=monitor,
@@ -57,6 +67,7 @@ class Checkpoint(ModelCheckpoint):
         self._metrics: dict[str, Tensor] = {}
         self._within_epoch = False  # schedulers that watch a metric are yet to be stepped
         self._resumed = False
+        self._has_best = False  # in its folder, when a resumed run starts
 
     @property
     def state_key(self) -> str:
@@ -69,6 +80,17 @@ class Checkpoint(ModelCheckpoint):
             # Lightning loads a checkpoint first and widens the module then, which rounds it.
             pl_module.double()
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Before load_state_dict; in setup Lightning does not know the checkpoint's path yet.
+        source, folder = str(trainer.ckpt_path), str(self.dirpath)
+        if trainer.state.fn != "fit" or writes_nothing(trainer) or "://" in source + folder:
+            return
+        if trainer.is_global_zero:
+            carry_over(Path(source), Path(folder))
+        self._has_best = trainer.strategy.broadcast(Path(folder, "best.ckpt").is_file())
+
     def state_dict(self) -> dict[str, Any]:
         return {
             **super().state_dict(),
@@ -78,10 +100,16 @@ class Checkpoint(ModelCheckpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # A resumed run has a folder of its own, and goes on from the best so far all the same.
-        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+        # Scores only: a checkpoint is not to say which files are read or removed.
+        score = state_dict["best_model_score"]
+        if self._has_best and score is not None:
+            assert self.dirpath is not None
+            path = os.path.join(self.dirpath, "best.ckpt")
+            self.best_model_score = self.kth_value = score
+            self.best_model_path = self.kth_best_model_path = path
+            self.best_k_models = {path: score}
+            self.best_step = state_dict["best_step"]
         self.current_score = state_dict["current_score"]
-        self.best_step = state_dict["best_step"]
         self._metrics = state_dict["metrics"]
         self._within_epoch = state_dict["within_epoch"]
         self._resumed = True
@@ -89,6 +117,8 @@ class Checkpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         if not self._resumed:
+            if trainer.ckpt_path is None:
+                self._save_newest(trainer)  # a run killed early can be gone on with
             return
         self._resumed = False
         _begin_next_epoch(trainer)
@@ -105,6 +135,10 @@ class Checkpoint(ModelCheckpoint):
         super().on_validation_end(trainer, pl_module)
         if self.best_model_score is not before:
             self.best_step = trainer.global_step
+            if trainer.is_global_zero and self.dirpath is not None:
+                best = Path(self.best_model_path)
+                if best != Path(self.dirpath, "best.ckpt") and best.is_file():
+                    linked(Path(self.dirpath, "best.ckpt"), best)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
@@ -119,12 +153,21 @@ class Checkpoint(ModelCheckpoint):
         self._save_newest(trainer)
 
     def _save_newest(self, trainer: Trainer) -> None:
-        if self.dirpath is None or trainer.global_step == self._newest_at:
+        if (
+            self.dirpath is None
+            or writes_nothing(trainer)
+            or trainer.global_step == self._newest_at
+        ):
             return
         self._newest_at = trainer.global_step
         self.last_model_path = os.path.join(self.dirpath, "last.ckpt")
         self._metrics = {k: v.detach().clone() for k, v in trainer.callback_metrics.items()}
         trainer.save_checkpoint(self.last_model_path, self.save_weights_only)
+
+
+def writes_nothing(trainer: Trainer) -> bool:
+    """Whether the run is Lightning's ``fast_dev_run``, a trial of some batches."""
+    return bool(getattr(trainer, "fast_dev_run", False))
 
 
 def _begin_next_epoch(trainer: Trainer) -> None:

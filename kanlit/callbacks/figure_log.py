@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from matplotlib.figure import Figure
 
+from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.files import written_whole
 
 __all__ = ["log_figure"]
@@ -28,7 +29,7 @@ def log_figure(trainer: Trainer, figure: Figure, tag: str, file_name: str) -> No
             experiment: Any = getattr(logger, "experiment")  # noqa: B009
             experiment.add_figure(tag, figure, global_step=trainer.global_step, close=False)
             experiment.flush()
-    for folder in _png_folders(trainer):
+    for folder in [] if writes_nothing(trainer) else _png_folders(trainer):
         folder.mkdir(parents=True, exist_ok=True)
         with written_whole(folder / file_name) as unfinished:
             figure.savefig(unfinished, format="png")

@@ -1,14 +1,27 @@
 """Checkpoints on the disk: find, read, write, and rebuild a module from one."""
 
-from kanlit.checkpoints.find import find_checkpoint, resolve_checkpoint
+from kanlit.checkpoints.carry import carry_over
+from kanlit.checkpoints.find import (
+    find_checkpoint,
+    folder_of,
+    named_checkpoint,
+    newest_checkpoint,
+)
 from kanlit.checkpoints.read import read_checkpoint
+from kanlit.checkpoints.record import RunRecord, default_place, runs_in
 from kanlit.checkpoints.restore import restore_module
 from kanlit.checkpoints.write import AtomicCheckpointIO
 
 __all__ = [
     "AtomicCheckpointIO",
+    "RunRecord",
+    "carry_over",
+    "default_place",
     "find_checkpoint",
+    "folder_of",
+    "named_checkpoint",
+    "newest_checkpoint",
     "read_checkpoint",
-    "resolve_checkpoint",
     "restore_module",
+    "runs_in",
 ]

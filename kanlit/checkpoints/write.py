@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        # In memory first: of a full disk torch says only that its own writer has failed.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with suppress(OSError):  # what is wrong with the folder shows below
+            target.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(target) as unfinished:
-            torch.save(checkpoint, unfinished)
+            unfinished.write_bytes(content.getbuffer())

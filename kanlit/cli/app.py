@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.callbacks import Checkpoint
+from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.callbacks.distributed import gather_rows
-from kanlit.checkpoints import find_checkpoint, read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import find_checkpoint, read_checkpoint
 from kanlit.cli import table_prediction
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
@@ -27,7 +29,8 @@ from kanlit.cli.settings import Setting, settings_of
 from kanlit.data.predictions import prediction_table
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
-from kanlit.files import writing_problem
+from kanlit.files import shown
+from kanlit.runs import Started, checkpoint_to_resume
 
 __all__ = ["KanlitCLI", "main"]
 
@@ -41,6 +44,7 @@ class KanlitCLI(Assembly):
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         self._seconds = 0.0
+        self._started: Started | None = None
         self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
         self._resumed: Mapping[str, Any] = {}  # the checkpoint that the run goes on from
         self._weights: Mapping[str, Any] = {}  # the one that it takes the weights of
@@ -58,18 +62,17 @@ class KanlitCLI(Assembly):
                 f"{self.config.subcommand} needs a checkpoint: give --ckpt_path last for the "
                 f"newest, or the path of one that kanlit fit has written"
             )
-        root = Path(config.trainer.default_root_dir or ".")
-        find = resolve_checkpoint if self.config.subcommand == "fit" else find_checkpoint
-        path = find(name, root)
+        if self.config.subcommand == "fit":
+            path, looked_at = checkpoint_to_resume(name, config.trainer, config.checkpoint.dirpath)
+        else:
+            path = find_checkpoint(name, Path(config.trainer.default_root_dir or "."))
         if path is None:
-            rank_zero_info(
-                f"no {name} checkpoint under {root / 'lightning_logs'}: the run starts fresh"
-            )
+            rank_zero_info(f"no {name} checkpoint under {looked_at}: the run starts fresh")
             config.ckpt_path = None
             self._start_from_weights(config)
             return
         if name in ("last", "best"):
-            rank_zero_info(f"{name} checkpoint: {path}")
+            rank_zero_info(f"{name} checkpoint: {shown(path)}")
         config.ckpt_path = str(path)
         content = read_checkpoint(path)
         self._resumed = content
@@ -108,10 +111,6 @@ class KanlitCLI(Assembly):
             model = {"model": {"class_path": made_by, "init_args": settings}}
             self.config = self.parser.parse_object({self.config.subcommand: model}, self.config)
 
-    def before_instantiate_classes(self) -> None:
-        super().before_instantiate_classes()
-        _check_root(self._get(self.config, "trainer").default_root_dir)
-
     def after_instantiate_classes(self) -> None:
         for size, kept in self._sizes.items():
             given = getattr(self.datamodule, size)
@@ -126,6 +125,8 @@ class KanlitCLI(Assembly):
             self.model.start_from(self._weights)
 
     def _run_subcommand(self, subcommand: str) -> None:
+        path = self.config[subcommand].get("ckpt_path")
+        self._started = self.start(subcommand, Path(path) if path else None)
         try:
             super()._run_subcommand(subcommand)
         except SystemExit:  # how Lightning ends a run that the user interrupts
@@ -134,10 +135,17 @@ class KanlitCLI(Assembly):
             if self.trainer.is_global_zero:
                 print(self._interruption(), file=sys.stderr)
             sys.exit(INTERRUPTED)
-        except DivergenceError as error:
+        except BaseException as error:
+            if self._started is not None:
+                self._started.discard()
             kept = self._last_checkpoint()
-            where = f"; the last good checkpoint: {kept}" if kept else ""
-            raise DivergenceError(f"{error}{where}") from None
+            known = isinstance(error, ConfigurationError | DivergenceError)
+            if not (known and kept and self._started is not None and self._started.training):
+                raise
+            raise type(error)(f"{error}; the last good checkpoint: {kept}") from None
+        finally:
+            if self._started is not None:
+                self._started.release()
 
     # -- subcommands ------------------------------------------------------------------------
 
@@ -162,7 +170,7 @@ class KanlitCLI(Assembly):
             name, score = _score(best)
             summary += f"\nbest on validation: {name} {score}, {path}"
         if self.trainer.is_global_zero:
-            print(f"{summary}\n{self._next()}")
+            print("\n".join([summary, *self._next()]))
 
     def _untrained(self) -> str:
         trainer = self.trainer
@@ -178,22 +186,40 @@ class KanlitCLI(Assembly):
             return "kanlit: interrupted before a checkpoint was kept"
         return f"kanlit: interrupted; checkpoint: {checkpoint}; go on with --ckpt_path last"
 
+    @property
+    def _keeper(self) -> Checkpoint | None:
+        """What keeps the last and the best checkpoint; None where none are kept."""
+        kept = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
+        return None if writes_nothing(self.trainer) else next(kept, None)
+
     def _last_checkpoint(self) -> str:
-        callback = self.trainer.checkpoint_callback
-        path = callback.last_model_path if isinstance(callback, Checkpoint) else ""
-        return _relative(Path(path)) if path else ""
+        path = "" if self._keeper is None else self._keeper.last_model_path
+        return shown(Path(path)) if Path(path).is_file() else ""
 
     def _best_checkpoint(self) -> str:
         """The best on validation, where that is not the last."""
-        callback = self.trainer.checkpoint_callback
-        if not isinstance(callback, Checkpoint) or not Path(callback.best_model_path).is_file():
+        keeper = self._keeper
+        if keeper is None or not Path(keeper.best_model_path).is_file():
             return ""
-        same = callback.best_step == self.trainer.global_step
-        return "" if same else _relative(Path(callback.best_model_path))
+        same = keeper.best_step == self.trainer.global_step
+        return "" if same else shown(Path(keeper.best_model_path))
 
-    def _next(self) -> str:
-        logs = _relative(Path(self.trainer.default_root_dir) / "lightning_logs")
-        return f"next: tensorboard --logdir {logs}"
+    def _others(self) -> list[str]:
+        """The checkpoints of the user's own callbacks."""
+        found = []
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and not isinstance(callback, Checkpoint):
+                path = callback.best_model_path or callback.last_model_path
+                kept = shown(Path(path)) if path else "none kept"
+                found.append(f"checkpoint of {type(callback).__name__}: {kept}")
+        return found
+
+    def _next(self) -> list[str]:
+        run = None if self._started is None else self._started.run
+        if run is not None and run.logs is not None:
+            return [f"next: tensorboard --logdir {shown(run.logs)}"]
+        last = self._last_checkpoint()
+        return [f"next: kanlit plot {last}"] if last else []
 
     def _summary(self, tested: Mapping[str, float]) -> str:
         name, score = _score(tested)
@@ -202,23 +228,32 @@ class KanlitCLI(Assembly):
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
             f"seconds: {self._seconds:.1f}",
-            f"checkpoint: {self._last_checkpoint() or 'none kept'}",
+            f"checkpoint: {self._last_checkpoint() or self._none_kept()}",
+            *self._others(),
         ]
         return "\n".join(lines)
+
+    def _none_kept(self) -> str:
+        cause = "fast_dev_run" if writes_nothing(self.trainer) else "enable_checkpointing false"
+        return f"none kept ({cause})"
 
     def predict(self, **kwargs: Any) -> None:
         """Predicts and writes what came of it, beside the inputs, as a CSV."""
         predictions = self.trainer.predict(**kwargs)
         if not predictions:
             return
-        folder = self.trainer.log_dir or self.trainer.default_root_dir
-        path = Path(folder) / "predictions.csv"
         table = prediction_table(
             self.datamodule, predictions, lambda rows: gather_rows(self.model, rows)
         )
-        if self.trainer.is_global_zero:
-            write_table(table, path)
-            print(f"predictions: {_relative(path)} ({len(table)} rows)")
+        run = None if self._started is None else self._started.run
+        if not self.trainer.is_global_zero:
+            return
+        if run is None:
+            print(f"predictions: {len(table)} rows, not written")
+            return
+        path = run.record.folder / "predictions.csv"
+        write_table(table, path)
+        print(f"predictions: {shown(path)} ({len(table)} rows)")
 
 
 def _score(tested: Mapping[str, float]) -> tuple[str, str]:
@@ -228,24 +263,6 @@ def _score(tested: Mapping[str, float]) -> tuple[str, str]:
     if "test/rel_l2" in tested:
         return "relative L2", f"{tested['test/rel_l2']:.3e}"
     return "loss on test points", f"{tested['test/loss']:.3e}"
-
-
-def _check_root(root: str | os.PathLike[str] | None) -> None:
-    """Refuses a root directory in which nothing can be written."""
-    if "://" in str(root):
-        return  # remote; fsspec will say
-    folder = Path(root or ".") / "lightning_logs"
-    if problem := writing_problem(folder):
-        raise ConfigurationError(
-            f"cannot write to {folder} ({problem}): give another --trainer.default_root_dir"
-        )
-
-
-def _relative(path: Path) -> str:
-    """The path from here, if it lies below."""
-    path = path.resolve()
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _speaks() -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from argparse import Action
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import get_loader, set_loader
+from jsonargparse import Namespace, get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import kanlit
 from kanlit.adaptation import kan_layers
@@ -46,7 +47,10 @@ from kanlit.data import (
     TensorDataModule,
 )
 from kanlit.errors import ConfigurationError
+from kanlit.files import expanded
 from kanlit.modules import KANModule
+from kanlit.runs import Started, start_run
+from kanlit.runs.loggers import local_loggers
 
 __all__ = ["Assembly"]
 
@@ -105,13 +109,12 @@ class Assembly(LightningCLI):
         super().__init__(
             KANModule,
             TensorDataModule,
-            save_config_callback=SaveConfigCallback if records else None,
+            save_config_callback=None,  # a run's folder holds it, see start
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=42,
             trainer_defaults=TRAINER_DEFAULTS,
-            save_config_kwargs={"overwrite": True},
             parser_kwargs={
                 "description": DESCRIPTION,
                 "version": kanlit.__version__,
@@ -153,7 +156,7 @@ class Assembly(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
-            self.config = parser.parse_args(self._argv)
+            self.config = _expanded(parser.parse_args(self._argv))
         except (UsageError, UnicodeDecodeError) as error:
             message = str(root_cause(error, (UsageError,)) or error)
             raise ConfigurationError(self._explained(message)) from None
@@ -187,20 +190,34 @@ class Assembly(LightningCLI):
             config["profiler"] = NoProfiler()
         if self._records:
             callbacks = [*callbacks, KnotPlotCallback()]
-            plugins = config.get("plugins") or []
-            plugins = list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
-            config["plugins"] = [*plugins, AtomicCheckpointIO()]
+            config["plugins"] = [*_listed(config.get("plugins")), AtomicCheckpointIO()]
         else:
-            callbacks = [each for each in callbacks if not isinstance(each, Checkpoint)]
             config |= {"logger": False, "enable_checkpointing": False}
+        if config.get("enable_checkpointing") is False:
+            callbacks = [each for each in callbacks if not isinstance(each, Checkpoint)]
+            if any(isinstance(each, ModelCheckpoint) for each in _listed(config["callbacks"])):
+                raise ConfigurationError(
+                    "trainer.enable_checkpointing is false, but trainer.callbacks has a "
+                    "ModelCheckpoint: take one of the two out"
+                )
         if config.get("enable_progress_bar") is not False:
             callbacks = [*callbacks, EpochProgressBar()]
         try:
-            return super()._instantiate_trainer(config, callbacks)
+            trainer = super()._instantiate_trainer(config, callbacks)
         except (ValueError, MisconfigurationException) as error:
             chosen = {key: config.get(key) for key in ("accelerator", "devices", "strategy")}
             given = ", ".join(f"{key} {value}" for key, value in chosen.items())
             raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
+        if config.get("logger") in (None, True):
+            for logger in local_loggers(trainer):
+                logger._version = None  # under SLURM the number of the job, which has many runs
+        return trainer
+
+    def start(self, command: str, resumed: Path | None = None) -> Started | None:
+        """Claims the folder of a run that is about to begin; see :func:`kanlit.runs.start_run`."""
+        parser, config = self._parser(self.subcommand), self.config
+        config = config.get(str(self.subcommand), config)
+        return start_run(self.trainer, command, resumed, parser.dump(config, skip_none=False))
 
     @property
     def grid_size(self) -> int:
@@ -211,6 +228,24 @@ class Assembly(LightningCLI):
     def parameters(self) -> int:
         """Number of parameters that are trained, as it stands."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def _expanded(value: Any, key: str = "") -> Any:
+    """Settings with ``~`` replaced in all that name a file or a folder."""
+    if isinstance(value, Namespace):
+        for inner, kept in vars(value).items():
+            value[inner] = _expanded(kept, inner)
+    elif isinstance(value, dict):
+        return {inner: _expanded(kept, str(inner)) for inner, kept in value.items()}
+    elif isinstance(value, list):
+        return [_expanded(kept, key) for kept in value]
+    elif isinstance(value, str) and key.endswith(("path", "dir")):
+        return str(expanded(value))
+    return value
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
 def _default_model(argv: Sequence[str]) -> str:

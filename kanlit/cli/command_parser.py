@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kanlit.errors import ConfigurationError
+from kanlit.files import expanded
 
 __all__ = ["CommandParser"]
 
@@ -50,7 +51,7 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument(
             "--trainer.default_root_dir",
             dest="root",
-            type=Path,
+            type=expanded,
             default=Path(),
             metavar="DIR",
             help="folder that holds lightning_logs, for last and best (default: this one)",
@@ -60,7 +61,7 @@ class CommandParser(argparse.ArgumentParser):
         """The settings of the checkpoint's run."""
         self.add_argument(
             "--config",
-            type=Path,
+            type=expanded,
             metavar="FILE",
             help="settings of the run, for its data (default: config.yaml in the run's folder)",
         )

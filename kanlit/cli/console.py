@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -21,6 +22,8 @@ _WARNINGS = (
     # Each run has a folder of its own, so every checkpoint comes from another one.
     r"The dirpath has changed from",
     r"Checkpoint directory .* exists and is not empty",
+    # Its config is there already; kanlit keeps earlier tables of metrics.
+    r"Experiment logs directory .* exists and is not empty",
 )
 
 # The same for lines in Lightning's log.
@@ -59,6 +62,12 @@ def _write_warning(
     Tqdm.write(text, file=file or sys.stderr)
 
 
+def _report_thread(failure: threading.ExceptHookArgs) -> None:
+    """A thread's traceback, but for TensorBoard's: its logger fails too, which is a warning."""
+    if not type(failure.thread).__module__.startswith("tensorboard."):
+        threading.__excepthook__(failure)
+
+
 class _AboveBar(logging.Handler):
     """Lines of a log on stderr, above an open bar."""
 
@@ -78,6 +87,8 @@ def clean_console() -> Iterator[None]:
         stack.enter_context(warnings.catch_warnings())
         _ignore_noise()
         warnings.showwarning = _write_warning
+        stack.callback(setattr, threading, "excepthook", threading.excepthook)
+        threading.excepthook = _report_thread
         for name in _LOGGERS:
             logger = logging.getLogger(name)
             for handler in logger.handlers.copy():

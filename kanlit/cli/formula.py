@@ -17,7 +17,7 @@ from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.cli.run_folder import RunFolder
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
-from kanlit.files import written_whole
+from kanlit.files import expanded, written_whole
 from kanlit.nn import KAN, KANLayer
 from kanlit.problems import uniform_points
 from kanlit.scaling import Standardization
@@ -89,13 +89,8 @@ def _write(path: Path, report: FormulaReport) -> None:
         text = "\n".join(f"\\[ {latex_of(name, o.expression)} \\]" for name, o in pairs)
     else:
         text = report.text(latex=False)
-    try:
-        with written_whole(path) as unfinished:
-            unfinished.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write {path} ({error.strerror}): give another --output"
-        ) from None
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text + "\n", encoding="utf-8")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -195,7 +190,7 @@ def _parser() -> CommandParser:
     add("--latex", action="store_true", help="print LaTeX beside the text")
     add(
         "--output",
-        type=Path,
+        type=expanded,
         metavar="FILE",
         help="write it, too: text in .txt, LaTeX in .tex, all that is known of it in .json",
     )

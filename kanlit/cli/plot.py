@@ -17,7 +17,7 @@ from kanlit.checkpoints import find_checkpoint
 from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.run_folder import RunFolder
 from kanlit.errors import ConfigurationError
-from kanlit.files import writing_problem, written_whole
+from kanlit.files import expanded, writing_problem, written_whole
 from kanlit.plotting import convergence_figure
 from kanlit.plotting.network import MOST_EDGES
 
@@ -72,7 +72,7 @@ def _parser() -> CommandParser:
     parser.add_checkpoint()
     add(
         "--output",
-        type=Path,
+        type=expanded,
         metavar="FOLDER",
         help="where the files go; made where there is none (default: plots in the run's folder)",
     )

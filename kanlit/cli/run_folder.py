@@ -12,7 +12,7 @@ import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from kanlit.adaptation import KnotHistory, KnotRecord
-from kanlit.checkpoints import read_checkpoint
+from kanlit.checkpoints import folder_of, read_checkpoint
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import quiet_console
 from kanlit.cli.settings import read_mapping
@@ -53,8 +53,7 @@ class RunFolder:
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self._content = read_checkpoint(checkpoint)
-        parent = checkpoint.parent
-        self.folder = parent.parent if parent.name == "checkpoints" else parent
+        self.folder = folder_of(checkpoint)
 
     @property
     def epoch(self) -> int:

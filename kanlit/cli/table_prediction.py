@@ -70,6 +70,8 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigurationError(f"--output {output} is the input itself: name another file")
     check_table_output(output)
     path = find_checkpoint(options.ckpt_path, options.root)
+    if options.ckpt_path in ("last", "best"):
+        print(f"{options.ckpt_path} checkpoint: {path}")
     module = restore_module(read_checkpoint(path), path)
     columns = module.columns
     if columns is None:

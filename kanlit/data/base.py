@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from kanlit.data.checks import check_at_least
+from kanlit.data.checks import check_at_least, check_rows
 from kanlit.data.loader import TensorLoader
 from kanlit.problems.functions.target import TargetFunction
 from kanlit.scaling import Columns, Standardization, default_names, spread_of
@@ -113,9 +113,15 @@ class TensorDataModule(LightningDataModule, ABC):
         return torch.float64 if double else torch.float32
 
     def setup(self, stage: str) -> None:
-        for part in _PARTS[stage]:
+        parts, processes = _PARTS[stage], 1 if self.trainer is None else self.trainer.world_size
+        if stage == "fit" and processes > 1:
+            parts = (*parts, "test")  # which comes after training, too late to be too small
+        for part in parts:
             if part not in self._parts:
                 self._parts[part] = self.build(part)
+            if processes > 1:
+                rows, _ = self.divide(self._parts[part])
+                check_rows(len(next(iter(_tensors(rows)))), processes, part)
 
     def train_dataloader(self) -> TensorLoader:
         # To overfit some batches, Lightning wants the same ones in each epoch.
@@ -151,6 +157,10 @@ class TensorDataModule(LightningDataModule, ABC):
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         """Tensors to be cut into batches, and those that go whole into each."""
         return tensors, {}
+
+
+def _tensors(tensors: Tensors) -> Iterable[Tensor]:
+    return tensors.values() if isinstance(tensors, dict) else tensors
 
 
 def _cast(tensors: Tensors, dtype: torch.dtype) -> Tensors:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_at_least", "check_finite", "check_shares"]
+__all__ = ["check_at_least", "check_finite", "check_rows", "check_shares"]
 
 _BLOCK = 65536  # rows looked at together: the answer for all would be as large as they are
 
@@ -45,6 +45,19 @@ def check_at_least(name: str, value: int, least: int) -> None:
     """
     if value < least:
         raise ConfigurationError(f"{name} must be at least {least}, got {value}: raise it")
+
+
+def check_rows(rows: int, processes: int, part: str) -> None:
+    """Refuse rows of which some process would have none.
+
+    Raises:
+        ConfigurationError: Names the part and the numbers.
+    """
+    if rows < processes:
+        raise ConfigurationError(
+            f"{rows} rows of the {part} part are too few for {processes} processes: add rows or "
+            f"use fewer devices"
+        )
 
 
 def check_shares(validation: float | None, test: float | None) -> None:

@@ -12,7 +12,6 @@ import kanlit
 from kanlit.adaptation import kan_layers
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.command_parser import CommandParser
-from kanlit.errors import ConfigurationError
 from kanlit.export.check import check
 from kanlit.export.program import SUFFIXES, check_packages, make, run
 from kanlit.files import check_output, written_whole
@@ -51,13 +50,8 @@ def main(argv: Sequence[str]) -> None:
     module = restore_module(read_checkpoint(path), path)
     content = make(module, metadata_of(module), suffix)
     difference = check(run(content, suffix), module)
-    try:
-        with written_whole(output) as unfinished:
-            unfinished.write_bytes(content)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write --output {output} ({error.strerror}): name another place"
-        ) from None
+    with written_whole(output) as unfinished:
+        unfinished.write_bytes(content)
     inputs, targets = _names(module)
     kind = str(next(module.parameters()).dtype).removeprefix("torch.")
     print(

@@ -13,6 +13,7 @@ from kanlit.bases import Family
 from kanlit.nn.edges import Edges
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
+from kanlit.nn.recording import recordable
 from kanlit.splines import Outside
 
 __all__ = ["KANLayer", "retained"]
@@ -119,6 +120,7 @@ class KANLayer(AdaptiveGrid):
             return self.out_features >= 16 and self.grid_size <= 16 * self.out_features
         return self.out_features > 1 and self.grid_size <= 6 * self.out_features
 
+    @recordable
     def forward(self, x: Tensor) -> Tensor:
         """``(…, in)`` to ``(…, out)``, in the layer's own type.
 
@@ -134,6 +136,7 @@ class KANLayer(AdaptiveGrid):
         y = evaluate(edges, columns, self._wide())
         return y.T.reshape(*x.shape[:-1], self.out_features)
 
+    @recordable
     def sweep(
         self, value: Tensor, first: Tensor, second: Tensor, pairs: Sequence[tuple[int, int]]
     ) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,13 +19,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kanlit.nn import KANLayer
 from kanlit.nn.edges import silu_derivatives
 from kanlit.splines import Basis, Pieces, evaluate_pieces
 
-__all__ = ["Call", "Factors", "Features", "LinearCall", "SweepCall", "ValueCall"]
+__all__ = ["Call", "Factors", "Features", "Linear", "LinearCall", "SweepCall", "ValueCall"]
 
 
 class Factors(NamedTuple):
@@ -74,6 +74,17 @@ def kan_features(basis: Basis, count: int, x: Tensor, orders: int = 1) -> list[F
     return found
 
 
+class Linear(NamedTuple):
+    """A linear map, that of an ``nn.Linear``."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __repr__(self) -> str:
+        outputs, inputs = self.weight.shape
+        return f"Linear(in_features={inputs}, out_features={outputs})"
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """One call of a layer.
@@ -83,7 +94,7 @@ class Call:
         outputs: What came out; gradients are taken at these.
     """
 
-    layer: nn.Module
+    layer: KANLayer | Linear
     outputs: tuple[Tensor, ...]
 
     @property
@@ -135,7 +146,7 @@ class PlainCall(Call):
 class LinearCall(PlainCall):
     """``nn.Linear``."""
 
-    layer: nn.Linear
+    layer: Linear
 
     def features(self, rows: slice) -> Any:
         return self.points(rows)
@@ -146,7 +157,8 @@ class LinearCall(PlainCall):
         delta = self.delta(gradients, rows)
         if delta is not None:
             yield _outer(self.layer.weight, delta, features)
-            yield Factors(self.layer.bias, delta.sum(1))
+            if self.layer.bias is not None:
+                yield Factors(self.layer.bias, delta.sum(1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -187,11 +187,10 @@ class _Component:
 
 def _check_rows(name: str, rows: int, call: Call) -> None:
     if call.rows != rows:
-        layer = f"{type(call.layer).__name__}({call.layer.extra_repr()})"
         raise ConfigurationError(
-            f"residuals {name!r} have {rows} rows, but {layer} that they depend on was called on "
-            f"{call.rows}: call the network once for each group of rows, so that row i goes in "
-            f"where residual i comes out"
+            f"residuals {name!r} have {rows} rows, but {call.layer!r} that they depend on was "
+            f"called on {call.rows}: call the network once for each group of rows, so that row i "
+            f"goes in where residual i comes out"
         )
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from kanlit.nn import KANLayer
-from kanlit.optim.calls import Call, LinearCall, SweepCall, ValueCall
+from kanlit.nn.recording import recording
+from kanlit.optim.calls import Call, Linear, LinearCall, SweepCall, ValueCall
 
 __all__ = ["recorded"]
-
-_METHODS: tuple[tuple[type[nn.Module], str, Callable[..., Call]], ...] = (
-    (KANLayer, "forward", ValueCall),
-    (KANLayer, "sweep", SweepCall),
-    (nn.Linear, "forward", LinearCall),
-)
 
 
 @contextmanager
 def recorded(held: set[int]) -> Iterator[list[Call]]:
-    """Records the calls of KAN and linear layers that own a parameter of ``held``.
+    """Records the calls of KAN layers and linear maps that own a parameter of ``held``.
 
     Within such a call the layer's own parameters are constants, and its outputs are points at
     which gradients can be taken. So a backward pass gives what a Jacobian needs, leaves out the
@@ -33,52 +30,67 @@ def recorded(held: set[int]) -> Iterator[list[Call]]:
         held: Identities of the parameters that are trained.
     """
     calls: list[Call] = []
-    # On the classes, not by hooks: a sweep has none, and in a subclass's forward a hook would
-    # see what the subclass makes of the layer's own inputs and outputs.
-    originals = [vars(owner)[name] for owner, name, _ in _METHODS]
-    inside = _Flag()
-    for (owner, name, make), original in zip(_METHODS, originals, strict=True):
-        setattr(owner, name, _recording(original, make, calls, held, inside))
-    try:
-        yield calls
-    finally:
-        for (owner, name, _), original in zip(_METHODS, originals, strict=True):
-            setattr(owner, name, original)
 
-
-class _Flag:
-    """Whether a recorded call is under way: what it calls itself is part of it."""
-
-    on = False
-
-
-def _recording(
-    original: Callable[..., Any],
-    make: Callable[..., Call],
-    calls: list[Call],
-    held: set[int],
-    inside: _Flag,
-) -> Callable[..., Any]:
-    """A method that does what ``original`` does and records it."""
-
-    def method(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        own = [p for p in layer.parameters(recurse=False) if p.requires_grad and id(p) in held]
-        if inside.on or not own or not torch.is_grad_enabled():
-            return original(layer, *args, **kwargs)
-        inside.on = True
-        try:
-            for parameter in own:
-                parameter.requires_grad_(False)
-            result = original(layer, *args, **kwargs)
-        finally:
-            inside.on = False
-            for parameter in own:
-                parameter.requires_grad_(True)
-        outputs = result if isinstance(result, tuple) else (result,)
-        for output in outputs:
-            if not output.requires_grad:
-                output.requires_grad_()
+    def record(method: Callable[..., Any], layer: KANLayer, *args: Any, **kwargs: Any) -> Any:
+        own = _trained(layer.parameters(recurse=False), held)
+        with recording(None):  # what the layer calls itself is part of this call
+            if not own:
+                return method(layer, *args, **kwargs)
+            try:
+                for parameter in own:
+                    parameter.requires_grad_(False)
+                result = method(layer, *args, **kwargs)
+            finally:
+                for parameter in own:
+                    parameter.requires_grad_(True)
+        make = SweepCall if isinstance(result, tuple) else ValueCall
+        outputs = _points(result if isinstance(result, tuple) else (result,))
         calls.append(make(layer, outputs, *args, **kwargs))
         return result
 
-    return method
+    with recording(record), _LinearCalls(held, calls):
+        yield calls
+
+
+class _LinearCalls(TorchFunctionMode):
+    """Records ``torch.nn.functional.linear``, which is what ``nn.Linear`` calls."""
+
+    def __init__(self, held: set[int], calls: list[Call]) -> None:
+        super().__init__()
+        self._held = held
+        self._calls = calls
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.linear:
+            return self._linear(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        own = {id(p) for p in _trained([weight, bias], self._held)}
+        if not own:
+            return F.linear(input, weight, bias)
+        result = F.linear(
+            input,
+            weight.detach() if id(weight) in own else weight,
+            bias.detach() if bias is not None and id(bias) in own else bias,
+        )
+        self._calls.append(LinearCall(Linear(weight, bias), _points((result,)), input))
+        return result
+
+
+def _trained(parameters: Iterable[Tensor | None], held: set[int]) -> list[Tensor]:
+    """Those that are to be recorded now."""
+    if not torch.is_grad_enabled():
+        return []
+    return [p for p in parameters if p is not None and p.requires_grad and id(p) in held]
+
+
+def _points(outputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Makes outputs points at which gradients can be taken."""
+    for output in outputs:
+        if not output.requires_grad:
+            output.requires_grad_()
+    return tuple(outputs)

@@ -178,7 +178,11 @@ class Pieces(NamedTuple):
             flattened over features and pieces. u carries the gradient with respect to x.
         """
         features, pieces = self.origin.shape
-        piece = torch.searchsorted(self.breakpoints, x.detach(), right=True)
+        if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+            # ONNX has no search in a sorted list; the count is the same number.
+            piece = (x.detach().unsqueeze(-1) >= self.breakpoints.unsqueeze(1)).sum(-1)
+        else:
+            piece = torch.searchsorted(self.breakpoints, x.detach(), right=True)
         row = piece + pieces * torch.arange(features, device=x.device).unsqueeze(1)
         inverse_width = self.inverse_width.reshape(-1)[row]
         u = (x - self.origin.reshape(-1)[row]) * inverse_width

@@ -1,8 +1,7 @@
-"""The checkpoint that is meant is found, and nothing but a KAN's checkpoint is read."""
+"""Nothing but a KAN's checkpoint is read."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 from pathlib import Path
@@ -13,71 +12,11 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from kanlit.checkpoints import read_checkpoint, resolve_checkpoint
+from kanlit.checkpoints import read_checkpoint
 from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 from kanlit.nn import KAN
-
-
-def put(root: Path, version: str, name: str, age: int) -> Path:
-    """An empty checkpoint of a run, ``age`` seconds old."""
-    path = root / "lightning_logs" / version / "checkpoints" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    os.utime(path, (2_000_000_000 - age,) * 2)
-    return path
-
-
-# -- which file ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["last", "best"])
-def test_last_and_best_are_the_newest_of_all_runs(name: str, tmp_path: Path) -> None:
-    put(tmp_path, "version_9", f"{name}.ckpt", age=30)
-    put(tmp_path, "version_10", f"{name}.ckpt", age=20)
-    newest = put(tmp_path, "version_2", f"{name}-v1.ckpt", age=10)
-    put(tmp_path, "version_3", "best.ckpt" if name == "last" else "last.ckpt", age=0)
-    put(tmp_path, "version_3", "epoch=9.ckpt", age=0)
-    assert resolve_checkpoint(name, tmp_path) == newest
-
-
-@pytest.mark.parametrize("name", ["last", "best"])
-def test_last_and_best_are_nothing_where_no_run_has_one(name: str, tmp_path: Path) -> None:
-    assert resolve_checkpoint(name, tmp_path) is None
-    assert resolve_checkpoint(name, tmp_path / "no such folder") is None
-    put(tmp_path, "version_0", "epoch=9.ckpt", age=0)
-    assert resolve_checkpoint(name, tmp_path) is None
-
-
-def test_a_link_to_a_file_that_is_gone_is_passed_over(tmp_path: Path) -> None:
-    older = put(tmp_path, "version_0", "last.ckpt", age=10)
-    link = put(tmp_path, "version_1", "last.ckpt", age=0)
-    link.unlink()
-    link.symlink_to("epoch=3.ckpt")
-    assert resolve_checkpoint("last", tmp_path) == older
-
-
-def test_a_path_is_itself(tmp_path: Path) -> None:
-    path = put(tmp_path, "version_0", "epoch=9.ckpt", age=0)
-    assert resolve_checkpoint(str(path), tmp_path / "elsewhere") == path
-
-
-@pytest.mark.parametrize("name", ["missing.ckpt", "lastly", "no such folder/last.ckpt"])
-def test_a_path_without_a_file_is_refused_with_the_cure(name: str, tmp_path: Path) -> None:
-    path = str(tmp_path / name)
-    with pytest.raises(ConfigurationError, match="does not exist: give the path of a") as caught:
-        resolve_checkpoint(path, tmp_path)
-    assert path in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_folder_in_place_of_a_file_is_refused_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"is a folder: give the \.ckpt file in it"):
-        resolve_checkpoint(str(tmp_path), tmp_path)
-
-
-# -- what is in it ------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_of_a_kan_is_read_as_it_is(tmp_path: Path) -> None:

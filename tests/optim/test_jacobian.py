@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -157,6 +158,13 @@ def subclass() -> tuple[nn.Module, Closure]:
     return net, lambda: {"data": Residual(net(x))}
 
 
+def linear_by_its_function() -> tuple[nn.Module, Closure]:
+    linear, net, x = nn.Linear(2, 2, dtype=DOUBLE), network(2, 1), points(4)
+    return nn.Sequential(linear, net), lambda: {
+        "data": Residual(net(nn.functional.linear(x, linear.weight, bias=linear.bias)))
+    }
+
+
 CASES = [
     regression,
     beyond_the_grid,
@@ -172,6 +180,7 @@ CASES = [
     coefficients_in_a_block_of_their_own,
     partly_frozen,
     subclass,
+    linear_by_its_function,
 ]
 
 
@@ -256,7 +265,7 @@ def test_recording_leaves_values_methods_and_parameters_as_they_were() -> None:
     methods = KANLayer.forward, KANLayer.sweep, nn.Linear.forward
     expected = closure()["data"].values
     with recorded({id(p) for p in module.parameters()}) as calls:
-        assert KANLayer.forward is not methods[0]
+        assert (KANLayer.forward, KANLayer.sweep, nn.Linear.forward) == methods
         assert torch.equal(closure()["data"].values, expected)
     assert [type(call.layer).__name__ for call in calls] == ["Linear", "KANLayer", "Linear"]
     with (
@@ -266,6 +275,16 @@ def test_recording_leaves_values_methods_and_parameters_as_they_were() -> None:
         module[0](points(2, 5))
     assert (KANLayer.forward, KANLayer.sweep, nn.Linear.forward) == methods
     assert all(p.requires_grad for p in module.parameters())
+
+
+def test_calls_of_this_thread_alone_are_recorded() -> None:
+    module, closure = linear_by_its_function()
+    with recorded({id(p) for p in module.parameters()}) as calls:
+        closure()
+        thread = Thread(target=closure)
+        thread.start()
+        thread.join()
+    assert [type(call.layer).__name__ for call in calls] == ["Linear", "KANLayer"]
 
 
 def test_layers_without_a_parameter_of_the_optimiser_are_not_recorded() -> None:

@@ -1,0 +1,298 @@
+"""The folder of a run: claimed when it starts, its own, and found again by every command."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+from kanlit.callbacks import Checkpoint
+from kanlit.callbacks.checkpoint import writes_nothing
+from kanlit.checkpoints import RunRecord, carry_over, default_place, runs_in
+from kanlit.checkpoints.record import read_record, remember_place
+from kanlit.errors import ConfigurationError
+from kanlit.files import remove_leftovers, shown, writing_problem, written_whole
+from kanlit.runs.loggers import LocalLogger, guard, local_loggers
+
+__all__ = ["Run", "Started", "start_run"]
+
+# What a folder that the user has named may not hold already, unless the run goes on in it.
+_OF_A_RUN = ("checkpoints", "config.yaml", "hparams.yaml", "metrics.csv", "events.out.*", "*.ckpt")
+_CHECKPOINTS = ("*.ckpt",)
+
+
+@dataclass
+class _Claim:
+    """What a run has taken.
+
+    Attributes:
+        resumed: The checkpoint that it goes on from.
+        made: Files and folders that are its alone.
+        locks: Held while it runs, on folders that the user has named.
+    """
+
+    resumed: Path | None
+    made: list[Path] = field(default_factory=list)
+    locks: list[FileLock] = field(default_factory=list)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "locks": []}  # they are of the process that holds them
+
+    def give_up(self) -> None:
+        """Removes what it has made."""
+        for path in reversed(self.made):
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.release()
+
+    def release(self) -> None:
+        for lock in self.locks:
+            lock.release()
+
+
+@dataclass
+class Run:
+    """A run that has started.
+
+    Attributes:
+        record: Where it writes.
+        logs: The folder that TensorBoard is to look at; None without its logger.
+        claim: What it has taken.
+    """
+
+    record: RunRecord
+    logs: Path | None
+    claim: _Claim
+
+
+class Started(Callback):
+    """A run under way: tells every rank where it writes, and knows whether training has begun.
+
+    Args:
+        run: What rank 0 has claimed; None on the others.
+    """
+
+    def __init__(self, run: Run | None) -> None:
+        self.run = run
+        self.training = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.run = trainer.strategy.broadcast(self.run)
+        if self.run is not None:
+            _point(trainer, self.run.record)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.training = True
+
+    def discard(self) -> None:
+        """Removes what a run has claimed that did not come to anything."""
+        if self.run is not None and not self.training:
+            self.run.claim.give_up()
+
+    def release(self) -> None:
+        """Lets others have the folders that the user has named."""
+        if self.run is not None:
+            self.run.claim.release()
+
+
+def start_run(
+    trainer: Trainer, command: str, resumed: Path | None = None, config: str | None = None
+) -> Started | None:
+    """Claims the folder of a run and points the trainer at it; to be called on every rank.
+
+    The folder is the first local logger's ``save_dir/name/version``; without such a logger the
+    next ``version_N`` under ``lightning_logs`` of the root directory. It is claimed by making it:
+    of runs that start together each gets its own.
+
+    Args:
+        trainer: Has not run yet. Its loggers, its checkpoints and its root directory are set.
+        command: ``fit``, ``test``, ``validate`` or ``predict``.
+        resumed: The checkpoint that training goes on from.
+        config: The settings, to be kept as ``config.yaml``.
+
+    Returns:
+        The run, as a callback of the trainer; None where nothing is written (``fast_dev_run``) or
+        where a remote file system is written to, which Lightning does in its own way.
+
+    Raises:
+        ConfigurationError: A folder that cannot be written to, or that another run has.
+    """
+    if writes_nothing(trainer) or _is_remote(trainer):
+        return None
+    run = _claim(trainer, command, resumed, config) if trainer.is_global_zero else None
+    started = Started(run)
+    trainer.callbacks.insert(0, started)  # type: ignore[attr-defined]
+    if run is not None:
+        _point(trainer, run.record)
+    for logger in trainer.loggers:
+        guard(logger)
+    return started
+
+
+def _is_remote(trainer: Trainer) -> bool:
+    places = [trainer.default_root_dir, *(each.root_dir for each in local_loggers(trainer))]
+    return any("://" in str(place) for place in places)
+
+
+def _claim(trainer: Trainer, command: str, resumed: Path | None, config: str | None) -> Run:
+    root = Path(trainer.default_root_dir).absolute()
+    loggers = local_loggers(trainer)
+    place = Path(loggers[0].root_dir).absolute() if loggers else default_place(root)
+    if problem := writing_problem(place):
+        raise ConfigurationError(
+            f"cannot write to {shown(place)} ({problem}): give another default_root_dir, or "
+            f"another save_dir to the logger"
+        )
+    claim = _Claim(resumed)
+    try:
+        _tidy(place)
+        folder, shared = _folder(place, loggers[0] if loggers else None, command, claim)
+        for other in loggers[1:]:
+            if other._version is None and Path(other.root_dir).absolute() != place:
+                other._version = _number(_next_version(Path(other.root_dir).absolute(), claim))
+        keeper = next((c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint)), None)
+        checkpoints = None
+        if command == "fit" and keeper is not None:
+            checkpoints = Path(keeper.dirpath or folder / "checkpoints")
+        record = RunRecord.of_this_process(folder, checkpoints, command)
+        if checkpoints is not None:
+            _open_checkpoints(record, checkpoints, claim)
+        if not shared:
+            if config is not None:
+                with written_whole(folder / "config.yaml") as unfinished:
+                    unfinished.write_text(config, encoding="utf-8")
+            record.write(folder)
+        remember_place(root, place)
+    except BaseException:
+        claim.give_up()
+        raise
+    logs = next((each for each in loggers if isinstance(each, TensorBoardLogger)), None)
+    return Run(record, None if logs is None else Path(logs.root_dir), claim)
+
+
+def _tidy(place: Path) -> None:
+    """Removes what killed processes of this machine have left half written in their folders."""
+    for run in runs_in(place):
+        if run.is_here:
+            remove_leftovers(run.folder)
+            if run.checkpoints is not None and _belongs(run.checkpoints, run.folder):
+                remove_leftovers(run.checkpoints)
+
+
+def _belongs(checkpoints: Path, folder: Path) -> bool:
+    record = read_record(checkpoints)
+    return folder in checkpoints.parents or (record is not None and record.folder == folder)
+
+
+def _folder(
+    place: Path,
+    logger: LocalLogger | None,
+    command: str,
+    claim: _Claim,
+) -> tuple[Path, bool]:
+    """The run's folder, and whether it is that of a training run that another command looks at."""
+    version = None if logger is None else logger._version
+    if version is None:
+        return _next_version(place, claim), False
+    folder = place / (version if isinstance(version, str) else f"version_{version}")
+    if command != "fit" and read_record(folder) is not None:
+        _keep_metrics(folder)
+        return folder, True
+    _take(folder, "logger.version", _OF_A_RUN, claim)
+    return folder, False
+
+
+def _next_version(place: Path, claim: _Claim) -> Path:
+    """Makes the next ``version_N``; where another process makes it first, the one after it."""
+    place.mkdir(parents=True, exist_ok=True)
+    numbers = [_number(path) for path in place.glob("version_*")]
+    for number in count(max((n for n in numbers if n is not None), default=-1) + 1):
+        folder = place / f"version_{number}"
+        with suppress(FileExistsError):
+            folder.mkdir()
+            claim.made.append(folder)
+            return folder
+    raise AssertionError("numbers do not end")
+
+
+def _number(folder: Path) -> int | None:
+    digits = folder.name.removeprefix("version_")
+    return int(digits) if folder.name.startswith("version_") and digits.isdecimal() else None
+
+
+def _open_checkpoints(record: RunRecord, checkpoints: Path, claim: _Claim) -> None:
+    """Takes the folder of the checkpoints, and puts what the run goes on from into it."""
+    if record.folder not in checkpoints.parents:
+        _take(checkpoints, "checkpoint.dirpath", _CHECKPOINTS, claim)
+        record.write(checkpoints)
+    if claim.resumed is not None:
+        new = [checkpoints / f"{name}.ckpt" for name in ("last", "best")]
+        claim.made += [path for path in new if not path.is_file()]
+        carry_over(claim.resumed, checkpoints)
+
+
+def _take(folder: Path, setting: str, patterns: tuple[str, ...], claim: _Claim) -> None:
+    """Takes a folder that the user has named, for this run alone.
+
+    Raises:
+        ConfigurationError: It cannot be made, another run is at it, or has written to it.
+    """
+    existed = folder.exists()
+    if problem := writing_problem(folder):
+        raise ConfigurationError(f"{setting}: cannot write to {shown(folder)} ({problem})")
+    lock = FileLock(folder / ".run.lock")
+    try:
+        lock.acquire(timeout=0)  # ends with the process
+    except Timeout:
+        raise ConfigurationError(
+            f"{setting}: another run is writing to {shown(folder)}: name another folder"
+        ) from None
+    claim.locks.append(lock)
+    if not existed:
+        claim.made.append(folder)
+    old = read_record(folder)
+    kept = folder if old is None else old.checkpoints
+    resumed = claim.resumed
+    if resumed is not None and kept is not None and resumed.resolve().parent == kept.resolve():
+        rank_zero_info(f"the run goes on in {shown(folder)}")
+        _keep_metrics(folder)
+    elif held := [path.name for pattern in patterns for path in folder.glob(pattern)]:
+        raise ConfigurationError(
+            f"{setting}: {shown(folder)} holds {held[0]} of another run: go on from its last "
+            f"checkpoint, or name another folder"
+        )
+
+
+def _keep_metrics(folder: Path) -> None:
+    """Lightning's CSV logger begins by removing the table that it finds."""
+    path = folder / "metrics.csv"
+    if path.is_file():
+        number = next(n for n in count(1) if not (folder / f"metrics-{n}.csv").exists())
+        path.rename(folder / f"metrics-{number}.csv")
+        rank_zero_info(f"{shown(path)} of the run so far is now metrics-{number}.csv")
+
+
+def _point(trainer: Trainer, record: RunRecord) -> None:
+    """Makes a trainer's loggers and checkpoints write into the run's folder."""
+    loggers = local_loggers(trainer)
+    for logger in loggers:
+        if logger._version is None:
+            number = _number(record.folder)
+            logger._version = record.folder.name if number is None else number
+    if not loggers:
+        trainer._default_root_dir = str(record.folder)  # type: ignore[attr-defined]
+    own = record.folder / "checkpoints"
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+            # The user's own in a folder of their own: two callbacks may choose the same names.
+            home = own if isinstance(callback, Checkpoint) else own / type(callback).__name__
+            callback.dirpath = str(home)

@@ -1,0 +1,69 @@
+"""The checkpoint that a run goes on from: looked for where the run itself will write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from kanlit.checkpoints import (
+    RunRecord,
+    default_place,
+    named_checkpoint,
+    newest_checkpoint,
+    runs_in,
+)
+
+__all__ = ["checkpoint_to_resume"]
+
+
+def checkpoint_to_resume(name: str, trainer: Any, dirpath: str | None) -> tuple[Path | None, Path]:
+    """The file that ``last``, ``best`` or a path means to a run with these settings.
+
+    Args:
+        name: A path, or ``last`` or ``best``: that of the newest run in the folder in which a run
+            with these settings writes.
+        trainer: Settings of the trainer, before anything is made of them.
+        dirpath: Where the run keeps its checkpoints, where the user says so.
+
+    Returns:
+        The checkpoint, None where there is none; and the folder that was looked at.
+
+    Raises:
+        ConfigurationError: No file at a path; a newest run without one.
+    """
+    if name not in ("last", "best"):
+        path = named_checkpoint(name)
+        return path, path.parent
+    if dirpath is not None:
+        folder = Path(dirpath)
+        run = RunRecord(folder, folder, "fit", "", "", 0)
+        return newest_checkpoint(name, [run]), folder
+    place, version = _place(trainer.logger, Path(trainer.default_root_dir or "."))
+    runs = runs_in(place)
+    if version is None:
+        return newest_checkpoint(name, runs), place
+    folder = place / (version if isinstance(version, str) else f"version_{version}")
+    return newest_checkpoint(name, [run for run in runs if run.folder == folder]), folder
+
+
+def _place(logger: Any, root: Path) -> tuple[Path, str | int | None]:
+    """Where the first local logger writes, and its version where that is fixed."""
+    for settings in _local(logger):
+        name = settings.get("name", "lightning_logs")
+        return Path(settings["save_dir"], name or ""), settings.get("version")
+    return default_place(root), None
+
+
+def _local(logger: Any) -> Iterator[Mapping[str, Any]]:
+    for each in logger if isinstance(logger, list) else [logger]:
+        path = getattr(each, "class_path", None)
+        if path is None:
+            continue  # true, false, or none given
+        home, _, name = path.rpartition(".")
+        cls = getattr(sys.modules.get(home), name, None)  # the parser has imported it
+        if isinstance(cls, type) and issubclass(cls, TensorBoardLogger | CSVLogger):
+            yield vars(each.init_args)
