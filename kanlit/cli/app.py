@@ -31,6 +31,7 @@ from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
 from kanlit.runs import Started, checkpoint_to_resume
+from kanlit.scaling import Columns
 
 __all__ = ["KanlitCLI", "main"]
 
@@ -112,15 +113,19 @@ class KanlitCLI(Assembly):
             self.config = self.parser.parse_object({self.config.subcommand: model}, self.config)
 
     def after_instantiate_classes(self) -> None:
+        data = self.datamodule
+        columns = (self._resumed or self._weights).get("kanlit", {}).get("columns")
+        if columns is not None and hasattr(data, "input_names"):
+            known = Columns.from_state_dict(columns)
+            known.check(data.input_names, data.target_names, data.class_label)
         for size, kept in self._sizes.items():
             given = getattr(self.datamodule, size)
             if given != kept:
                 raise ConfigurationError(
-                    f"the checkpoint {self.config[self.subcommand].ckpt_path} has {size} {kept}, "
+                    f"the checkpoint has {size} {kept}, "
                     f"but {type(self.datamodule).__name__} has {given}: give the data that it was "
                     f"trained on, or train anew"
                 )
-
         if self._weights:
             self.model.start_from(self._weights)
 
