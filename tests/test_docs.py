@@ -134,20 +134,22 @@ def test_a_page_runs_from_top_to_bottom(
         run_command(line, command_line)
 
 
-def test_the_readme_runs_from_top_to_bottom(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/benchmarks.md"])
+def test_a_page_with_long_runs_does_its_first_epochs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
 ) -> None:
-    """But for its first two blocks, the install (tests/test_readme.py) and the gate."""
+    """All but the README's first two blocks, the install (tests/test_readme.py) and the gate."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
-    install, gate, *shown = blocks("README.md")
-    assert "pip install" in install[1]
-    assert gate[1] == "bash .ci/run\n"
-    for language, content, name in shown:
-        if language == "yaml":
+    shared: dict[str, object] = {}  # a later example continues an earlier one
+    for language, content, name in blocks(page):
+        if "pip install" in content or content == "bash .ci/run\n":
+            continue
+        if language == "python" and not name:
+            exec(compile(content, page, "exec"), shared)
+        elif language in ("yaml", "python"):
             (tmp_path / name).write_text(content)
-        elif language == "python":
-            exec(compile(content, "README.md", "exec"), {})
         elif language == "bash":
             for line in commands(content):
                 more = next((SHORTER[start] for start in SHORTER if line.startswith(start)), "")

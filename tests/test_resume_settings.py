@@ -50,7 +50,7 @@ def test_settings_that_can_change_are_applied_and_the_others_are_the_checkpoints
 
     status, _, err = trained(f"{go_on} --model.optimizer LevenbergMarquardt")
     assert status == 0
-    assert "the optimizer begins anew: LevenbergMarquardt now, Adam in the checkpoint" in err
+    assert "optimizer reset: LevenbergMarquardt now, Adam in the checkpoint" in err
     status, _, err = trained(f"{FIT} --ckpt_path last --trainer.max_epochs 7")
     assert status == 2
     assert "name it with --model.optimizer LevenbergMarquardt" in err

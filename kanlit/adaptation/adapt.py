@@ -21,15 +21,6 @@ from kanlit.adaptation.optimizer_state import (
 from kanlit.adaptation.placement import Placement
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.adaptation.visit import first_context, kan_layers, row_weights, visit_layers
-from kanlit.bases import project_curves
-from kanlit.splines import (
-    Basis,
-    fit_to_samples,
-    insert_knots,
-    inserted_breakpoints,
-    uniform_breakpoints,
-    weighted_quantile_breakpoints,
-)
 
 __all__ = ["adapt_grids"]
 
@@ -206,48 +197,38 @@ def _adapt_layer(
     grid_size: int | None,
     placement: Placement,
 ) -> LayerAdaptation:
-    """Moves one layer's knots and fits its coefficients again.
-
-    Chebyshev polynomials have the ends of their grid placed alone, Fourier series keep even these.
-    """
+    """Moves one layer's knots and refits its coefficients."""
     layer, samples = context.layer, context.layer_input
-    old_knots, old_breakpoints = layer.knots.clone(), layer.breakpoints.clone()
+    if not bool(torch.isfinite(samples).all()):
+        raise ValueError("samples hold NaN or infinite values")
+    old_breakpoints, old = layer.breakpoints.clone(), layer.exact_basis
     before = layer.forward(samples)  # not layer(…): its hook has brought us here
     wanted = layer.grid_size if grid_size is None else grid_size
     coefficients = layer.coefficients.detach()
-    basis: Basis | None = None
-    has_knots = layer.family in ("bspline", "radial")
-    inserts = placement.extension == "insert" and wanted > layer.grid_size and has_knots
+    inserts = placement.extension == "insert" and wanted > layer.grid_size
+    spacing = {"uniform_mix": placement.uniform_mix, "least_gap": placement.least_gap}
     if inserts:
-        breakpoints = inserted_breakpoints(
+        breakpoints = layer.basis_class.insert_breakpoints(
+            old_breakpoints, samples, weights, wanted, **spacing
+        )
+    else:
+        breakpoints = layer.basis_class.place_breakpoints(
             old_breakpoints,
             samples,
             weights,
             wanted,
-            uniform_mix=placement.uniform_mix,
-            least_gap=placement.least_gap,
-        )
-    elif layer.family == "fourier":
-        breakpoints = uniform_breakpoints(old_breakpoints[:, 0], old_breakpoints[:, -1], wanted)
-    else:
-        breakpoints = weighted_quantile_breakpoints(
-            samples,
-            weights,
-            wanted,
-            uniform_mix=placement.uniform_mix if has_knots else 1.0,
-            least_gap=placement.least_gap,
             margin=placement.margin,
             order=context.order,
+            **spacing,
         )
     knots = layer.knots_for(breakpoints)
-    if inserts and layer.family == "bspline":
-        fitted = insert_knots(coefficients, old_knots, knots, layer.spline_order)
+    basis = layer.basis_of(knots)
+    if inserts:
+        fitted = basis.insert(coefficients, old)
+    elif placement.refit == "projection":
+        fitted = basis.project(coefficients, old)
     else:
-        basis = layer.basis_of(knots)
-        if placement.refit == "projection" or layer.family == "fourier":
-            fitted = project_curves(coefficients, layer.exact_basis, basis, layer.outside)
-        else:
-            fitted = fit_to_samples(samples, coefficients, layer.exact_basis, basis)
+        fitted = basis.fit_to_samples(coefficients, old, samples)
     layer.set_grid(knots, fitted, basis)
     low, high = old_breakpoints[:, 0], old_breakpoints[:, -1]
     return LayerAdaptation(

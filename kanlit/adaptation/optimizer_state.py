@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
@@ -43,7 +42,8 @@ def update_optimizer_state(
         optimizer: Any optimizer of torch; the parameters it holds are unchanged objects.
         layers: The layers, by name.
         report: What was adapted.
-        policy: ``"keep"`` carries each basis's moments over to the new basis nearest to it;
+        policy: ``"keep"`` carries the moments of each basis function over to those that succeed
+            it, see :meth:`kanlit.bases.Basis.predecessors`;
             ``"reset_changed"`` drops the moments of the coefficients whose grid has moved;
             ``"reset_all"`` drops everything, as if the optimizer were new.
     """
@@ -59,13 +59,14 @@ def update_optimizer_state(
         if policy == "reset_changed":
             del optimizer.state[layer.coefficients]
             continue
-        old_bases = adapted.old_breakpoints.shape[1] - 1 + layer.spline_order
-        nearest = _nearest_bases(adapted.old_breakpoints, layer, old_bases)
-        if not all(_fits(value, layer, old_bases) for value in state.values()):
+        old = layer.basis_of(layer.knots_for(adapted.old_breakpoints))
+        if not all(_fits(value, layer, old.count) for value in state.values()):
             del optimizer.state[layer.coefficients]  # factored moments have no bases to carry
             continue
+        dtype = layer.knots.dtype
+        predecessors = layer.exact_basis.cast(dtype).predecessors(old.cast(dtype))
         for key, value in state.items():
-            state[key] = _carry(value, nearest)
+            state[key] = _carry(value, predecessors)
 
 
 def retain_optimizer_state(
@@ -113,29 +114,8 @@ def _fits(value: Any, layer: KANLayer, old_bases: int) -> bool:
     return not isinstance(value, Tensor) or value.ndim == 0 or tuple(value.shape) == shape
 
 
-def _carry(value: Any, nearest: Tensor) -> Any:
-    """A moment ``(out, in, G+k)`` by the nearest bases; anything else as it is."""
+def _carry(value: Any, predecessors: Tensor) -> Any:
+    """A moment ``(out, in, G+k)`` by their predecessors; anything else as it is."""
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value
-    return value.gather(2, nearest.expand(value.shape[0], -1, -1))
-
-
-def _nearest_bases(old_breakpoints: Tensor, layer: KANLayer, old_bases: int) -> Tensor:
-    """For each new basis the old one whose centre of knots lies nearest, ``(in, G'+k)``.
-
-    Terms of a series have no place: each is that of its number, new ones follow the last.
-    """
-    if layer.family in ("chebyshev", "fourier"):
-        bases = layer.coefficients.shape[-1]
-        numbers = torch.arange(bases, device=layer.knots.device).clamp(max=old_bases - 1)
-        return numbers.expand(layer.in_features, bases)
-    old = _centres(layer.knots_for(old_breakpoints), layer.spline_order)
-    new = _centres(layer.knots, layer.spline_order)
-    upper = torch.searchsorted(old.contiguous(), new.contiguous()).clamp(1, old_bases - 1)
-    nearer = new - old.gather(1, upper - 1) < old.gather(1, upper) - new
-    return upper - nearer.to(upper.dtype)
-
-
-def _centres(knots: Tensor, spline_order: int) -> Tensor:
-    """Greville abscissae: the mean of each basis's inner knots, ``(in, G+k)``."""
-    return knots.unfold(1, spline_order, 1)[:, 1:-1].mean(-1)
+    return value.gather(2, predecessors.expand(value.shape[0], -1, -1))

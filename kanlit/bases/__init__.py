@@ -1,19 +1,29 @@
-"""Bases of one variable beside B-splines, behind the same interface."""
+"""Functions of one variable that the edges of a layer are sums of: one family, one member a file.
 
+A basis of your own is a subclass of :class:`Basis` or :class:`SmoothBasis`, given as a class in
+Python and by its class path in a config.
+"""
+
+from kanlit.bases.base import Basis
+from kanlit.bases.bspline import BSplineBasis, spline_coefficients
 from kanlit.bases.chebyshev import ChebyshevBasis
-from kanlit.bases.family import FAMILIES, Family, make_basis
 from kanlit.bases.fourier import FourierBasis
+from kanlit.bases.named import BASES, BasisName, basis_class, basis_name
 from kanlit.bases.radial import RadialBasis
-from kanlit.bases.refit import project_curves
+from kanlit.bases.series import SeriesBasis
 from kanlit.bases.smooth import SmoothBasis
 
 __all__ = [
-    "FAMILIES",
+    "BASES",
+    "BSplineBasis",
+    "Basis",
+    "BasisName",
     "ChebyshevBasis",
-    "Family",
     "FourierBasis",
     "RadialBasis",
+    "SeriesBasis",
     "SmoothBasis",
-    "make_basis",
-    "project_curves",
+    "basis_class",
+    "basis_name",
+    "spline_coefficients",
 ]

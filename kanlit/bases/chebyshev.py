@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from kanlit.bases.smooth import SmoothBasis
-from kanlit.splines import breakpoints_of
+from kanlit.bases.series import SeriesBasis
 
 __all__ = ["ChebyshevBasis"]
 
 
 @dataclass(frozen=True)
-class ChebyshevBasis(SmoothBasis):
+class ChebyshevBasis(SeriesBasis):
     r"""Polynomials of degree 0 to count - 1.
 
     .. math:: T_0 = 1, \quad T_1 = t, \quad T_{n+1} = 2 t\,T_n - T_{n-1}, \qquad
@@ -28,10 +27,12 @@ class ChebyshevBasis(SmoothBasis):
     """
 
     @classmethod
-    def from_knots(cls, knots: Tensor, spline_order: int) -> Self:
-        """As many as there are B-splines on ``knots`` ``(in, G+2k+1)``, in float64."""
-        breakpoints = breakpoints_of(knots.double(), spline_order)
-        return cls(breakpoints, knots.shape[1] - spline_order - 1)
+    def place_breakpoints(
+        cls, breakpoints: Tensor, samples: Tensor, weights: Tensor, grid_size: int, **kwargs: Any
+    ) -> Tensor:
+        """Evenly over the range of the samples."""
+        evenly = {**kwargs, "uniform_mix": 1.0}
+        return super().place_breakpoints(breakpoints, samples, weights, grid_size, **evenly)
 
     def formula(self, x: Tensor, derivative: int) -> Tensor:
         low, high = self.breakpoints[:, :1], self.breakpoints[:, -1:]
@@ -39,7 +40,8 @@ class ChebyshevBasis(SmoothBasis):
         t = (x - (low + high) / 2) * rate
         # The recursion, differentiated: T_{n+1}^(d) = 2d T_n^(d-1) + 2t T_n^(d) - T_{n-1}^(d).
         one, zero = torch.ones_like(t), torch.zeros_like(t)
-        lower = [[one, t], [zero, one], [zero, zero]][: derivative + 1]
+        lower = [[one, t], [zero, one], *([zero, zero] for _ in range(derivative - 1))]
+        lower = lower[: derivative + 1]
         for n in range(1, self.count - 1):
             for d, terms in enumerate(lower):
                 term = 2 * t * terms[n] - terms[n - 1]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import pi
-from typing import Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from kanlit.bases.smooth import SmoothBasis
-from kanlit.splines import breakpoints_of
+from kanlit.bases.base import Basis
+from kanlit.bases.series import SeriesBasis
 
 __all__ = ["FourierBasis"]
 
 
 @dataclass(frozen=True)
-class FourierBasis(SmoothBasis):
+class FourierBasis(SeriesBasis):
     r"""Terms of a Fourier series whose period is twice the grid [a, b].
 
     .. math:: 1, \sin\theta, \cos\theta, \sin 2\theta, \cos 2\theta, \dots, \qquad
@@ -29,10 +29,17 @@ class FourierBasis(SmoothBasis):
     """
 
     @classmethod
-    def from_knots(cls, knots: Tensor, spline_order: int) -> Self:
-        """As many as there are B-splines on ``knots`` ``(in, G+2k+1)``, in float64."""
-        breakpoints = breakpoints_of(knots.double(), spline_order)
-        return cls(breakpoints, knots.shape[1] - spline_order - 1)
+    def place_breakpoints(
+        cls, breakpoints: Tensor, samples: Tensor, weights: Tensor, grid_size: int, **kwargs: Any
+    ) -> Tensor:
+        """Where the grid was: another period is another space of functions."""
+        return cls.insert_breakpoints(breakpoints, samples, weights, grid_size)
+
+    def project(self, coefficients: Tensor, old: Basis) -> Tensor:
+        return self.insert(coefficients, old)
+
+    def fit_to_samples(self, coefficients: Tensor, old: Basis, samples: Tensor) -> Tensor:
+        return self.insert(coefficients, old)
 
     @property
     def continues(self) -> bool:
@@ -46,7 +53,8 @@ class FourierBasis(SmoothBasis):
         angles = rates * (x - (low + high) / 2)
         # A derivative turns sin to cos, cos to -sin: a quarter of a turn each time.
         sine, cosine = angles.sin(), angles.cos()
-        sine, cosine = [(sine, cosine), (cosine, -sine), (-sine, -cosine)][derivative]
+        turned = [(sine, cosine), (cosine, -sine), (-sine, -cosine), (-cosine, sine)]
+        sine, cosine = turned[derivative % 4]
         scale = rates**derivative
         waves = torch.stack([scale * sine, scale * cosine], 1).flatten(0, 1)
         constant = torch.zeros_like(x) if derivative else torch.ones_like(x)

@@ -8,8 +8,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from kanlit.bases.base import Basis
 from kanlit.bases.smooth import SmoothBasis
-from kanlit.splines import Outside, breakpoints_of
+from kanlit.splines import Outside, breakpoints_of, greville, nearest
 
 __all__ = ["RadialBasis"]
 
@@ -46,9 +47,8 @@ class RadialBasis(SmoothBasis):
 
     @classmethod
     def from_knots(cls, knots: Tensor, spline_order: int, outside: Outside) -> Self:
-        """The bells on ``knots`` ``(in, G+2k+1)``, computed in float64."""
         t, k = knots.double(), spline_order
-        centres = t.unfold(1, k, 1)[:, 1:-1].mean(-1)
+        centres = greville(t, k)
         steps = centres.diff(dim=1)
         pairs = torch.cat([steps[:, :1], steps], 1) + torch.cat([steps, steps[:, -1:]], 1)
         width = _OVERLAP / 2 * pairs
@@ -64,12 +64,16 @@ class RadialBasis(SmoothBasis):
     def continues(self) -> bool:
         return self.linear
 
+    def predecessors(self, old: Basis) -> Tensor:
+        assert isinstance(old, RadialBasis)
+        return nearest(old.centres, self.centres)
+
     def formula(self, x: Tensor, derivative: int) -> Tensor:
         rate = self.inverse_width.T.unsqueeze(-1)
         z = (x - self.centres.T.unsqueeze(-1)) * rate
         bells = torch.exp(-z.square())
-        if derivative == 0:
-            return bells
-        if derivative == 1:
-            return -2 * rate * z * bells
-        return rate.square() * (4 * z.square() - 2) * bells
+        # The n-th derivative is (-1/h)^n H_n(z) exp(-z²), by H_{n+1} = 2z H_n - 2n H_{n-1}.
+        before, hermite = torch.zeros_like(z), torch.ones_like(z)
+        for n in range(derivative):
+            before, hermite = hermite, 2 * z * hermite - 2 * n * before
+        return (-rate) ** derivative * hermite * bells if derivative else bells

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
+
+from kanlit.bases.base import Basis, Place
+from kanlit.splines import Outside, breakpoints_of
 
 __all__ = ["SmoothBasis"]
 
 
 @dataclass(frozen=True)
-class SmoothBasis(ABC):
-    r"""Functions of ``in`` features, each given by one formula over the whole grid [a, b].
+class SmoothBasis(Basis):
+    r"""Functions that are each given by one formula over the whole grid [a, b].
 
     A basis that :attr:`continues` goes on outside the grid by its value and slope at the end,
 
     .. math:: B(x) = B(\bar x) + B'(\bar x)\,(x - \bar x), \qquad \bar x = \min(\max(x, a), b),
 
-    any other by its formula. A :class:`kanlit.splines.Basis`, as piecewise ones are.
-
-    Attributes:
-        breakpoints: The breakpoints ``(in, G+1)``; the first and the last are a and b.
-        count: Number of functions, G+k.
+    any other by its formula. A basis of your own needs the formula alone.
     """
 
-    breakpoints: Tensor
-    count: int
+    @classmethod
+    def from_knots(cls, knots: Tensor, spline_order: int, outside: Outside) -> Self:
+        breakpoints = breakpoints_of(knots.double(), spline_order)
+        return cls(breakpoints, cls.size(breakpoints.shape[1] - 1, spline_order))
 
     @property
     def continues(self) -> bool:
@@ -38,9 +38,9 @@ class SmoothBasis(ABC):
 
     @abstractmethod
     def formula(self, x: Tensor, derivative: int) -> Tensor:
-        """The functions or their derivatives of order 0 to 2 at ``(in, n)``: ``(count, in, n)``."""
+        """The functions or their derivatives of any order at ``(in, n)``: ``(count, in, n)``."""
 
-    def locate(self, x: Tensor) -> tuple[Tensor, ...]:
+    def locate(self, x: Tensor) -> Place:
         """Where points ``(in, n)`` are evaluated, and how far beyond that they lie.
 
         The second is left out where the formula holds everywhere.
@@ -50,8 +50,7 @@ class SmoothBasis(ABC):
         inside = x.clamp(self.breakpoints[:, :1], self.breakpoints[:, -1:])
         return inside, x - inside
 
-    def bases(self, place: tuple[Tensor, ...], derivative: int, count: int) -> Tensor:
-        """All functions or their derivatives at located points, ``(count, in, n)``."""
+    def evaluate(self, place: Place, derivative: int) -> Tensor:
         values = self.formula(place[0], derivative)
         if len(place) == 1 or derivative == 1:
             return values
@@ -59,21 +58,3 @@ class SmoothBasis(ABC):
         if derivative == 0:
             return values + self.formula(place[0], 1) * beyond
         return torch.where(beyond == 0, values, 0.0)
-
-    def values(self, x: Tensor, derivative: int = 0) -> Tensor:
-        """All functions or their derivatives at points ``(n, in)``: ``(n, in, count)``."""
-        basis = self.cast(x.dtype)
-        return basis.bases(basis.locate(x.T), derivative, self.count).permute(2, 1, 0)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors, by the attribute that holds them."""
-        return {name: t for name, t in vars(self).items() if isinstance(t, Tensor)}
-
-    def cast(self, dtype: torch.dtype) -> Self:
-        """The same in ``dtype``."""
-        return self.with_tensors({name: t.to(dtype) for name, t in self.tensors().items()})
-
-    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
-        """The same with other :meth:`tensors`."""
-        changed: dict[str, Any] = dict(tensors)
-        return replace(self, **changed)

@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
+from kanlit.bases import basis_class
 from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.callbacks.distributed import gather_rows
@@ -105,6 +106,7 @@ class KanlitCLI(Assembly):
         for size in ("in_features", "out_features"):
             if size in settings:
                 self._sizes[size] = settings.pop(size)
+        _check_basis(settings.get("basis", "bspline"), path)
         if made_by:
             own, resumes = config.model.init_args, content is self._resumed
             resumes = resumes and self.config.subcommand == "fit"
@@ -268,6 +270,17 @@ def _score(tested: Mapping[str, float]) -> tuple[str, str]:
     if "test/rel_l2" in tested:
         return "relative L2", f"{tested['test/rel_l2']:.3e}"
     return "loss on test points", f"{tested['test/loss']:.3e}"
+
+
+def _check_basis(name: str, path: Path) -> None:
+    """Refuses a checkpoint's basis that has not been imported: a checkpoint imports nothing."""
+    try:
+        basis_class(name)
+    except ValueError:
+        raise ConfigurationError(
+            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: name it, "
+            f"--model.basis {name}"
+        ) from None
 
 
 def _speaks() -> bool:

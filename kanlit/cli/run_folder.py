@@ -96,12 +96,12 @@ class RunFolder:
                     f"{self.checkpoint} has no weights beside {key}: give one that kanlit fit has "
                     f"written"
                 )
-            outputs, inputs, bases = tensors["coefficients"].shape
-            degree = tensors["knots"].shape[1] - bases - 1
+            outputs, inputs = tensors["base_weight"].shape
+            degree = settings.get("spline_order", 3)
             layer = KANLayer(
                 inputs,
                 outputs,
-                grid_size=bases - degree,
+                grid_size=tensors["knots"].shape[1] - 2 * degree - 1,
                 spline_order=degree,
                 outside=settings.get("outside", "linear"),
                 basis=settings.get("basis", "bspline"),

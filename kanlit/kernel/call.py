@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from kanlit.bases import BSplineBasis
 from kanlit.kernel.library import Problem, load
+from kanlit.kernel.threads import thread_count
 from kanlit.splines import Pieces
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["forward", "kernel_available", "sweep", "takes"]
 
 _Pairs = Sequence[tuple[int, int]]
-_SETTINGS = 5  # kind, basis, local, pairs, dense: what an evaluation takes before its tensors
+_SETTINGS = 4  # kind, basis, pairs, dense: what an evaluation takes before its tensors
 _PARAMETERS = 4  # so many of its tensors are the edges'
 
 
@@ -42,9 +44,9 @@ def takes(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
         return False
     outputs, features = edges.coefficients.shape[:2]
     return (
-        isinstance(edges.basis, Pieces)
-        and _plain(edges.basis.breakpoints.dtype, *edges[2:], x, *streams)
-        and x.shape[0] == edges.basis.origin.shape[0] == features
+        isinstance(edges.basis, BSplineBasis)
+        and _plain(edges.basis.breakpoints.dtype, *edges[1:], x, *streams)
+        and x.shape[0] == edges.basis.breakpoints.shape[0] == features
         and edges.base_weight.shape == edges.edge_scale.shape == (outputs, features)
         and edges.bias.shape == (outputs,)
         and all(stream.dim() == 3 for stream in streams)
@@ -76,7 +78,7 @@ def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:
 
     Gradients of gradients run in plain torch; ``dense`` is for them.
     """
-    (y,) = _Evaluation.apply(type(edges), edges.basis, edges.local, (), dense, *edges[2:], x)
+    (y,) = _Evaluation.apply(type(edges), edges.basis, (), dense, *edges[1:], x)
     return y
 
 
@@ -93,9 +95,7 @@ def sweep(
         # One that is the same at all points stays one number, unless its gradients differ.
         points = 1 if stream.shape[-1] == 1 and not stream.requires_grad else value.shape[1]
         streams.append(stream.expand(-1, value.shape[0], points))
-    return _Evaluation.apply(
-        type(edges), edges.basis, edges.local, pairs, dense, *edges[2:], value, *streams
-    )
+    return _Evaluation.apply(type(edges), edges.basis, pairs, dense, *edges[1:], value, *streams)
 
 
 class _Evaluation(torch.autograd.Function):
@@ -105,8 +105,7 @@ class _Evaluation(torch.autograd.Function):
     def forward(
         ctx: Any,
         kind: type[Edges],
-        basis: Pieces,
-        local: Tensor,
+        basis: BSplineBasis,
         pairs: _Pairs,
         dense: bool,
         *tensors: Tensor,
@@ -116,10 +115,9 @@ class _Evaluation(torch.autograd.Function):
         ys = [x.new_empty(outputs, n)]
         ys += [x.new_empty(stream.shape[0], outputs, n) for stream in streams]
         piece = torch.empty(x.shape, dtype=torch.int32, device="cpu")
-        _run("forward", basis, pairs, tensors, piece, y=ys)
+        _run("forward", basis.pieces, pairs, tensors, piece, y=ys)
         ctx.save_for_backward(*tensors)
-        ctx.kind, ctx.basis, ctx.local, ctx.piece = kind, basis, local, piece
-        ctx.pairs, ctx.dense = pairs, dense
+        ctx.kind, ctx.basis, ctx.pairs, ctx.dense, ctx.piece = kind, basis, pairs, dense, piece
         return tuple(ys)
 
     @staticmethod
@@ -136,7 +134,7 @@ class _Evaluation(torch.autograd.Function):
             torch.empty_like(t, memory_format=torch.contiguous_format) if want else None
             for t, want in zip(tensors, wanted, strict=True)
         ]
-        _run("backward", ctx.basis, ctx.pairs, tensors, ctx.piece, grads, gradients)
+        _run("backward", ctx.basis.pieces, ctx.pairs, tensors, ctx.piece, grads, gradients)
         found = zip(gradients, needed, strict=True)
         return *_SETTINGS * (None,), *(gradient if need else None for gradient, need in found)
 
@@ -152,7 +150,7 @@ def _differentiable(
             (t if again else t.detach().requires_grad_(need)).view_as(t)
             for t, need in zip(tensors, needed, strict=True)
         ]
-        edges: Edges = ctx.kind(ctx.basis, ctx.local, *own[:_PARAMETERS])
+        edges: Edges = ctx.kind(ctx.basis, *own[:_PARAMETERS])
         x, *streams = own[_PARAMETERS:]
         ys: tuple[Tensor, ...] = (
             edges.sweep(x, streams[0], streams[1], ctx.pairs, ctx.dense)
@@ -175,7 +173,7 @@ def _differentiable(
 
 def _run(
     name: str,
-    basis: Pieces,
+    pieces: Pieces,
     pairs: _Pairs,
     tensors: Sequence[Tensor],
     piece: Tensor,
@@ -189,11 +187,11 @@ def _run(
     x, *streams = tensors[_PARAMETERS:]
     problem = Problem()
     problem.outputs, problem.features, problem.bases = tensors[0].shape
-    problem.points, problem.pieces = x.shape[1], basis.origin.shape[1]
-    problem.order = basis.polynomials.shape[-1] - 1
-    problem.threads = torch.get_num_threads()
+    problem.points, problem.pieces = x.shape[1], pieces.origin.shape[1]
+    problem.order = pieces.polynomials.shape[-1] - 1
+    problem.threads = thread_count()
     problem.piece = piece.data_ptr()
-    _point(problem, ("edges", "origin", "inverse_width", "polynomials", "lowest"), basis)
+    _point(problem, ("edges", "origin", "inverse_width", "polynomials", "lowest"), pieces)
     _point(problem, ("weight", "scale", "base", "bias", "x", "first", "second"), tensors)
     numbers = (ctypes.c_int64 * (2 * len(pairs)))(*(number for pair in pairs for number in pair))
     if streams:

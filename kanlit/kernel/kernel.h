@@ -1,50 +1,16 @@
 // A layer's values, derivatives and gradients, and the functions that Python calls.
 #pragma once
 
-#include <atomic>
-#include <thread>
-#include <vector>
-
 #include "column.h"
 #include "rows.h"
+#include "threads.h"
 
 namespace kanlit {
 
 constexpr std::int64_t kShared = 4 << 20;   // bytes of tables that are built once for all points
 constexpr std::int64_t kLocal = 256 << 10;  // bytes of sums that stay in the second cache
-constexpr std::int64_t kChunk = 8192;       // points whose gradients are summed by one thread
+constexpr std::int64_t kChunk = 4096;       // points whose gradients are summed by one thread
 constexpr std::int64_t kChunks = 8;
-constexpr std::int64_t kThreadWork = 1 << 18;  // coefficients used; a thread costs about as much
-
-// Runs task(0) … task(count - 1), each once, on up to so many threads. What a task computes
-// must not depend on which thread runs it, nor when.
-template <class Task>
-void parallel(std::int64_t count, std::int64_t threads, const Task& task) {
-    if (threads > count) threads = count;
-    if (threads <= 1) {
-        for (std::int64_t i = 0; i < count; ++i) task(i);
-        return;
-    }
-    std::atomic<std::int64_t> next{0};
-    std::atomic<bool> failed{false};
-    const auto work = [&] {
-        try {
-            for (std::int64_t i; (i = next++) < count;) task(i);
-        } catch (...) {
-            failed = true;
-        }
-    };
-    std::vector<std::thread> helpers;
-    try {
-        helpers.reserve(threads - 1);
-        for (std::int64_t i = 1; i < threads; ++i) helpers.emplace_back(work);
-    } catch (...) {
-        // No more threads to be had: those that run do the work.
-    }
-    work();
-    for (auto& helper : helpers) helper.join();
-    if (failed) throw std::bad_alloc();
-}
 
 inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 inline std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
@@ -52,10 +18,24 @@ inline std::int64_t parts(std::int64_t whole, std::int64_t part) {
     return (whole + part - 1) / part;
 }
 
+// How many threads pay for a call. What they compute is the same for any number of them.
 template <class T>
 std::int64_t threads_for(const Problem<T>& q) {
     const std::int64_t each = (q.order + 1) * q.outputs * (1 + q.variables + q.pairs) + 16;
-    return q.points * q.features * each < kThreadWork ? 1 : q.threads;
+    return q.points * q.features * each < thread_work() ? 1 : q.threads;
+}
+
+template <class T>
+T sum_of_points(const T* values, std::int64_t points) {
+    T total = 0;
+    for (std::int64_t at = 0; at < points; at += kBlock) {
+        const std::int64_t end = least(at + kBlock, points);
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (std::int64_t i = at; i < end; ++i) sum += values[i];
+        total += sum;
+    }
+    return total;
 }
 
 // Layout says how tables lie in memory and which way the vectors run.
@@ -65,10 +45,11 @@ void forward(const Problem<T>& q) {
     const bool shared = q.features * size * std::int64_t(sizeof(T)) <= kShared;
     Array<T> tables(shared ? q.features * size : 0);
     if (shared) {
-        Array<T> scratch(Layout::scratch_size(q));
-        for (std::int64_t p = 0; p < q.features; ++p) {
+        const bool small = q.features * size * (q.order + 1) < thread_work();
+        parallel(q.features, small ? 1 : threads, [&](std::int64_t p) {
+            Array<T> scratch(Layout::scratch_size(q));
             Layout::build(q, p, tables.get() + p * size, scratch.get());
-        }
+        });
     }
     const std::int64_t point_bytes = most(1, Layout::sums_size(q, 1) * std::int64_t(sizeof(T)));
     const std::int64_t span = shared ? 2 * kBlock : most(2, kLocal / point_bytes / kBlock) * kBlock;
@@ -109,9 +90,15 @@ void backward(const Problem<T>& q) {
     const bool inputs = q.x_grad != nullptr;
     const int derivatives = q.variables == 0 ? (inputs ? 1 : 0) : (inputs ? 3 : 2);
     Array<T> upstream(Layout::upstream_size(q));
-    parallel(parts(q.points, kBlock), threads, [&](std::int64_t task) {
-        const std::int64_t begin = task * kBlock;
-        Layout::turn(q, begin, least(kBlock, q.points - begin), upstream.get());
+    const std::int64_t blocks = parts(q.points, kBlock);
+    parallel(blocks + q.outputs, q.outputs > 1 ? threads : 1, [&](std::int64_t task) {
+        if (task < blocks) {
+            const std::int64_t begin = task * kBlock;
+            Layout::turn(q, begin, least(kBlock, q.points - begin), upstream.get());
+        } else {
+            const std::int64_t o = task - blocks;
+            q.bias_grad[o] = sum_of_points(q.y_grad + o * q.points, q.points);
+        }
     });
     Array<T> partial(chunks > 1 ? chunks * q.features * size : 0);
     parallel(chunks * q.features, threads, [&](std::int64_t task) {
@@ -143,18 +130,6 @@ void backward(const Problem<T>& q) {
             }
             Layout::fold(q, p, sum, scratch.get());
         });
-    }
-    for (std::int64_t o = 0; o < q.outputs; ++o) {
-        const T* g = q.y_grad + o * q.points;
-        T total = 0;
-        for (std::int64_t at = 0; at < q.points; at += kBlock) {
-            const std::int64_t end = least(at + kBlock, q.points);
-            T sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (std::int64_t i = at; i < end; ++i) sum += g[i];
-            total += sum;
-        }
-        q.bias_grad[o] = total;
     }
 }
 

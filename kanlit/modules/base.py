@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
-from kanlit.bases import Family
+from kanlit.bases import Basis, BasisName, basis_name
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
@@ -46,7 +46,7 @@ class KANModule(LightningModule):
         spline_order: Degree k of the splines, 1 to 5.
         grid_size: G, intervals per input feature before the first adaptation.
         outside: How splines go on outside their grid: linear, or zero as published.
-        basis: What an edge is a sum of, see :func:`kanlit.bases.make_basis`.
+        basis: What an edge is a sum of, see :class:`kanlit.bases.Basis`.
         initialization: glorot_fine (of the paper) or plain.
         sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
         sparsity_entropy: μ₂, weight of their entropy.
@@ -65,7 +65,7 @@ class KANModule(LightningModule):
         spline_order: int,
         grid_size: int,
         outside: Outside,
-        basis: Family,
+        basis: BasisName | type[Basis],
         initialization: Initialization,
         sparsity_l1: float,
         sparsity_entropy: float,
@@ -96,7 +96,8 @@ class KANModule(LightningModule):
             raise ConfigurationError(str(error)) from None
         # The optimiser is rebuilt from the config, not from a checkpoint: a checkpoint is to
         # hold tensors and plain Python only.
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "basis"])
+        self.save_hyperparameters({"basis": basis_name(self.basis_class)})
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
@@ -108,6 +109,13 @@ class KANModule(LightningModule):
         # Of a least-squares step: the batch and its residuals, once the loss has been asked for.
         self._evaluated: list[tuple[Any, Mapping[str, Residual]]] | None = None
         self.test_error = RelativeL2Error(out_features)
+
+    @property
+    def basis_class(self) -> type[Basis]:
+        """The class of the network's basis."""
+        first = self.network.layers[0]
+        assert isinstance(first, KANLayer)
+        return first.basis_class
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":

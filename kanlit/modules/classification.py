@@ -16,7 +16,7 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from kanlit.bases import Family
+from kanlit.bases import Basis, BasisName
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.processes import shares
@@ -49,7 +49,7 @@ class ClassificationModule(KANModule):
             zero, fading over k exterior intervals, as published.
         basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
             the knots), or without knots chebyshev (polynomials over the samples' range) or
-            fourier; G+k functions of each.
+            fourier; or the class path of a subclass of kanlit.bases.Basis. G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
         sparsity_entropy: μ₂, weight of their entropy.
@@ -76,7 +76,7 @@ class ClassificationModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
-        basis: Family = "bspline",
+        basis: BasisName | type[Basis] = "bspline",
         initialization: Initialization = "glorot_fine",
         sparsity_l1: float = 0.0,
         sparsity_entropy: float = 0.0,

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from kanlit.bases import Family
+from kanlit.bases import Basis, BasisName, basis_class
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
 from kanlit.nn import Initialization
@@ -41,7 +41,7 @@ class PDEModule(KANModule):
             zero, fading over k exterior intervals, as published.
         basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
             the knots), or without knots chebyshev (polynomials over the samples' range) or
-            fourier; G+k functions of each.
+            fourier; or the class path of a subclass of kanlit.bases.Basis. G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
         sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to a training step's loss, the mean absolute
@@ -66,7 +66,7 @@ class PDEModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
-        basis: Family = "bspline",
+        basis: BasisName | type[Basis] = "bspline",
         initialization: Initialization = "glorot_fine",
         boundary_weight: float = 1.0,
         sparsity_l1: float = 0.0,
@@ -74,10 +74,14 @@ class PDEModule(KANModule):
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        if basis == "bspline" and spline_order < 2:
+        try:
+            least = basis_class(basis).lowest_order(1)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+        if spline_order < least:
             raise ConfigurationError(
-                f"spline_order must be 2 to 5 for a differential equation, got {spline_order}: "
-                f"splines of lower degree have no continuous derivative"
+                f"spline_order must be {least} to 5 for a differential equation, got "
+                f"{spline_order}: splines of lower degree have no continuous derivative"
             )
         if not 0 < boundary_weight < float("inf"):
             raise ConfigurationError(f"boundary_weight must be positive, got {boundary_weight}")
@@ -120,9 +124,10 @@ class PDEModule(KANModule):
                 "PDEModule needs data with a differential equation, such as HelmholtzData or "
                 "EquationData; for data of inputs and targets take --model RegressionModule"
             )
-        least, degree = self._problem.order + 1, self.hparams["spline_order"]
-        if self.hparams["basis"] == "bspline" and degree < least:
-            order = "second" if least == 3 else "first"
+        highest, degree = self._problem.order, self.hparams["spline_order"]
+        least = self.basis_class.lowest_order(highest)
+        if degree < least:
+            order = "second" if highest == 2 else "first"
             raise ConfigurationError(
                 f"spline_order must be {least} to 5 for a {order}-order equation, got {degree}: "
                 f"splines of lower degree have no continuous {order} derivative"

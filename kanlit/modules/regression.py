@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from kanlit.bases import Family
+from kanlit.bases import Basis, BasisName
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.base import KANModule, Residual
@@ -41,7 +41,7 @@ class RegressionModule(KANModule):
             zero, fading over k exterior intervals, as published.
         basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
             the knots), or without knots chebyshev (polynomials over the samples' range) or
-            fourier; G+k functions of each.
+            fourier; or the class path of a subclass of kanlit.bases.Basis. G+k functions of each.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         robust: c, above 0: residuals beyond c times the spread of the training targets (their
             median absolute deviation) count by their size, not by its square, so that a few
@@ -73,7 +73,7 @@ class RegressionModule(KANModule):
         spline_order: int = 3,
         grid_size: int = 3,
         outside: Outside = "linear",
-        basis: Family = "bspline",
+        basis: BasisName | type[Basis] = "bspline",
         initialization: Initialization = "glorot_fine",
         robust: float | None = None,
         sparsity_l1: float = 0.0,

@@ -15,32 +15,51 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kanlit.splines import Basis, Pieces, evaluate_pieces
+from kanlit.bases import Basis
 
 __all__ = ["Edges", "silu_derivatives"]
 
 
-def silu_derivatives(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """silu(x) = x·σ(x) with its first and second derivatives."""
+def silu_derivatives(x: Tensor, highest: int = 2) -> list[Tensor]:
+    r"""silu(x) = x·σ(x) with its derivatives up to order ``highest``.
+
+    .. math:: \mathrm{silu}^{(n)} = x\,\sigma^{(n)} + n\,\sigma^{(n-1)},
+
+    where each derivative of σ is a polynomial in σ, by :math:`\sigma' = \sigma - \sigma^2`.
+    """
     sigmoid = torch.sigmoid(x)
     fall = 1 - sigmoid
-    return (
+    found = [
         x * sigmoid,
         sigmoid * (1 + x * fall),
         sigmoid * fall * (2 + x * (fall - sigmoid)),
-    )
+    ]
+    lower = [0.0, 1.0, -3.0, 2.0]  # σ'' in powers of σ
+    for n in range(3, highest + 1):
+        upper = [0.0] * (len(lower) + 1)
+        for m, factor in enumerate(lower):
+            upper[m] += m * factor
+            upper[m + 1 if m else 0] -= m * factor
+        found.append(x * _polynomial(upper, sigmoid) + n * _polynomial(lower, sigmoid))
+        lower = upper
+    return found[: highest + 1]
+
+
+def _polynomial(factors: Sequence[float], x: Tensor) -> Tensor:
+    value = torch.full_like(x, factors[-1])
+    for factor in reversed(factors[:-1]):
+        value = value * x + factor
+    return value
 
 
 class Edges(NamedTuple):
     """All edges between ``in`` inputs and ``out`` outputs. Points come last in every argument.
 
-    ``dense`` chooses how splines are summed: all bases in one matrix product, or each point's
-    polynomials gathered. The sums are the same; a basis that is not piecewise has the first alone.
+    ``dense`` chooses how basis functions are summed: all in one matrix product, or curve by
+    curve. The sums are the same.
 
     Attributes:
-        basis: The bases.
-        local: ``(P, k+1)``, the numbers of the bases that differ from zero on each piece, for
-            piecewise ones.
+        basis: The basis, in the dtype of the tensors.
         coefficients: c ``(out, in, G+k)``.
         edge_scale: s ``(out, in)``.
         base_weight: r ``(out, in)``.
@@ -48,49 +67,29 @@ class Edges(NamedTuple):
     """
 
     basis: Basis
-    local: Tensor | None
     coefficients: Tensor
     edge_scale: Tensor
     base_weight: Tensor
     bias: Tensor
 
-    def _coefficients(self) -> Tensor:
-        """The splines' coefficients with the edges' scales folded in, ``(out, in, G+k)``."""
+    def _scaled(self) -> Tensor:
+        """The coefficients with the edges' scales folded in, ``(out, in, G+k)``."""
         return self.edge_scale.unsqueeze(-1) * self.coefficients
 
-    def _polynomials(self, row: Tensor) -> Tensor:
-        """Every edge's polynomial at each point, ``(k+1, out, in, n)``.
-
-        Coefficients become polynomials once; a point then gathers one row of each feature,
-        whatever G is.
-        """
-        assert isinstance(self.basis, Pieces)
-        assert self.local is not None
-        table = torch.einsum(
-            "ipmr,oipr->ipmo", self.basis.polynomials, self._coefficients()[:, :, self.local]
-        )
-        terms, outputs = table.shape[2:]
-        rows = table.flatten(2).flatten(0, 1).index_select(0, row.reshape(-1))
-        return rows.view(*row.shape, terms, outputs).permute(2, 3, 0, 1).contiguous()
-
-    def _bases(self, place: tuple[Tensor, ...], derivative: int) -> Tensor:
-        """All bases or their derivatives at each point, ``(G+k, in, n)``."""
-        return self.basis.bases(place, derivative, self.coefficients.shape[-1])
-
-    def _combine(self, bases: Tensor) -> Tensor:
-        """Sums ``(G+k, in, n)`` over bases and inputs with the coefficients: ``(out, n)``."""
-        coefficients = self._coefficients().transpose(1, 2).flatten(1)
-        return coefficients @ bases.flatten(0, 1)
+    def _combine(self, functions: Tensor) -> Tensor:
+        """Sums ``(G+k, in, n)`` over functions and inputs with coefficients: ``(out, n)``."""
+        coefficients = self._scaled().transpose(1, 2).flatten(1)
+        return coefficients @ functions.flatten(0, 1)
 
     def forward(self, x: Tensor, dense: bool) -> Tensor:
         """The sums over the inputs and the bias: ``(in, n)`` to ``(out, n)``."""
         place = self.basis.locate(x)
         if dense:
-            spline = self._combine(self._bases(place, 0))
+            total = self._combine(self.basis.evaluate(place, 0))
         else:
-            row, u, inverse_width = place
-            spline = evaluate_pieces(self._polynomials(row), u, inverse_width).sum(1)
-        return torch.addmm(spline, self.base_weight, F.silu(x)) + self.bias.unsqueeze(1)
+            (curves,) = self.basis.curves(self._scaled(), place, [0])
+            total = curves.sum(1)
+        return torch.addmm(total, self.base_weight, F.silu(x)) + self.bias.unsqueeze(1)
 
     def sweep(
         self,
@@ -118,21 +117,17 @@ class Edges(NamedTuple):
         products = [slopes[d] * slopes[e] for d, e in pairs]
         orders = range(3 if pairs else 2)
         if dense:
-            spline = [self._bases(place, n) for n in orders]
+            values = [self.basis.evaluate(place, n) for n in orders]
 
             def contract(n: int, weight: Tensor | None) -> Tensor:
-                bases, silu = spline[n], base[n]
+                functions, silu = values[n], base[n]
                 if weight is not None:
-                    bases, silu = bases * weight, silu * weight
-                return self._combine(bases) + self.base_weight @ silu
+                    functions, silu = functions * weight, silu * weight
+                return self._combine(functions) + self.base_weight @ silu
         else:
-            row, u, inverse_width = place
-            rows = self._polynomials(row)
             weight = self.base_weight.unsqueeze(-1)
-            edges = [
-                torch.addcmul(evaluate_pieces(rows, u, inverse_width, n), weight, base[n])
-                for n in orders
-            ]
+            curves = self.basis.curves(self._scaled(), place, orders)
+            edges = [torch.addcmul(curves[n], weight, base[n]) for n in orders]
 
             def contract(n: int, weight: Tensor | None) -> Tensor:
                 return (edges[n] if weight is None else edges[n] * weight).sum(1)
@@ -151,12 +146,7 @@ class Edges(NamedTuple):
         )
 
     def functions(self, x: Tensor, derivative: int) -> Tensor:
-        """Every edge's function or its derivative of order 0 to 2 by itself: ``(out, in, n)``."""
-        place = self.basis.locate(x)
-        if isinstance(self.basis, Pieces):
-            row, u, inverse_width = place
-            spline = evaluate_pieces(self._polynomials(row), u, inverse_width, derivative)
-        else:
-            bases = self._bases(place, derivative)
-            spline = torch.einsum("oib,bin->oin", self._coefficients(), bases)
-        return spline + self.base_weight.unsqueeze(-1) * silu_derivatives(x)[derivative]
+        """Every edge's function or its derivative by itself: ``(out, in, n)``."""
+        (curves,) = self.basis.curves(self._scaled(), self.basis.locate(x), [derivative])
+        base = silu_derivatives(x, derivative)[derivative]
+        return curves + self.base_weight.unsqueeze(-1) * base

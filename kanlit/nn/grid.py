@@ -8,12 +8,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from kanlit.bases import FAMILIES, Family, make_basis
+from kanlit.bases import Basis, BasisName, basis_class, basis_name
 from kanlit.splines import (
-    Basis,
     Exterior,
     Outside,
-    Pieces,
     breakpoints_of,
     extend_breakpoints,
     uniform_breakpoints,
@@ -35,23 +33,23 @@ class AdaptiveGrid(nn.Module):
         spline_order: k, degree of the splines, 1 to 5.
         grid_range: Ends of the first, uniform grid.
         outside: How splines go on outside the grid, ``"linear"`` or ``"zero"``.
-        family: What the curves are sums of, see :func:`kanlit.bases.make_basis`.
+        basis: What the curves are sums of, see :func:`kanlit.bases.basis_class`.
         device: Where the tensors live.
         dtype: Their type, float32 or float64.
 
     Attributes:
         knots: ``(in, G+2k+1)``, a persistent buffer.
         coefficients: Coefficients ``(out, in, G+k)``, not initialised.
-        exact_basis: The bases on these knots, in float64.
+        exact_basis: The basis on these knots, in float64.
 
     Raises:
-        ValueError: A size or a degree out of its range, an unknown family.
+        ValueError: A size or a degree out of its range, an unknown basis.
     """
 
     knots: Tensor
+    basis_class: type[Basis]
     exact_basis: Basis
     _basis: Basis
-    _local: Tensor | None
 
     def __init__(
         self,
@@ -61,7 +59,7 @@ class AdaptiveGrid(nn.Module):
         spline_order: int,
         grid_range: tuple[float, float],
         outside: Outside,
-        family: Family,
+        basis: BasisName | type[Basis],
         device: torch.device | None,
         dtype: torch.dtype | None,
     ) -> None:
@@ -84,20 +82,23 @@ class AdaptiveGrid(nn.Module):
             )
         if outside not in ("linear", "zero"):
             raise ValueError(f"outside must be 'linear' or 'zero', got {outside!r}")
-        if family not in FAMILIES:
-            raise ValueError(f"basis must be one of {', '.join(FAMILIES)}, got {family!r}")
         self.in_features = in_features
         self.out_features = out_features
         self.spline_order = spline_order
         self.outside: Outside = outside
-        self.family: Family = family
+        self.basis_class = basis_class(basis)
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         low, high = (torch.full((in_features,), float(end), **factory) for end in grid_range)
         breakpoints = uniform_breakpoints(low, high, grid_size)
         self.register_buffer("knots", self._extended(breakpoints))
-        bases = grid_size + spline_order
-        self.coefficients = nn.Parameter(torch.empty(out_features, in_features, bases, **factory))
+        shape = self._shapes(in_features, out_features, self.knots.shape[1])["coefficients"]
+        self.coefficients = nn.Parameter(torch.empty(shape, **factory))
         self._refresh()
+
+    @property
+    def basis_name(self) -> str:
+        """The name that stands for the basis, see :func:`kanlit.bases.basis_name`."""
+        return basis_name(self.basis_class)
 
     @property
     def grid_size(self) -> int:
@@ -136,13 +137,7 @@ class AdaptiveGrid(nn.Module):
             ValueError: Shapes that do not fit each other, knots that do not rise, values that
                 are not finite. The layer is then as it was.
         """
-        bases = knots.shape[1] - self.spline_order - 1
-        expected = (self.out_features, self.in_features, bases)
-        if (
-            knots.shape[0] != self.in_features
-            or tuple(coefficients.shape) != expected
-            or bases <= self.spline_order
-        ):
+        if not self._fit(knots, coefficients):
             raise ValueError(
                 f"knots {tuple(knots.shape)} and coefficients {tuple(coefficients.shape)} do "
                 f"not fit a layer of {self.in_features} inputs, {self.out_features} outputs "
@@ -169,7 +164,15 @@ class AdaptiveGrid(nn.Module):
 
     def _shapes(self, inputs: int, outputs: int, knot_count: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the parameters, by name, for a number of inputs, of outputs and of knots."""
-        return {"coefficients": (outputs, inputs, knot_count - self.spline_order - 1)}
+        count = self.basis_class.size(knot_count - 2 * self.spline_order - 1, self.spline_order)
+        return {"coefficients": (outputs, inputs, count)}
+
+    def _fit(self, knots: Tensor, coefficients: Tensor) -> bool:
+        """Whether the shapes of knots and coefficients are those of this layer for some G."""
+        if knots.ndim != 2 or knots.shape[1] < 2 * self.spline_order + 2:
+            return False
+        shapes = self._shapes(self.in_features, self.out_features, knots.shape[1])
+        return len(knots) == self.in_features and coefficients.shape == shapes["coefficients"]
 
     def _resize(self, inputs: int, outputs: int, knot_count: int) -> None:
         """Makes room for other numbers; contents are undefined where a shape changes."""
@@ -178,15 +181,23 @@ class AdaptiveGrid(nn.Module):
             if old.shape == shape:
                 continue
             # Swapped, not replaced: optimisers and schedulers hold this very object.
-            torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
+            try:
+                torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
+            except RuntimeError:  # torch's words for a tensor that somebody else refers to
+                raise ValueError(
+                    "the grid size cannot change while outputs of an earlier forward pass hold "
+                    "on to the coefficients for their gradients: delete these outputs first, or "
+                    "compute them under torch.no_grad()"
+                ) from None
             getattr(self, name).grad = None
         if self.knots.shape != (inputs, knot_count):
             self.knots = self.knots.new_empty(inputs, knot_count)
         self.in_features, self.out_features = inputs, outputs
 
     def basis_of(self, knots: Tensor) -> Basis:
-        """The bases that this layer would have on ``knots`` ``(in, G+2k+1)``, in float64."""
-        return make_basis(self.family, knots, self.spline_order, self.outside)
+        """The basis that this layer would have on ``knots`` ``(in, G+2k+1)``, in float64."""
+        own = knots.to(torch.float64, copy=True)  # the buffer may change under it
+        return self.basis_class.from_knots(own, self.spline_order, self.outside)
 
     def _refresh(self, basis: Basis | None = None) -> None:
         """Brings what depends on the knots alone up to date."""
@@ -194,10 +205,6 @@ class AdaptiveGrid(nn.Module):
             basis = self.basis_of(self.knots)
         self.exact_basis = basis
         self._basis = basis.cast(self.knots.dtype)
-        self._local = None
-        if isinstance(basis, Pieces):
-            offsets = torch.arange(self.spline_order + 1, device=self.knots.device)
-            self._local = basis.first.unsqueeze(1) + offsets
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
@@ -210,13 +217,7 @@ class AdaptiveGrid(nn.Module):
     ) -> None:
         # A layer sizes itself from what it loads: G is part of the state, not of the config.
         knots, weight = (state_dict.get(prefix + key) for key in ("knots", "coefficients"))
-        if isinstance(knots, Tensor) and isinstance(weight, Tensor):
-            bases = knots.shape[-1] - self.spline_order - 1
-            if (
-                tuple(knots.shape[:-1]) == (self.in_features,)
-                and tuple(weight.shape) == (self.out_features, self.in_features, bases)
-                and bases > self.spline_order
-            ):
-                self._resize(self.in_features, self.out_features, knots.shape[-1])
+        if isinstance(knots, Tensor) and isinstance(weight, Tensor) and self._fit(knots, weight):
+            self._resize(self.in_features, self.out_features, knots.shape[1])
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._refresh()

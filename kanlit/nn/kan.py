@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kanlit.bases import Family
+from kanlit.bases import Basis, BasisName
 from kanlit.nn.init import Initialization
 from kanlit.nn.layer import KANLayer
 from kanlit.splines import Outside
@@ -42,8 +42,8 @@ class KAN(nn.Module):
         spline_order: k, degree of the splines, 1 to 5.
         grid_range: Ends of the first, uniform grid of each layer.
         outside: How splines go on outside the grid, ``"linear"`` or ``"zero"``.
-        basis: ``"bspline"``, ``"radial"``, ``"chebyshev"`` or ``"fourier"``, see
-            :func:`kanlit.bases.make_basis`.
+        basis: ``"bspline"``, ``"radial"``, ``"chebyshev"``, ``"fourier"`` or a class of your own,
+            see :class:`kanlit.bases.Basis`.
         initialization: ``"glorot_fine"`` or ``"plain"``.
         generator: Source of the initial weights of all layers, drawn one after another.
         device: Where the parameters live.
@@ -63,7 +63,7 @@ class KAN(nn.Module):
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
         outside: Outside = "linear",
-        basis: Family = "bspline",
+        basis: BasisName | type[Basis] = "bspline",
         initialization: Initialization = "glorot_fine",
         generator: torch.Generator | None = None,
         device: torch.device | None = None,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit import kernel
-from kanlit.bases import Family
+from kanlit.bases import Basis, BasisName
 from kanlit.nn.edges import Edges
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
@@ -37,8 +37,8 @@ class KANLayer(AdaptiveGrid):
         grid_range: Ends of the first, uniform grid.
         outside: How splines go on outside the grid: ``"linear"`` by value and slope at its ends,
             ``"zero"`` fading over the exterior knots, the published setting.
-        basis: What B_i are: ``"bspline"`` B-splines, or another of
-            :func:`kanlit.bases.make_basis`.
+        basis: What B_i are: ``"bspline"``, ``"radial"``, ``"chebyshev"``, ``"fourier"`` or a class
+            of your own, see :class:`kanlit.bases.Basis`.
         initialization: ``"glorot_fine"`` (arXiv 2601.18672) or ``"plain"``.
         generator: Source of the initial weights; the default one of torch if left out.
         device: Where the parameters live.
@@ -70,7 +70,7 @@ class KANLayer(AdaptiveGrid):
         spline_order: int = 3,
         grid_range: tuple[float, float] = (-1.0, 1.0),
         outside: Outside = "linear",
-        basis: Family = "bspline",
+        basis: BasisName | type[Basis] = "bspline",
         initialization: Initialization = "glorot_fine",
         generator: torch.Generator | None = None,
         device: torch.device | None = None,
@@ -105,20 +105,13 @@ class KANLayer(AdaptiveGrid):
         base: Tensor = self.base_weight
         if self.edge_mask is not None:  # which by the chain rule stops the gradients, too
             scale, base = scale * self.edge_mask, base * self.edge_mask
-        return Edges(self._basis, self._local, self.coefficients, scale, base, self.bias)
+        return Edges(self._basis, self.coefficients, scale, base, self.bias)
 
     def _wide(self, derivatives: bool = False) -> bool:
-        """Whether in plain torch one matrix product of all bases beats polynomials gathered.
-
-        The gather moves (k+1)·out numbers a point and feature, the product takes G+k of them;
-        with ``derivatives`` each stream takes a product of its own. Where the two meet was
-        measured on layers of 2 to 256 inputs. Bases that are not piecewise have no polynomials.
-        """
-        if self.family != "bspline":
-            return True
-        if derivatives:
-            return self.out_features >= 16 and self.grid_size <= 16 * self.out_features
-        return self.out_features > 1 and self.grid_size <= 6 * self.out_features
+        """Whether in plain torch one matrix product sums the basis functions faster."""
+        return self._basis.prefers_product(
+            self.grid_size, self.out_features, derivatives=derivatives
+        )
 
     @recordable
     def forward(self, x: Tensor) -> Tensor:
@@ -165,7 +158,7 @@ class KANLayer(AdaptiveGrid):
         return evaluate(edges, value, first, second, pairs, self._wide(derivatives=True))
 
     def edge_functions(self, x: Tensor, derivative: int = 0) -> Tensor:
-        r"""Every edge's function or its derivative of order 0 to 2, edge by edge.
+        r"""Every edge's function or its derivative of any order, edge by edge.
 
         Args:
             x: ``(n, in)``.
@@ -236,7 +229,7 @@ class KANLayer(AdaptiveGrid):
     def extra_repr(self) -> str:
         return (
             f"{self.in_features}, {self.out_features}, grid_size={self.grid_size}, "
-            f"spline_order={self.spline_order}, outside={self.outside!r}, basis={self.family!r}"
+            f"spline_order={self.spline_order}, outside={self.outside!r}, basis={self.basis_name!r}"
         )
 
 

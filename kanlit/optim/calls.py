@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from kanlit.bases import Basis
 from kanlit.nn import KANLayer
 from kanlit.nn.edges import silu_derivatives
-from kanlit.splines import Basis, Pieces, evaluate_pieces
 
 __all__ = ["Call", "Factors", "Features", "Linear", "LinearCall", "SweepCall", "ValueCall"]
 
@@ -48,30 +48,16 @@ class Features(NamedTuple):
     silu: Tensor
 
 
-def kan_features(basis: Basis, count: int, x: Tensor, orders: int = 1) -> list[Features]:
+def kan_features(basis: Basis, x: Tensor, orders: int = 1) -> list[Features]:
     """Features of a layer and their first ``orders - 1`` derivatives.
 
     Args:
         basis: Of the layer's knots.
-        count: G+k.
         x: ``(n, in)``.
         orders: How many.
     """
-    place = basis.locate(x.T.contiguous())
-    if not isinstance(basis, Pieces):
-        return [
-            Features(basis.bases(place, order, count).permute(2, 1, 0), silu)
-            for order, silu in zip(range(orders), silu_derivatives(x), strict=False)
-        ]
-    row, u, inverse_width = place
-    polynomials = basis.local_polynomials(row)
-    first = basis.first.repeat(x.shape[1])[row].T.unsqueeze(-1)
-    places = first + torch.arange(len(polynomials), device=x.device)
-    found = []
-    for order, silu in zip(range(orders), silu_derivatives(x), strict=False):
-        local = evaluate_pieces(polynomials, u, inverse_width, order).permute(2, 1, 0)
-        found.append(Features(x.new_zeros(*x.shape, count).scatter_(2, places, local), silu))
-    return found
+    found = zip(basis.designs(x, range(orders)), silu_derivatives(x, orders - 1), strict=True)
+    return [Features(values, silu) for values, silu in found]
 
 
 class Linear(NamedTuple):
@@ -173,9 +159,7 @@ class ValueCall(PlainCall):
 
     def features(self, rows: slice) -> Any:
         x = self.points(rows)
-        ((bases, silu),) = kan_features(
-            self.basis, self.layer.coefficients.shape[-1], x.flatten(0, 1)
-        )
+        ((bases, silu),) = kan_features(self.basis, x.flatten(0, 1))
         return Features(bases.view(*x.shape, -1), silu.view(x.shape))
 
     def factors(
@@ -246,7 +230,7 @@ class SweepCall(Call):
     def features(self, rows: slice) -> Any:
         x = self.value.detach()[:, rows].T.double()
         orders = 3 if self.pairs else 2
-        return kan_features(self.basis, self.layer.coefficients.shape[-1], x, orders)
+        return kan_features(self.basis, x, orders)
 
     def factors(
         self, features: Any, gradients: Sequence[Tensor | None], rows: slice

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
+from kanlit.kernel.threads import in_order
 from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call, Factors
 from kanlit.optim.residual import Residual
@@ -104,31 +105,32 @@ class RowJacobian:
         self.rows = sum(block.values.numel() for block in blocks.values())
 
     def chunks(self, most: int | None = None) -> Iterator[Tensor]:
-        """The rows ``(rows, P+1)``, the residual in the last column.
-
-        Each is in the same memory, so it lasts until the next one comes.
+        """The rows ``(rows, P+1)``, the residual in the last column; several chunks at a time.
 
         Args:
             most: So many rows at most; left out, as many as the processor's cache can hold.
         """
         width = self._columns.count + 1
         most = most or max(64, _CHUNK_ELEMENTS // width)
-        buffer: Tensor | None = None
-        for name, panel in self._panels():
-            components = self._components[name]
-            features = {
-                call: call.features(panel) for part in components for call in part.gradients
-            }
-            for part in components:
-                factors = part.factors(features, panel)
-                residual = part.residual[panel]
-                for rows in _cut(len(residual), most):
-                    if buffer is None:
-                        buffer = residual.new_empty(most, width, dtype=torch.float64)
-                    matrix = buffer[: rows.stop - rows.start]
-                    _fill(matrix, self._columns, factors, rows)
-                    matrix[:, -1] = residual[rows]
-                    yield matrix.mul_(self._scales[name])
+
+        def made(panel: tuple[str, slice]) -> list[Tensor]:
+            return list(self._made(*panel, most))
+
+        for chunks in in_order(made, self._panels()):
+            yield from chunks
+
+    def _made(self, name: str, panel: slice, most: int) -> Iterator[Tensor]:
+        components = self._components[name]
+        features = {call: call.features(panel) for part in components for call in part.gradients}
+        for part in components:
+            factors = part.factors(features, panel)
+            residual = part.residual[panel]
+            for rows in _cut(len(residual), most):
+                shape = rows.stop - rows.start, self._columns.count + 1
+                matrix = residual.new_empty(shape, dtype=torch.float64)
+                _fill(matrix, self._columns, factors, rows)
+                matrix[:, -1] = residual[rows]
+                yield matrix.mul_(self._scales[name])
 
     def ordered(self, values: Mapping[str, Tensor]) -> Tensor:
         """Other residuals ``(n, targets)``, scaled and in the order of the rows."""

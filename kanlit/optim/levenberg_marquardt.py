@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from kanlit.errors import ConfigurationError
+from kanlit.kernel.threads import torch_on_one_thread
 from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call
 from kanlit.optim.check import check_gradient
@@ -42,7 +43,8 @@ class LevenbergMarquardt(Optimizer):
     penalties, D the diagonal of :math:`J^T J + \Lambda`, and a damping μ that follows how well the
     last step was foretold (Nielsen). The step's matrix is made from the rows a few at a time, in
     float64 whatever the network's type; train the network itself in float64
-    (``--trainer.precision 64-true``) to get below errors of some 1e-4.
+    (``--trainer.precision 64-true``) to get below errors of some 1e-4. A step is the same to the
+    last bit on any number of threads.
 
     ``step(closure)`` takes a closure that returns the residuals, named blocks of
     :class:`~kanlit.optim.Residual`, not their loss; it calls it at least twice, and does not call
@@ -119,6 +121,7 @@ class LevenbergMarquardt(Optimizer):
         self._checked = False
 
     @torch.no_grad()
+    @torch_on_one_thread()
     def step(self, closure: Callable[[], Mapping[str, Residual]]) -> float:  # type: ignore[override]
         """One step.
 

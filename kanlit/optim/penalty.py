@@ -9,7 +9,6 @@ from torch import Tensor
 
 from kanlit.nn import KANLayer
 from kanlit.optim.jacobian import JacobianColumns
-from kanlit.splines import gauss_legendre
 
 __all__ = ["Penalty", "roughness"]
 
@@ -25,8 +24,7 @@ def roughness(layer: KANLayer) -> Tensor:
     the knots are (O'Sullivan, Statistical Science 1, 1986).
     """
     breakpoints = layer.breakpoints.double()
-    # Terms of other bases wave more often than knots stand.
-    x, weight = gauss_legendre(breakpoints, layer.spline_order if layer.family == "bspline" else 8)
+    x, weight = layer.exact_basis.quadrature(derivative=2)
     second = layer.exact_basis.values(x.T, 2)
     scale = (breakpoints[:, -1:] - breakpoints[:, :1]) ** 3
     return torch.einsum("nib,nic,in->ibc", second, second, weight * scale)

@@ -34,7 +34,7 @@ def adopt(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: Any) -> l
 
     A setting that differs from the checkpoint's is put into its state. A learning rate that a
     scheduler has changed is multiplied by the ratio of the two settings. Where the class differs,
-    or a setting that decides what a state holds, the new one begins anew.
+    or a setting that decides what a state holds, the state is reset.
 
     Args:
         checkpoint: Its ``optimizer_states`` and ``lr_schedulers`` are replaced; a malformed
@@ -62,7 +62,7 @@ def adopt(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: Any) -> l
         restarts = [] if other else restarts
         old = _name(kept) + "".join(f", {key} {was.get(key)}" for key in restarts)
         new = _name(own) + "".join(f", {key} {now[key]}" for key in restarts)
-        return [f"the optimizer begins anew: {new} now, {old} in the checkpoint"]
+        return [f"optimizer reset: {new} now, {old} in the checkpoint"]
     lines = [
         f"{key} is {value} now, {was.get(key)} in the checkpoint" for key, value in changed.items()
     ]
@@ -74,7 +74,7 @@ def adopt(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: Any) -> l
             group.update(mine)
         old, new = (_name(each["scheduler"]) for each in (kept, own))
         settings = " with other settings" if old == new else ""
-        lines.append(f"the lr_scheduler begins anew: {new} now, {old}{settings} in the checkpoint")
+        lines.append(f"lr_scheduler reset: {new} now, {old}{settings} in the checkpoint")
         return lines
     for group in groups:
         for key, value in changed.items():

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from kanlit.kernel.threads import in_order
 from kanlit.optim.jacobian import RowJacobian
 from kanlit.optim.objective import summed
 from kanlit.optim.penalty import Penalty
@@ -25,6 +26,7 @@ __all__ = ["DampedSystem", "NormalSystem", "Pull", "ResidualSystem"]
 
 Pull = Callable[[Mapping[str, Tensor]], Tensor]
 
+_BLOCK, _BLOCKS = 64, 16  # of a product: so many columns at least, so many blocks at most
 _FLOOR = 1e-12  # of the largest entry of D: what no sample touches is damped, too
 
 
@@ -103,7 +105,7 @@ class NormalSystem(DampedSystem):
         products = theta.new_zeros(size + 1, size + 1)
         for chunk in jacobian.chunks():
             _add_gram(products, chunk)
-        summed(products)
+        products = summed(_mirrored(products))
         matrix = products[:-1, :-1]
         penalty.add_to(matrix)
         super().__init__(theta, penalty, matrix.diagonal())
@@ -143,7 +145,7 @@ class ResidualSystem(DampedSystem):
     """
 
     def __init__(self, jacobian: RowJacobian, theta: Tensor, penalty: Penalty) -> None:
-        rows = torch.cat([chunk.clone() for chunk in jacobian.chunks()])
+        rows = torch.cat(list(jacobian.chunks()))
         super().__init__(theta, penalty, rows[:, :-1].square().sum(0) + penalty.ridge)
         self._jacobian = jacobian
         self._rows = rows[:, :-1] * self._shrink
@@ -157,7 +159,10 @@ class ResidualSystem(DampedSystem):
 
     def _damped(self, damping: float) -> Tensor:
         self._diagonal = damping + self._penalty.ridge * self._shrink.square()
-        kernel = (self._rows / self._diagonal) @ self._rows.T
+        columns = (self._rows * self._diagonal.rsqrt()).T.contiguous()
+        kernel = columns.new_zeros(2 * (columns.shape[1],))
+        _add_gram(kernel, columns)
+        kernel = _mirrored(kernel)
         kernel.diagonal().add_(1)
         return kernel
 
@@ -174,13 +179,22 @@ class ResidualSystem(DampedSystem):
 
 
 def _add_gram(total: Tensor, rows: Tensor) -> None:
-    """Adds AᵀA of A ``(rows, P)`` to ``total`` ``(P, P)``."""
-    if rows.device.type == "cpu":
-        # NumPy sees that it is a product with its own transpose, and does half the work.
-        own = rows.numpy()
-        total += torch.from_numpy(own.T @ own)
-    else:
-        total.addmm_(rows.T, rows)
+    """Adds AᵀA of A ``(rows, P)`` to ``total`` ``(P, P)``, below the diagonal in blocks."""
+    size = len(total)
+    width = max(_BLOCK, -(-size // _BLOCKS))
+
+    def add(start: int) -> None:
+        stop = min(start + width, size)
+        total[start:stop, :stop].addmm_(rows[:, start:stop].T, rows[:, :stop])
+
+    starts = range(0, size, width)
+    for _ in in_order(add, reversed(starts)):  # the longest first
+        pass
+
+
+def _mirrored(lower: Tensor) -> Tensor:
+    """The symmetric matrix of which only what is not above the diagonal is given."""
+    return lower.tril() + lower.tril(-1).T
 
 
 class _Factor:

@@ -5,24 +5,25 @@ from kanlit.splines.knots import (
     breakpoints_of,
     enforce_least_gap,
     extend_breakpoints,
+    greville,
     inserted_breakpoints,
+    nearest,
     sorted_order,
     uniform_breakpoints,
     weighted_quantile,
     weighted_quantile_breakpoints,
 )
-from kanlit.splines.pieces import Basis, Outside, Pieces, bspline_basis, evaluate_pieces
+from kanlit.splines.pieces import Outside, Pieces, bspline_basis, evaluate_pieces
 from kanlit.splines.refit import (
-    fit_to_samples,
     gauss_legendre,
     insert_knots,
+    least_squares,
     project,
     project_bases,
     refit_on_samples,
 )
 
 __all__ = [
-    "Basis",
     "Exterior",
     "Outside",
     "Pieces",
@@ -31,10 +32,12 @@ __all__ = [
     "enforce_least_gap",
     "evaluate_pieces",
     "extend_breakpoints",
-    "fit_to_samples",
     "gauss_legendre",
+    "greville",
     "insert_knots",
     "inserted_breakpoints",
+    "least_squares",
+    "nearest",
     "project",
     "project_bases",
     "refit_on_samples",

@@ -17,7 +17,9 @@ __all__ = [
     "breakpoints_of",
     "enforce_least_gap",
     "extend_breakpoints",
+    "greville",
     "inserted_breakpoints",
+    "nearest",
     "sorted_order",
     "uniform_breakpoints",
     "weighted_quantile",
@@ -66,6 +68,24 @@ def extend_breakpoints(
 def breakpoints_of(knots: Tensor, spline_order: int) -> Tensor:
     """The G+1 breakpoints inside ``knots`` ``(in, G+2k+1)``."""
     return knots[:, spline_order : knots.shape[1] - spline_order]
+
+
+def greville(knots: Tensor, spline_order: int) -> Tensor:
+    """Where each B-spline on ``knots`` stands: the mean of its k inner knots, ``(in, G+k)``."""
+    return knots.unfold(1, spline_order, 1)[:, 1:-1].mean(-1)
+
+
+def nearest(places: Tensor, points: Tensor) -> Tensor:
+    """For each of the points ``(in, m)`` the number of the place ``(in, n)`` nearest to it.
+
+    Args:
+        places: In rising order, two at least.
+        points: Of the same dtype.
+    """
+    upper = torch.searchsorted(places.contiguous(), points.contiguous())
+    upper = upper.clamp(1, places.shape[1] - 1)
+    nearer = points - places.gather(1, upper - 1) < places.gather(1, upper) - points
+    return upper - nearer.to(upper.dtype)
 
 
 def sorted_order(samples: Tensor) -> Tensor:

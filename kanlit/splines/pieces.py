@@ -13,14 +13,14 @@ of the powers: exact, and differentiable again by autograd.
 from __future__ import annotations
 
 from math import perm
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from kanlit.splines.knots import breakpoints_of, extend_breakpoints
 
-__all__ = ["Basis", "Outside", "Pieces", "bspline_basis", "evaluate_pieces"]
+__all__ = ["Outside", "Pieces", "bspline_basis", "evaluate_pieces"]
 
 Outside = Literal["linear", "zero"]
 
@@ -62,26 +62,6 @@ def _interval_polynomials(knots: Tensor, order: int) -> Tensor:
     return pieces
 
 
-class Basis(Protocol):
-    """Functions of ``in`` features, count of each, that a layer's edges are sums of."""
-
-    @property
-    def breakpoints(self) -> Tensor:
-        """Points ``(in, …)`` in rising order, where one piece ends and the next begins."""
-
-    def locate(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What evaluations at points ``(in, n)`` have in common."""
-
-    def bases(self, place: tuple[Tensor, ...], derivative: int, count: int) -> Tensor:
-        """All functions or their derivatives at located points, ``(count, in, n)``."""
-
-    def values(self, x: Tensor, derivative: int = 0) -> Tensor:
-        """The same at points ``(n, in)``, in their type: ``(n, in, count)``."""
-
-    def cast(self, dtype: torch.dtype) -> Self:
-        """The same in ``dtype``."""
-
-
 class Pieces(NamedTuple):
     """The B-spline bases of ``in`` features, piece by piece: all that depends on the knots alone.
 
@@ -111,7 +91,7 @@ class Pieces(NamedTuple):
         t, k = knots.double(), spline_order
         grid_size = t.shape[1] - 2 * k - 1
         if outside == "linear":
-            b = breakpoints_of(t, k)
+            b = breakpoints_of(t, k).contiguous()
             inner = _interval_polynomials(t, k)
             first = torch.arange(grid_size, device=t.device)
             left, right = torch.zeros_like(inner[:, :1]), torch.zeros_like(inner[:, :1])

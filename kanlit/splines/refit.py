@@ -13,17 +13,18 @@ from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from kanlit.splines.knots import breakpoints_of
-from kanlit.splines.pieces import Basis, Outside, Pieces
+from kanlit.splines.pieces import Outside, Pieces
 
 __all__ = [
-    "fit_to_samples",
     "gauss_legendre",
     "insert_knots",
+    "least_squares",
     "project",
     "project_bases",
     "refit_on_samples",
 ]
 
+_LEAST_EIGENVALUE = 1e-13  # of the largest, for float64
 _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
 
 
@@ -132,22 +133,28 @@ def refit_on_samples(
         zero coefficients, so the curve is not kept where there are no samples.
     """
     old, new = (Pieces.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots))
-    return fit_to_samples(samples, coefficients, old, new)
-
-
-def fit_to_samples(samples: Tensor, coefficients: Tensor, old: Basis, new: Basis) -> Tensor:
-    """:func:`refit_on_samples` for bases of any kind, in float64."""
     x = samples.double()
-    basis, source = new.values(x).transpose(0, 1), old.values(x).transpose(0, 1)
-    curve = source @ coefficients.double().permute(1, 2, 0)
+    curve = old.values(x).transpose(0, 1) @ coefficients.double().permute(1, 2, 0)
+    solved = least_squares(new.values(x).transpose(0, 1), curve, coefficients.dtype)
+    return solved.permute(2, 0, 1).contiguous().to(coefficients.dtype)
+
+
+def least_squares(design: Tensor, curve: Tensor, dtype: torch.dtype) -> Tensor:
+    """Coefficients ``(in, b, out)`` of least squares; minimum norm where the samples are silent.
+
+    Args:
+        design: The functions at the samples ``(in, n, b)``, float64.
+        curve: What to fit ``(in, n, out)``, float64.
+        dtype: In which the curve's own coefficients were rounded. Directions that would blow
+            that rounding up are left out.
+    """
     # The eigenvalues of the normal equations tell what the samples see; what they do not see
-    # stays zero. n may be large, G+k is small.
-    scale = 1 / basis.square().sum(1, keepdim=True).sqrt().mT.clamp(min=1e-150)
-    scaled = basis * scale.mT
-    solution = torch.linalg.pinv(scaled.mT @ scaled, hermitian=True, rtol=1e-13) @ (
-        scaled.mT @ curve
-    )
-    return (scale * solution).permute(2, 0, 1).contiguous().to(coefficients.dtype)
+    # stays zero. n may be large, b is small.
+    scale = 1 / design.square().sum(1, keepdim=True).sqrt().mT.clamp(min=1e-150)
+    scaled = design * scale.mT
+    least = _LEAST_EIGENVALUE * torch.finfo(dtype).eps / torch.finfo(torch.float64).eps
+    inverse = torch.linalg.pinv(scaled.mT @ scaled, hermitian=True, rtol=least)
+    return scale * (inverse @ (scaled.mT @ curve))
 
 
 def insert_knots(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanlit import CurvatureDensity, LevenbergMarquardt, adapt_grids
+from kanlit import CurvatureDensity, InputDensity, LevenbergMarquardt, adapt_grids
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN
 from kanlit.optim import Residual
@@ -97,3 +97,17 @@ def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"optimizer_state must be 'keep' or .*'drop'"):
         adapt_grids(loop.network, loop.x, CurvatureDensity(), 8, **settings)
     assert loop.network.layers[0].grid_size == 3
+
+
+def test_a_graph_that_holds_the_coefficients_is_named_and_nothing_changes() -> None:
+    network = KAN([1, 2, 1])
+    x = torch.linspace(-1, 1, 50).unsqueeze(1)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    output = network(x)  # its graph keeps the coefficients
+
+    with pytest.raises(ValueError, match="delete these outputs first"):
+        adapt_grids(network, x, InputDensity(), grid_size=8)
+
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    del output
+    assert adapt_grids(network, x, InputDensity(), grid_size=8).grid_size == 8

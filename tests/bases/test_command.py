@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kanlit.bases import Family
+from kanlit.bases import BasisName
 from kanlit.cli import main
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -30,21 +30,21 @@ SHORT = ["--trainer.max_epochs", "4", "--adaptation.schedule", "{0: 3, 2: 6}"]
 SMALL = ["--data.points_per_axis", "8", "--data.boundary_points", "8"]
 
 
-@pytest.mark.parametrize("family", ["radial", "chebyshev", "fourier"])
+@pytest.mark.parametrize("basis", ["radial", "chebyshev", "fourier"])
 def test_a_differential_equation_takes_every_basis_and_its_network_is_exported(
-    family: Family,
+    basis: BasisName,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert kanlit(monkeypatch, *FIT, *SHORT, *SMALL, "--model.basis", family) == 0, (
+    assert kanlit(monkeypatch, *FIT, *SHORT, *SMALL, "--model.basis", basis) == 0, (
         capsys.readouterr().err
     )
 
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     content = torch.load(checkpoint, weights_only=True)
-    assert content["hyper_parameters"]["basis"] == family
+    assert content["hyper_parameters"]["basis"] == basis
     assert kanlit(monkeypatch, "export", str(checkpoint), "--output", "model.onnx") == 0
     assert (tmp_path / "model.onnx").is_file()
 

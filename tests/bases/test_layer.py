@@ -22,19 +22,19 @@ from kanlit import (
 )
 from kanlit.adaptation import InputDensity, Placement, adapt_grids
 from kanlit.adaptation.density import CurvatureDensity, DeBoorDensity, ImportanceDensity
-from kanlit.bases import Family
-from kanlit.export.layer import ExportableLayer, exportable
+from kanlit.bases import BasisName
+from kanlit.export.layer import exportable
 from kanlit.nn import KAN, KANLayer, edge_importance
 from kanlit.optim import Residual
 
-SMOOTH: tuple[Family, ...] = ("radial", "chebyshev", "fourier")
-each_family = pytest.mark.parametrize("family", SMOOTH)
+SMOOTH: tuple[BasisName, ...] = ("radial", "chebyshev", "fourier")
+each_basis = pytest.mark.parametrize("basis", SMOOTH)
 
 
-def make_layer(family: Family, seed: int = 0, grid_size: int = 4) -> KANLayer:
+def make_layer(basis: BasisName, seed: int = 0, grid_size: int = 4) -> KANLayer:
     generator = torch.Generator().manual_seed(seed)
     layer = KANLayer(
-        2, 3, grid_size=grid_size, basis=family, generator=generator, dtype=torch.float64
+        2, 3, grid_size=grid_size, basis=basis, generator=generator, dtype=torch.float64
     )
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -46,9 +46,9 @@ def points(count: int = 40) -> Tensor:
     return 1.3 * (2 * torch.rand(count, 2, dtype=torch.float64) - 1)
 
 
-@each_family
-def test_output_is_the_formula(family: Family) -> None:
-    layer, x = make_layer(family), points()
+@each_basis
+def test_output_is_the_formula(basis: BasisName) -> None:
+    layer, x = make_layer(basis), points()
     spline = torch.einsum(
         "qp,qpi,npi->nq", layer.edge_scale, layer.coefficients, layer.exact_basis.values(x)
     )
@@ -57,9 +57,9 @@ def test_output_is_the_formula(family: Family) -> None:
     torch.testing.assert_close(layer.edge_functions(x).sum(1) + layer.bias, expected)
 
 
-@each_family
-def test_a_sweep_is_what_nested_autograd_gives(family: Family) -> None:
-    network = KAN([2, 3, 1], basis=family, dtype=torch.float64)
+@each_basis
+def test_a_sweep_is_what_nested_autograd_gives(basis: BasisName) -> None:
+    network = KAN([2, 3, 1], basis=basis, dtype=torch.float64)
     x = points().requires_grad_()
     y = network(x)
     (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
@@ -71,9 +71,9 @@ def test_a_sweep_is_what_nested_autograd_gives(family: Family) -> None:
     torch.testing.assert_close(found.second[:, 0], expected, rtol=1e-7, atol=1e-8)
 
 
-@each_family
-def test_gradients_of_the_parameters_are_right(family: Family) -> None:
-    layer = make_layer(family)
+@each_basis
+def test_gradients_of_the_parameters_are_right(basis: BasisName) -> None:
+    layer = make_layer(basis)
     x = points(5).requires_grad_()
     names, values = zip(*layer.named_parameters(), strict=True)
 
@@ -83,11 +83,11 @@ def test_gradients_of_the_parameters_are_right(family: Family) -> None:
     assert torch.autograd.gradcheck(call, (x, *values))
 
 
-@each_family
-def test_a_least_squares_step_solves_a_linear_layer(family: Family) -> None:
+@each_basis
+def test_a_least_squares_step_solves_a_linear_layer(basis: BasisName) -> None:
     torch.manual_seed(0)
-    layer, x = make_layer(family), 2 * torch.rand(300, 2, dtype=torch.float64) - 1
-    target = make_layer(family, seed=1)
+    layer, x = make_layer(basis), 2 * torch.rand(300, 2, dtype=torch.float64) - 1
+    target = make_layer(basis, seed=1)
     with torch.no_grad():
         target.edge_scale.fill_(1)
         y = target(x)
@@ -98,26 +98,26 @@ def test_a_least_squares_step_solves_a_linear_layer(family: Family) -> None:
 
 
 @pytest.mark.parametrize("density", [InputDensity(), CurvatureDensity(), DeBoorDensity()])
-@each_family
+@each_basis
 def test_an_extension_keeps_the_function_inside_its_grid(
-    family: Family, density: ImportanceDensity
+    basis: BasisName, density: ImportanceDensity
 ) -> None:
     torch.manual_seed(0)
-    network = KAN([2, 3, 1], grid_size=6, basis=family, dtype=torch.float64)
+    network = KAN([2, 3, 1], grid_size=6, basis=basis, dtype=torch.float64)
     x = 2 * torch.rand(300, 2, dtype=torch.float64) - 1
     before = network(x).detach()
     report = adapt_grids(network, x, density, 24)
     assert [layer.grid_size for layer in network.layers] == [24, 24]
-    bound = {"radial": 1e-2, "chebyshev": 2e-4, "fourier": 1e-12}[family]
+    bound = {"radial": 1e-2, "chebyshev": 2e-4, "fourier": 1e-12}[basis]
     assert (network(x).detach() - before).norm() < bound * before.norm()
     assert report.refit_error < bound
 
 
 @pytest.mark.parametrize("placement", [Placement(extension="insert"), Placement(refit="samples")])
-@each_family
-def test_every_placement_serves_every_basis(family: Family, placement: Placement) -> None:
+@each_basis
+def test_every_placement_serves_every_basis(basis: BasisName, placement: Placement) -> None:
     torch.manual_seed(0)
-    network = KAN([2, 3, 1], grid_size=6, basis=family, dtype=torch.float64)
+    network = KAN([2, 3, 1], grid_size=6, basis=basis, dtype=torch.float64)
     x = 2 * torch.rand(300, 2, dtype=torch.float64) - 1
     before = network(x).detach()
     adapt_grids(network, x, InputDensity(), 24, placement=placement)
@@ -134,21 +134,21 @@ def test_centres_gather_where_samples_do() -> None:
 
 def test_series_have_no_knots_to_place() -> None:
     x = 3 * torch.rand(200, 2, dtype=torch.float64)
-    for family in ("chebyshev", "fourier"):
-        layer = make_layer(family)
+    for basis in ("chebyshev", "fourier"):
+        layer = make_layer(basis)
         adapt_grids(layer, x, InputDensity())
         steps = layer.breakpoints.diff(dim=1)
         torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
         reaches = bool((layer.breakpoints[:, -1] >= x.amax(0)).all())
-        assert reaches == (family == "chebyshev")
+        assert reaches == (basis == "chebyshev")
 
 
-@each_family
-def test_it_can_be_copied_saved_pruned_and_moved_to_another_type(family: Family) -> None:
-    layer, x = make_layer(family), points()
+@each_basis
+def test_it_can_be_copied_saved_pruned_and_moved_to_another_type(basis: BasisName) -> None:
+    layer, x = make_layer(basis), points()
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert torch.equal(twin(x), layer(x))
-    other = KANLayer(2, 3, grid_size=9, basis=family, dtype=torch.float64)
+    other = KANLayer(2, 3, grid_size=9, basis=basis, dtype=torch.float64)
     file = io.BytesIO()
     torch.save(layer.state_dict(), file)
     file.seek(0)
@@ -163,20 +163,20 @@ def test_it_can_be_copied_saved_pruned_and_moved_to_another_type(family: Family)
     torch.testing.assert_close(other(x[:, :1]), expected)
 
 
-@each_family
-def test_importance_and_export_go_by_the_function(family: Family) -> None:
-    network = KAN([2, 3, 1], basis=family, dtype=torch.float64)
+@each_basis
+def test_importance_and_export_go_by_the_function(basis: BasisName) -> None:
+    network = KAN([2, 3, 1], basis=basis, dtype=torch.float64)
     x = points()
     assert all(
         float(i.sum()) == pytest.approx(n)
         for i, n in zip(edge_importance(list(network.layers), x), (1, 1), strict=True)
     )
     twin = exportable(network)
-    assert not any(isinstance(m, KANLayer | ExportableLayer) for m in twin.modules())
+    assert not any(isinstance(m, KANLayer) for m in twin.modules())
     torch.testing.assert_close(twin(x), network(x), rtol=1e-12, atol=1e-12)
 
 
-def fit(family: Family, folder: Path, epochs: int, checkpoint: Path | None = None) -> Trainer:
+def fit(basis: BasisName, folder: Path, epochs: int, checkpoint: Path | None = None) -> Trainer:
     torch.manual_seed(0)
     trainer = Trainer(
         default_root_dir=folder,
@@ -189,16 +189,16 @@ def fit(family: Family, folder: Path, epochs: int, checkpoint: Path | None = Non
         logger=False,
     )
     module = RegressionModule(
-        1, 1, hidden=[5], basis=family, optimizer=lambda p: torch.optim.Adam(p, lr=3e-3)
+        1, 1, hidden=[5], basis=basis, optimizer=lambda p: torch.optim.Adam(p, lr=3e-3)
     )
     trainer.fit(module, SyntheticData("f2", samples=200), ckpt_path=checkpoint)
     return trainer
 
 
 @pytest.mark.filterwarnings("default:::kanlit")
-@each_family
-def test_a_run_with_extensions_learns(family: Family, tmp_path: Path) -> None:
-    trainer = fit(family, tmp_path, 150)
+@each_basis
+def test_a_run_with_extensions_learns(basis: BasisName, tmp_path: Path) -> None:
+    trainer = fit(basis, tmp_path, 150)
     network = trainer.lightning_module.network
     assert [layer.grid_size for layer in network.layers] == [10, 10]
     assert float(trainer.callback_metrics["val/loss"]) < 0.2  # 1 before the first step
@@ -226,7 +226,7 @@ def test_a_checkpoint_of_another_basis_is_refused(tmp_path: Path) -> None:
 
 def test_widths_say_nothing_of_the_basis() -> None:
     counts = {
-        family: sum(p.numel() for p in KAN([2, 5, 1], basis=family).parameters())
-        for family in ("bspline", *SMOOTH)
+        basis: sum(p.numel() for p in KAN([2, 5, 1], basis=basis).parameters())
+        for basis in ("bspline", *SMOOTH)
     }
     assert all(a == b for a, b in pairwise(counts.values()))

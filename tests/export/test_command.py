@@ -59,16 +59,16 @@ def test_onnx_gives_the_predictions_of_a_table_and_says_what_they_are(
     assert list((folder / "out").iterdir()) == [folder / "out" / "model.onnx"]
 
 
-def test_the_example_of_the_readme_runs(
+def test_the_example_of_the_guide_runs(
     folder: Path, command_line: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxscript")
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    examples = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    examples = re.findall(r"^```python\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
     (example,) = (text for text in examples if "import onnxruntime" in text)
     assert command_line("export last --output model.onnx")[0] == 0
     names: dict[str, Any] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example, "guide.md", "exec"), names)
 
     assert names["y"].shape == (1, 1)
     assert "heat °C" in capsys.readouterr().out

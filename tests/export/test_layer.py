@@ -37,7 +37,7 @@ def test_it_agrees_with_the_layer_to_the_last_digits(
     moved(layer, grid_size)
     twin = ExportableLayer(layer)
 
-    assert twin.sums_bases == (out_features == 17)
+    assert twin.curves.sums_bases == (out_features == 17)
     x = points(layer)
     torch.testing.assert_close(twin(x), layer(x).detach(), rtol=1e-11, atol=1e-11)
 
@@ -46,7 +46,7 @@ def test_it_agrees_with_the_layer_to_the_last_digits(
 def test_it_finds_the_piece_that_the_layer_finds_in_float32(outside: Outside, moved: Move) -> None:
     layer = KANLayer(3, 2, outside=outside)
     moved(layer, 30)
-    x, edges = points(layer), layer._basis.breakpoints
+    x, edges = points(layer), layer._basis.pieces.breakpoints
 
     counted = (x.unsqueeze(-1) >= edges).sum(-1)
     assert torch.equal(counted.T, torch.searchsorted(edges, x.T.contiguous(), right=True))

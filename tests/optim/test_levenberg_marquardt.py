@@ -483,3 +483,26 @@ def test_edges_that_are_put_out_stay_zero_and_the_others_learn() -> None:
         assert losses[-1] < 0.2 * losses[0]
         for parameter in (layer.coefficients, layer.base_weight, layer.edge_scale):
             assert not parameter[~edges].any()
+
+
+@pytest.mark.parametrize("points", [700, 60], ids=["by parameters", "by residuals"])
+def test_a_step_does_not_depend_on_the_number_of_threads(points: int) -> None:
+    def steps(threads: int) -> list[Tensor]:
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        network = KAN([2, 6, 1], grid_size=6, dtype=torch.float64)
+        x = 2 * torch.rand(points, 2, dtype=torch.float64) - 1
+        optimizer = LevenbergMarquardt(network.parameters())
+        losses = [
+            optimizer.step(lambda: {"data": Residual(network(x) - x.prod(1, keepdim=True))})
+            for _ in range(3)
+        ]
+        assert torch.get_num_threads() == threads
+        return [torch.tensor(losses), *(p.detach() for p in network.parameters())]
+
+    before = torch.get_num_threads()
+    try:
+        one, two = steps(1), steps(2)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))

@@ -97,7 +97,7 @@ def test_another_learning_rate_is_scaled_as_the_scheduler_has_scaled_it(
         (torch.optim.RMSprop, lambda p: torch.optim.RMSprop(p, momentum=0.9)),
     ],
 )
-def test_another_optimizer_begins_anew_and_can_step(was: Make, now: Make) -> None:
+def test_another_optimizer_is_reset_and_can_step(was: Make, now: Make) -> None:
     content = checkpoint(adam())
     if was is not torch.optim.LBFGS:
         content = checkpoint(was)
@@ -105,16 +105,16 @@ def test_another_optimizer_begins_anew_and_can_step(was: Make, now: Make) -> Non
         content["kanlit"]["optimizer"]["class_path"] = "torch.optim.lbfgs.LBFGS"
     said, made, _ = resumed(content, now)
     assert len(said) == 1
-    assert said[0].startswith("the optimizer begins anew: ")
+    assert said[0].startswith("optimizer reset: ")
     assert len(made.state) == 0
     made.param_groups[0]["params"][0].grad = torch.ones(3)
     made.step(lambda: torch.tensor(1.0))
 
 
 @pytest.mark.parametrize("now", [None, lambda o: ExponentialLR(o, 0.9), lambda o: StepLR(o, 2)])
-def test_another_scheduler_begins_anew_at_the_optimizers_rate(now: Make | None) -> None:
+def test_another_scheduler_is_reset_to_the_optimizers_rate(now: Make | None) -> None:
     said, made, scheduled = resumed(checkpoint(adam(), halving), adam(), now)
-    assert "the lr_scheduler begins anew" in said[0]
+    assert "lr_scheduler reset" in said[0]
     assert made.param_groups[0]["lr"] == 0.1
     assert len(made.state) == 1
     if scheduled is not None:

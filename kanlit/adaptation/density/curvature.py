@@ -57,11 +57,14 @@ class CurvatureDensity(DerivativeDensity):
 
     def check(self, network: nn.Module) -> None:
         for name, layer in network.named_modules():
-            if isinstance(layer, KANLayer) and layer.family == "bspline" and layer.spline_order < 2:
+            if not isinstance(layer, KANLayer):
+                continue
+            least = layer.basis_class.lowest_order(2, continuous=False)
+            if layer.spline_order < least:
                 raise ConfigurationError(
-                    f"CurvatureDensity needs splines of degree 2 or more, for those of degree "
-                    f"{layer.spline_order} in {name or 'the layer'} have no second derivative: "
-                    f"raise spline_order or take InputDensity"
+                    f"CurvatureDensity needs splines of degree {least} or more, for those of "
+                    f"degree {layer.spline_order} in {name or 'the layer'} have no second "
+                    f"derivative: raise spline_order or take InputDensity"
                 )
 
     def of_network(self, network: nn.Module, x: Tensor) -> Tensor:

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
-from kanlit.bases import project_curves
+from kanlit.bases import spline_coefficients
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
-from kanlit.splines import Pieces
 
 __all__ = ["DeBoorDensity"]
 
@@ -94,9 +93,7 @@ def _next_derivative(layer: KANLayer) -> Tensor:
     if layer.grid_size == 1:
         return knots.new_zeros(layer.in_features, 1)
     values = (layer.edge_scale.unsqueeze(-1) * layer.coefficients).double()  # (out, in, G+k)
-    if layer.family != "bspline":
-        spline = Pieces.from_knots(knots, k, "linear")
-        values = project_curves(values, layer.exact_basis, spline)
+    values = spline_coefficients(values, layer.exact_basis, knots, k)
     # What an error of the coefficients can become on the same way.
     eps = torch.finfo(layer.coefficients.dtype).eps
     noise = (_ULPS * eps + _REFIT_ERROR * _GROWTH**k) * values.abs()

@@ -1,0 +1,120 @@
+"""Time of a training step with one thread and with two, and whether the results are equal.
+
+    python studies/threads.py
+    KANLIT_KERNEL=0 python studies/threads.py
+
+Forward, backward and Adam, or one Levenberg-Marquardt step; the numbers of threads take turns in
+one process. Times are the clock's, the least over the rounds, so measure on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kanlit import kernel
+from kanlit.nn import KAN
+from kanlit.optim import LevenbergMarquardt, Residual
+from kanlit.problems import Helmholtz
+
+Step = Callable[[], Tensor]  # one step; the parameters after it
+
+
+def adam(network: KAN, loss: Callable[[], Tensor]) -> Step:
+    optimizer = torch.optim.Adam(network.parameters())
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+        return torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+
+    return step
+
+
+def regression(widths: list[int], points: int, grid_size: int) -> Step:
+    network = KAN(widths, grid_size=grid_size)
+    x, target = 2 * torch.rand(points, widths[0]) - 1, torch.randn(points, widths[-1])
+    return adam(network, lambda: F.mse_loss(network(x), target))
+
+
+def sweep(widths: list[int], points: int, grid_size: int) -> Step:
+    """The residual of a Helmholtz equation."""
+    network, problem = KAN(widths, grid_size=grid_size), Helmholtz(1, 1, 1.0)
+    x = 2 * torch.rand(points, 2) - 1
+    source = problem.source(x)
+
+    def loss() -> Tensor:
+        u = network.sweep(x)
+        along_x1, along_x2 = u.second.unbind(2)
+        return problem.residual(u.value, along_x1, along_x2, source).square().mean()
+
+    return adam(network, loss)
+
+
+def levenberg_marquardt(widths: list[int], points: int, grid_size: int) -> Step:
+    network = KAN(widths, grid_size=grid_size, dtype=torch.float64)
+    x = 2 * torch.rand(points, widths[0], dtype=torch.float64) - 1
+    target = torch.sin(torch.pi * x).sum(1, keepdim=True)
+    optimizer = LevenbergMarquardt(network.parameters())
+
+    def step() -> Tensor:
+        optimizer.step(lambda: {"data": Residual(network(x) - target)})
+        return torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+
+    return step
+
+
+CASES: dict[str, tuple[Callable[[list[int], int, int], Step], list[int], int, int]] = {
+    "Adam [2,10,1], 4,000 points, G = 3": (regression, [2, 10, 1], 4000, 3),
+    "Adam [3,32,32,1], 8,192 points, G = 20": (regression, [3, 32, 32, 1], 8192, 20),
+    "Adam [64,64,64], 8,192 points, G = 3": (regression, [64, 64, 64], 8192, 3),
+    "sweep [2,6,6,1], 4,096 points, G = 12": (sweep, [2, 6, 6, 1], 4096, 12),
+    "Levenberg-Marquardt [2,10,1], 4,000 points, G = 12": (
+        levenberg_marquardt,
+        [2, 10, 1],
+        4000,
+        12,
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each case")
+    options = parser.parse_args()
+    path = "compiled kernel" if kernel.kernel_available() else "plain torch"
+    names = " | ".join(f"{threads} threads, ms" for threads in options.threads)
+    print(f"| {path} | {names} | faster | equal |")
+    print("|---" * (len(options.threads) + 3) + "|")
+    for name, (make, widths, points, grid_size) in CASES.items():
+        steps, last = {}, {}
+        for threads in options.threads:  # the same network for each, which takes as many steps
+            torch.manual_seed(0)
+            steps[threads] = make(widths, points, grid_size)
+        best = dict.fromkeys(options.threads, math.inf)
+        end = time.perf_counter() + options.seconds
+        while math.inf in best.values() or time.perf_counter() < end:
+            for threads, step in steps.items():
+                torch.set_num_threads(threads)
+                step()  # wakes the threads
+                for _ in range(3):
+                    start = time.perf_counter()
+                    last[threads] = step()
+                    best[threads] = min(best[threads], time.perf_counter() - start)
+        first, *others = last.values()
+        equal = "yes" if all(torch.equal(first, other) for other in others) else "no"
+        times = [best[threads] for threads in options.threads]
+        cells = " | ".join(f"{1e3 * seconds:.2f}" for seconds in times)
+        print(f"| {name} | {cells} | {times[0] / min(times[1:]):.2f} | {equal} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
