@@ -97,7 +97,7 @@ class KANModule(LightningModule):
         # The optimiser is rebuilt from the config, not from a checkpoint: a checkpoint is to
         # hold tensors and plain Python only.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "basis"])
-        self.save_hyperparameters({"basis": basis_name(self.basis_class)})
+        self.hparams["basis"] = basis_name(self.basis_class)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
@@ -245,6 +245,15 @@ class KANModule(LightningModule):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self(batch[0])
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().load_state_dict(state_dict, *args, **kwargs)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"the weights of a checkpoint do not fit this {type(self).__name__} "
+                f"({' '.join(str(error).split())}): give those that were trained with its settings"
+            ) from None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_weights(self, "no checkpoint is written of them")
