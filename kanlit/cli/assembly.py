@@ -48,6 +48,13 @@ from kanlit.cli.settings import (
     settings_of,
 )
 from kanlit.cli.user_classes import import_settings
+from kanlit.compat import (
+    command_list,
+    options_of,
+    set_version,
+    settings_under,
+    subcommand_parsers,
+)
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
@@ -137,16 +144,15 @@ class Assembly(LightningCLI):
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         super()._add_subcommands(parser, **kwargs)
-        for action in parser._actions:
-            commands = getattr(action, "_choices_actions", [])
-            for command in commands:
-                command.help = COMMANDS[command.dest]
-            if commands:  # :func:`main` takes these before this parser sees them
-                commands += [Action([], name, help=text) for name, text in APART.items()]
-        for subparser in self._subcommand_parsers.values():
+        commands = command_list(parser)
+        for command in commands:
+            command.help = COMMANDS[command.dest]
+        # :func:`main` takes these before this parser sees them.
+        commands += [Action([], name, help=text) for name, text in APART.items()]
+        for subparser in (subcommand_parsers(self) or {}).values():
             for name, group in (subparser.groups or {}).items():
                 group.title = GROUPS.get(name, group.title)
-            for action in subparser._actions:
+            for action in options_of(subparser):
                 action.help = HELP.get(action.dest, action.help)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -163,18 +169,18 @@ class Assembly(LightningCLI):
 
     def _explained(self, message: str) -> str:
         """In one line, what is wrong with words that the parser has refused with ``message``."""
-        parsers, argv = getattr(self, "_subcommand_parsers", None), self._argv
+        parsers, argv = subcommand_parsers(self), self._argv
         if parsers is None:
             parsers, argv = {"fit": self.parser}, ["fit", *argv]
         options: dict[str, Collection[str]] = {
-            name: {action.dest for action in subparser._actions}
+            name: {action.dest for action in options_of(subparser)}
             for name, subparser in parsers.items()
         }
         defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
         return explain(message, argv, {**options, **dict.fromkeys(APART, ())}, defaults)
 
     def before_instantiate_classes(self) -> None:
-        trainer = self._get(self.config, "trainer")
+        trainer = settings_under(self, "trainer")
         every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
         if every and epochs and 0 < epochs < every:
             trainer.check_val_every_n_epoch = epochs  # a short run is validated once, at its end
@@ -210,7 +216,8 @@ class Assembly(LightningCLI):
             raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
         if config.get("logger") in (None, True):
             for logger in local_loggers(trainer):
-                logger._version = None  # under SLURM the number of the job, which has many runs
+                # Under SLURM it is the number of the job, which has many runs.
+                set_version(logger, None)
         return trainer
 
     def start(self, command: str, resumed: Path | None = None) -> Started | None:
