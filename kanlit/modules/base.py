@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from kanlit.bases import Basis, BasisName, basis_name
+from kanlit.compat import RUNNING_HOOK, trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
@@ -118,7 +119,7 @@ class KANModule(LightningModule):
         return first.basis_class
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_current_fx_name":
+        if name == RUNNING_HOOK:
             # Lightning notes the running hook here, dozens of times a step; torch's own way
             # looks through parameters, buffers and modules each time.
             object.__setattr__(self, name, value)
@@ -274,7 +275,7 @@ class KANModule(LightningModule):
             )
         kept = checkpoint.get("kanlit", {}).get("columns")
         columns = None if kept is None else Columns.from_state_dict(kept)
-        trainer = self._trainer
+        trainer = trainer_of(self)
         data: Any = getattr(trainer, "datamodule", None)
         if columns is not None and hasattr(data, "input_names"):
             columns.check(data.input_names, data.target_names, data.class_label)
