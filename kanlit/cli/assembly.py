@@ -36,7 +36,7 @@ from kanlit.cli.defaults import (
     MORE,
     TRAINER_DEFAULTS,
 )
-from kanlit.cli.errors import UsageError, check_optimizers, explain
+from kanlit.cli.errors import UsageError, check_optimizers, explain, members
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.cli.profiler import NoProfiler
 from kanlit.cli.settings import (
@@ -55,13 +55,7 @@ from kanlit.compat import (
     settings_under,
     subcommand_parsers,
 )
-from kanlit.data import (
-    ClassTableData,
-    EquationData,
-    HelmholtzData,
-    ScikitData,
-    TensorDataModule,
-)
+from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
@@ -69,14 +63,6 @@ from kanlit.runs import Started, start_run
 from kanlit.runs.loggers import local_loggers
 
 __all__ = ["Assembly"]
-
-# What learns from data of a class that is not regression's.
-_MODELS = {
-    ClassTableData.__name__: "ClassificationModule",
-    ScikitData.__name__: "ClassificationModule",
-    EquationData.__name__: "PDEModule",
-    HelmholtzData.__name__: "PDEModule",
-}
 
 # Two classes have this name; the one that says what it monitors is the one Lightning takes.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
@@ -152,6 +138,7 @@ class Assembly(LightningCLI):
         parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.set_defaults(ADAPTATION_DEFAULTS)
+        parser.add_argument("--init_from", type=str | None, default=None, help=HELP["init_from"])
         parser.set_defaults({"model": {"class_path": _default_model(self._argv)}})
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
@@ -288,4 +275,5 @@ def _default_model(argv: Sequence[str]) -> str:
     settings = _settings(argv)
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
     data = named[-1].rpartition(".")[2] if named else ""
-    return f"kanlit.{_MODELS.get(data, 'RegressionModule')}"
+    known = members(TensorDataModule).get(data, TensorDataModule)
+    return f"kanlit.{getattr(known, 'default_module', TensorDataModule.default_module)}"
