@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from kanlit.errors import ConfigurationError
 
 __all__ = [
     "check_output",
+    "check_regular",
+    "check_room",
     "expanded",
     "linked",
     "remove_leftovers",
@@ -44,6 +47,44 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
         raise ConfigurationError(f"--output {path} {has}: name a file that ends in {known}")
     if problem := writing_problem(path.parent):
         raise ConfigurationError(f"cannot write --output {path} ({problem}): name another place")
+
+
+def check_regular(path: Path, kind: str) -> None:
+    """Refuses what is there and no regular file: a device or a pipe may never end.
+
+    Raises:
+        ConfigurationError: A folder, device, pipe or socket; a path that cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return  # who reads it says so
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"cannot read {kind} {path}: {reason}") from None
+    if stat.S_ISDIR(mode):
+        raise ConfigurationError(f"cannot read {kind} {path}: it is a folder: name the file in it")
+    if not stat.S_ISREG(mode):
+        raise ConfigurationError(
+            f"cannot read {kind} {path}: it is a device or a pipe: copy it into a file first"
+        )
+
+
+def check_room(size: int, what: str) -> None:
+    """Refuses what is larger than the memory of this machine.
+
+    Args:
+        size: Bytes that it takes.
+        what: Its name, for the message.
+
+    Raises:
+        ConfigurationError: It is.
+    """
+    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > room:
+        raise ConfigurationError(
+            f"{what} take {size / 1e9:.0f} GB, this machine has {room / 1e9:.0f} GB: take fewer"
+        )
 
 
 def writing_problem(folder: Path) -> str:

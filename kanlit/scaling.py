@@ -110,10 +110,27 @@ class Columns:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
-        """What :meth:`state_dict` was made of."""
+        """What :meth:`state_dict` was made of.
+
+        Raises:
+            ValueError: A state that is not one.
+        """
+        for key in ("inputs", "targets"):
+            _check_list(state.get(key), str, f"names of {key}")
+        for key in ("low", "high"):
+            _check_list(state.get(key), float, f"training range ({key})")
+        label = state.get("label")
+        if not isinstance(label, str | None):
+            raise ValueError(f"the name of its classes is {label!r}, not a text")
         low, high = (torch.tensor(state[end], dtype=torch.float64) for end in ("low", "high"))
-        names = tuple(state["inputs"]), tuple(state["targets"])
-        return cls(*names, low, high, state.get("label"))
+        if not bool((low.isfinite() & high.isfinite()).all()):
+            raise ValueError("its training range is not finite")
+        return cls(tuple(state["inputs"]), tuple(state["targets"]), low, high, label)
+
+
+def _check_list(value: Any, kind: type, name: str) -> None:
+    if type(value) is not list or any(type(item) is not kind for item in value):
+        raise ValueError(f"the {name} are not a list of {kind.__name__}")
 
 
 @dataclass(frozen=True)

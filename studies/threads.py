@@ -89,12 +89,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each case")
+    parser.add_argument("--only", default="", help="cases whose name holds this")
     options = parser.parse_args()
     path = "compiled kernel" if kernel.kernel_available() else "plain torch"
     names = " | ".join(f"{threads} threads, ms" for threads in options.threads)
     print(f"| {path} | {names} | faster | equal |")
     print("|---" * (len(options.threads) + 3) + "|")
     for name, (make, widths, points, grid_size) in CASES.items():
+        if options.only not in name:
+            continue
         steps, last = {}, {}
         for threads in options.threads:  # the same network for each, which takes as many steps
             torch.manual_seed(0)

@@ -149,7 +149,7 @@ def test_knots_of_a_resumed_run_are_all_there(trained: Path, command_line: Words
             "cannot write to taken/pictures (a file lies where its folder would be)",
         ),
         ("plot {ckpt} --config nowhere.yaml", "config nowhere.yaml does not exist: check --config"),
-        ("plot {ckpt} --config other.yaml", "makes another network than"),
+        ("plot {ckpt} --config other.yaml", "has data of 2 inputs and 1 targets"),
         ("plot taken", "taken is not a checkpoint, or it holds more than tensors"),
     ],
 )

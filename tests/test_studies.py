@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from kanlit import kernel
 from kanlit.nn import KANLayer
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
@@ -288,3 +289,15 @@ def test_a_recipe_is_trained_on_the_published_points(tmp_path: Path) -> None:
     assert error == median
     assert published == 3.17e-4
     assert abs(ratio * median / published - 1) < 0.01
+
+
+def test_steps_are_equal_on_one_thread_and_on_two(here: Here) -> None:
+    before = torch.get_num_threads()
+    try:
+        printed = here("threads.py", "--seconds", "0", "--only", "sweep")
+    finally:
+        torch.set_num_threads(before)
+
+    rows = re.findall(r"^\| .* \| ([\d.]+) \| (yes|no) \|$", printed, re.MULTILINE)
+    assert len(rows) == 1
+    assert rows[0][1] == "yes" or not kernel.kernel_available()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.errors import ConfigurationError
 
 __all__ = ["GridHealth", "HealthWatch", "grid_health"]
 
@@ -143,8 +144,14 @@ class HealthWatch:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up where another left off."""
+        """Takes up where another left off.
+
+        Raises:
+            ConfigurationError: A state that is not one.
+        """
         self._told, self._moves = list(state["told"]), list(state["moves"])
+        if not all(type(move) is float for move in self._moves):
+            raise ConfigurationError(f"moves of knots must be numbers, got {self._moves}")
         self.untrained, self._extended = state["untrained"], state["extended"]
         self._adapted_at = state["adapted_at"]
 

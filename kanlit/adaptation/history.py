@@ -77,8 +77,39 @@ class KnotHistory:
         """Tensors and plain Python only."""
         return [{**vars(r), "breakpoints": dict(r.breakpoints)} for r in self._records]
 
-    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+    def load_state_dict(self, state: Any) -> None:
+        """Takes up where another left off.
+
+        Raises:
+            ValueError: A state that is not one.
+        """
+        for record in state if isinstance(state, list) else [None]:
+            if not _is_record(record):
+                raise ValueError("the record of its knots is none")
         self._records = [KnotRecord(**record) for record in state]
+
+
+def _is_record(record: Any) -> bool:
+    if not isinstance(record, dict) or set(record) != {"epoch", "step", "breakpoints"}:
+        return False
+    layers = record["breakpoints"]
+    return (
+        all(type(record[key]) is int and record[key] >= 0 for key in ("epoch", "step"))
+        and isinstance(layers, dict)
+        and bool(layers)
+        and all(_are_breakpoints(points) for points in layers.values())
+    )
+
+
+def _are_breakpoints(points: Any) -> bool:
+    return (
+        isinstance(points, Tensor)
+        and points.is_floating_point()
+        and points.ndim == 2
+        and points.shape[0] > 0
+        and points.shape[1] > 1
+        and bool(points.isfinite().all() and (points.diff(dim=1) > 0).all())
+    )
 
 
 def _kept(breakpoints: Tensor) -> Tensor:

@@ -181,7 +181,9 @@ class Cadence:
         self._taken = state["taken"]
         self._asked_at = state["asked_at"]
         self._loss_sum, self._loss_count = state["loss"]
-        self._metrics = dict(state.get("metrics", {}))
+        self._metrics = dict(state["metrics"])
+        if not all(isinstance(value, float) for value in self._metrics.values()):
+            raise ConfigurationError(f"metrics of a trigger must be numbers, got {self._metrics}")
 
 
 def _kind(trigger: Trigger | None) -> str:

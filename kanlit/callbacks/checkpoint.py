@@ -100,6 +100,11 @@ class Checkpoint(ModelCheckpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        scores = [state_dict["best_model_score"], *state_dict["metrics"].values()]
+        if not all(isinstance(s, Tensor | None) and (s is None or s.ndim == 0) for s in scores):
+            raise ConfigurationError(
+                "the checkpoint's scores are malformed: give one that kanlit fit has written"
+            )
         # Scores only: a checkpoint is not to say which files are read or removed.
         score = state_dict["best_model_score"]
         if self._has_best and score is not None:

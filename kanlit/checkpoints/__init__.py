@@ -9,19 +9,29 @@ from kanlit.checkpoints.find import (
 )
 from kanlit.checkpoints.read import read_checkpoint
 from kanlit.checkpoints.record import RunRecord, default_place, runs_in
-from kanlit.checkpoints.restore import restore_module
+from kanlit.checkpoints.restore import (
+    module_class,
+    module_settings,
+    restore_layers,
+    restore_module,
+)
+from kanlit.checkpoints.resume import ResumeCheck
 from kanlit.checkpoints.write import AtomicCheckpointIO
 
 __all__ = [
     "AtomicCheckpointIO",
+    "ResumeCheck",
     "RunRecord",
     "carry_over",
     "default_place",
     "find_checkpoint",
     "folder_of",
+    "module_class",
+    "module_settings",
     "named_checkpoint",
     "newest_checkpoint",
     "read_checkpoint",
+    "restore_layers",
     "restore_module",
     "runs_in",
 ]

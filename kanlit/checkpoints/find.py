@@ -83,6 +83,7 @@ def folder_of(checkpoint: Path) -> Path:
     """The folder of the run that has written a checkpoint."""
     home = checkpoint.parent
     record = read_record(home)
-    if record is not None:
+    # A record that came with the checkpoint is not to say where files go: the run's own agrees.
+    if record is not None and read_record(record.folder) == record:
         return record.folder
     return home.parent if home.name == "checkpoints" else home

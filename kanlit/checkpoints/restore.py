@@ -1,73 +1,256 @@
-"""A trained module from its checkpoint alone."""
+"""A trained network or module from its checkpoint alone."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
+from torch import Tensor
 
+from kanlit.bases import basis_class
+from kanlit.checkpoints.vet import layer_shapes
 from kanlit.errors import ConfigurationError
-from kanlit.modules.base import KANModule
+from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
+from kanlit.nn import KANLayer
 from kanlit.scaling import Columns
 
-__all__ = ["restore_module"]
+__all__ = ["module_class", "module_settings", "restore_layers", "restore_module"]
+
+# The classes that a checkpoint may name; any other has to be named by the user.
+_OWN: Mapping[str, type[KANModule]] = {
+    path: cls
+    for cls in (ClassificationModule, PDEModule, RegressionModule)
+    for path in (f"kanlit.{cls.__name__}", f"{cls.__module__}.{cls.__name__}")
+}
+_NETWORK = "network.layers."
+_MOST_NUMBERS = 2**24  # that settings may ask for, however few the weights are
+
+# What a setting may be for a checkpoint to bring it; an optimizer is never one.
+_SIMPLE = (bool, int, float, str, type(None))
 
 
-def restore_module(content: Mapping[str, Any], path: Path) -> KANModule:
-    """The module that a checkpoint was written of, on the CPU, in its own type, to be evaluated.
+def restore_module(
+    content: Mapping[str, Any], path: Path, named: type[KANModule] | None = None
+) -> KANModule:
+    """The module that a checkpoint was written of, on the CPU, in its own dtype, to be evaluated.
 
     Args:
         content: What :func:`~kanlit.checkpoints.read_checkpoint` has read.
         path: Where from, for messages.
+        named: The class that the user has named; needed where it is not one of kanlit's.
 
     Raises:
-        ConfigurationError: Its class cannot be imported or is not a KANModule, or the weights
-            do not fit it.
+        ConfigurationError: A class that nobody has named, or weights that do not fit it.
     """
-    settings = dict(content.get("hyper_parameters", {}))
-    named = settings.pop("_class_path", None)
-    settings.pop("_instantiator", None)
-    cls = _class_of(content.get("kanlit", {}).get("class_path") or named, path)
-    # Settings of the classes under it are among them, too: it takes those that it names.
-    taken = inspect.signature(cls).parameters
-    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
-        settings = {name: value for name, value in settings.items() if name in taken}
+    cls = module_class(content, path, named)
+    state = content["state_dict"]
+    settings = module_settings(content, cls, path)
     try:
-        module = cls(**settings)
-        knots = next(t for key, t in content["state_dict"].items() if key.endswith(".knots"))
-        if knots.dtype == torch.float64:
+        with torch.random.fork_rng(devices=[]):  # its first weights are not kept
+            module = cls(**settings)
+        if next(iter(layer_shapes(state, _order(content)).values())).dtype == torch.float64:
             module.double()  # before loading, which would round
-        module.load_state_dict(content["state_dict"])
-    except (TypeError, RuntimeError) as error:
+        module.load_state_dict(state)
+        module.columns = _columns(content, module)
+        for name, scale in module.named_buffers():
+            if name.endswith("_std") and not bool((scale > 0).all()):
+                raise ValueError(f"{name} is not above 0")
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ConfigurationError(
             f"the weights of {path} do not fit a {cls.__name__} of its settings "
             f"({' '.join(str(error).split())}): give a checkpoint that kanlit fit has written"
         ) from None
-    kept = content.get("kanlit", {}).get("columns")
-    module.columns = None if kept is None else Columns.from_state_dict(kept)
     return module.eval().requires_grad_(False)
 
 
-def _class_of(class_path: str | None, path: Path) -> type[KANModule]:
-    if class_path is None:
+def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer]:
+    """The KAN layers of a checkpoint, whatever its module, by their names in the network.
+
+    Raises:
+        ConfigurationError: Tensors of a layer that do not fit each other.
+    """
+    state, settings = content["state_dict"], content.get("hyper_parameters", {})
+    found = {}
+    for prefix, shape in layer_shapes(state, _order(content)).items():
+        try:
+            with torch.random.fork_rng(devices=[]):
+                layer = KANLayer(
+                    shape.in_features,
+                    shape.out_features,
+                    grid_size=shape.grid_size,
+                    spline_order=shape.spline_order,
+                    outside=settings.get("outside", "linear"),
+                    basis=settings.get("basis", "bspline"),
+                    dtype=shape.dtype,
+                )
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            layer.load_state_dict(own)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigurationError(
+                f"the layer {prefix[:-1]} of {path} is malformed ({' '.join(str(error).split())}): "
+                f"give a checkpoint that kanlit fit has written"
+            ) from None
+        name = prefix.removesuffix(".").removeprefix("network.").removeprefix("_orig_mod.")
+        found[name] = layer.requires_grad_(False)
+    return found
+
+
+def _order(content: Mapping[str, Any]) -> Any:
+    return content.get("hyper_parameters", {}).get("spline_order")
+
+
+def module_class(
+    content: Mapping[str, Any], path: Path, named: type[KANModule] | None = None
+) -> type[KANModule]:
+    """The class of a checkpoint's module: one of kanlit's, or the one that the user has named.
+
+    Nothing is imported.
+
+    Raises:
+        ConfigurationError: Another, or none.
+    """
+    settings = content.get("hyper_parameters", {})
+    name = content.get("kanlit", {}).get("class_path") or settings.get("_class_path")
+    if not isinstance(name, str):
         raise ConfigurationError(
-            f"{path} does not say which module it is of (kanlit fit of an older version, or "
-            f"another program, wrote it): go on from it with kanlit fit --ckpt_path, which writes "
-            f"a new one"
+            f"{path} does not say which module it is of (another program wrote it): go on from it "
+            f"with kanlit fit --ckpt_path, which writes a new one"
         )
-    home, _, name = class_path.rpartition(".")
+    if named is not None and name in (f"{named.__module__}.{named.__qualname__}", _path_of(named)):
+        return named
+    if name not in _OWN:
+        raise ConfigurationError(
+            f"{path} is of {name}, which is not a class of kanlit's: name it with --model {name} "
+            f"if you trust it, for it is imported then"
+        )
+    return _OWN[name]
+
+
+def module_settings(content: Mapping[str, Any], cls: type[KANModule], path: Path) -> dict[str, Any]:
+    """The settings of a checkpoint that its class takes: numbers, texts and lists of them.
+
+    Settings that may be anything else, an optimizer among them, are not taken from a checkpoint.
+
+    Raises:
+        ConfigurationError: A setting of another kind, or sizes far beyond those of the weights.
+    """
+    given = content.get("hyper_parameters", {})
+    taken = {}
+    for name, kinds in _simple_parameters(cls).items():
+        if name not in given:
+            continue
+        items = given[name] if isinstance(given[name], list) else [given[name]]
+        # A whole number does for a number.
+        if any(type(i) not in kinds and not (type(i) is int and float in kinds) for i in items):
+            raise ConfigurationError(
+                f"{path} has {name} {given[name]!r}"[:200] + ", which is no such setting: give a "
+                "checkpoint that kanlit fit has written"
+            )
+        taken[name] = given[name]
+    _check_basis(taken.get("basis", "bspline"), path)
+    if cls in _OWN.values():
+        _check_sizes(taken, cls, content, path)
+    return taken
+
+
+def _check_basis(name: str, path: Path) -> None:
+    """Refuses a checkpoint's basis that has not been imported: a checkpoint imports nothing."""
     try:
-        cls = getattr(import_module(home), name)
-    except (ImportError, AttributeError, ValueError):
+        basis_class(name)
+    except ValueError:
         raise ConfigurationError(
-            f"{path} is of {class_path}, which cannot be imported here: run where it can"
+            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: name it, "
+            f"--model.basis {name}"
         ) from None
-    if not (isinstance(cls, type) and issubclass(cls, KANModule)):
+
+
+def _check_sizes(
+    settings: Mapping[str, Any], cls: type[KANModule], content: Mapping[str, Any], path: Path
+) -> None:
+    """Refuses settings that would build a far larger network than the weights are of."""
+    state = content["state_dict"]
+    parameters = inspect.signature(cls).parameters
+    hidden, grid_size, degree = (
+        settings.get(name, parameters[name].default)
+        for name in ("hidden", "grid_size", "spline_order")
+    )
+    shapes = [
+        s for name, s in layer_shapes(state, _order(content)).items() if name.startswith(_NETWORK)
+    ]
+    whole = isinstance(hidden, list | tuple) and all(
+        type(n) is int and n > 0 for n in (*hidden, grid_size, degree)
+    )
+    if not whole or len(shapes) != len(hidden) + 1:
         raise ConfigurationError(
-            f"{path} is of {class_path}, which is no KANModule: give a checkpoint of one"
+            f"{path} has {len(shapes)} layers, but its settings are hidden {hidden!r}, grid_size "
+            f"{grid_size!r}, spline_order {degree!r}"[:300]
+            + ": give a checkpoint that kanlit fit has written"
         )
-    return cls
+    widths = [shapes[0].in_features, *hidden, shapes[-1].out_features]
+    numbers = sum(a * b for a, b in pairwise(widths)) * (grid_size + degree)
+    kept = sum(tensor.numel() for tensor in state.values() if isinstance(tensor, Tensor))
+    if numbers > max(_MOST_NUMBERS, 8 * kept):
+        raise ConfigurationError(
+            f"{path} holds {kept} numbers, but its settings, hidden {list(hidden)} and grid_size "
+            f"{grid_size}, make a network of {numbers}: give a checkpoint that kanlit fit has "
+            f"written"
+        )
+
+
+def _simple_parameters(cls: type) -> dict[str, set[type]]:
+    """A constructor's arguments that take numbers and texts alone, and which of these."""
+    found: dict[str, set[type]] = {}
+    for link in cls.__mro__:
+        if "__init__" not in vars(link):
+            continue
+        made = vars(link)["__init__"]
+        parameters = inspect.signature(made).parameters
+        for name, annotation in get_type_hints(made).items():
+            kinds = _kinds(annotation)
+            if name == "basis":
+                kinds -= {type}  # of a class only the name, which imports nothing
+            if name in parameters and kinds <= set(_SIMPLE):
+                found.setdefault(name, kinds)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return found
+
+
+def _kinds(annotation: Any) -> set[type]:
+    """The types of the values that an annotation names."""
+    if get_origin(annotation) is type:
+        return {type}
+    if get_origin(annotation) is Literal:
+        return {type(value) for value in get_args(annotation)}
+    inner = [argument for argument in get_args(annotation) if argument is not Ellipsis]
+    if not inner:
+        return {annotation}
+    origin = get_origin(annotation)
+    listed = inspect.isclass(origin) and issubclass(origin, Sequence)
+    if listed or origin is Union or origin is type(int | str):
+        return set().union(*(_kinds(argument) for argument in inner))
+    return {object}
+
+
+def _path_of(cls: type) -> str:
+    """The path of a class as kanlit exports it."""
+    return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
+
+
+def _columns(content: Mapping[str, Any], module: KANModule) -> Columns | None:
+    kept = content.get("kanlit", {}).get("columns")
+    if kept is None:
+        return None
+    columns = Columns.from_state_dict(kept)
+    if [len(columns.inputs), len(columns.targets)] != [
+        module.network.widths[0],
+        module.network.widths[-1],
+    ]:
+        raise ValueError(
+            f"it names {len(columns.inputs)} inputs and {len(columns.targets)} targets"
+        )
+    return columns

@@ -15,20 +15,29 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
-from kanlit.bases import basis_class
 from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.callbacks.distributed import gather_rows
-from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.checkpoints import (
+    find_checkpoint,
+    module_class,
+    module_settings,
+    read_checkpoint,
+    restore_module,
+)
 from kanlit.cli import table_prediction
 from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import HOMES, INTERRUPTED
+from kanlit.cli.errors import UsageError
 from kanlit.cli.exceptions import one_line, root_cause
+from kanlit.cli.settings import settings_of
+from kanlit.cli.user_classes import import_named
 from kanlit.data.predictions import prediction_table
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
+from kanlit.modules import KANModule
 from kanlit.runs import Started, checkpoint_to_resume
 
 __all__ = ["KanlitCLI", "main"]
@@ -69,16 +78,35 @@ class KanlitCLI(Assembly):
         if name in ("last", "best"):
             rank_zero_info(f"{name} checkpoint: {shown(path)}")
         config.ckpt_path = str(path)
-        settings = dict(read_checkpoint(path).get("hyper_parameters", {}))
-        made_by = settings.pop("_class_path", None)
-        settings.pop("_instantiator", None)
+        content = read_checkpoint(path)
+        cls = self._module_class(content, path)
+        restore_module(content, path, cls)  # its weights fit its settings
+        settings = module_settings(content, cls, path)
         for size in ("in_features", "out_features"):
             if size in settings:
                 self._sizes[size] = settings.pop(size)
-        _check_basis(settings.get("basis", "bspline"), path)
-        if made_by:
-            model = {"model": {"class_path": made_by, "init_args": settings}}
-            self.config = self.parser.parse_object({self.config.subcommand: model}, self.config)
+        model = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": settings}
+        try:
+            self.config = self.parser.parse_object(
+                {self.config.subcommand: {"model": model}}, self.config
+            )
+        except UsageError as error:
+            raise ConfigurationError(
+                f"{path} has settings that {cls.__name__} does not take ({one_line(str(error))}): "
+                f"give a checkpoint that kanlit fit has written"
+            ) from None
+
+    def _module_class(self, content: Mapping[str, Any], path: Path) -> type[KANModule]:
+        """The class that the checkpoint and the user have named, in agreement."""
+        given = import_named(self.config[self.config.subcommand].model.class_path)
+        kept = module_class(content, path, given)
+        named = [s for s in settings_of(self._argv, self.config.subcommand) if s.key == "model"]
+        if named and kept is not given:
+            raise ConfigurationError(
+                f"{path} is of {kept.__name__}, but {named[-1].label} is {named[-1].value}: leave "
+                f"it out, or give a checkpoint of one"
+            )
+        return kept
 
     def after_instantiate_classes(self) -> None:
         for size, kept in self._sizes.items():
@@ -221,17 +249,6 @@ def _score(tested: Mapping[str, float]) -> tuple[str, str]:
     return "loss on test points", f"{tested['test/loss']:.3e}"
 
 
-def _check_basis(name: str, path: Path) -> None:
-    """Refuses a checkpoint's basis that has not been imported: a checkpoint imports nothing."""
-    try:
-        basis_class(name)
-    except ValueError:
-        raise ConfigurationError(
-            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: name it, "
-            f"--model.basis {name}"
-        ) from None
-
-
 def _speaks() -> bool:
     """Whether this process says what went wrong: one of those on a machine does."""
     rank = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
@@ -240,8 +257,6 @@ def _speaks() -> bool:
 
 def main() -> None:
     """Runs the command line of this process; what a user can mend is one line and status 2."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # classes of the user's own; last, so that none hides another
     try:
         with clean_console():
             command, words = "".join(sys.argv[1:2]), sys.argv[2:]

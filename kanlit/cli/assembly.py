@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Action
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from kanlit.callbacks import (
     GridAdaptationCallback,
     KnotPlotCallback,
 )
-from kanlit.checkpoints import AtomicCheckpointIO
+from kanlit.checkpoints import AtomicCheckpointIO, ResumeCheck
 from kanlit.cli.defaults import (
     ADAPTATION_DEFAULTS,
     APART,
@@ -35,10 +36,18 @@ from kanlit.cli.defaults import (
     MORE,
     TRAINER_DEFAULTS,
 )
-from kanlit.cli.errors import UsageError, explain
+from kanlit.cli.errors import UsageError, check_optimizers, explain
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.cli.profiler import NoProfiler
-from kanlit.cli.settings import RepeatedKeyError, check_keys, settings_of
+from kanlit.cli.settings import (
+    RepeatedKeyError,
+    Setting,
+    check_aliases,
+    check_config,
+    check_keys,
+    settings_of,
+)
+from kanlit.cli.user_classes import import_settings
 from kanlit.data import (
     ClassTableData,
     EquationData,
@@ -68,8 +77,9 @@ _load_yaml = get_loader("yaml")
 
 
 def _load_unambiguous(text: str) -> Any:
-    if ":" in text and (root := yaml.compose(text, yaml.SafeLoader)):
+    if (":" in text or "*" in text) and (root := yaml.compose(text, yaml.SafeLoader)):
         check_keys(root, "YAML")
+        check_aliases(root)
     return _spelt_out(_load_yaml(text))
 
 
@@ -154,11 +164,16 @@ class Assembly(LightningCLI):
                 action.help = HELP.get(action.dest, action.help)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        settings = _settings(self._argv)
+        import_settings(settings)
         try:
             self.config = _expanded(parser.parse_args(self._argv))
         except (UsageError, UnicodeDecodeError) as error:
             message = str(root_cause(error, (UsageError,)) or error)
             raise ConfigurationError(self._explained(message)) from None
+        except RecursionError:
+            raise ConfigurationError("a setting is nested too deeply: check --config") from None
+        check_optimizers(self.config.get(str(self.config.get("subcommand")), self.config).model)
 
     def _explained(self, message: str) -> str:
         """In one line, what is wrong with words that the parser has refused with ``message``."""
@@ -188,7 +203,7 @@ class Assembly(LightningCLI):
         if config.get("profiler") is None:
             config["profiler"] = NoProfiler()
         if self._records:
-            callbacks = [*callbacks, KnotPlotCallback()]
+            callbacks = [*callbacks, KnotPlotCallback(), ResumeCheck()]
             config["plugins"] = [*_listed(config.get("plugins")), AtomicCheckpointIO()]
         else:
             config |= {"logger": False, "enable_checkpointing": False}
@@ -247,15 +262,23 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
-def _default_model(argv: Sequence[str]) -> str:
-    """Path of the model's class for the data that a command line names; the last name wins."""
+def _settings(argv: Sequence[str]) -> list[Setting]:
+    """What a command line and its configs set."""
+    for option, value in pairwise([*argv, ""]):
+        if option in ("--config", "-c") and "\n" not in value:
+            check_config(value)
     subcommand = next((word for word in argv if word in COMMANDS), "fit")
     try:
-        settings = settings_of(argv, subcommand)
+        return settings_of(argv, subcommand)
     except RepeatedKeyError:
         raise
     except ConfigurationError:
-        settings = []  # the parser will refuse it, too
+        return []  # the parser will refuse it, too
+
+
+def _default_model(argv: Sequence[str]) -> str:
+    """Path of the model's class for the data that a command line names; the last name wins."""
+    settings = _settings(argv)
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
     data = named[-1].rpartition(".")[2] if named else ""
     return f"kanlit.{_MODELS.get(data, 'RegressionModule')}"

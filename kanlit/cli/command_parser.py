@@ -57,6 +57,14 @@ class CommandParser(argparse.ArgumentParser):
             help="folder that holds lightning_logs, for last and best (default: this one)",
         )
 
+    def add_model(self) -> None:
+        """The class of the checkpoint's module, as ``model``."""
+        self.add_argument(
+            "--model",
+            metavar="CLASS",
+            help="class of the checkpoint, such as mymodule.MyModule, where it is one of your own",
+        )
+
     def add_config(self) -> None:
         """The settings of the checkpoint's run."""
         self.add_argument(

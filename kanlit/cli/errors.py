@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from importlib import import_module
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -19,12 +20,13 @@ from kanlit.adaptation import ImportanceDensity, Trigger
 from kanlit.cli.exceptions import one_line
 from kanlit.cli.settings import Setting, settings_of
 from kanlit.cli.type_errors import explain_type
+from kanlit.cli.user_classes import import_named, working_folder
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 from kanlit.problems import Equation
 
-__all__ = ["UsageError", "explain"]
+__all__ = ["UsageError", "check_optimizers", "explain"]
 
 
 class UsageError(ConfigurationError):
@@ -87,6 +89,26 @@ def explain(
     return explain_type(message, settings) or one_line(message)
 
 
+def check_optimizers(model: Mapping[str, Any]) -> None:
+    """Refuses an optimizer or scheduler that is no class of these, such as any function.
+
+    Args:
+        model: The model's ``class_path`` and ``init_args``, as they have been parsed.
+
+    Raises:
+        ConfigurationError: One that is not.
+    """
+    for name in ("optimizer", "lr_scheduler"):
+        value = (model.get("init_args") or {}).get(name)
+        path = getattr(value, "class_path", None)
+        default = _parameters(import_named(model["class_path"])).get(name)
+        if value is None or (default is not None and value is default.default):
+            continue
+        if path is None:
+            path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
+        _resolve(Setting(f"model.{name}", path, f"model.{name}"), KINDS[f"model.{name}"])
+
+
 def _hint(name: str, known: Collection[str]) -> str:
     """Did you mean …, and all that is known, closest first."""
     likeness = {k: SequenceMatcher(None, name.lower(), k.lower()).ratio() for k in known}
@@ -147,7 +169,8 @@ def _resolve(setting: Setting, kind: Kind) -> type:
         raise ConfigurationError(f"{label}: {what}: {_hint(name, known)}, {own}")
     module, _, attribute = name.rpartition(".")
     try:
-        found = getattr(import_module(module), attribute, None)
+        with working_folder():
+            found = getattr(import_module(module), attribute, None)
     except Exception as error:  # a user's module may fail in any way; all of it is theirs to mend
         raise ConfigurationError(
             f"{label}: cannot import {module} ({type(error).__name__}: {one_line(str(error))}): "

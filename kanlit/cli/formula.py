@@ -15,7 +15,6 @@ from kanlit.checkpoints import find_checkpoint
 from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.cli.run_folder import RunFolder
-from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, written_whole
 from kanlit.nn import KAN, KANLayer
@@ -140,18 +139,23 @@ def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
         "target_mean": torch.zeros(last.out_features),
         "target_std": torch.ones(last.out_features),
     }
-    return Standardization(**{k: buffers.get(k, v).double() for k, v in usual.items()})
+    found = {name: buffers.get(name, scale).double() for name, scale in usual.items()}
+    for name, scale in found.items():
+        if scale.shape != usual[name].shape or (name.endswith("_std") and not (scale > 0).all()):
+            raise ConfigurationError(
+                f"{name} of the checkpoint is malformed: give one that kanlit fit has written"
+            )
+    return Standardization(**found)
 
 
 def _of_run(run: RunFolder, config: Path | None, predict: Any) -> FormulaSamples:
     """The run's training and test data; the network's outputs where there are no targets."""
     try:
-        _, data = run.module_and_data(config)
+        data = run.data(config)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{error}; or --uniform for points of the first layer's grid in place of data"
         ) from None
-    assert isinstance(data, TensorDataModule)
     names = list(data.input_names), list(data.target_names)
     train, test = data.build("train"), data.build("test")
     if isinstance(test, tuple) and len(test) == 2 and isinstance(train, tuple):

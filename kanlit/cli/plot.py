@@ -16,6 +16,7 @@ from kanlit.callbacks.run_figures import (
 from kanlit.checkpoints import find_checkpoint
 from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.run_folder import RunFolder
+from kanlit.cli.user_classes import named_module
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, writing_problem, written_whole
 from kanlit.plotting import convergence_figure
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(
             f"cannot write to {folder} ({problem}): give another folder with --output"
         )
-    for name, figure in _pictures(run, options.config):
+    for name, figure in _pictures(run, options.config, options.model):
         if isinstance(figure, str):
             print(f"{name}: left out: {figure}")
             continue
@@ -83,10 +84,13 @@ def _parser() -> CommandParser:
         help="kind of file: png, svg or pdf (default: png)",
     )
     parser.add_config()
+    parser.add_model()
     return parser
 
 
-def _pictures(run: RunFolder, config: Path | None) -> Iterator[tuple[str, Figure | str]]:
+def _pictures(
+    run: RunFolder, config: Path | None, model: str | None
+) -> Iterator[tuple[str, Figure | str]]:
     """Each picture by its name, or why there is none."""
     named = run.layers()
     layers = list(named.values())
@@ -96,9 +100,9 @@ def _pictures(run: RunFolder, config: Path | None) -> Iterator[tuple[str, Figure
     inputs, targets = kept.get("inputs", inputs), kept.get("targets", targets)
     module, data, missing = None, None, ""
     try:
-        module, data = run.module_and_data(config)
+        module, data = run.module(named_module(model)), run.data(config)
     except ConfigurationError as error:
-        if config is not None:
+        if config is not None or model is not None:
             raise
         missing = str(error)
     if data is not None and not kept:

@@ -8,23 +8,22 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Trainer
 
 from kanlit.adaptation import KnotHistory, KnotRecord
-from kanlit.checkpoints import folder_of, read_checkpoint
-from kanlit.cli.assembly import Assembly
+from kanlit.checkpoints import folder_of, read_checkpoint, restore_layers, restore_module
 from kanlit.cli.console import quiet_console
-from kanlit.cli.settings import read_mapping
+from kanlit.cli.run_data import data_of
+from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
+from kanlit.files import check_regular
+from kanlit.modules import KANModule
 from kanlit.nn import KANLayer
 from kanlit.plotting.histogram import Array
 
 __all__ = ["Metrics", "RunFolder"]
 
-_NETWORK = "network."  # of kanlit's modules; a user's own may have none
 _STAGES = ("train", "val")
-_WEIGHTS = ("knots", "coefficients", "base_weight", "edge_scale", "bias")
 
 
 @dataclass(frozen=True)
@@ -85,66 +84,40 @@ class RunFolder:
 
     def layers(self) -> dict[str, KANLayer]:
         """The KAN layers, by their name inside the network, sized by the checkpoint."""
-        state = self._content["state_dict"]
-        settings = self._content.get("hyper_parameters", {})
-        found = {}
-        for key in (key for key in state if key.endswith(".knots")):
-            prefix = key.removesuffix("knots")
-            tensors = {name: state.get(prefix + name) for name in _WEIGHTS}
-            if any(not isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-                raise ConfigurationError(
-                    f"{self.checkpoint} has no weights beside {key}: give one that kanlit fit has "
-                    f"written"
-                )
-            outputs, inputs = tensors["base_weight"].shape
-            degree = settings.get("spline_order", 3)
-            layer = KANLayer(
-                inputs,
-                outputs,
-                grid_size=tensors["knots"].shape[1] - 2 * degree - 1,
-                spline_order=degree,
-                outside=settings.get("outside", "linear"),
-                basis=settings.get("basis", "bspline"),
-                dtype=tensors["knots"].dtype,
-            )
-            layer.load_state_dict(tensors)
-            name = prefix.removesuffix(".").removeprefix(_NETWORK).removeprefix("_orig_mod.")
-            found[name] = layer.requires_grad_(False)
-        return found
+        return restore_layers(self._content, self.checkpoint)
 
-    def module_and_data(self, config: Path | None) -> tuple[LightningModule, LightningDataModule]:
-        """The module with the checkpoint's weights, and its data.
+    def module(self, named: type[KANModule] | None) -> KANModule:
+        """The module, of one of kanlit's classes or of the one that the user has named."""
+        return restore_module(self._content, self.checkpoint, named)
+
+    def data(self, config: Path | None) -> TensorDataModule:
+        """The data of the run.
 
         Args:
-            config: The settings of the run; left out, ``config.yaml`` in its folder.
+            config: The settings of the run; left out, ``config.yaml`` in its folder, of which
+                only data of kanlit's own classes are taken.
 
         Raises:
-            ConfigurationError: No config there, or one of another network.
+            ConfigurationError: No config there, or one whose data are not to be had.
         """
         path = config or self.folder / "config.yaml"
         if config is None and not path.is_file():
             raise ConfigurationError(f"no config.yaml in {self.folder}: give --config FILE")
-        needs = "it needs the keys data and model of a run"
-        settings = read_mapping(str(path), "config", "check --config", needs)
-        settings = settings["fit"] if isinstance(settings.get("fit"), dict) else settings
-        kept = {key: settings[key] for key in ("data", "model") if key in settings}
-        precision = (settings.get("trainer") or {}).get("precision")
-        trainer = {"accelerator": "cpu", "precision": precision}
-        text = yaml.safe_dump({**kept, "trainer": trainer, "seed_everything": False})
-        with quiet_console():
-            run = Assembly(["--config", text], run=False, records=False)
-        module, data = run.model, run.datamodule
-        data.trainer = run.trainer  # says in which precision the table is read
-        state = self._content["state_dict"]
-        try:
-            module.to(next(t for key, t in state.items() if key.endswith(".knots")).dtype)
-            module.load_state_dict(state)
-        except RuntimeError:
+        data = data_of(path, trusted=config is not None)
+        first, *_, last = [*self.layers().values()] * 2
+        sizes = first.in_features, last.out_features
+        if (data.in_features, data.out_features) != sizes:
             raise ConfigurationError(
-                f"config {path} makes another network than {self.checkpoint} has: give the run's "
-                f"own --config"
-            ) from None
-        return module, data
+                f"config {path} has data of {data.in_features} inputs and {data.out_features} "
+                f"targets, {self.checkpoint} a network of {sizes[0]} and {sizes[1]}: give the "
+                f"run's own --config"
+            )
+        precision: Any = "64-true" if first.knots.dtype == torch.float64 else "32-true"
+        with quiet_console():
+            data.trainer = Trainer(  # says in which precision the table is read
+                accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False
+            )
+        return data
 
     def metrics(self) -> Metrics:
         """Losses and errors of training and validation, from event files or ``metrics.csv``.
@@ -152,7 +125,10 @@ class RunFolder:
         Raises:
             ConfigurationError: There are none.
         """
-        table = self._events() if any(self.folder.glob("events.out.tfevents.*")) else self._csv()
+        events = list(self.folder.glob("events.out.tfevents.*"))
+        for path in [*events, self.folder / "metrics.csv"]:
+            check_regular(path, "losses")
+        table = self._events() if events else self._csv()
         names = [name for name in table if name != "epoch" and name.startswith(_STAGES)]
         if not names:
             raise ConfigurationError(f"no losses in event files or metrics.csv in {self.folder}")

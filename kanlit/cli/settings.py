@@ -11,8 +11,19 @@ from typing import Any
 import yaml
 
 from kanlit.errors import ConfigurationError
+from kanlit.files import check_regular
 
-__all__ = ["RepeatedKeyError", "Setting", "check_keys", "read_mapping", "settings_of"]
+__all__ = [
+    "RepeatedKeyError",
+    "Setting",
+    "check_aliases",
+    "check_config",
+    "check_keys",
+    "read_mapping",
+    "settings_of",
+]
+
+_MOST_BYTES, _MOST_VALUES = 2**24, 100_000
 
 
 class RepeatedKeyError(ConfigurationError):
@@ -78,6 +89,7 @@ def _load_yaml(text: str, where: str) -> Any:
         if root is None:
             return None
         check_keys(root, where)
+        check_aliases(root)
         return loader.construct_document(root)
     finally:
         loader.dispose()
@@ -137,6 +149,8 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
         ConfigurationError: It is not there, not text, not YAML or not a mapping.
     """
     try:
+        if "\n" not in name:
+            check_config(name, kind)
         text = name if "\n" in name else Path(name).expanduser().read_text(encoding="utf-8")
         content = _load_yaml(text, kind if "\n" in name else f"{kind} {name}")
     except FileNotFoundError:
@@ -147,6 +161,8 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
         raise ConfigurationError(f"cannot read {kind} {name} ({error.strerror}): {check}") from None
     except (UnicodeDecodeError, yaml.reader.ReaderError):
         raise ConfigurationError(f"{kind} {name} is not text: give a YAML file") from None
+    except RecursionError:
+        raise ConfigurationError(f"{kind} {name} is nested too deeply: mend it there") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -158,6 +174,48 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
         held = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise ConfigurationError(f"{kind} {name} {held}: {needs}")
     return content
+
+
+def check_config(name: str, kind: str = "config") -> None:
+    """Refuses a config that is no regular file, or too large for one.
+
+    Raises:
+        ConfigurationError: Such a file.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return  # which has a line of its own
+    check_regular(path, kind)
+    if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        raise ConfigurationError(f"{kind} {name} has more than {_MOST_BYTES} bytes: shorten it")
+
+
+def check_aliases(root: yaml.Node) -> None:
+    """Refuses YAML whose aliases stand for a multitude of values, or for what they are part of.
+
+    Args:
+        root: The node at the top of a document.
+
+    Raises:
+        yaml.MarkedYAMLError: Such a document.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = _MOST_VALUES  # met again inside itself
+            inner: list[yaml.Node] = []
+            if isinstance(node, yaml.SequenceNode):
+                inner = node.value
+            elif isinstance(node, yaml.MappingNode):
+                inner = [part for pair in node.value for part in pair]
+            sizes[id(node)] = 1 + sum(map(size, inner))
+        if sizes[id(node)] >= _MOST_VALUES:
+            problem = f"its aliases stand for more than {_MOST_VALUES} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return sizes[id(node)]
+
+    size(root)
 
 
 def _flatten(value: Any, key: str, origin: str, label: str = "") -> Iterator[Setting]:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.command_parser import CommandParser
+from kanlit.cli.user_classes import named_module
 from kanlit.data.predictions import predict_rows, row_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     path = find_checkpoint(options.ckpt_path, options.root)
     if options.ckpt_path in ("last", "best"):
         print(f"{options.ckpt_path} checkpoint: {path}")
-    module = restore_module(read_checkpoint(path), path)
+    module = restore_module(read_checkpoint(path), path, named_module(options.model))
     columns = module.columns
     if columns is None:
         raise ConfigurationError(
@@ -112,4 +113,5 @@ def parser() -> CommandParser:
         help="where to: .csv, .tsv or .parquet (default: predictions.csv in the working folder)",
     )
     made.add_root()
+    made.add_model()
     return made

@@ -12,6 +12,7 @@ import kanlit
 from kanlit.adaptation import kan_layers
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.command_parser import CommandParser
+from kanlit.cli.user_classes import named_module
 from kanlit.export.check import check
 from kanlit.export.program import SUFFIXES, check_packages, make, run
 from kanlit.files import check_output, written_whole
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     suffix = output.suffix.lower()
     check_packages(suffix)
     path = find_checkpoint(options.checkpoint, options.root)
-    module = restore_module(read_checkpoint(path), path)
+    module = restore_module(read_checkpoint(path), path, named_module(options.model))
     content = make(module, metadata_of(module), suffix)
     difference = check(run(content, suffix), module)
     with written_whole(output) as unfinished:
@@ -91,6 +92,7 @@ def _parser() -> CommandParser:
     parser = CommandParser("export", "CHECKPOINT --output FILE", description=_DESCRIPTION)
     add = parser.add_argument
     parser.add_checkpoint()
+    parser.add_model()
     add(
         "--output",
         type=Path,

@@ -224,6 +224,15 @@ class KANModule(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self(batch[0])
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().load_state_dict(state_dict, *args, **kwargs)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"the weights of a checkpoint do not fit this {type(self).__name__} "
+                f"({' '.join(str(error).split())}): give those that were trained with its settings"
+            ) from None
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_weights(self, "no checkpoint is written of them")
         # All that predicting and exporting need beside the weights and the hyperparameters.

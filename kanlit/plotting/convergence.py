@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kanlit.plotting.histogram import Array
-from kanlit.plotting.style import GREY, MARKED, color, head, mark_adaptations, marker, tidy
+from kanlit.plotting.style import GREY, MARKED, color, head, mark_adaptations, marker, plain, tidy
 
 __all__ = ["convergence_figure"]
 
@@ -49,7 +49,7 @@ def convergence_figure(
     style: dict[str, dict[str, Any]] = {
         name: {"color": color(i), "marker": marker(i)} for i, name in enumerate(drawn)
     }
-    handles = [Line2D([], [], label=name, ms=4, lw=1.4, **style[name]) for name in drawn]
+    handles = [Line2D([], [], label=plain(name), ms=4, lw=1.4, **style[name]) for name in drawn]
     if adaptations:
         handles.append(Line2D([], [], color=GREY, lw=0.7, ls=":", label=MARKED))
     page = head(HEIGHT, title, handles)

@@ -15,7 +15,7 @@ from kanlit.nn import KANLayer
 from kanlit.plotting.edges import edge_curves, opacities
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.page import HEADING_HEIGHT
-from kanlit.plotting.style import BLUE, VERMILLION, head, rug, shortened, tidy
+from kanlit.plotting.style import BLUE, VERMILLION, head, plain, rug, shortened, tidy
 
 __all__ = ["curve_figure"]
 
@@ -76,7 +76,7 @@ def curve_figure(
                     continue
                 _draw(axes, number, p, x[:, p], values[:, p], opacity[:, p])
                 rug(axes, as_array(layer.breakpoints[p]))
-                name = shortened(input_names[p], 32) if number == 0 else f"node {p + 1}"
+                name = plain(shortened(input_names[p], 32)) if number == 0 else f"node {p + 1}"
                 axes.set_xlabel(name, fontsize=9)
     return page.figure
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.page import WIDTH
-from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, rug, tidy
+from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, plain, rug, tidy
 from kanlit.problems.functions.target import TargetFunction, grid_points
 
 __all__ = ["error_map_figure", "scatter_figure"]
@@ -106,7 +106,7 @@ def scatter_figure(
         axes.lines[-1].set_gid(f"rows:{i}")
         axes.set_aspect("equal", adjustable="datalim")
         error = _relative_l2(known[:, i], found[:, i])
-        axes.set_title(f"{target_names[i]}: relative L2 {error:.2e}", fontsize=9)
+        axes.set_title(f"{plain(target_names[i])}: relative L2 {error:.2e}", fontsize=9)
         axes.set_xlabel("true", fontsize=9)
         if i % columns == 0:
             axes.set_ylabel("predicted", fontsize=9)
@@ -141,7 +141,7 @@ def _curves(x: Array, known: Array, found: Array, knots: Array, name: str, headi
     lower.plot(x, np.where(error > 0, error, np.nan), color=VERMILLION, lw=1.0, gid="error")
     lower.set_yscale("log")
     lower.set_ylabel("|prediction − target|", fontsize=9)
-    lower.set_xlabel(name, fontsize=9)
+    lower.set_xlabel(plain(name), fontsize=9)
     for axes in (upper, lower):
         axes.margins(x=0.01, y=0.12)
         rug(axes, knots)
@@ -187,9 +187,9 @@ def _maps(
     ):
         _draw_map(axes, target, values, norm, colors, words)
         _side_ticks(axes, knots)
-        axes.set_xlabel(names[0], fontsize=9)
+        axes.set_xlabel(plain(names[0]), fontsize=9)
         axes.set_title(words, fontsize=9, pad=14)
-    panels[0].set_ylabel(names[1], fontsize=9)
+    panels[0].set_ylabel(plain(names[1]), fontsize=9)
     return page.figure
 
 

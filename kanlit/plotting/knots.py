@@ -22,7 +22,7 @@ from torch import Tensor
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.plotting.histogram import Array, as_array, importance_histogram
 from kanlit.plotting.page import HEADING_HEIGHT, Page
-from kanlit.plotting.style import BLACK, BLUE, ORANGE, SKY_BLUE, VERMILLION, head, rug, tidy
+from kanlit.plotting.style import BLACK, BLUE, ORANGE, SKY_BLUE, VERMILLION, head, plain, rug, tidy
 
 __all__ = ["TargetCurve", "knot_figure"]
 
@@ -121,7 +121,7 @@ def _draw_first(
             axes.remove()
             continue
         _draw_feature(axes, layer, i)
-        axes.set_xlabel(names[i], fontsize=9)
+        axes.set_xlabel(plain(names[i]), fontsize=9)
         if i % columns == 0:
             axes.set_ylabel("density", fontsize=9)
 
@@ -182,7 +182,7 @@ def _draw_curve(axes: Axes, curve: TargetCurve, breakpoints: Array) -> None:
     rug(axes, breakpoints)
     axes.margins(y=0.12)
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel(curve.label, fontsize=9)
+    axes.set_xlabel(plain(curve.label), fontsize=9)
     axes.set_ylabel(curve.quantity, fontsize=9)
     axes.grid(alpha=0.25, lw=0.5)
     _tidy(axes)

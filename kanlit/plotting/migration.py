@@ -15,7 +15,7 @@ from torch import Tensor
 from kanlit.adaptation.history import KnotRecord
 from kanlit.plotting.histogram import as_array
 from kanlit.plotting.page import HEADING_HEIGHT
-from kanlit.plotting.style import BLUE, GREY, MARKED, head, mark_adaptations, shortened, tidy
+from kanlit.plotting.style import BLUE, GREY, MARKED, head, mark_adaptations, plain, shortened, tidy
 
 __all__ = ["migration_figure"]
 
@@ -80,7 +80,7 @@ def migration_figure(
                 _draw(axes, name, feature, records, last, max(epoch, records[-1].epoch))
                 named = number == 0
                 label = input_names[feature] if named else f"node {feature + 1}"
-                axes.set_ylabel(shortened(label, 24), fontsize=9)
+                axes.set_ylabel(plain(shortened(label, 24)), fontsize=9)
                 axes.set_xlabel("epoch", fontsize=9)
     return page.figure
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from kanlit.nn import KANLayer
 from kanlit.plotting.edges import edge_curves, most_important, opacities
 from kanlit.plotting.histogram import Array, as_array
-from kanlit.plotting.style import BLACK, BLUE, GREY, VERMILLION, shortened
+from kanlit.plotting.style import BLACK, BLUE, GREY, VERMILLION, plain, shortened
 
 __all__ = ["MOST_EDGES", "network_figure"]
 
@@ -254,7 +254,7 @@ def _draw_nodes(figure: Figure, inches: Transform, plan: _Plan) -> None:
             figure.text(
                 row[i],
                 place + (0.11 if up else -0.11),
-                name,
+                plain(name),
                 transform=inches,
                 fontsize=size,
                 ha="center",

@@ -29,6 +29,7 @@ __all__ = [
     "head",
     "mark_adaptations",
     "marker",
+    "plain",
     "rug",
     "shortened",
     "tidy",
@@ -69,6 +70,15 @@ def shortened(name: str, letters: int) -> str:
         return name
     end = (letters - 1) // 2
     return f"{name[: letters - 1 - end]}…{name[-end:]}"
+
+
+def plain(words: str) -> str:
+    r"""Words that matplotlib draws as they are, not as mathematics between dollar signs.
+
+    >>> print(plain("price in $, cost in $"))
+    price in \$, cost in \$
+    """
+    return words.replace("$", r"\$")
 
 
 def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> Page:

@@ -40,9 +40,13 @@ class Template:
         self._known: dict[sympy.Float, sympy.Symbol] = {}
         self.start: list[float] = []
         self.symbols: list[sympy.Symbol] = []
-        self.form = self._parametrised(self.expression)
+        # Inputs have names of our own in here: a column may be called sin, x0 or _c0.
+        plain = [sympy.Symbol(f"_x{i}", real=True) for i in range(len(self.inputs))]
+        inner = dict(zip(self.inputs, plain, strict=True))
+        self._names = dict(zip(plain, self.inputs, strict=True))
+        self.form = self._parametrised(self.expression.xreplace(inner))
         modules = [dict(self.functions), "numpy"]
-        arguments = [*self.inputs, *self.symbols]
+        arguments = [*plain, *self.symbols]
         slopes = [sympy.diff(self.form, symbol) for symbol in self.symbols]
         self._value = sympy.lambdify(arguments, self.form, modules, cse=True)
         self._slopes = sympy.lambdify(arguments, slopes, modules, cse=True)
@@ -105,9 +109,8 @@ class Template:
 
     def with_constants(self, constants: Sequence[Any]) -> sympy.Expr:
         """The formula with these constants, numbers or exact ones of sympy."""
-        return self.form.xreplace(
-            {s: sympy.sympify(c) for s, c in zip(self.symbols, constants, strict=True)}
-        ).doit()
+        numbers = {s: sympy.sympify(c) for s, c in zip(self.symbols, constants, strict=True)}
+        return self.form.xreplace({**self._names, **numbers}).doit()
 
 
 def refine(

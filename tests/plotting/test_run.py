@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,13 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from kanlit.adaptation import KnotRecord
+from kanlit.nn import KANLayer
 from kanlit.plotting import (
     convergence_figure,
+    curve_figure,
     error_map_figure,
     migration_figure,
+    network_figure,
     scatter_figure,
 )
 from kanlit.problems.functions.target import TargetFunction
@@ -45,6 +50,21 @@ def test_error_in_1d_is_the_distance_of_prediction_and_target() -> None:
     np.testing.assert_allclose(data(artists(figure)["target"])[1], 2 * x)
     np.testing.assert_allclose(data(artists(figure)["prediction"])[1], 2.2 * x)
     assert "run: relative L2 1.00e-01" in words(figure)
+
+
+def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path: Path) -> None:
+    name = r"$\frac{$"
+    layers = [KANLayer(2, 1)]
+    knots = [torch.linspace(0, 1, 4), torch.linspace(0, 2, 5)]
+    figures = [
+        error_map_figure(PLANE, PLANE, knots, [name, name]),
+        scatter_figure(torch.rand(9, 1), torch.rand(9, 1), [name]),
+        network_figure(layers, [torch.ones(1, 2)], [name, name], [name]),
+        curve_figure(layers, [torch.ones(1, 2)], [name, name], ""),
+    ]
+    for number, figure in enumerate(figures):
+        figure.savefig(tmp_path / f"{number}.png")  # as mathematics it could not be drawn
+        assert r"\$\frac{\$" in words(figure)
 
 
 def test_maps_in_2d_have_the_first_input_across_and_the_second_up() -> None:

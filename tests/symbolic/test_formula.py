@@ -52,17 +52,20 @@ def x() -> Tensor:
     return 2 * torch.rand(500, 2, dtype=torch.float64) - 1
 
 
-def test_composed_edges_are_the_known_formula(x: Tensor) -> None:
+@pytest.mark.parametrize("names", [["x", "y"], ["sin", "_c0"], ["x0", "exp"]])
+def test_composed_edges_are_the_known_formula(names: list[str], x: Tensor) -> None:
     network = network_of(
         [[lambda t: torch.sin(torch.pi * t), lambda t: t**2]], [[lambda t: torch.exp(t)]]
     )
     y = torch.exp(torch.sin(torch.pi * x[:, :1]) + x[:, 1:] ** 2)
 
-    formula = find_formula(network, x, y, names=["x", "y"])
+    formula = find_formula(network, x, y, names=names)
 
     a, b = formula.inputs
     (output,) = formula.outputs
+    assert [a.name, b.name] == names
     assert output.expression == sympy.exp(sympy.sin(sympy.pi * a) + b**2)
+    torch.testing.assert_close(formula(x), y, rtol=1e-6, atol=0)
     assert [edge.name for edge in formula.edges if edge.is_spline] == []
 
 

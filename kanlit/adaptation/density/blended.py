@@ -114,10 +114,13 @@ class BlendedDensity(ImportanceDensity):
         own = [type(density).__qualname__ for density in self.densities]
         if own != state["classes"]:
             raise ConfigurationError(
-                f"the checkpoint's BlendedDensity blends {', '.join(state['classes'])}, this one "
-                f"{', '.join(own)}: give those that it was made with"
+                f"the checkpoint's BlendedDensity blends {', '.join(map(str, state['classes']))}, "
+                f"this one {', '.join(own)}: give those that it was made with"
             )
-        for density, kept in zip(self.densities, state["states"], strict=True):
+        states = state["states"]
+        if len(states) != len(own) or not all(isinstance(kept, dict) for kept in states):
+            raise ConfigurationError("the state of the checkpoint's BlendedDensity is malformed")
+        for density, kept in zip(self.densities, states, strict=True):
             density.load_state_dict(kept)
 
 

@@ -19,6 +19,7 @@ from kanlit.data.tables.npz import NpzFile
 from kanlit.data.tables.numbers import Fault, labels_of, numbers_of
 from kanlit.data.tables.parquet import ParquetFile
 from kanlit.errors import ConfigurationError
+from kanlit.files import check_regular, check_room
 
 __all__ = ["Table", "data_columns", "not_there", "read_columns", "read_table", "read_texts"]
 
@@ -120,6 +121,8 @@ def _whole(values: pd.Series) -> pd.Series:
 def _opened(path: str, setting: str) -> Iterator[TableFile]:
     """The file; what cannot be read of it is a line that says why."""
     place = Path(path).expanduser()
+    if not place.is_dir():
+        check_regular(place, "table")
     try:
         yield _FORMATS.get(place.suffix.lower(), DelimitedFile)(place)
     except FileNotFoundError:
@@ -151,6 +154,7 @@ def _read(
     _check_columns(file, wanted)
     # Memory that is not written to costs nothing: a bound on the rows does for a text file.
     most = file.rows_at_most()
+    check_room(most * len(columns) * dtype.itemsize, f"{most} rows of {file.path}")
     values = [torch.empty(most, len(group), dtype=dtype) for group in groups]
     codes = None if label_column is None else torch.empty(most, dtype=torch.int8)
     sizes = [len(group) for group in groups]

@@ -20,6 +20,8 @@ from kanlit.errors import ConfigurationError
 
 __all__ = ["NpzFile"]
 
+_MOST_UNPACKED, _MOST_RATIO, _MOST_COLUMNS = 2**28, 100, 100_000
+
 
 @dataclass(frozen=True)
 class _Array:
@@ -54,11 +56,31 @@ class NpzFile:
                 if not array.dtype.hasobject and prod(array.shape) * array.dtype.itemsize > rest:
                     raise EOFError(f"{member} is shorter than its shape {array.shape}")
                 self._arrays[member.removesuffix(".npy")] = array
+            self._check_sizes(sum(entry.file_size for entry in archive.infolist()))
         if not self._arrays:
             raise ConfigurationError(
                 f"{self.path} is empty: save named arrays in it, with numpy.savez"
             )
         return [column for column, _, _ in self._columns()]
+
+    def _check_sizes(self, unpacked: int) -> None:
+        """Refuses a small file that unpacks to a large one, and columns without number."""
+        packed = self.path.stat().st_size
+        if unpacked > max(_MOST_UNPACKED, _MOST_RATIO * packed):
+            raise ConfigurationError(
+                f"{self.path} has {packed} bytes, which unpack to {unpacked}: save it with "
+                f"numpy.savez"
+            )
+        for name, array in self._arrays.items():
+            if len(array.shape) == 2 and array.shape[1] > _MOST_COLUMNS:
+                raise ConfigurationError(
+                    f"array {name!r} of {self.path} has {array.shape[1]} columns, more than "
+                    f"{_MOST_COLUMNS}: save fewer"
+                )
+            if array.dtype.itemsize == 0:
+                raise ConfigurationError(
+                    f"array {name!r} of {self.path} holds nothing: save it as numbers"
+                )
 
     def row_labels(self) -> Collection[str]:
         return []

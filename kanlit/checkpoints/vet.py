@@ -1,0 +1,222 @@
+"""What has to hold of a checkpoint's content before anything is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kanlit.adaptation import KnotHistory
+from kanlit.errors import ConfigurationError
+from kanlit.scaling import Columns
+
+__all__ = ["LayerShape", "check_weights", "count", "layer_shapes", "vet"]
+
+# Names of a KAN layer's tensors in a state.
+KNOTS, COEFFICIENTS = "knots", "coefficients"
+_FLOATS = (torch.float32, torch.float64)
+_MOST = 2**53  # beyond it a count is no longer exact as a float
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """Sizes of a KAN layer, by its tensors."""
+
+    in_features: int
+    out_features: int
+    grid_size: int
+    spline_order: int
+    dtype: torch.dtype
+
+
+def vet(content: Any, path: Path) -> dict[str, Any]:
+    """A checkpoint's content, checked.
+
+    Weights are finite and fit each other, knots rise; epochs and steps are counts; all other parts
+    are of the kinds that kanlit and Lightning write. States of optimizers and callbacks are left
+    to those who know them.
+
+    Args:
+        content: What was read, tensors and plain Python.
+        path: Where from, for messages.
+
+    Raises:
+        ConfigurationError: Not a checkpoint of a KAN, or a malformed one.
+    """
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not any(str(key).endswith(f".{KNOTS}") for key in state):
+        raise ConfigurationError(
+            f"{path} is not a checkpoint of a KAN (no knots in it): give one that kanlit fit has "
+            f"written"
+        )
+    assert isinstance(content, dict)
+    try:
+        for name, check in _PARTS.items():
+            if name in content:
+                check(content[name], name)
+        layer_shapes(state, content.get("hyper_parameters", {}).get("spline_order"))
+        _check_history(content.get("callbacks", {}).get("KnotPlotCallback", {}))
+        columns = content.get("kanlit", {}).get("columns")
+        if columns is not None:
+            Columns.from_state_dict(columns)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{path} is malformed ({error}): give another, such as best or an earlier one that "
+            f"kanlit fit has written"
+        ) from None
+    return content
+
+
+def layer_shapes(state: Mapping[str, Any], order: Any = None) -> dict[str, LayerShape]:
+    """Sizes of the KAN layers in a state, by their names, each with its dot.
+
+    Args:
+        state: Tensors by name.
+        order: Degree of their splines, where a setting says it; else that of B-splines.
+
+    Raises:
+        ValueError: Tensors of a layer that do not fit each other, or knots that do not rise.
+    """
+    found = {}
+    for key in (key for key in state if key.endswith(f".{KNOTS}")):
+        layer = key.removesuffix(KNOTS)
+        knots, weight = state[key], state.get(layer + COEFFICIENTS)
+        if not isinstance(weight, Tensor):
+            raise ValueError(f"there are no coefficients beside {key}")
+        if knots.ndim != 2 or weight.ndim != 3 or knots.dtype not in _FLOATS:
+            raise ValueError(
+                f"{key} has the shape {tuple(knots.shape)} and {knots.dtype}, its coefficients "
+                f"{tuple(weight.shape)}"
+            )
+        outputs, inputs, bases = weight.shape
+        degree = order if type(order) is int else knots.shape[1] - bases - 1
+        grid_size = knots.shape[1] - 2 * degree - 1
+        if not 1 <= degree <= 5 or grid_size < 1 or knots.shape[0] != inputs or not outputs:
+            raise ValueError(f"{key} {tuple(knots.shape)} does not fit {tuple(weight.shape)}")
+        if not bool((knots.diff(dim=1) > 0).all()):
+            raise ValueError(f"{key} does not rise")
+        found[layer] = LayerShape(inputs, outputs, grid_size, degree, knots.dtype)
+    return found
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+def count(value: Any, name: str) -> None:
+    """Refuses what is no whole number from 0 on.
+
+    Raises:
+        ValueError: Such a value.
+    """
+    if type(value) is not int or not 0 <= value < _MOST:
+        raise ValueError(f"{name} is {_shown(value)}, not a count")
+
+
+def _text(value: Any, name: str) -> None:
+    if type(value) is not str:
+        raise ValueError(f"{name} is {_shown(value)}, not a text")
+
+
+def _mapping(value: Any, name: str) -> None:
+    if type(value) is not dict or any(type(key) is not str for key in value):
+        raise ValueError(f"{name} is {_shown(value)}, not a mapping")
+
+
+def _mappings(value: Any, name: str) -> None:
+    if type(value) is not dict:
+        raise ValueError(f"{name} is {_shown(value)}, not a mapping")
+    for key, inner in value.items():
+        _mapping(inner, f"{name}.{key}")
+
+
+def _loops(value: Any, name: str) -> None:
+    """Progress of the loops: counts and flags, by name."""
+    _mappings(value, name)
+    for loop, state in value.items():
+        for key, inner in state.items():
+            if key.endswith("state_dict"):
+                _mapping(inner, f"{name}.{loop}.{key}")
+            else:
+                _progress(inner, f"{name}.{loop}.{key}")
+
+
+def _progress(value: Any, name: str) -> None:
+    _mapping(value, name)
+    for key, inner in value.items():
+        if key in ("total", "current", "optimizer", "step", "zero_grad"):
+            _progress(inner, f"{name}.{key}")
+        elif type(inner) is not bool:
+            count(inner, f"{name}.{key}")
+
+
+def _list(value: Any, name: str) -> None:
+    if type(value) is not list:
+        raise ValueError(f"{name} is {_shown(value)}, not a list")
+    for inner in value:
+        if type(inner) is not dict:
+            raise ValueError(f"{name} holds {_shown(inner)}, not a mapping")
+
+
+def check_weights(state: Any, name: str) -> None:
+    """Refuses what is no state of a module with finite weights.
+
+    Raises:
+        ValueError: Such a state.
+    """
+    _mapping(state, name)
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{key} is {_shown(value)}, not a tensor")
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"{key} holds NaN or infinite values: training diverged")
+        if value.dtype == torch.bool and not key.endswith(".edge_mask"):
+            raise ValueError(f"{key} holds true and false, not numbers")
+
+
+def _kanlit(value: Any, name: str) -> None:
+    _mapping(value, name)
+    for key, check in {"class_path": _text, "columns": _mapping}.items():
+        if value.get(key) is not None:
+            check(value[key], f"{name}.{key}")
+
+
+def _version(value: Any, name: str) -> None:
+    _text(value, name)
+    major, *others = value.split(".")
+    if major != "2" or not all(part.isalnum() for part in others):
+        raise ValueError(f"{name} is {_shown(value)}, not a version of Lightning 2")
+
+
+def _check_history(state: Mapping[str, Any]) -> None:
+    KnotHistory().load_state_dict(state.get("history", []))
+    names = state.get("names", {})
+    _mapping(names, "names of columns")
+    for key, listed in names.items():
+        if type(listed) is not list or any(type(name) is not str for name in listed):
+            raise ValueError(f"names of {key} are {_shown(listed)}, not texts")
+
+
+_PARTS: Mapping[str, Callable[[Any, str], None]] = {
+    "state_dict": check_weights,
+    "epoch": count,
+    "global_step": count,
+    "pytorch-lightning_version": _version,
+    "loops": _loops,
+    "callbacks": _mappings,
+    "optimizer_states": _list,
+    "lr_schedulers": _list,
+    "hparams_name": _text,
+    "hyper_parameters": _mapping,
+    "kanlit": _kanlit,
+}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)} of {value.dtype}"
+    text = repr(value)
+    return text if len(text) < 50 else f"a {type(value).__name__}"

@@ -1,0 +1,105 @@
+"""The data of a run, by its config."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+import kanlit.data
+import kanlit.problems
+from kanlit.cli.exceptions import one_line
+from kanlit.cli.settings import read_mapping, settings_of
+from kanlit.cli.user_classes import import_settings
+from kanlit.data import TensorDataModule
+from kanlit.errors import ConfigurationError
+from kanlit.problems import Equation
+
+__all__ = ["data_of"]
+
+_MOST = 10**6  # samples and the like; a seed may be more
+
+
+def data_of(path: Path, trusted: bool) -> TensorDataModule:
+    """The data module that a config names, and nothing else of it.
+
+    Args:
+        path: The config of a run.
+        trusted: Whether the user has named the file. It may name classes of the user's own then,
+            which are imported.
+
+    Raises:
+        ConfigurationError: No data in it, settings that their class does not take, or a class that
+            only a named config may name.
+    """
+    needs = "it needs the key data of a run"
+    settings = read_mapping(str(path), "config", "check --config", needs)
+    settings = settings["fit"] if isinstance(settings.get("fit"), dict) else settings
+    data = settings.get("data")
+    if isinstance(data, str):
+        data = {"class_path": data}
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"config {path} has no data of a run: give another with --config")
+    if trusted:
+        import_settings(settings_of(["--config", str(path)], "fit"))
+    else:
+        _check_untrusted(data, path)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(TensorDataModule, "data")
+    try:
+        made = parser.instantiate_classes(parser.parse_object({"data": data})).data
+    except ConfigurationError:
+        raise
+    except (ArgumentError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"config {path} has data that cannot be made ({one_line(str(error))}): give another "
+            f"with --config"
+        ) from None
+    assert isinstance(made, TensorDataModule)
+    return made
+
+
+def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:
+    """Refuses all but classes of kanlit's and plain settings."""
+    cure = f"give --config {path} if you trust it, for what it names is imported then"
+    for key, value in data.items():
+        if key == "class_path":
+            _check_class(value, TensorDataModule, "data", cure)
+        elif key != "init_args" or not isinstance(value, Mapping):
+            raise ConfigurationError(f"data.{key} in {path} is not taken from there: {cure}")
+    for key, value in _walk(data.get("init_args") or {}, "data"):
+        if (key == "data.equation" and isinstance(value, str)) or key == "data.equation.class_path":
+            _check_class(value, Equation, key, cure)
+        elif key.endswith((".class_path", ".dict_kwargs")):
+            raise ConfigurationError(f"{key} in {path} is not taken from there: {cure}")
+        elif type(value) is int and abs(value) > _MOST and key != "data.seed":
+            raise ConfigurationError(f"{key} in {path} is {value}, above {_MOST}: {cure}")
+
+
+def _walk(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Every value inside, by its key in dots."""
+    yield key, value
+    if isinstance(value, Mapping):
+        for part, inner in value.items():
+            yield from _walk(inner, f"{key}.{part}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _walk(inner, key)
+
+
+def _check_class(name: Any, base: type, key: str, cure: str) -> None:
+    home = kanlit.data if base is TensorDataModule else kanlit.problems
+    for short in home.__all__:
+        cls = getattr(home, short)
+        if inspect.isclass(cls) and issubclass(cls, base):
+            paths = (short, f"kanlit.{short}", f"{home.__name__}.{short}", _path_of(cls))
+            if name in paths:
+                return
+    raise ConfigurationError(f"{key} names {name}, which is not a class of kanlit's: {cure}")
+
+
+def _path_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
