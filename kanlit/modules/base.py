@@ -94,7 +94,7 @@ class KANModule(LightningModule):
         # The optimiser is rebuilt from the config, not from a checkpoint: a checkpoint is to
         # hold tensors and plain Python only.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "basis"])
-        self.save_hyperparameters({"basis": basis_name(self.basis_class)})
+        self.hparams["basis"] = basis_name(self.basis_class)  # a checkpoint holds no class
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
