@@ -139,6 +139,7 @@ class Assembly(LightningCLI):
         parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.set_defaults(ADAPTATION_DEFAULTS)
+        parser.add_argument("--init_from", type=str | None, default=None, help=HELP["init_from"])
         parser.set_defaults({"model": {"class_path": self._default_model}})
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")

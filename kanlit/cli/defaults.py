@@ -82,6 +82,9 @@ HELP = {
     "What they are: --model.help CLASS.",
     "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for the newest one "
     "under --trainer.default_root_dir. fit goes on from it.",
+    "init_from": "Checkpoint that fit takes weights, grids and scales of, and nothing else: a new "
+    "run from epoch 0, with a new optimizer. Not looked at where --ckpt_path finds a run to go on "
+    "with.",
     "seed_everything": "Seed of the initial weights and of all that is random; true draws one.",
 }
 
