@@ -85,6 +85,7 @@ COMMANDS = (
     "formula {path} --trials 1",
     "export {path} --output run/network.pt2",
 )
+READ_CONFIG = ("plot", "formula")  # all others leave a config beside a checkpoint alone
 # A module in the working folder that leaves a mark where it is imported.
 MODULES = ("hostile", "tensorflow", "mpi4py", "s3fs", "zstandard")
 CALL = {"class_path": "os.system", "init_args": {"command": "touch mark"}}
@@ -131,10 +132,10 @@ PAGE = """\
 # Hostile files
 
 `python studies/hostile_files.py` replaces 20 fields of a checkpoint by ten hostile values each, and
-ten keys of the `config.yaml` beside it by five each. Every command reads every such file, under an
-audit hook. Status 0 is a file whose change does not matter to the command, such as an optimizer's
-state to `predict`, or a config to all but `plot` and `formula`; status 1 is training or a
-prediction that is not finite.
+ten keys of the `config.yaml` beside it by five each. Every command reads every such checkpoint,
+`plot` and `formula`, which alone look at it, every such config, under an audit hook. Status 0 is a
+file whose change does not matter to the command, such as an optimizer's state to `predict`; status
+1 is training or a prediction that is not finite.
 
 """
 
@@ -231,12 +232,14 @@ def checkpoints(
 ) -> Iterator[tuple[str, Callable[[], Path]]]:
     """Each mutation of a checkpoint, and what writes it."""
     content = torch.load(source, weights_only=True)
-    path = source.with_name("hostile.ckpt")
+    path, config = source.with_name("hostile.ckpt"), source.parents[1] / "config.yaml"
+    settings = config.read_text()
     for keys in FIELDS[:fields]:
         for name, value in list(values(source.parents[2]).items())[:hostile]:
 
             def write(keys: tuple[Any, ...] = keys, value: Any = value) -> Path:
                 torch.save(replaced(content, keys, value), path)
+                config.write_text(settings)
                 return path
 
             yield f"{'.'.join(map(str, keys))}: {name}", write
@@ -245,7 +248,8 @@ def checkpoints(
 def configs(source: Path, fields: int, hostile: int) -> Files:
     """Each mutation of the config beside a checkpoint, and what writes it."""
     config = source.parents[1] / "config.yaml"
-    content = yaml.safe_load(config.read_text())
+    text = config.read_text()
+    content = yaml.safe_load(text)
     for keys in CONFIG_FIELDS[:fields]:
         for name, value in list(CONFIG_VALUES.items())[:hostile]:
 
@@ -267,12 +271,11 @@ def examine(
     source = prepare(folder)
     watch = Watch(folder)
     found = []
-    every = [
-        *checkpoints(source, fields, hostile),
-        *configs(source, fields, (hostile + 1) // 2),
-    ]
-    for what, write in every:
-        for command in commands:
+    beside = tuple(c for c in commands if c.startswith(READ_CONFIG))
+    every = [(*each, beside) for each in configs(source, fields, (hostile + 1) // 2)]
+    every += [(*each, commands) for each in checkpoints(source, fields, hostile)]
+    for what, write, run_these in every:
+        for command in run_these:
             victim = folder / "victim"
             victim.mkdir(exist_ok=True)
             (victim / "file").touch()
@@ -280,6 +283,8 @@ def examine(
             watch.seen, watch.on = [], True
             status, said, seconds = run(command.format(path=path.relative_to(folder)))
             watch.on = False
+            if status == "130":  # interrupted
+                return found
             broken = list(dict.fromkeys(watch.seen))
             broken += ["a mark is left"] if (folder / "mark").exists() else []
             broken += [] if (victim / "file").exists() else ["a folder is gone"]

@@ -182,6 +182,10 @@ BAD_FORMULAS: list[tuple[str, list[str]]] = [
     (f"{FORMULA} --data.formula 'y = x' --data.bounds '{{x: [0]}}'", ["'x'", "not two numbers"]),
     (f"{FORMULA} --data.formula 'y = x' --data.bounds '{{x: [0, .inf]}}'", ["'x'", "not finite"]),
     (f"{FORMULA} --data.formula 'y = x' --data.bounds '{{x: [0, b]}}'", ["--data.bounds"]),
+    (
+        f"{FORMULA} --data.formula 'y = x' --data.bounds '{{x: 3}}'",
+        ["mapping such as {x: [-1, 1]}"],
+    ),
     (f"{FORMULA} --data.formula 'y: x' {BOX}", ["--data.formula: expected text"]),
     (
         f"{FORMULA} --data.formula 'y = x' --data.bounds 3",

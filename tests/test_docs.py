@@ -1,7 +1,9 @@
-"""The pages are run as they stand there.
+"""The pages are run as they stand; Sybil finds their blocks.
 
-What a command of the README would train for long is ended after a few epochs, by an option that the
-test appends (``SHORTER``); the benchmarks behind docs/results, hours of them, are parsed.
+YAML and Python whose file the paragraph before names are written to that file first; then other
+Python is executed and bash is run command by command, from the top to the bottom. What a command
+would train for long ends after a few epochs, by an option that the test appends (``SHORTER``). The
+studies behind docs/results, hours of them, are parsed.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
+from sybil import Document, Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
 
 from kanlit.benchmark import command as benchmark
 from kanlit.benchmark.matrix import build_matrix
@@ -33,12 +38,13 @@ from kanlit.checkpoints import find_checkpoint, read_checkpoint
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
+GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
+PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
-# What is appended to a command, by how it begins; the first that fits.
 TWO_EPOCHS = "--trainer.max_epochs 2 --adaptation.schedule '[3, 6]'"
-SHORTER = {
+# What is appended to a page's commands, by how they begin; the first that fits.
+FIRST_EPOCHS = {
     "kanlit fit --config configs/pruning.yaml": f"{TWO_EPOCHS} --trainer.callbacks "
     "'[{class_path: PruningCallback, init_args: {epochs: [1]}}]'",
     "kanlit fit --config t.yaml": TWO_EPOCHS,
@@ -49,25 +55,17 @@ SHORTER = {
     "kanlit benchmark --recipe paper": f"{ONE_RUN} --densities InputDensity",
     "kanlit benchmark --recipe best": ONE_RUN,
 }
+SHORTER = {
+    "README.md": FIRST_EPOCHS,
+    "docs/guide.md": FIRST_EPOCHS,
+    "docs/benchmarks.md": FIRST_EPOCHS,
+    "docs/density.md": {"kanlit benchmark --tasks": "--recipe short.yaml"},
+    "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
+}
 SHORT = {"synthetic": {"trainer": {"max_epochs": 2}}}  # short.yaml, a recipe
+ELSEWHERE = ("test -d .venv", ".venv/bin/", "bash .ci/run")  # tests/test_readme.py
 
 CommandLine = Callable[[str], tuple[int, str, str]]
-
-
-def blocks(page: str) -> list[tuple[str, str, str]]:
-    """Each fenced block: its language, what is in it, and the file that the text before names."""
-    found = []
-    name, language, content = "", "", ""
-    for line in (ROOT / page).read_text().splitlines(keepends=True):
-        if line.startswith("```"):
-            if language:
-                found.append((language, content, name))
-            language, content = ("" if language else line[3:].strip()), ""
-        elif language:
-            content += line
-        elif names := NAME.findall(line):
-            name = names[-1]
-    return found
 
 
 def commands(block: str) -> list[str]:
@@ -86,20 +84,71 @@ def commands(block: str) -> list[str]:
     return found
 
 
-def run_command(line: str, command_line: CommandLine) -> str:
-    """Runs one as it stands, in the present folder; what it prints."""
-    program, *words = shlex.split(line)
-    if program == "kanlit":
-        status, out, err = command_line(shlex.join(words))
-        assert not status, f"{line}: {err}"
-        return out
-    if program == "tensorboard":
-        shows_the_runs(words)
-        return ""
-    assert program == "python"
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def document(page: str, **evaluators: Callable[[Example], None]) -> Document:
+    """A page, with what becomes of the blocks of each language."""
+    parsers = [CodeBlockParser(language, evaluate) for language, evaluate in evaluators.items()]
+    return Sybil(parsers, path=str(ROOT)).parse(ROOT / page)
+
+
+def bash(page: str) -> list[str]:
+    """The commands of a page."""
+    blocks = document(page, bash=lambda _: None).examples()
+    return [line for block in blocks for line in commands(block.parsed)]
+
+
+def file_of(example: Example) -> str:
+    """The file that the paragraph before a block names; none for an invisible block."""
+    text = example.document.text
+    before = text[: example.region.start].rstrip().rpartition("\n\n")[2]
+    names = NAME.findall(before)
+    return names[-1] if names and not text.startswith("<!--", example.region.start) else ""
+
+
+def write(example: Example) -> None:
+    """Makes the file that a block stands for."""
+    if name := file_of(example):
+        Path(name).write_text(example.parsed)
+
+
+# -- pages that are run ---------------------------------------------------------------------------
+
+
+class Steps:
+    """The blocks of a page, run in the present folder.
+
+    What the commands of a block print is ``output`` in the Python blocks that follow.
+    """
+
+    def __init__(self, page: str, command_line: CommandLine) -> None:
+        self.command_line = command_line
+        self.shorter = SHORTER.get(page, {})
+        self.run_python = PythonEvaluator()
+
+    def python(self, example: Example) -> None:
+        if not file_of(example):
+            self.run_python(example)
+
+    def bash(self, example: Example) -> None:
+        example.namespace["output"] = ""
+        for line in commands(example.parsed):
+            if not line.startswith(ELSEWHERE):
+                more = next((self.shorter[s] for s in self.shorter if line.startswith(s)), "")
+                example.namespace["output"] += self.run_command(f"{line} {more}")
+
+    def run_command(self, line: str) -> str:
+        """Runs one as it stands; what it prints."""
+        program, *words = shlex.split(line)
+        if program == "kanlit":
+            status, out, err = self.command_line(shlex.join(words))
+            assert not status, f"{line}: {err}"
+            return out
+        if program == "tensorboard":
+            shows_the_runs(words)
+            return ""
+        assert program == "python", line
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 def shows_the_runs(words: list[str]) -> None:
@@ -118,56 +167,27 @@ def shows_the_runs(words: list[str]) -> None:
             process.kill()
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "density.md", "callback.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        *(f"docs/{n}.md" for n in ["tutorial", "density", "callback", "equations", "formula"]),
+    ],
+)
 def test_a_page_runs_from_top_to_bottom(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    lines = []
-    for language, content, name in blocks(f"docs/{page}"):
-        if language == "bash":
-            lines += commands(content)
-        else:
-            (tmp_path / name).write_text(content)
-    assert lines
-    for line in lines:
-        run_command(line, command_line)
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/benchmarks.md"])
-def test_a_page_with_long_runs_does_its_first_epochs(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
-) -> None:
-    """All but the README's first two blocks, the install (tests/test_readme.py) and the gate."""
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
-    shared: dict[str, object] = {}  # a later example continues an earlier one
-    for language, content, name in blocks(page):
-        if "pip install" in content or content == "bash .ci/run\n":
-            continue
-        if language == "python" and not name:
-            exec(compile(content, page, "exec"), shared)
-        elif language in ("yaml", "python"):
-            (tmp_path / name).write_text(content)
-        elif language == "bash":
-            for line in commands(content):
-                more = next((SHORTER[start] for start in SHORTER if line.startswith(start)), "")
-                run_command(f"{line} {more}", command_line)
+    steps = Steps(page, command_line)
+    files = document(page, python=write, yaml=write)
+    read = document(page, bash=steps.bash, python=steps.python)
 
+    for example in [*files.examples(), *read.examples()]:
+        example.evaluate()
 
-def test_the_formulas_are_what_the_page_says(tmp_path: Path, command_line: CommandLine) -> None:
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    shown = blocks("docs/formula.md")
-    said = [
-        run_command(line, command_line)
-        for language, content, _ in shown
-        if language == "bash"
-        for line in commands(content)
-    ]
-    (formula,) = [content.splitlines()[0] for _, content, _ in shown if content.startswith("z =")]
-    assert formula in said[2].splitlines()
-    assert "y = exp(x2**2 + sin(pi*x1))" in said[4].splitlines()
+    assert "output" in read.namespace
 
 
 # -- several processes --------------------------------------------------------------------------
@@ -226,13 +246,8 @@ def test_the_commands_for_several_processes_run_on_this_machine(tmp_path: Path) 
     with the variables that SLURM sets, and ``srun`` starts two tasks that differ by their ranks.
     """
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    fit, torchrun = (
-        line
-        for how, text, _ in blocks("docs/cluster.md")
-        if how == "bash"
-        for line in commands(text)
-    )
-    (script,) = re.findall(r"`sbatch (\S+)`", (DOCS / "cluster.md").read_text())
+    fit, torchrun = bash("docs/cluster.md")
+    (script,) = re.findall(r"`sbatch (\S+)`", (ROOT / "docs/cluster.md").read_text())
 
     said = ended(shell(f"{fit} --trainer.max_epochs 4", tmp_path))
     assert said.count("relative L2:") == 1
@@ -278,25 +293,17 @@ def test_the_commands_for_several_processes_run_on_this_machine(tmp_path: Path) 
     assert epochs(shared) == 6
 
 
-# -- benchmarks ---------------------------------------------------------------------------------
+# -- benchmarks and studies ---------------------------------------------------------------------
+
+RESULTS = ["performance.md", *(f"results/{p.name}" for p in (ROOT / "docs/results").glob("*.md"))]
+LINES = list(dict.fromkeys(line for page in sorted(RESULTS) for line in bash(f"docs/{page}")))
 
 
-def of_results(program: str) -> list[str]:
-    """The commands behind the figures, hours of work."""
-    pages = [DOCS / "performance.md", *sorted((DOCS / "results").glob("*.md"))]
-    lines = [
-        line
-        for page in pages
-        for language, text, _ in blocks(str(page.relative_to(ROOT)))
-        if language == "bash"
-        for line in commands(text)
-    ]
-    programs = {shlex.split(line)[0] for line in lines}
-    assert programs == {"kanlit", "python", "pip"}
-    return [line for line in dict.fromkeys(lines) if line.split()[0] == program]
+def test_a_result_comes_from_a_benchmark_or_a_study() -> None:
+    assert {line.split()[0] for line in LINES} == {"kanlit", "python", "pip"}
 
 
-@pytest.mark.parametrize("line", of_results("kanlit"))
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("kanlit ")])
 def test_a_benchmark_of_the_results_is_a_matrix_of_runs(
     line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,8 +311,7 @@ def test_a_benchmark_of_the_results_is_a_matrix_of_runs(
     _, command, *words = shlex.split(line)
     assert command == "benchmark"
     if words[0] == "report":  # docs/density.md has the same line, and that is run
-        run = {how: text for how, text, _ in blocks("docs/density.md")}["bash"]
-        assert line in commands(run)
+        assert line in bash("docs/density.md")
         return
     options = benchmark._parser().parse_args(words)
     benchmark._check(options)
@@ -318,7 +324,7 @@ class ParsedError(Exception):
     """In place of the hours that would follow."""
 
 
-@pytest.mark.parametrize("line", of_results("python"))
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("python ")])
 def test_a_script_of_the_results_takes_its_options(
     line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

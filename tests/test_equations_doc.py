@@ -1,4 +1,4 @@
-"""The equation of one's own in docs/equations.md is run as it stands there."""
+"""The equation of one's own in docs/equations.md, resumed, without a solution, with mistakes."""
 
 from __future__ import annotations
 
@@ -47,19 +47,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def weights(path: str | Path) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
     return found
-
-
-def test_the_commands_as_shown_find_the_solution(run: Run) -> None:
-    fit, test = block("bash").splitlines()
-    assert float(run(fit)["relative L2"]) < 1e-3
-    run(test)
-
-
-def test_the_customary_burgers_trains_as_shown(run: Run) -> None:
-    """A few epochs of it."""
-    Path("configs").symlink_to(ROOT / "configs")
-    command = block("bash", 1).replace("\\\n", "")
-    assert float(run(f"{command} --trainer.max_epochs 2")["relative L2"]) > 0
 
 
 def test_a_resumed_run_ends_as_the_unbroken_one(run: Run) -> None:

@@ -69,6 +69,21 @@ def test_the_first_command_trains_the_quickstart_in_a_fresh_clone(
 
     error = re.search(r"^relative L2: (\S+)", run.stdout, re.MULTILINE)
     checkpoint = re.search(r"^checkpoint: (.+\.ckpt)\s*$", run.stdout, re.MULTILINE)
+    code = (
+        "import torch; from kanlit import kernel; from kanlit.nn import KANLayer;"
+        "KANLayer(2, 3)(torch.rand(5, 2)).sum().backward();"
+        "print(kernel.__file__, kernel.kernel_available())"
+    )
+    kernel = subprocess.run(
+        [clone / ".venv" / "bin" / "python", "-c", code],
+        cwd=clone,
+        env=bare_environment() | {"KANLIT_KERNEL": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert kernel.returncode == 0, kernel.stderr
+    assert kernel.stdout.split() == [str(clone / "kanlit" / "kernel" / "__init__.py"), "True"]
+
     events = list((clone / "lightning_logs").rglob("events.out.tfevents.*"))
     assert error is not None, run.stdout
     assert float(error[1]) < 0.05

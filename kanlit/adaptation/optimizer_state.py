@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from kanlit.adaptation.report import AdaptationReport
+from kanlit.compat import forget_parameter_count
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer, Kept, retained
 
@@ -105,7 +106,7 @@ def forget(optimizer: Optimizer) -> None:
     """Drops all that an optimiser remembers, as if it were made anew."""
     optimizer.state.clear()
     if isinstance(optimizer, LBFGS):
-        optimizer._numel_cache = None
+        forget_parameter_count(optimizer)
 
 
 def _fits(value: Any, layer: KANLayer, old_bases: int) -> bool:

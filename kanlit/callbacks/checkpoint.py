@@ -8,10 +8,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loops.fit_loop import RestartStage
 from torch import Tensor
 
 from kanlit.checkpoints import carry_over
+from kanlit.compat import mark_epoch_end
 from kanlit.errors import ConfigurationError
 from kanlit.files import linked
 
@@ -189,9 +189,7 @@ def _begin_next_epoch(trainer: Trainer) -> None:
     if loop.restarted_on_epoch_end or (whole and progress.completed == progress.ready):
         if loop.restarted_on_epoch_end:
             loop.epoch_progress.increment_completed()
-        loop.epoch_loop.restarting = False
-        loop._restarting = False
-        loop._restart_stage = RestartStage.RESUMED_ON_EPOCH_END
+        mark_epoch_end(loop)
 
 
 def _step_plateau_schedulers(trainer: Trainer, module: LightningModule) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from kanlit.callbacks.distributed import gather_rows
+from kanlit.compat import original_module, own_iterator
 from kanlit.errors import ConfigurationError
 
 __all__ = ["GridAdaptable", "TrainingSamples", "evaluating", "network_of"]
@@ -125,7 +125,7 @@ def network_of(module: LightningModule) -> nn.Module:
     """The network inside a module; the module itself where it names none."""
     network: nn.Module = module.network if isinstance(module, GridAdaptable) else module
     # A compiled network is adapted through the module it was made from.
-    return getattr(network, "_orig_mod", network)
+    return original_module(network)
 
 
 def _of_batch(module: LightningModule, name: str) -> Callable[[Any], Tensor] | None:
@@ -154,8 +154,7 @@ def _unnoticed(loader: Any) -> Iterator[Any]:
     own = (getattr(loader, "generator", None), getattr(sampler, "generator", None))
     states = [(g, g.get_state()) for g in own if isinstance(g, torch.Generator)]
     if isinstance(loader, DataLoader) and loader.persistent_workers:
-        loader = copy.copy(loader)
-        loader._iterator = None
+        loader = own_iterator(loader)
     try:
         with torch.random.fork_rng(devices=[]):
             yield loader

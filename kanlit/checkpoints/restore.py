@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kanlit.bases import basis_class
 from kanlit.checkpoints.vet import layer_shapes
+from kanlit.compat import CLASS_PATH, COMPILED_PREFIX
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
@@ -94,7 +95,7 @@ def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer
                 f"the layer {prefix[:-1]} of {path} is malformed ({' '.join(str(error).split())}): "
                 f"give a checkpoint that kanlit fit has written"
             ) from None
-        name = prefix.removesuffix(".").removeprefix("network.").removeprefix("_orig_mod.")
+        name = prefix.removesuffix(".").removeprefix("network.").removeprefix(COMPILED_PREFIX)
         found[name] = layer.requires_grad_(False)
     return found
 
@@ -114,7 +115,7 @@ def module_class(
         ConfigurationError: Another, or none.
     """
     settings = content.get("hyper_parameters", {})
-    name = content.get("kanlit", {}).get("class_path") or settings.get("_class_path")
+    name = content.get("kanlit", {}).get("class_path") or settings.get(CLASS_PATH)
     if not isinstance(name, str):
         raise ConfigurationError(
             f"{path} does not say which module it is of (another program wrote it): go on from it "

@@ -117,7 +117,7 @@ def count(value: Any, name: str) -> None:
 
 
 def _text(value: Any, name: str) -> None:
-    if type(value) is not str:
+    if type(value) is not str and value is not None:
         raise ValueError(f"{name} is {_shown(value)}, not a text")
 
 
@@ -185,8 +185,7 @@ def _kanlit(value: Any, name: str) -> None:
 
 
 def _version(value: Any, name: str) -> None:
-    _text(value, name)
-    major, *others = value.split(".")
+    major, *others = str(value).split(".")
     if major != "2" or not all(part.isalnum() for part in others):
         raise ValueError(f"{name} is {_shown(value)}, not a version of Lightning 2")
 

@@ -36,7 +36,7 @@ from kanlit.cli.defaults import (
     MORE,
     TRAINER_DEFAULTS,
 )
-from kanlit.cli.errors import UsageError, check_optimizers, explain
+from kanlit.cli.errors import UsageError, check_optimizers, explain, members
 from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.cli.profiler import NoProfiler
 from kanlit.cli.settings import (
@@ -48,13 +48,14 @@ from kanlit.cli.settings import (
     settings_of,
 )
 from kanlit.cli.user_classes import import_settings
-from kanlit.data import (
-    ClassTableData,
-    EquationData,
-    HelmholtzData,
-    ScikitData,
-    TensorDataModule,
+from kanlit.compat import (
+    command_list,
+    options_of,
+    set_version,
+    settings_under,
+    subcommand_parsers,
 )
+from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
@@ -62,14 +63,6 @@ from kanlit.runs import Started, start_run
 from kanlit.runs.loggers import local_loggers
 
 __all__ = ["Assembly"]
-
-# What learns from data of a class that is not regression's.
-_MODELS = {
-    ClassTableData.__name__: "ClassificationModule",
-    ScikitData.__name__: "ClassificationModule",
-    EquationData.__name__: "PDEModule",
-    HelmholtzData.__name__: "PDEModule",
-}
 
 # Two classes have this name; the one that says what it monitors is the one Lightning takes.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
@@ -115,6 +108,7 @@ class Assembly(LightningCLI):
     ) -> None:
         set_loader("yaml", _load_unambiguous, exceptions=(yaml.YAMLError,))
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
+        self._default_model = _default_model(self._argv)  # four parsers ask
         self._records = records
         super().__init__(
             KANModule,
@@ -145,22 +139,22 @@ class Assembly(LightningCLI):
         parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.set_defaults(ADAPTATION_DEFAULTS)
-        parser.set_defaults({"model": {"class_path": _default_model(self._argv)}})
+        parser.add_argument("--init_from", type=str | None, default=None, help=HELP["init_from"])
+        parser.set_defaults({"model": {"class_path": self._default_model}})
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         super()._add_subcommands(parser, **kwargs)
-        for action in parser._actions:
-            commands = getattr(action, "_choices_actions", [])
-            for command in commands:
-                command.help = COMMANDS[command.dest]
-            if commands:  # :func:`main` takes these before this parser sees them
-                commands += [Action([], name, help=text) for name, text in APART.items()]
-        for subparser in self._subcommand_parsers.values():
+        commands = command_list(parser)
+        for command in commands:
+            command.help = COMMANDS[command.dest]
+        # :func:`main` takes these before this parser sees them.
+        commands += [Action([], name, help=text) for name, text in APART.items()]
+        for subparser in (subcommand_parsers(self) or {}).values():
             for name, group in (subparser.groups or {}).items():
                 group.title = GROUPS.get(name, group.title)
-            for action in subparser._actions:
+            for action in options_of(subparser):
                 action.help = HELP.get(action.dest, action.help)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -177,18 +171,18 @@ class Assembly(LightningCLI):
 
     def _explained(self, message: str) -> str:
         """In one line, what is wrong with words that the parser has refused with ``message``."""
-        parsers, argv = getattr(self, "_subcommand_parsers", None), self._argv
+        parsers, argv = subcommand_parsers(self), self._argv
         if parsers is None:
             parsers, argv = {"fit": self.parser}, ["fit", *argv]
         options: dict[str, Collection[str]] = {
-            name: {action.dest for action in subparser._actions}
+            name: {action.dest for action in options_of(subparser)}
             for name, subparser in parsers.items()
         }
-        defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
+        defaults = {**DEFAULT_CLASSES, "model": self._default_model}
         return explain(message, argv, {**options, **dict.fromkeys(APART, ())}, defaults)
 
     def before_instantiate_classes(self) -> None:
-        trainer = self._get(self.config, "trainer")
+        trainer = settings_under(self, "trainer")
         every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
         if every and epochs and 0 < epochs < every:
             trainer.check_val_every_n_epoch = epochs  # a short run is validated once, at its end
@@ -224,7 +218,8 @@ class Assembly(LightningCLI):
             raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
         if config.get("logger") in (None, True):
             for logger in local_loggers(trainer):
-                logger._version = None  # under SLURM the number of the job, which has many runs
+                # Under SLURM it is the number of the job, which has many runs.
+                set_version(logger, None)
         return trainer
 
     def start(self, command: str, resumed: Path | None = None) -> Started | None:
@@ -281,4 +276,5 @@ def _default_model(argv: Sequence[str]) -> str:
     settings = _settings(argv)
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
     data = named[-1].rpartition(".")[2] if named else ""
-    return f"kanlit.{_MODELS.get(data, 'RegressionModule')}"
+    known = members(TensorDataModule).get(data, TensorDataModule)
+    return f"kanlit.{getattr(known, 'default_module', TensorDataModule.default_module)}"

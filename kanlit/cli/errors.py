@@ -26,7 +26,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 from kanlit.problems import Equation
 
-__all__ = ["UsageError", "check_optimizers", "explain"]
+__all__ = ["UsageError", "check_optimizers", "explain", "members"]
 
 
 class UsageError(ConfigurationError):
@@ -122,7 +122,7 @@ def _check_classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> 
     names = {place: Setting(place, name, place) for place, name in defaults.items()}
     names |= {s.key: s for s in settings if s.key in KINDS and isinstance(s.value, str)}
     if "data" not in names:
-        known = ", ".join(_members(TensorDataModule))
+        known = ", ".join(members(TensorDataModule))
         raise ConfigurationError(
             f"no data: name them with --data, one of {known}, or a class of your own"
         )
@@ -155,12 +155,12 @@ def _check_list(setting: Setting, key: str, kind: Kind) -> None:
 
 def _resolve(setting: Setting, kind: Kind) -> type:
     name, label = str(setting.value), setting.label
-    known = _members(kind.base)
+    known = members(kind.base)
     own = "or give the path of a class of your own, such as mymodule.MyClass"
     if "." not in name:
         if name in known:
             return known[name]
-        other = next((k.word for k in KINDS.values() if name in _members(k.base)), None)
+        other = next((k.word for k in KINDS.values() if name in members(k.base)), None)
         what = (
             f"{name} is {_a(other)}, not {_a(kind.word)}"
             if other
@@ -192,14 +192,14 @@ def _a(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
-def _members(base: type) -> dict[str, type]:
+def members(base: type) -> dict[str, type]:
     """Concrete subclasses by short name; of two of one name the one defined last."""
     found: dict[str, type] = {}
     child: type
     for child in base.__subclasses__():
         if not child.__name__.startswith("_") and not inspect.isabstract(child):
             found[child.__name__] = child
-        found |= _members(child)
+        found |= members(child)
     return found
 
 

@@ -22,7 +22,8 @@ _WORDS = {
 
 
 # Settings for which another example says more.
-_EXAMPLES = {"bounds": {"dict": "a mapping such as {x: [-1, 1]}"}}
+_BOUNDS = "a mapping such as {x: [-1, 1]}"
+_EXAMPLES = {"bounds": {"dict": _BOUNDS, "list": _BOUNDS, "float": f"{_BOUNDS} of numbers"}}
 
 
 def explain_type(message: str, settings: Sequence[Setting]) -> str | None:

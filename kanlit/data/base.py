@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -45,7 +45,13 @@ class TensorDataModule(LightningDataModule, ABC):
         input_names: A name for each input; by default ``x1, x2, …``.
         target_names: A name for each target; by default ``y``, or ``y1, y2, …``.
         target: The function behind the data, where there is one.
+
+    Attributes:
+        default_module: Name of the module of kanlit's that learns from such data where none is
+            named.
     """
+
+    default_module: ClassVar[str] = "RegressionModule"
 
     def __init__(
         self,

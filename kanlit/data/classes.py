@@ -39,6 +39,8 @@ class ClassData(TensorDataModule):
         ConfigurationError: A share out of its range; a checkpoint of other classes.
     """
 
+    default_module = "ClassificationModule"
+
     def __init__(
         self,
         input_names: Sequence[str],

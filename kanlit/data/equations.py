@@ -55,6 +55,8 @@ class EquationData(TensorDataModule):
         ConfigurationError: An equation that cannot be read; a count under its least value.
     """
 
+    default_module = "PDEModule"
+
     def __init__(
         self,
         equation: Equation,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from kanlit.bases import BSplineBasis
+from kanlit.compat import has_storage, operations_are_watched
 from kanlit.kernel.library import Problem, load
 from kanlit.kernel.threads import thread_count
 from kanlit.splines import Pieces
@@ -62,15 +62,10 @@ def _plain(dtype: torch.dtype, *tensors: Tensor) -> bool:
         if (kind is not Tensor and kind is not torch.nn.Parameter) or tensor.dtype is not dtype:
             return False
         # A batch of vmap, old or new, has no memory of its own.
-        if not tensor.is_cpu or not torch._C._has_storage(tensor):
+        if not tensor.is_cpu or not has_storage(tensor):
             return False
     # Whoever transforms or records operations has to see them.
-    return not (
-        torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack()
-        or torch._C._get_tracing_state() is not None
-        or forward_ad._current_level >= 0
-    )
+    return not operations_are_watched()
 
 
 def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from kanlit.compat import trainer_of
 from kanlit.errors import DivergenceError
 
 __all__ = ["check_loss", "check_metrics", "check_weights"]
@@ -65,7 +66,7 @@ def check_weights(module: nn.Module, what: str) -> None:
 
 
 def _advice(module: nn.Module) -> str:
-    trainer = getattr(module, "_trainer", None)
+    trainer = trainer_of(module)
     optimizers = [] if trainer is None else trainer.optimizers
     settings = optimizers[0].param_groups[0] if optimizers else {}
     if "lr" not in settings:

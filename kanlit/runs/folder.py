@@ -19,6 +19,7 @@ from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.checkpoints import RunRecord, carry_over, default_place, runs_in
 from kanlit.checkpoints.record import read_record, remember_place
+from kanlit.compat import set_root_folder, set_version, version_of
 from kanlit.errors import ConfigurationError
 from kanlit.files import remove_leftovers, shown, writing_problem, written_whole
 from kanlit.runs.loggers import LocalLogger, guard, local_loggers
@@ -90,8 +91,8 @@ class Started(Callback):
         if self.run is not None:
             _point(trainer, self.run.record)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.training = True
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.training = True  # the first checkpoint is there
 
     def discard(self) -> None:
         """Removes what a run has claimed that did not come to anything."""
@@ -157,8 +158,9 @@ def _claim(trainer: Trainer, command: str, resumed: Path | None, config: str | N
         _tidy(place)
         folder, shared = _folder(place, loggers[0] if loggers else None, command, claim)
         for other in loggers[1:]:
-            if other._version is None and Path(other.root_dir).absolute() != place:
-                other._version = _number(_next_version(Path(other.root_dir).absolute(), claim))
+            if version_of(other) is None and Path(other.root_dir).absolute() != place:
+                number = _number(_next_version(Path(other.root_dir).absolute(), claim))
+                set_version(other, number)
         keeper = next((c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint)), None)
         checkpoints = None
         if command == "fit" and keeper is not None:
@@ -200,7 +202,7 @@ def _folder(
     claim: _Claim,
 ) -> tuple[Path, bool]:
     """The run's folder, and whether it is that of a training run that another command looks at."""
-    version = None if logger is None else logger._version
+    version = None if logger is None else version_of(logger)
     if version is None:
         return _next_version(place, claim), False
     folder = place / (version if isinstance(version, str) else f"version_{version}")
@@ -285,11 +287,11 @@ def _point(trainer: Trainer, record: RunRecord) -> None:
     """Makes a trainer's loggers and checkpoints write into the run's folder."""
     loggers = local_loggers(trainer)
     for logger in loggers:
-        if logger._version is None:
+        if version_of(logger) is None:
             number = _number(record.folder)
-            logger._version = record.folder.name if number is None else number
+            set_version(logger, record.folder.name if number is None else number)
     if not loggers:
-        trainer._default_root_dir = str(record.folder)  # type: ignore[attr-defined]
+        set_root_folder(trainer, str(record.folder))
     own = record.folder / "checkpoints"
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:

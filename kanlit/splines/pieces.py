@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from kanlit.compat import transforms_are_active
 from kanlit.splines.knots import breakpoints_of, extend_breakpoints
 
 __all__ = ["Outside", "Pieces", "bspline_basis", "evaluate_pieces"]
@@ -184,7 +185,7 @@ class Pieces(NamedTuple):
         first = self.first.repeat(self.origin.shape[0])[row]
         offsets = torch.arange(local.shape[0], device=local.device)[:, None, None]
         zeros, where = local.new_zeros(count, *row.shape), first + offsets
-        if torch._C._are_functorch_transforms_active():  # vmap has a rule for this one only
+        if transforms_are_active():  # vmap has a rule for this one only
             return zeros.scatter(0, where, local)
         return zeros.scatter_(0, where, local)  # out of place the zeros would be copied first
 

@@ -248,7 +248,7 @@ def test_a_command_that_is_struck_down_goes_on_where_it_was(
     done = keys(small / "out")
     assert 4 <= len(done) < 120
 
-    fewer = [word.replace("1-30", "1-3") for word in start]
+    fewer = [word.replace("1-30", "1-2") for word in start]
     subprocess.run(fewer, check=True, capture_output=True, timeout=300)
 
     assert len(keys(small / "out")) == len(set(keys(small / "out")))
@@ -256,7 +256,7 @@ def test_a_command_that_is_struck_down_goes_on_where_it_was(
         ("synthetic", task, density, "small", seed)
         for task in ("f2", "f4")
         for density in ("InputDensity", "CurvatureDensity")
-        for seed in "123"
+        for seed in "12"
     }
     assert {row["error"] for row in rows(small / "out")} == {""}
 

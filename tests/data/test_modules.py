@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import kanlit
 from kanlit.data import (
     ClassTableData,
     FeynmanData,
@@ -259,3 +260,18 @@ def test_a_function_s_scales_are_those_of_its_training_points(
         assert columns.mean(0).abs().max() < 1e-6
         assert (columns.square().mean(0) - 1).abs().max() < 1e-6
     assert make().standardization() is None  # and by default data are as they are
+
+
+@pytest.mark.parametrize(
+    ("data", "module"),
+    [
+        (TableData, "RegressionModule"),
+        (ScikitData, "ClassificationModule"),
+        (HelmholtzData, "PDEModule"),
+    ],
+)
+def test_data_name_the_module_that_learns_from_them(
+    data: type[TensorDataModule], module: str
+) -> None:
+    assert data.default_module == module
+    assert module in kanlit.__all__
