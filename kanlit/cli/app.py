@@ -31,7 +31,7 @@ from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.errors import UsageError
-from kanlit.cli.exceptions import one_line, root_cause
+from kanlit.cli.exceptions import one_line, refusal, root_cause
 from kanlit.cli.resume import merged_settings
 from kanlit.cli.settings import Setting, settings_of
 from kanlit.cli.user_classes import import_named
@@ -316,8 +316,9 @@ def main() -> None:
             KanlitCLI()
     except Exception as error:
         cause = root_cause(error, (ConfigurationError, DivergenceError, MisconfigurationException))
-        if cause is None:
+        message = refusal(error) if cause is None else str(cause)
+        if message is None:
             raise
         if _speaks():
-            print(f"kanlit: error: {one_line(str(cause))}", file=sys.stderr)
+            print(f"kanlit: error: {one_line(message)}", file=sys.stderr)
         sys.exit(1 if isinstance(cause, DivergenceError) else 2)

@@ -20,6 +20,7 @@ from kanlit.compat import RUNNING_HOOK, trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
+from kanlit.modules.monitors import check_callbacks
 from kanlit.modules.optimizers import check_optimizer
 from kanlit.modules.processes import averaged, pooled, shares
 from kanlit.modules.resume import forget_best, keep_settings
@@ -57,6 +58,8 @@ class KANModule(LightningModule):
     Raises:
         ConfigurationError: A width, a degree, G or a weight out of its range.
     """
+
+    validation_metrics: tuple[str, ...] = ("val/loss",)
 
     def __init__(
         self,
@@ -130,6 +133,8 @@ class KANModule(LightningModule):
         known = getattr(getattr(self.trainer, "datamodule", None), "training_columns", None)
         if stage == "fit" and known is not None:
             self.columns = known()
+        if stage == "fit":
+            check_callbacks(self, self.validation_metrics)
 
     def start_from(self, checkpoint: Mapping[str, Any]) -> None:
         """Takes a checkpoint's weights, grids and scales, once data are there; nothing else of it.

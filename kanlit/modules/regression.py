@@ -59,6 +59,8 @@ class RegressionModule(KANModule):
         ConfigurationError: ``robust`` that is not positive; data without targets.
     """
 
+    validation_metrics = ("val/loss", "val/rel_l2")
+
     input_mean: Tensor
     input_std: Tensor
     target_mean: Tensor
