@@ -228,5 +228,5 @@ def _check_growth(before: float | None, after: float | None, most: float) -> Non
         return
     if not math.isfinite(after) or (math.isfinite(most) and after > most * before):
         raise ValueError(
-            f"the loss grew from {before:.2e} to {after:.2e}, by more than a factor of {most:g}"
+            f"the loss grew from {before:.2e} to {after:.2e}, more than {most:g} times"
         )

@@ -190,7 +190,7 @@ def test_a_pruning_that_hurts_is_undone_with_one_warning_and_training_goes_on() 
     assert told.startswith(
         "pruning at epoch 4 was undone, training goes on unpruned: the loss grew"
     )
-    assert told.endswith("by more than a factor of 1.001")
+    assert told.endswith("more than 1.001 times")
     assert callback.undone == 1
     assert seen.reports == []
     for name, tensor in module.state_dict().items():  # as if nothing had been tried
@@ -314,8 +314,8 @@ def test_every_command_takes_a_checkpoint_of_a_pruned_network(
     [
         ({"epochs": []}, r"epochs must be at least 1, one or more, got \[\]"),
         ({"epochs": [0, 5]}, r"epochs must be at least 1, one or more, got \[0, 5\]"),
-        ({"node_threshold": 1.0}, "node_threshold must be at least 0 and under 1"),
-        ({"edge_threshold": -1.0}, "edge_threshold must be at least 0 and under 1"),
+        ({"node_threshold": 1.0}, "node_threshold must be at least 0 and below 1"),
+        ({"edge_threshold": -1.0}, "edge_threshold must be at least 0 and below 1"),
         ({"max_samples": 1}, "max_samples must be at least 2, got 1"),
         ({"max_loss_growth": 1.0}, "max_loss_growth must be above 1, got 1.0"),
     ],

@@ -122,7 +122,7 @@ def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tens
 
 def in_torch(compute: Callable[[], Any]) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "takes", lambda *tensors: False)
+        patch.setattr(kernel, "supports", lambda *tensors: False)
         return compute()
 
 

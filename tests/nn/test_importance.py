@@ -109,7 +109,9 @@ def test_samples_fill_the_grid_of_each_input() -> None:
 
 
 def test_layers_that_do_not_follow_one_another_are_refused() -> None:
-    with pytest.raises(ValueError, match="a layer with 4 outputs is followed by a layer with 3 inputs"):
+    with pytest.raises(
+        ValueError, match="a layer with 4 outputs is followed by a layer with 3 inputs"
+    ):
         edge_importance([KANLayer(2, 4), KANLayer(3, 1)], torch.zeros(5, 2))
 
 
