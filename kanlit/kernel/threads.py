@@ -88,7 +88,7 @@ def _shared(pieces: list[Callable[[], _Result]], threads: int) -> list[_Result]:
 
 def _work(left: deque[tuple[int, Callable[[], _Result]]]) -> list[tuple[int, _Result]]:
     """Does pieces as long as there are any; their numbers and results."""
-    done = []
+    done: list[tuple[int, _Result]] = []
     while True:
         try:
             number, piece = left.popleft()
