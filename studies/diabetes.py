@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def of_kanlit(path: Path, seed: int) -> tuple[float, TableData]:
         return rmse(assembly.model(x.float()).numpy(), y.numpy()), data
 
 
-def others(seed: int) -> dict[str, Callable[[], object]]:
+def others(seed: int) -> dict[str, Callable[[], Any]]:
     mlp = {"hidden_layer_sizes": (100,), "early_stopping": True, "validation_fraction": 0.18}
     return {
         "ridge": lambda: make_pipeline(StandardScaler(), Ridge()),

@@ -15,6 +15,7 @@ import contextlib
 import copy
 import io
 import os
+import random
 import resource
 import shutil
 import sys
@@ -33,7 +34,7 @@ from kanlit.cli import main as kanlit
 
 FIT = """\
 data: {class_path: TableData, init_args: {path: table.csv, inputs: [a, b], targets: [y]}}
-model: {hidden: [2]}
+model: {hidden: []}
 trainer: {max_epochs: 4, enable_progress_bar: false}
 checkpoint: {every_n_epochs: 2}
 adaptation: {schedule: [3, 4]}
@@ -170,7 +171,9 @@ class Watch:
         if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
             self.seen.append(f"{event} {args[0]}")
         elif event in ("os.remove", "os.rmdir", "shutil.rmtree", "os.rename"):
-            self._outside(event, args[0])
+            home = args[-1] if event in ("os.remove", "os.rmdir") else -1
+            below = f"/proc/self/fd/{home}" if isinstance(home, int) and home >= 0 else ""
+            self._outside(event, os.path.join(below, os.fsdecode(args[0])))
         elif event == "open" and isinstance(args[0], str | bytes | os.PathLike):
             if args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 self._outside("writes", args[0])
@@ -274,6 +277,7 @@ def examine(
     beside = tuple(c for c in commands if c.startswith(READ_CONFIG))
     every = [(*each, beside) for each in configs(source, fields, (hostile + 1) // 2)]
     every += [(*each, commands) for each in checkpoints(source, fields, hostile)]
+    random.Random(0).shuffle(every)  # interrupted, it has seen some of each
     for what, write, run_these in every:
         for command in run_these:
             victim = folder / "victim"

@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)  # a file, a run, a setting
     options = parser.parse_args()
     if options.run:
-        train(*options.run, options.epochs)
+        train(*options.run, epochs=options.epochs)
         return
     print("| L-BFGS | loss at the end | two processes | shuffled rows |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

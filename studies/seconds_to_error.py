@@ -64,7 +64,7 @@ class Watch(Callback):
 
 def seconds(word: str, recipe: str, seed: int, level: float | None) -> float:
     """Of training: to the level where one is given, else of the whole run."""
-    density = {"adaptation": {}} if level is not None else None
+    density: dict[str, Any] | None = {"adaptation": {}} if level is not None else None
     densities = densities_by_class(["CurvatureDensity"]) if density is None else {"recipe": density}
     (run,) = build_matrix([TASKS[word]], densities, recipe, [seed]).runs
     said = io.StringIO()

@@ -59,6 +59,7 @@ SHORTER = {
     "README.md": FIRST_EPOCHS,
     "docs/guide.md": FIRST_EPOCHS,
     "docs/benchmarks.md": FIRST_EPOCHS,
+    "docs/density.md": {"kanlit benchmark --tasks": "--recipe short.yaml"},
     "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
 }
 SHORT = {"synthetic": {"trainer": {"max_epochs": 2}}}  # short.yaml, a recipe

@@ -67,10 +67,10 @@ def test_evaluations_of_a_layer_are_the_same_under_autocast(out: int) -> None:
     x = points(50).float()
     stream = (x.T.contiguous(), torch.eye(2).unsqueeze(-1).repeat(1, 1, 50), torch.zeros(2, 2, 50))
     pairs_ = [(0, 0), (1, 1)]
-    expected = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*stream, pairs_)]
+    expected = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*stream, pairs=pairs_)]
     with torch.autocast("cpu", torch.bfloat16):
-        got = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*stream, pairs_)]
-        low = layer.sweep(*(t.bfloat16() for t in stream), pairs_)
+        got = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*stream, pairs=pairs_)]
+        low = layer.sweep(*(t.bfloat16() for t in stream), pairs=pairs_)
     for one, two in zip(got, expected, strict=True):
         assert torch.equal(one, two)
     assert all(part.dtype == torch.float32 for part in low)

@@ -238,7 +238,7 @@ class Basis(ABC):
         x = samples.double()
         design, source = self.values(x).transpose(0, 1), old.values(x).transpose(0, 1)
         curve = source @ coefficients.double().permute(1, 2, 0)
-        solved = least_squares(design, curve, coefficients.dtype)
+        solved = least_squares(design, curve)
         return solved.permute(2, 0, 1).contiguous().to(coefficients.dtype)
 
     def predecessors(self, old: Basis) -> Tensor:

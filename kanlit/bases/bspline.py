@@ -20,6 +20,7 @@ from kanlit.splines import (
     greville,
     insert_knots,
     nearest,
+    nested,
     project_bases,
 )
 
@@ -128,10 +129,22 @@ class BSplineBasis(Basis):
     # -- another grid -----------------------------------------------------------------------
 
     def project(self, coefficients: Tensor, old: Basis) -> Tensor:
-        """Exact where the splines hold the curve, see :func:`kanlit.splines.project`."""
+        """Exact inside the grid where the splines hold the curve there.
+
+        See :func:`kanlit.splines.project`; but splines that fade outside the grid cannot fade as
+        they did on wider knots, and a projection would pay for that inside. Where the new
+        breakpoints contain the old ones, their coefficients are inserted instead.
+        """
         if not isinstance(old, BSplineBasis):
             return super().project(coefficients, old)
-        return project_bases(coefficients, old.pieces, self.pieces, self.outside)
+        fitted = project_bases(coefficients, old.pieces, self.pieces, self.outside)
+        if self.outside == "zero":
+            rounding = 8 * torch.finfo(coefficients.dtype).eps
+            held = nested(old.breakpoints, self.breakpoints, rounding)
+            fitted[:, held] = insert_knots(
+                coefficients[:, held], old.knots[held], self.knots[held], self.order, rounding
+            )
+        return fitted
 
     def insert(self, coefficients: Tensor, old: Basis) -> Tensor:
         """Exact, see :func:`kanlit.splines.insert_knots`."""

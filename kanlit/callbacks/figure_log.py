@@ -22,7 +22,7 @@ def log_figure(trainer: Trainer, figure: Figure, tag: str, file_name: str) -> No
         trainer: Its loggers; without any the PNG lies in its root directory.
         figure: Is left open.
         tag: Its name in TensorBoard.
-        file_name: Of the PNG, in the run's folder, where its ``checkpoints`` folder is.
+        file_name: Of the PNG, in the run's folder.
     """
     for logger in trainer.loggers:
         if _takes_figures(logger):
@@ -40,16 +40,8 @@ def _takes_figures(logger: Logger) -> bool:
 
 
 def _png_folders(trainer: Trainer) -> list[Path]:
-    """Run folders of the loggers without figures, as ModelCheckpoint resolves them."""
+    """The folders of the loggers without figures; for those without one, the root directory."""
+    kept = [each.log_dir for each in trainer.loggers if not _takes_figures(each)]
     if not trainer.loggers:
-        return [Path(trainer.default_root_dir)]
-    folders = []
-    for logger in trainer.loggers:
-        if not _takes_figures(logger):
-            version = logger.version
-            version = version if isinstance(version, str) else f"version_{version}"
-            root = logger.save_dir or trainer.default_root_dir
-            folders.append(
-                Path(getattr(logger, "log_dir", None) or Path(root, str(logger.name), version))
-            )
-    return list(dict.fromkeys(folders))
+        kept = [None]
+    return [Path(folder or trainer.default_root_dir) for folder in dict.fromkeys(kept)]

@@ -23,6 +23,7 @@ from kanlit.checkpoints import (
     module_class,
     module_settings,
     read_checkpoint,
+    restore_layers,
     restore_module,
 )
 from kanlit.cli import table_prediction
@@ -30,8 +31,9 @@ from kanlit.cli.assembly import Assembly
 from kanlit.cli.console import clean_console
 from kanlit.cli.defaults import HOMES, INTERRUPTED
 from kanlit.cli.errors import UsageError
-from kanlit.cli.exceptions import one_line, root_cause
-from kanlit.cli.settings import settings_of
+from kanlit.cli.exceptions import one_line, refusal, root_cause
+from kanlit.cli.resume import merged_settings
+from kanlit.cli.settings import Setting, settings_of
 from kanlit.cli.user_classes import import_named
 from kanlit.data.predictions import prediction_table
 from kanlit.data.tables.writer import write_table
@@ -39,6 +41,7 @@ from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
 from kanlit.modules import KANModule
 from kanlit.runs import Started, checkpoint_to_resume
+from kanlit.scaling import Columns
 
 __all__ = ["KanlitCLI", "main"]
 
@@ -54,6 +57,8 @@ class KanlitCLI(Assembly):
         self._seconds = 0.0
         self._started: Started | None = None
         self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
+        self._resumed: Mapping[str, Any] = {}  # the checkpoint that the run goes on from
+        self._weights: Mapping[str, Any] = {}  # the one that it takes the weights of
         super().__init__(args)
 
     def _parse_ckpt_path(self) -> None:
@@ -62,6 +67,7 @@ class KanlitCLI(Assembly):
         name = config.get("ckpt_path") if config else None
         if not name:
             if self.config.subcommand == "fit":
+                self._start_from_weights(config)
                 return
             raise ConfigurationError(
                 f"{self.config.subcommand} needs a checkpoint: give --ckpt_path last for the "
@@ -74,17 +80,42 @@ class KanlitCLI(Assembly):
         if path is None:
             rank_zero_info(f"no {name} checkpoint under {looked_at}: the run starts fresh")
             config.ckpt_path = None
+            self._start_from_weights(config)
             return
         if name in ("last", "best"):
             rank_zero_info(f"{name} checkpoint: {shown(path)}")
         config.ckpt_path = str(path)
         content = read_checkpoint(path)
+        self._resumed = content
+        self._take_settings(content, path)
+
+    def _start_from_weights(self, config: Any) -> None:
+        """Takes what ``init_from`` names, where nothing is resumed."""
+        if not config.init_from:
+            return
+        path = find_checkpoint(config.init_from, Path(config.trainer.default_root_dir or "."))
+        rank_zero_info(f"weights of {shown(path)}")
+        self._weights = read_checkpoint(path)
+        self._take_settings(self._weights, path)
+        if "adaptation.schedule" not in self._given():
+            # The default begins with fewer intervals than a trained network may have.
+            layers = restore_layers(self._weights, path).values()
+            finest = max(layer.grid_size for layer in layers)
+            self.config.fit.adaptation.schedule = [finest]
+
+    def _given(self) -> dict[str, Setting]:
+        return {each.key: each for each in settings_of(self._argv, self.config.subcommand)}
+
+    def _take_settings(self, content: Mapping[str, Any], path: Path) -> None:
         cls = self._module_class(content, path)
         restore_module(content, path, cls)  # its weights fit its settings
         settings = module_settings(content, cls, path)
         for size in ("in_features", "out_features"):
             if size in settings:
                 self._sizes[size] = settings.pop(size)
+        own = self.config[self.config.subcommand].model.init_args
+        resumes = content is self._resumed and self.config.subcommand == "fit"
+        settings = merged_settings(content, settings, own, self._given(), path, resumes)
         model = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": settings}
         try:
             self.config = self.parser.parse_object(
@@ -100,23 +131,30 @@ class KanlitCLI(Assembly):
         """The class that the checkpoint and the user have named, in agreement."""
         given = import_named(self.config[self.config.subcommand].model.class_path)
         kept = module_class(content, path, given)
-        named = [s for s in settings_of(self._argv, self.config.subcommand) if s.key == "model"]
-        if named and kept is not given:
+        named = self._given().get("model")
+        if named is not None and kept is not given:
             raise ConfigurationError(
-                f"{path} is of {kept.__name__}, but {named[-1].label} is {named[-1].value}: leave "
-                f"it out, or give a checkpoint of one"
+                f"{path} is of {kept.__name__}, but {named.label} is {named.value}: leave it out, "
+                f"or give a checkpoint of one"
             )
         return kept
 
     def after_instantiate_classes(self) -> None:
+        data = self.datamodule
+        columns = (self._resumed or self._weights).get("kanlit", {}).get("columns")
+        if columns is not None and hasattr(data, "input_names"):
+            known = Columns.from_state_dict(columns)
+            known.check(data.input_names, data.target_names, data.class_label)
         for size, kept in self._sizes.items():
             given = getattr(self.datamodule, size)
             if given != kept:
                 raise ConfigurationError(
-                    f"the checkpoint {self.config[self.subcommand].ckpt_path} has {size} {kept}, "
+                    f"the checkpoint has {size} {kept}, "
                     f"but {type(self.datamodule).__name__} has {given}: give the data that it was "
                     f"trained on, or train anew"
                 )
+        if self._weights:
+            self.model.start_from(self._weights)
 
     def _run_subcommand(self, subcommand: str) -> None:
         path = self.config[subcommand].get("ckpt_path")
@@ -153,6 +191,8 @@ class KanlitCLI(Assembly):
         self._seconds = time.perf_counter() - self._seconds
         if self.trainer.interrupted:
             return
+        if self._resumed.get("global_step") == self.trainer.global_step:
+            rank_zero_info(self._untrained())
         last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
         summary = self._summary(last)
         path = self._best_checkpoint()
@@ -163,6 +203,14 @@ class KanlitCLI(Assembly):
             summary += f"\nbest on validation: {name} {score}, {path}"
         if self.trainer.is_global_zero:
             print("\n".join([summary, *self._next()]))
+
+    def _untrained(self) -> str:
+        trainer = self.trainer
+        return (
+            f"nothing was trained: the run in {trainer.ckpt_path} has ended, at epoch "
+            f"{trainer.current_epoch} and step {trainer.global_step} (max_epochs "
+            f"{trainer.max_epochs}, max_steps {trainer.max_steps}); raise the limit to go on"
+        )
 
     def _interruption(self) -> str:
         checkpoint = self._last_checkpoint()
@@ -268,8 +316,9 @@ def main() -> None:
             KanlitCLI()
     except Exception as error:
         cause = root_cause(error, (ConfigurationError, DivergenceError, MisconfigurationException))
-        if cause is None:
+        message = refusal(error) if cause is None else str(cause)
+        if message is None:
             raise
         if _speaks():
-            print(f"kanlit: error: {one_line(str(cause))}", file=sys.stderr)
+            print(f"kanlit: error: {one_line(message)}", file=sys.stderr)
         sys.exit(1 if isinstance(cause, DivergenceError) else 2)

@@ -108,6 +108,7 @@ class Assembly(LightningCLI):
     ) -> None:
         set_loader("yaml", _load_unambiguous, exceptions=(yaml.YAMLError,))
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
+        self._default_model = _default_model(self._argv)  # four parsers ask
         self._records = records
         super().__init__(
             KANModule,
@@ -138,7 +139,8 @@ class Assembly(LightningCLI):
         parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.set_defaults(ADAPTATION_DEFAULTS)
-        parser.set_defaults({"model": {"class_path": _default_model(self._argv)}})
+        parser.add_argument("--init_from", type=str | None, default=None, help=HELP["init_from"])
+        parser.set_defaults({"model": {"class_path": self._default_model}})
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
 
@@ -176,7 +178,7 @@ class Assembly(LightningCLI):
             name: {action.dest for action in options_of(subparser)}
             for name, subparser in parsers.items()
         }
-        defaults = {**DEFAULT_CLASSES, "model": _default_model(argv)}
+        defaults = {**DEFAULT_CLASSES, "model": self._default_model}
         return explain(message, argv, {**options, **dict.fromkeys(APART, ())}, defaults)
 
     def before_instantiate_classes(self) -> None:

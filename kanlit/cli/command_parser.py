@@ -42,7 +42,7 @@ class CommandParser(argparse.ArgumentParser):
             "checkpoint",
             metavar="CHECKPOINT",
             help="the path of a .ckpt file that kanlit fit has written, or last or best for the "
-            "newest one under --trainer.default_root_dir",
+            "newest run under --trainer.default_root_dir",
         )
         self.add_root()
 
@@ -54,7 +54,7 @@ class CommandParser(argparse.ArgumentParser):
             type=expanded,
             default=Path(),
             metavar="DIR",
-            help="folder that holds lightning_logs, for last and best (default: this one)",
+            help="root directory of the runs, for last and best (default: this folder)",
         )
 
     def add_model(self) -> None:

@@ -44,7 +44,7 @@ DEFAULT_CLASSES = {
 DESCRIPTION = "Trains Kolmogorov-Arnold networks whose grids adapt."
 
 COMMANDS = {
-    "fit": "Trains a network, tests it and keeps its checkpoint under lightning_logs.",
+    "fit": "Trains a network, tests it and keeps its checkpoints in a folder of the run's own.",
     "validate": "Evaluates a checkpoint on the validation data.",
     "test": "Evaluates a checkpoint on the test data.",
     "predict": "Writes a checkpoint's predictions as a table.",
@@ -80,8 +80,11 @@ HELP = {
     "EquationData and HelmholtzData), or ClassificationModule for classes (for ClassTableData and "
     "ScikitData); its settings follow as --model.SETTING, such as --model.hidden '[10]'. "
     "What they are: --model.help CLASS.",
-    "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for the newest one "
-    "under --trainer.default_root_dir. fit goes on from it.",
+    "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for that of the newest run "
+    "under --trainer.default_root_dir. fit goes on from it, and looks where it will write itself.",
+    "init_from": "Checkpoint that fit takes weights, grids and scales of, and nothing else: a new "
+    "run from epoch 0, with a new optimizer. Not looked at where --ckpt_path finds a run to go on "
+    "with.",
     "seed_everything": "Seed of the initial weights and of all that is random; true draws one.",
 }
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+import traceback
 
-__all__ = ["one_line", "root_cause"]
+__all__ = ["one_line", "refusal", "root_cause"]
 
 # What jsonargparse adds around the reason: types a user does not know, values they just typed.
 _NOISE = re.compile(
     r"^(- )?(Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|"
     r"Expected a <class 'NoneType'>.*|Given value type: .*|Given value: .*|"
     r"Expected a path but .* either not accessible or invalid)$"
+)
+
+# Where the classes live that a user names in the settings of trainer, optimizer and scheduler.
+_NAMED = (
+    "torch.optim",
+    "lightning.pytorch.callbacks",
+    "lightning.pytorch.loggers",
+    "lightning.pytorch.tuner",
 )
 
 
@@ -27,6 +36,23 @@ def root_cause(
             found = link
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return found
+
+
+def refusal(error: BaseException) -> str | None:
+    """What a class of torch's or Lightning's, named in the settings, says that it cannot do.
+
+    Returns:
+        One line with the name of the class; ``None`` for an error that was raised elsewhere.
+    """
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    home = str(frames[-1].f_globals.get("__name__")) if frames else ""
+    if not home.startswith(_NAMED) or not isinstance(error, Exception) or not str(error):
+        return None
+    owners = [type(frame.f_locals["self"]) for frame in frames if "self" in frame.f_locals]
+    named = [cls.__name__ for cls in owners if cls.__module__.startswith(_NAMED)]
+    return f"{named[-1] if named else home}: {one_line(str(error))}"
 
 
 def one_line(message: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -19,10 +20,13 @@ from kanlit.compat import RUNNING_HOOK, trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
+from kanlit.modules.monitors import check_callbacks
 from kanlit.modules.optimizers import check_optimizer
 from kanlit.modules.processes import averaged, pooled, shares
+from kanlit.modules.resume import forget_best, keep_settings
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
+from kanlit.optim.resume import adopt, describe
 from kanlit.scaling import Columns
 from kanlit.splines import Outside
 
@@ -54,6 +58,8 @@ class KANModule(LightningModule):
     Raises:
         ConfigurationError: A width, a degree, G or a weight out of its range.
     """
+
+    validation_metrics: tuple[str, ...] = ("val/loss",)
 
     def __init__(
         self,
@@ -95,10 +101,13 @@ class KANModule(LightningModule):
         # The optimiser is rebuilt from the config, not from a checkpoint: a checkpoint is to
         # hold tensors and plain Python only.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "basis"])
-        self.save_hyperparameters({"basis": basis_name(self.basis_class)})
+        self.hparams["basis"] = basis_name(self.basis_class)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
+        self._start: Mapping[str, Any] | None = None
+        self._optimized: dict[str, Any] | None = None  # classes and settings, once they are made
+        self._resumed: dict[str, Any] | None = None  # a checkpoint, until they are made
         self._uneven = False
         self._checked_batch = -1  # whose loss has been seen to be finite
         # Of a least-squares step: the batch and its residuals, once the loss has been asked for.
@@ -124,6 +133,24 @@ class KANModule(LightningModule):
         known = getattr(getattr(self.trainer, "datamodule", None), "training_columns", None)
         if stage == "fit" and known is not None:
             self.columns = known()
+        if stage == "fit":
+            check_callbacks(self, self.validation_metrics)
+
+    def start_from(self, checkpoint: Mapping[str, Any]) -> None:
+        """Takes a checkpoint's weights, grids and scales, once data are there; nothing else of it.
+
+        Args:
+            checkpoint: What :func:`~kanlit.checkpoints.read_checkpoint` has read.
+        """
+        self._start = checkpoint
+
+    def configure_model(self) -> None:
+        # After setup, which has set the scales by the data, and before the optimizer is made.
+        if self._start is not None:
+            checkpoint, self._start = dict(self._start), None
+            self.on_load_checkpoint(checkpoint)
+            self._resumed = None
+            self.load_state_dict(checkpoint["state_dict"])
 
     @abstractmethod
     def residuals(self, batch: Any) -> dict[str, Residual]:
@@ -241,6 +268,7 @@ class KANModule(LightningModule):
         checkpoint["kanlit"] = {
             "class_path": f"{cls.__module__}.{cls.__qualname__}",
             "columns": None if self.columns is None else self.columns.state_dict(),
+            "optimizer": self._optimized,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -258,6 +286,11 @@ class KANModule(LightningModule):
             columns.check(data.input_names, data.target_names, data.class_label)
         if self.columns is None:
             self.columns = columns
+        if trainer is not None and trainer.state.fn == "fit":
+            self._resumed = checkpoint
+            keep_settings(checkpoint, trainer.callbacks)  # type: ignore[attr-defined]
+            if said := forget_best(checkpoint, self.hparams):
+                rank_zero_info(said)
         if trainer is not None and trainer.precision == "64-true":
             self.double()  # Lightning does so only after it has loaded, which rounds
 
@@ -332,6 +365,10 @@ class KANModule(LightningModule):
             # torch and the user's config are the only parties here.
             raise ConfigurationError(f"optimizer or lr_scheduler: {error}; set another") from error
         check_optimizer(optimizer, make if squares else scheduler, self.trainer)
+        self._optimized = describe(optimizer, scheduler)
+        resumed, self._resumed = self._resumed, None
+        for line in adopt(resumed, optimizer, scheduler) if resumed else ():
+            rank_zero_info(line)
         if scheduler is None:
             return optimizer
         if isinstance(scheduler, ReduceLROnPlateau):

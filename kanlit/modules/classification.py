@@ -65,6 +65,8 @@ class ClassificationModule(KANModule):
     Source: calibration error of Naeini et al., AAAI (2015).
     """
 
+    validation_metrics = ("val/loss", "val/accuracy")
+
     input_mean: Tensor
     input_std: Tensor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -57,6 +58,8 @@ class RegressionModule(KANModule):
     Raises:
         ConfigurationError: ``robust`` that is not positive; data without targets.
     """
+
+    validation_metrics = ("val/loss", "val/rel_l2")
 
     input_mean: Tensor
     input_std: Tensor
@@ -128,6 +131,16 @@ class RegressionModule(KANModule):
                     f"of kanlit's"
                 )
             self.target_spread.copy_(spread)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        # A run may go on with robust where it was null, or the other way round.
+        state = dict(checkpoint["state_dict"])
+        if self.robust is None:
+            state.pop("target_spread", None)
+        else:
+            state.setdefault("target_spread", self.target_spread)
+        checkpoint["state_dict"] = state
 
     def network_inputs(self, x: Tensor) -> Tensor:
         return (x - self.input_mean) / self.input_std

@@ -38,7 +38,7 @@ def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> N
     silu = F.silu(x).square().mean(0)
     silu_slope = (sigmoid * (1 + x * (1 - sigmoid))).square().mean(0)
     variance = x.var(0, correction=0)
-    terms = layer.grid_size + layer.spline_order + 1
+    terms = layer.exact_basis.count + 1
     n_in, n_out = layer.in_features, layer.out_features
     spline_std = (variance.unsqueeze(1) / (terms * (n_in * value + n_out * slope))).sqrt()
     base_std = (2 * variance / (terms * (n_in * silu + n_out * silu_slope))).sqrt()

@@ -91,8 +91,8 @@ class Started(Callback):
         if self.run is not None:
             _point(trainer, self.run.record)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.training = True
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.training = True  # the first checkpoint is there
 
     def discard(self) -> None:
         """Removes what a run has claimed that did not come to anything."""

@@ -12,19 +12,19 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from kanlit.splines.knots import breakpoints_of
+from kanlit.splines.knots import breakpoints_of, nearest
 from kanlit.splines.pieces import Outside, Pieces
 
 __all__ = [
     "gauss_legendre",
     "insert_knots",
     "least_squares",
+    "nested",
     "project",
     "project_bases",
     "refit_on_samples",
 ]
 
-_LEAST_EIGENVALUE = 1e-13  # of the largest, for float64
 _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
 
 
@@ -135,30 +135,47 @@ def refit_on_samples(
     old, new = (Pieces.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots))
     x = samples.double()
     curve = old.values(x).transpose(0, 1) @ coefficients.double().permute(1, 2, 0)
-    solved = least_squares(new.values(x).transpose(0, 1), curve, coefficients.dtype)
+    solved = least_squares(new.values(x).transpose(0, 1), curve)
     return solved.permute(2, 0, 1).contiguous().to(coefficients.dtype)
 
 
-def least_squares(design: Tensor, curve: Tensor, dtype: torch.dtype) -> Tensor:
+def least_squares(design: Tensor, curve: Tensor) -> Tensor:
     """Coefficients ``(in, b, out)`` of least squares; minimum norm where the samples are silent.
 
     Args:
         design: The functions at the samples ``(in, n, b)``, float64.
         curve: What to fit ``(in, n, out)``, float64.
-        dtype: In which the curve's own coefficients were rounded. Directions that would blow
-            that rounding up are left out.
     """
     # The eigenvalues of the normal equations tell what the samples see; what they do not see
     # stays zero. n may be large, b is small.
     scale = 1 / design.square().sum(1, keepdim=True).sqrt().mT.clamp(min=1e-150)
     scaled = design * scale.mT
-    least = _LEAST_EIGENVALUE * torch.finfo(dtype).eps / torch.finfo(torch.float64).eps
-    inverse = torch.linalg.pinv(scaled.mT @ scaled, hermitian=True, rtol=least)
+    # In float32, too: rounded coefficients and knots are those of another spline, which is smooth
+    # and fitted as well. A larger bound would leave out directions that the samples do see.
+    inverse = torch.linalg.pinv(scaled.mT @ scaled, hermitian=True, rtol=1e-13)
     return scale * (inverse @ (scaled.mT @ curve))
 
 
+def nested(old: Tensor, new: Tensor, tolerance: float = 0.0) -> Tensor:
+    """Where the new breakpoints contain the old ones and have the same ends, bool ``(in,)``.
+
+    Args:
+        old: ``(in, G+1)``.
+        new: ``(in, G'+1)``.
+        tolerance: How far apart two may be, as a fraction of the largest breakpoint.
+    """
+    near = tolerance * new.abs().amax(1, keepdim=True)
+    distance = (new.gather(1, nearest(new, old)) - old).abs()
+    ends = (old[:, [0, -1]] - new[:, [0, -1]]).abs()
+    return (distance <= near).all(1) & (ends <= near).all(1)
+
+
 def insert_knots(
-    coefficients: Tensor, old_knots: Tensor, new_knots: Tensor, spline_order: int
+    coefficients: Tensor,
+    old_knots: Tensor,
+    new_knots: Tensor,
+    spline_order: int,
+    tolerance: float = 0.0,
 ) -> Tensor:
     r"""Exact coefficients on knots that contain the old breakpoints and share their ends.
 
@@ -175,6 +192,7 @@ def insert_knots(
         old_knots: ``(in, G+2k+1)``.
         new_knots: ``(in, G'+2k+1)``, G' ≥ G.
         spline_order: Degree k.
+        tolerance: See :func:`nested`.
 
     Returns:
         ``(out, in, G'+k)`` in the type of ``coefficients``.
@@ -185,10 +203,7 @@ def insert_knots(
     k = spline_order
     old, new = old_knots.double(), new_knots.double()
     b_old, b_new = breakpoints_of(old, k).contiguous(), breakpoints_of(new, k).contiguous()
-    at = torch.searchsorted(b_new, b_old).clamp(max=b_new.shape[1] - 1)
-    kept = bool((b_new.gather(1, at) == b_old).all())
-    ends = bool((b_old[:, [0, -1]] == b_new[:, [0, -1]]).all())
-    if not (kept and ends):
+    if not bool(nested(b_old, b_new, tolerance).all()):
         raise ValueError(
             "insert_knots needs new breakpoints that contain the old ones between the same "
             "ends; use project for breakpoints that move"

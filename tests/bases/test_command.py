@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,70 @@ def test_a_run_goes_on_with_its_basis_and_is_drawn(
     assert torch.load(newest, weights_only=True)["hyper_parameters"]["basis"] == "radial"
     assert kanlit(monkeypatch, "plot", str(newest), "--output", "pictures") == 0
     assert list((tmp_path / "pictures").glob("*.png"))
+
+
+OWN = """
+from dataclasses import dataclass
+
+import torch
+
+from kanlit.bases import SmoothBasis
+
+
+@dataclass(frozen=True)
+class Waves(SmoothBasis):
+    def formula(self, x, derivative):
+        numbers = torch.arange(self.count, dtype=x.dtype).view(-1, 1, 1)
+        quarter = derivative * torch.pi / 2
+        return numbers**derivative * torch.sin(numbers * x + 1 + quarter)
+"""
+
+
+@pytest.fixture
+def own_basis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The class path of a basis in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "waves_of_my_own.py").write_text(OWN)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    yield "waves_of_my_own.Waves"
+    sys.modules.pop("waves_of_my_own", None)
+
+
+def test_a_basis_of_one_s_own_trains_through_an_extension_and_resumes_bit_for_bit(
+    own_basis: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fit = ["fit", "--config", str(ROOT / "configs" / "synthetic.yaml"), "--data.samples", "100"]
+    fit += ["--adaptation.schedule", "{0: 3, 2: 6}", "--trainer.logger", "false"]
+    named = ["--model.basis", own_basis]
+
+    def last(folder: str) -> Path:
+        (path,) = (tmp_path / folder).rglob("last.ckpt")
+        return path
+
+    def run(folder: str, epochs: int, *more: str) -> object:
+        where = ["--trainer.default_root_dir", folder, "--trainer.max_epochs", str(epochs)]
+        return kanlit(monkeypatch, *fit, *where, *more)
+
+    assert run("whole", 4, *named) == 0, capsys.readouterr().err
+    assert run("first", 3, *named) == 0
+    assert run("second", 4, *named, "--ckpt_path", str(last("first"))) == 0
+    whole, resumed = (torch.load(last(name), weights_only=True) for name in ("whole", "second"))
+    assert whole["hyper_parameters"]["basis"] == own_basis
+    assert whole["state_dict"]["network.layers.0.coefficients"].shape[-1] == 6 + 3
+    assert whole["state_dict"].keys() == resumed["state_dict"].keys()
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, resumed["state_dict"][name]), name
+
+    # A class path that the command does not name is not imported, whatever a checkpoint says.
+    whole["hyper_parameters"]["basis"] = "antigravity.Basis"
+    torch.save(whole, tmp_path / "hostile.ckpt")
+    capsys.readouterr()
+    assert run("third", 5, "--ckpt_path", "hostile.ckpt") != 0
+    assert "--model.basis antigravity.Basis" in capsys.readouterr().err
+    assert "antigravity" not in sys.modules
 
 
 def test_an_unknown_basis_is_one_line(

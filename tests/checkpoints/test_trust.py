@@ -203,7 +203,7 @@ SETTINGS = [
     ("hidden", [1] * 10, "layers"),
     ("hidden", "text", "no such setting"),
     ("grid_size", {"class_path": "os.system"}, "no such setting"),
-    ("basis", "none", "basis must be one of"),
+    ("basis", "none", "which is none of kanlit"),
     ("in_features", 3, "do not fit"),
 ]
 

@@ -61,7 +61,7 @@ class Watch(Callback):
         self.inner: list[int] = []  # iterations of L-BFGS in each step, since its last start
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        state = next(iter(trainer.optimizers[0].state.values()), {})
+        state: dict[str, Any] = next(iter(trainer.optimizers[0].state.values()), {})
         self.inner.append(int(state.get("n_iter", 0)))
 
     def on_grid_adaptation(

@@ -118,7 +118,7 @@ def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tens
     streams = [x.T.contiguous(), *(randn(d, *x.T.shape) for d in (variables, len(pairs)))]
     streams = [stream.requires_grad_() for stream in streams]
     inputs = dict(zip(("x", "first", "second"), streams, strict=True))
-    record("sweep", layer.sweep(*streams, pairs), inputs)
+    record("sweep", layer.sweep(*streams, pairs=pairs), inputs)
     return results
 
 
@@ -179,7 +179,7 @@ def test_sweep_takes_any_pairs(pairs: list[tuple[int, int]], outputs: int) -> No
     streams = [stream.requires_grad_() for stream in streams]
 
     def run() -> dict[str, Tensor]:
-        ys = layer.sweep(*streams, pairs)
+        ys = layer.sweep(*streams, pairs=pairs)
         inputs = streams if pairs else streams[:2]
         grads = torch.autograd.grad(sum(y.square().sum() for y in ys), inputs)  # type: ignore[arg-type]
         return {str(i): t.detach() for i, t in enumerate((*ys, *grads))}

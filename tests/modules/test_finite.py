@@ -74,6 +74,11 @@ ONE_CYCLE = "--model.lr_scheduler OneCycleLR --model.lr_scheduler"
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("--model.optimizer SparseAdam", "SparseAdam: SparseAdam does not support dense gradients"),
+        ("--trainer.logger WandbLogger", "WandbLogger: Requirement 'wandb"),
+        (f"{CALLBACK} EarlyStopping {CALLBACK}.monitor val_loss", "choose from val/loss, val/rel"),
+        (f"{CALLBACK} LearningRateFinder", "set model.optimizer.lr"),
+        (f"{CALLBACK} BatchSizeFinder", "set data.batch_size"),
         ("--model.optimizer LBFGS --trainer.gradient_clip_val 0.1", "leave trainer.gradient_clip"),
         ("--model.optimizer LBFGS --trainer.accumulate_grad_batches 2", "raise data.batch_size"),
         (f"--model.optimizer LBFGS {ACCUMULATE}", "leave GradientAccumulationScheduler out"),
@@ -83,7 +88,7 @@ ONE_CYCLE = "--model.lr_scheduler OneCycleLR --model.lr_scheduler"
         ),
     ],
 )
-def test_settings_that_break_an_optimizer_are_refused(
+def test_classes_that_cannot_work_here_are_refused_in_one_line(
     words: str, said: str, command_line: CommandLine
 ) -> None:
     status, _, err = command_line(f"{FIT} --trainer.max_epochs 9 {words}")

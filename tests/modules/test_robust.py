@@ -115,7 +115,7 @@ def test_the_same_settings_mean_the_same_loss_in_other_units() -> None:
 # -- training ---------------------------------------------------------------------------------
 
 
-def spoilt() -> tuple[Tensor, Tensor, SyntheticData]:
+def spoilt() -> tuple[Any, Tensor, SyntheticData]:
     """f4 with three samples that are a thousand times off, and the clean ones."""
     data = SyntheticData("f4", samples=200)
     data.setup("fit")

@@ -111,7 +111,7 @@ def test_wide_and_narrow_paths_agree(
     results = []
     for path in ("narrow", "wide"):
         force_path(path)
-        results.append([layer(x), *layer.sweep(x.T.contiguous(), *streams, pairs)])
+        results.append([layer(x), *layer.sweep(x.T.contiguous(), *streams, pairs=pairs)])
     for narrow, broad in zip(*results, strict=True):
         assert (narrow - broad).abs().max() < 1e-12 * (1 + narrow.abs().max())
 

@@ -25,8 +25,8 @@ from kanlit.plotting import (
 from kanlit.problems.functions.target import TargetFunction
 
 LINE = TargetFunction("line", "2 x1", ((-1.0, 3.0),), lambda x: 2 * x[:, 0])
-PLANE = TargetFunction("plane", "x1 + 10 x2", ((0.0, 1.0), (0.0, 2.0)), lambda x: x @ TEN)
 TEN = torch.tensor([1.0, 10.0], dtype=torch.float64)
+PLANE = TargetFunction("plane", "x1 + 10 x2", ((0.0, 1.0), (0.0, 2.0)), lambda x: x @ TEN)
 
 
 def artists(figure: Figure) -> dict[str, object]:

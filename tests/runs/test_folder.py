@@ -59,6 +59,34 @@ def test_a_config_of_the_users_is_not_replaced(command_line: Command, tmp_path: 
     assert {"config.yaml", "checkpoints", "run.json", "network.png"} <= kept
 
 
+REMOTE = """
+from lightning.pytorch.loggers.logger import Logger
+
+class Remote(Logger):
+    name, version = "elsewhere", "abc"
+
+    def log_metrics(self, metrics, step=None):
+        raise ConnectionError("no route to host")
+
+    def log_hyperparams(self, *args, **kwargs):
+        pass
+"""
+
+
+def test_a_logger_without_a_folder_leaves_the_run_its_own(
+    command_line: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "of_mine.py").write_text(REMOTE)
+    status, out, err = command_line(f"{FIT} --trainer.logger of_mine.Remote")
+    assert status == 0, err
+    assert "checkpoint: lightning_logs/version_0/checkpoints/last.ckpt" in out
+    assert "next: kanlit plot lightning_logs/version_0/checkpoints/last.ckpt" in out
+    assert err.count("Remote has failed (ConnectionError: no route to host)") == 1
+    assert (tmp_path / "lightning_logs/version_0/network.png").is_file()
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept - {"__pycache__"} == {"of_mine.py", "lightning_logs"}
+
+
 CLAIM = """
 import sys
 from pathlib import Path

@@ -1,0 +1,86 @@
+"""Which settings of a run that starts from a checkpoint are the user's, and which its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+
+from kanlit.cli.settings import Setting
+from kanlit.errors import ConfigurationError
+
+__all__ = ["merged_settings"]
+
+# Settings that a network is made with; the weights in a checkpoint are of such a network.
+_NETWORK = ("hidden", "spline_order", "grid_size", "outside", "basis", "initialization")
+
+
+def merged_settings(
+    content: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    own: Namespace,
+    given: Mapping[str, Setting],
+    path: Path,
+    resumes: bool,
+) -> dict[str, Any]:
+    """A module's settings: the user's where they are given, else the checkpoint's.
+
+    Args:
+        content: The checkpoint.
+        kept: The module's settings that it holds, vetted.
+        own: The module's settings as the user has given them, or by default.
+        given: What the user has given, by key.
+        path: Of the checkpoint, for messages.
+        resumes: Whether its optimizer goes on.
+
+    Raises:
+        ConfigurationError: A setting that differs from the checkpoint's and has to be the same;
+            an optimizer or a scheduler that is not named, where the checkpoint's is another than
+            by default.
+    """
+    found = {}
+    for name, value in kept.items():
+        setting = given.get(f"model.{name}")
+        mine = own.get(name)
+        if setting is None or _alike(mine, value):
+            found[name] = value
+        elif name in _NETWORK:
+            raise ConfigurationError(
+                f"{setting.label} is {mine}, but the network in {path} has {name} {value}: leave "
+                f"it out, or train anew; what else can change is in the README, and --init_from "
+                f"starts a new run from the weights alone"
+            )
+    if resumes:
+        record = content.get("kanlit", {}).get("optimizer")
+        for name in ("optimizer", "lr_scheduler"):
+            if isinstance(record, Mapping):
+                _keep_settings(name, record, own, given, path)
+            record = record.get("scheduler") if isinstance(record, Mapping) else None
+    return found
+
+
+def _keep_settings(
+    name: str, record: Mapping[str, Any], own: Namespace, given: Mapping[str, Setting], path: Path
+) -> None:
+    """Puts the numbers of a checkpoint's record in place of defaults, if the class is the same."""
+    key, made = f"model.{name}", own.get(name)
+    was = str(record.get("class_path")).rpartition(".")[2]
+    now = None if made is None else made.class_path.rpartition(".")[2]
+    if was != now:
+        if key not in given:
+            raise ConfigurationError(
+                f"{path} was trained with the {name} {was}, and none is named: name it with "
+                f"--{key} {was} to go on with it, or another (null for none)"
+            )
+        return
+    settings = record.get("settings")
+    for setting in list(vars(made.init_args)) if made is not None and name == "optimizer" else ():
+        kept = settings.get(setting) if isinstance(settings, Mapping) else None
+        if f"{key}.{setting}" not in given and type(kept) in (int, float):
+            made.init_args[setting] = kept
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return bool(list(a) == list(b) if isinstance(a, list | tuple) else a == b)

@@ -1,0 +1,48 @@
+"""Refuses callbacks and schedulers that watch what a module does not log, before training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["check_callbacks"]
+
+_IN_TRAINING = ("train/loss", "train/sparsity")
+
+
+def check_callbacks(module: LightningModule, logged: tuple[str, ...]) -> None:
+    """Refuses callbacks that cannot work with a module.
+
+    Args:
+        module: With its trainer. Metrics are known only where its steps are those of kanlit.
+        logged: Names of the metrics that its validation logs.
+
+    Raises:
+        ConfigurationError: A metric that is not logged; a tuner of a setting that there is not.
+    """
+    cls: Any = type(module)
+    steps = (cls.training_step, cls.validation_step)
+    known = all(step.__module__.startswith("kanlit.") for step in steps)
+    names = (*logged, *_IN_TRAINING)
+    for callback in module.trainer.callbacks:  # type: ignore[attr-defined]
+        name = type(callback).__name__
+        monitor = getattr(callback, "monitor", None)
+        if known and isinstance(monitor, str) and monitor not in names:
+            raise ConfigurationError(
+                f"{name} monitors {monitor!r}, which is not logged: choose from {', '.join(names)}"
+            )
+        if isinstance(callback, LearningRateFinder):
+            raise ConfigurationError(
+                f"{name} sets an attribute lr, and {cls.__name__} has none: leave it out and set "
+                f"model.optimizer.lr"
+            )
+        data = getattr(module.trainer, "datamodule", None)
+        if isinstance(callback, BatchSizeFinder) and getattr(data, "batch_size", None) is None:
+            raise ConfigurationError(
+                f"{name} needs a batch size to start from, and the data come as one batch: set "
+                f"data.batch_size, or leave it out"
+            )
