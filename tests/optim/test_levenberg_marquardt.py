@@ -444,9 +444,7 @@ def test_rows_that_depend_on_each_other_are_refused() -> None:
     net = nn.Sequential(KANLayer(2, 3, dtype=DOUBLE), nn.BatchNorm1d(3, dtype=DOUBLE))
     x = points(40)
     optimizer = LevenbergMarquardt(net[0].parameters())
-    with pytest.raises(
-        ConfigurationError, match="cannot compute the Jacobian of these residuals"
-    ):
+    with pytest.raises(ConfigurationError, match="cannot compute the Jacobian of these residuals"):
         optimizer.step(lambda: {"data": Residual(net(x) - x[:, :1])})
 
 
