@@ -40,6 +40,8 @@ class ResumeCheck(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        if trainer.state.fn != "fit" and trainer.global_step > 0:
+            return  # the best of this very run, tested after it: nothing is at its start any more
         with _named(trainer):
             self._check_loops(trainer, checkpoint)
             states = checkpoint["callbacks"]

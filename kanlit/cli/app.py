@@ -34,6 +34,7 @@ from kanlit.cli.errors import UsageError
 from kanlit.cli.exceptions import one_line, refusal, root_cause
 from kanlit.cli.resume import merged_settings
 from kanlit.cli.settings import Setting, settings_of
+from kanlit.cli.threads import chosen_threads
 from kanlit.cli.user_classes import import_named
 from kanlit.data.predictions import prediction_table
 from kanlit.data.tables.writer import write_table
@@ -160,7 +161,8 @@ class KanlitCLI(Assembly):
         path = self.config[subcommand].get("ckpt_path")
         self._started = self.start(subcommand, Path(path) if path else None)
         try:
-            super()._run_subcommand(subcommand)
+            with chosen_threads(self.trainer, self.model):
+                super()._run_subcommand(subcommand)
         except SystemExit:  # how Lightning ends a run that the user interrupts
             if not self.trainer.interrupted:
                 raise
