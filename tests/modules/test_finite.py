@@ -86,9 +86,9 @@ ONE_CYCLE = "--model.lr_scheduler OneCycleLR --model.lr_scheduler"
         ("--trainer.logger NeptuneLogger", "unknown logger NeptuneLogger: "),
         (f"{CALLBACK} LearningRateFinder", "set model.optimizer.lr"),
         (f"{CALLBACK} BatchSizeFinder", "set data.batch_size"),
-        ("--model.optimizer LBFGS --trainer.gradient_clip_val 0.1", "leave trainer.gradient_clip"),
+        ("--model.optimizer LBFGS --trainer.gradient_clip_val 0.1", "remove trainer.gradient_clip"),
         ("--model.optimizer LBFGS --trainer.accumulate_grad_batches 2", "raise data.batch_size"),
-        (f"--model.optimizer LBFGS {ACCUMULATE}", "leave GradientAccumulationScheduler out"),
+        (f"--model.optimizer LBFGS {ACCUMULATE}", "remove GradientAccumulationScheduler"),
         (
             f"{ONE_CYCLE}.max_lr 0.1 --model.lr_scheduler.total_steps 5",
             "total_steps to 9",
