@@ -31,7 +31,7 @@ def check_callbacks(module: LightningModule, logged: tuple[str, ...]) -> None:
     steps = (cls.training_step, cls.validation_step)
     known = all(step.__module__.startswith("kanlit.") for step in steps)
     names = (*logged, *_IN_TRAINING)
-    validates = module.trainer.enable_validation  # type: ignore[attr-defined]
+    validates = module.trainer.enable_validation
     for callback in module.trainer.callbacks:  # type: ignore[attr-defined]
         name = type(callback).__name__
         monitor = getattr(callback, "monitor", None)
