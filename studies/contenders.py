@@ -45,10 +45,10 @@ class Case:
 
 
 class Network(Protocol):
-    """A network with its data and its optimiser."""
+    """A network with its data and its optimizer."""
 
     def step(self) -> None:
-        """Forward, backward and the optimiser, finished when it returns."""
+        """Forward, backward and the optimizer, finished when it returns."""
 
     def forward(self) -> None:
         """Forward without gradients, finished when it returns."""

@@ -4,7 +4,7 @@
 
 Each run is ``kanlit fit … --ckpt_path last`` in a process of its own, killed with SIGKILL after a
 random time and started again, until it has ended. Everything that its last and best checkpoints
-hold (weights, knots, optimiser, scheduler, callbacks) and the errors it prints are then compared
+hold (weights, knots, optimizer, scheduler, callbacks) and the errors it prints are then compared
 bit by bit with those of a run that was never stopped. Exit status 1 if any differ.
 """
 

@@ -1,10 +1,10 @@
-"""Error against seconds: Levenberg-Marquardt beside other optimisers on the same networks.
+"""Error against seconds: Levenberg-Marquardt beside other optimizers on the same networks.
 
     pip install torch-levenberg-marquardt    # optional; without it its rows say so
     python studies/optimizers.py --out optimizers.png
 
 The paper's networks and training data, float64, one thread, and a grid of G = 12 that is placed
-once, before training, and stays: only the optimiser differs. Each run is a process of its own.
+once, before training, and stays: only the optimizer differs. Each run is a process of its own.
 Seconds are of training alone, of the processor; the error is relative L2 on the test grid.
 torch-levenberg-marquardt takes derivatives by vmap, which the compiled kernel does not have, so
 its network runs in plain torch.
@@ -165,7 +165,7 @@ def main() -> None:
     options = parser.parse_args()
     runs: dict[tuple[str, str], list[list[Point]]] = {}
     columns = [f"s to {level:g}" for level in LEVELS]
-    print(f"| task | optimiser | {' | '.join(columns)} | lowest error |")
+    print(f"| task | optimizer | {' | '.join(columns)} | lowest error |")
     print("|---" * (len(columns) + 3) + "|", flush=True)
     for task in options.tasks:
         for name in OPTIMIZERS:

@@ -1,4 +1,4 @@
-"""Time per epoch of ``kanlit fit`` over a bare torch loop of the same net, data and optimiser.
+"""Time per epoch of ``kanlit fit`` over a bare torch loop of the same net, data and optimizer.
 
     python studies/overhead.py
 

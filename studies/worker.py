@@ -8,7 +8,7 @@ and answers are a line of JSON each.
 
 Time is the processor's, of all threads of the process, which stays on one core. Memory is the
 peak of resident memory during two steps over what the process holds between steps, weights and
-the optimiser's state included there: what a step needs for itself.
+the optimizer's state included there: what a step needs for itself.
 """
 
 from __future__ import annotations

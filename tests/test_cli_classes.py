@@ -81,8 +81,8 @@ def test_a_table_s_classes_are_predicted_under_their_names(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--data ScikitData --model.optimizer LevenbergMarquardt", "take torch.optim.Adam or"),
-        ("--data SyntheticData --model ClassificationModule", "2 classes or more, got 1 output"),
+        ("--data ScikitData --model.optimizer LevenbergMarquardt", "use torch.optim.Adam or"),
+        ("--data SyntheticData --model ClassificationModule", "at least 2 classes, got 1 output"),
         ("--data ScikitData --data.name mnist", "digits"),
         (TABLE.replace("label kind", "label a").replace("[a, b]", "[b]"), ""),
         (TABLE.replace("label kind", "label weight"), "'weight' is not in t.csv"),

@@ -25,7 +25,7 @@ class Cadence:
         schedule: Grid sizes by epoch (or step), or a list of them spread evenly over the run;
             with a trigger, the list that its firings take one by one.
         trigger: Fires when it is time; left out, the schedule says so.
-        interval: Whether epochs or optimiser steps are counted.
+        interval: Whether epochs or optimizer steps are counted.
         final_adaptations: So many firings of the trigger after the schedule's last G; the next
             ends training. Left out, they go on.
 

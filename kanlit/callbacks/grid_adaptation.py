@@ -62,7 +62,7 @@ class GridAdaptationCallback(Callback):
             its firings take one by one; after the last they only adapt.
         trigger: Adapts when it fires instead of at fixed epochs: PeriodicTrigger, PlateauTrigger,
             AnyTrigger, AllTrigger or a subclass of Trigger of one's own.
-        interval: Whether the schedule counts epochs or optimiser steps.
+        interval: Whether the schedule counts epochs or optimizer steps.
         final_adaptations: With a trigger, so many adaptations after the last G; when it fires
             once more, training ends. Null lets it run on.
         uniform_mix: Share e, 0 to 1, of uniform breakpoints blended into the weighted quantiles;
@@ -73,7 +73,7 @@ class GridAdaptationCallback(Callback):
             their ends and adds to them, which leaves the network's function exactly as it is.
         refit: How coefficients are fitted again: projection (L2 over the span, free of data) or
             samples (least squares on the samples, as published).
-        optimizer_state: What becomes of the optimiser's moments: keep carries them over to the
+        optimizer_state: What becomes of the optimizer's moments: keep carries them over to the
             new bases, reset_changed drops those of the splines, reset_all drops all.
         max_samples: So many training samples at most are used to place knots; they go through the
             network in one pass, so lower it for large samples such as images.

@@ -23,7 +23,7 @@ class KeepBest(Callback):
     After each validation weights, knots and G are kept if the metric is the lowest so far. They
     are put back before a grid adaptation or a pruning, so that each stage begins with the best
     that the stages before it found, and at the end of training: an extension that did not pay on
-    validation is gone, with its larger G. The optimiser then starts anew, for its moments belong to
+    validation is gone, with its larger G. The optimizer then starts anew, for its moments belong to
     the place that is left. After a pruning the search starts anew: a smaller network is not to lose
     to the larger one it came from. ``last.ckpt`` at the end of training, the test and predictions
     have the best.

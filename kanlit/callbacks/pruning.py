@@ -31,7 +31,7 @@ class PruningCallback(Callback):
     An edge that goes while its nodes stay is held at zero and costs what it did. Inputs and
     outputs of the network stay; an input that has lost all its edges is named in the log.
 
-    Optimiser, scheduler, grids, checkpoints and resumed runs go on as they do when grids are
+    Optimizer, scheduler, grids, checkpoints and resumed runs go on as they do when grids are
     extended: moments of what stays are kept, L-BFGS starts anew. Each pruning is one line in the
     log; other callbacks that have a method ``on_pruning(trainer, module, report)`` are told, and
     before it those that have ``before_pruning(trainer, module)``. Sparsity in the loss
@@ -118,7 +118,7 @@ class PruningCallback(Callback):
         """Prunes the module's network now; ``None`` if that hurt and was undone.
 
         Args:
-            trainer: Its training data are the samples, its optimisers follow.
+            trainer: Its training data are the samples, its optimizers follow.
             pl_module: The module.
         """
         tell(trainer, pl_module, "before_pruning")

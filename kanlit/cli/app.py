@@ -51,6 +51,7 @@ from kanlit.runs.resume import checkpoint_to_resume
 from kanlit.runs.resumed_settings import merged_settings
 from kanlit.runs.settings import Setting, settings_of
 from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, score
+from kanlit.runs.threads import chosen_threads
 from kanlit.runs.user_classes import import_named
 from kanlit.scaling import Columns
 
@@ -191,7 +192,8 @@ class KanlitCLI(Assembly):
         path = self.config[subcommand].get("ckpt_path")
         self._started = self.start(subcommand, Path(path) if path else None)
         try:
-            super()._run_subcommand(subcommand)
+            with chosen_threads(self.trainer, self.model):
+                super()._run_subcommand(subcommand)
         except SystemExit:  # how Lightning ends a run that the user interrupts
             if not self.trainer.interrupted:
                 raise

@@ -18,11 +18,11 @@ inline std::int64_t parts(std::int64_t whole, std::int64_t part) {
     return (whole + part - 1) / part;
 }
 
-// How many threads pay for a call. What they compute is the same for any number of them.
+// Numbers handled at all points, in either direction.
 template <class T>
-std::int64_t threads_for(const Problem<T>& q) {
+std::int64_t work_of(const Problem<T>& q) {
     const std::int64_t each = (q.order + 1) * q.outputs * (1 + q.variables + q.pairs) + 16;
-    return q.points * q.features * each < thread_work() ? 1 : q.threads;
+    return q.points * q.features * each;
 }
 
 template <class T>
@@ -41,12 +41,12 @@ T sum_of_points(const T* values, std::int64_t points) {
 // Layout says how tables lie in memory and which way the vectors run.
 template <class Layout, class T = typename Layout::Scalar>
 void forward(const Problem<T>& q) {
-    const std::int64_t size = Layout::table_size(q), threads = threads_for(q);
+    const std::int64_t size = Layout::table_size(q);
     const bool shared = q.features * size * std::int64_t(sizeof(T)) <= kShared;
     Array<T> tables(shared ? q.features * size : 0);
     if (shared) {
-        const bool small = q.features * size * (q.order + 1) < thread_work();
-        parallel(q.features, small ? 1 : threads, [&](std::int64_t p) {
+        const std::int64_t work = q.features * size * (q.order + 1);
+        parallel(q.features, threads_for(work, q.threads), [&](std::int64_t p) {
             Array<T> scratch(Layout::scratch_size(q));
             Layout::build(q, p, tables.get() + p * size, scratch.get());
         });
@@ -55,6 +55,7 @@ void forward(const Problem<T>& q) {
     const std::int64_t span = shared ? 2 * kBlock : most(2, kLocal / point_bytes / kBlock) * kBlock;
     const Search<T> search(q);
     const int derivatives = q.variables == 0 ? 0 : 2;
+    const std::int64_t threads = threads_for(work_of(q), q.threads);
     parallel(parts(q.points, span), threads, [&](std::int64_t task) {
         const std::int64_t begin = task * span, end = least(begin + span, q.points);
         Array<T> table(shared ? 0 : size), scratch(Layout::scratch_size(q));
@@ -79,7 +80,7 @@ void forward(const Problem<T>& q) {
 
 template <class Layout, class T = typename Layout::Scalar>
 void backward(const Problem<T>& q) {
-    const std::int64_t size = Layout::table_size(q), threads = threads_for(q);
+    const std::int64_t size = Layout::table_size(q);
     // Features do not meet in any sum. Where they are too few for all threads points are cut into
     // chunks, by their number alone, so that the sums do not depend on the number of threads.
     const std::int64_t chunks =
@@ -91,7 +92,8 @@ void backward(const Problem<T>& q) {
     const int derivatives = q.variables == 0 ? (inputs ? 1 : 0) : (inputs ? 3 : 2);
     Array<T> upstream(Layout::upstream_size(q));
     const std::int64_t blocks = parts(q.points, kBlock);
-    parallel(blocks + q.outputs, q.outputs > 1 ? threads : 1, [&](std::int64_t task) {
+    const std::int64_t turned = q.points * q.outputs * (1 + q.variables + q.pairs);
+    parallel(blocks + q.outputs, threads_for(turned, q.threads), [&](std::int64_t task) {
         if (task < blocks) {
             const std::int64_t begin = task * kBlock;
             Layout::turn(q, begin, least(kBlock, q.points - begin), upstream.get());
@@ -101,6 +103,7 @@ void backward(const Problem<T>& q) {
         }
     });
     Array<T> partial(chunks > 1 ? chunks * q.features * size : 0);
+    const std::int64_t threads = threads_for(work_of(q), q.threads);
     parallel(chunks * q.features, threads, [&](std::int64_t task) {
         const std::int64_t p = task % q.features, begin = task / q.features * chunk;
         const std::int64_t end = least(begin + chunk, q.points);
@@ -121,7 +124,8 @@ void backward(const Problem<T>& q) {
         if (chunks == 1) Layout::fold(q, p, grad, scratch.get());
     });
     if (chunks > 1) {
-        parallel(q.features, threads, [&](std::int64_t p) {
+        const std::int64_t summed = chunks * q.features * size;
+        parallel(q.features, threads_for(summed, q.threads), [&](std::int64_t p) {
             Array<T> scratch(Layout::scratch_size(q));
             T* sum = partial.get() + p * size;
             for (std::int64_t c = 1; c < chunks; ++c) {

@@ -1,57 +1,131 @@
 // Runs tasks on several threads.
+//
+// Not on those of OpenMP: a region there ends when each of its threads has run, also one that the
+// system has not scheduled yet. On a busy machine that takes many times as long as the work.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <new>
 #include <thread>
 #include <vector>
 
 #if !defined(_WIN32)
-#include <dlfcn.h>
+#include <pthread.h>
 #endif
 
 namespace kanlit {
 
-// What `#pragma omp parallel` calls: (function, argument, threads, flags).
-using Region = void (*)(void (*)(void*), void*, unsigned, unsigned);
+// Numbers handled in a time beside which waking a thread is short.
+constexpr std::int64_t kThreadWork = 1 << 20;
 
-// The one of the OpenMP library that torch has loaded, or null. Its threads wait for work, so that
-// a region costs a few microseconds, and they would compete with threads of our own: for some
-// milliseconds after an operation of torch they wait by spinning.
-inline Region openmp() {
-#if defined(_WIN32)
-    return nullptr;
-#else
-    static const Region region = reinterpret_cast<Region>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-    return region;
-#endif
+inline std::int64_t threads_for(std::int64_t numbers, std::int64_t threads) {
+    return numbers < kThreadWork ? 1 : threads;
 }
 
-// Numbers handled in the time that it takes to start and join a thread.
-inline std::int64_t thread_work() { return openmp() != nullptr ? 1 << 18 : 1 << 21; }
-
-template <class Task>
-class Tasks {
+// Numbered tasks, each of which is run once, by whoever takes its number.
+class Job {
    public:
-    Tasks(std::int64_t count, const Task& task) : count_(count), task_(task) {}
+    explicit Job(std::int64_t count) : count_(count) {}
 
-    static void run(void* tasks) noexcept { static_cast<Tasks*>(tasks)->work(); }
-    bool failed() const { return failed_; }
-
-   private:
     void work() noexcept {
         try {
-            for (std::int64_t i; (i = next_++) < count_;) task_(i);
+            for (std::int64_t i; (i = next_++) < count_;) task(i);
         } catch (...) {
             failed_ = true;
         }
     }
+    bool failed() const { return failed_; }
 
+    // The pool's, under its lock.
+    std::int64_t places = 0;  // workers that may still join
+    std::int64_t joined = 0;  // workers that run tasks
+
+   protected:
+    ~Job() = default;
+    virtual void task(std::int64_t i) = 0;
+
+   private:
     const std::int64_t count_;
-    const Task& task_;
     std::atomic<std::int64_t> next_{0};
     std::atomic<bool> failed_{false};
+};
+
+// Threads that sleep until there is a job. The caller works, too: it takes all tasks that no
+// worker has begun, and waits only for those that one has.
+class Pool {
+   public:
+    // The process's own. Never deleted: its threads sleep until the process ends.
+    static Pool& get() {
+        static std::atomic<Pool*> pool{nullptr};
+#if !defined(_WIN32)
+        // A child has none of its parent's threads.
+        static const int registered = pthread_atfork(nullptr, nullptr, [] { pool = nullptr; });
+        static_cast<void>(registered);
+#endif
+        Pool* found = pool;
+        if (found == nullptr) {
+            Pool* own = new Pool;
+            if (pool.compare_exchange_strong(found, own)) {
+                found = own;
+            } else {
+                delete own;
+            }
+        }
+        return *found;
+    }
+
+    // Runs all tasks of a job, on this thread and at most so many workers.
+    void run(Job& job, std::int64_t workers) {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            start(workers);
+            jobs_.push_back(&job);
+            job.places = workers;
+        }
+        for (std::int64_t i = 0; i < workers; ++i) wake_.notify_one();
+        job.work();
+        std::unique_lock<std::mutex> lock(mutex_);
+        remove(job);
+        done_.wait(lock, [&] { return job.joined == 0; });
+    }
+
+   private:
+    void start(std::int64_t workers) {
+        try {
+            for (; started_ < workers; ++started_) std::thread([this] { serve(); }).detach();
+        } catch (...) {
+            // No more threads to be had: those that run do the work.
+        }
+    }
+
+    void remove(const Job& job) {
+        jobs_.erase(std::remove(jobs_.begin(), jobs_.end(), &job), jobs_.end());
+    }
+
+    void serve() {
+        std::unique_lock<std::mutex> lock(mutex_);
+        for (;;) {
+            wake_.wait(lock, [&] { return !jobs_.empty(); });
+            Job& job = *jobs_.front();
+            ++job.joined;
+            if (--job.places == 0) remove(job);
+            lock.unlock();
+            job.work();
+            lock.lock();
+            // A job whose tasks are all taken needs nobody else.
+            remove(job);
+            if (--job.joined == 0) done_.notify_all();
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable wake_, done_;
+    std::vector<Job*> jobs_;
+    std::int64_t started_ = 0;
 };
 
 // Runs task(0) … task(count - 1), each once, on up to so many threads. What a task computes
@@ -62,22 +136,12 @@ void parallel(std::int64_t count, std::int64_t threads, const Task& task) {
         for (std::int64_t i = 0; i < count; ++i) task(i);
         return;
     }
-    Tasks<Task> tasks(count, task);
-    if (const Region region = openmp()) {
-        // As many as torch uses, even for fewer tasks: to change the number ends threads.
-        region(Tasks<Task>::run, &tasks, static_cast<unsigned>(threads), 0);
-    } else {
-        std::vector<std::thread> helpers;
-        try {
-            for (std::int64_t i = 1; i < threads && i < count; ++i) {
-                helpers.emplace_back(Tasks<Task>::run, &tasks);
-            }
-        } catch (...) {
-            // No more threads to be had: those that run do the work.
-        }
-        Tasks<Task>::run(&tasks);
-        for (auto& helper : helpers) helper.join();
-    }
+    struct Tasks final : Job {
+        Tasks(std::int64_t count, const Task& task) : Job(count), run(task) {}
+        void task(std::int64_t i) override { run(i); }
+        const Task& run;
+    } tasks(count, task);
+    Pool::get().run(tasks, std::min(threads, count) - 1);
     if (tasks.failed()) throw std::bad_alloc();
 }
 

@@ -1,4 +1,4 @@
-"""What regression and PDE modules share: a KAN, residual blocks, a loss, an optimiser."""
+"""Base class of the LightningModules: a KAN, residual blocks, a loss and an optimizer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
 from kanlit.modules.monitors import check_callbacks
 from kanlit.modules.optimizers import check_optimizer
-from kanlit.modules.processes import averaged, pooled, shares
+from kanlit.modules.ranks import averaged_over_ranks, block_weights, mean_over_ranks
 from kanlit.modules.resume import forget_best, keep_settings
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
@@ -34,12 +34,12 @@ __all__ = ["KANModule", "Residual"]
 
 
 class KANModule(LightningModule):
-    r"""Trains a KAN on named blocks of residuals.
+    r"""Trains a KAN on named residual blocks.
 
     .. math:: L = \sum_b w_b \cdot \mathrm{mean}(r_b^2)
 
-    A member says what its residuals are; the same blocks serve every optimiser and density. A
-    training step adds :meth:`sparsity` where it is asked for.
+    A subclass defines the residuals; every optimizer and density uses the same blocks. A training
+    step adds :meth:`sparsity` if its weights are not zero.
 
     Args:
         in_features: Number of inputs.
@@ -47,16 +47,16 @@ class KANModule(LightningModule):
         hidden: Widths of the hidden layers, such as [10] or [6, 6]; empty for none.
         spline_order: Degree k of the splines, 1 to 5.
         grid_size: G, intervals per input feature before the first adaptation.
-        outside: How splines go on outside their grid: linear, or zero as published.
-        basis: What an edge is a sum of, see :class:`kanlit.bases.Basis`.
-        initialization: glorot_fine (of the paper) or plain.
-        sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
-        sparsity_entropy: μ₂, weight of their entropy.
-        optimizer: Optimiser of the parameters.
-        lr_scheduler: Learning-rate scheduler, stepped once an epoch.
+        outside: Splines outside their grid: linear, or zero as in arXiv 2601.18672.
+        basis: Basis functions of an edge, see :class:`kanlit.bases.Basis`.
+        initialization: glorot_fine (of arXiv 2601.18672) or plain.
+        sparsity_l1: μ₁, weight of the edges' L1 norm in the training loss.
+        sparsity_entropy: μ₂, weight of the edges' entropy in the training loss.
+        optimizer: Creates the optimizer from the parameters.
+        lr_scheduler: Creates the learning-rate scheduler, stepped once per epoch.
 
     Raises:
-        ConfigurationError: A width, a degree, G or a weight out of its range.
+        ConfigurationError: A width, a degree, G or a weight is out of range.
     """
 
     validation_metrics: tuple[str, ...] = ("val/loss",)
@@ -79,8 +79,7 @@ class KANModule(LightningModule):
         super().__init__()
         if any(width < 1 for width in hidden):
             raise ConfigurationError(
-                f"hidden widths must be at least 1, got {list(hidden)}; leave a layer out to "
-                f"do without it"
+                f"hidden widths must be at least 1, got {list(hidden)}: remove such layers"
             )
         weights = {"sparsity_l1": sparsity_l1, "sparsity_entropy": sparsity_entropy}
         for name, weight in weights.items():
@@ -98,19 +97,19 @@ class KANModule(LightningModule):
             )
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
-        # The optimiser is rebuilt from the config, not from a checkpoint: a checkpoint is to
-        # hold tensors and plain Python only.
+        # The optimizer is rebuilt from the config, not from a checkpoint: a checkpoint holds
+        # tensors and plain Python values only.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "basis"])
         self.hparams["basis"] = basis_name(self.basis_class)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
-        self.columns: Columns | None = None  # names and training range, by setup or a checkpoint
+        self.columns: Columns | None = None  # names and training range, from setup or a checkpoint
         self._start: Mapping[str, Any] | None = None
-        self._optimized: dict[str, Any] | None = None  # classes and settings, once they are made
-        self._resumed: dict[str, Any] | None = None  # a checkpoint, until they are made
+        self._optimized: dict[str, Any] | None = None  # classes and settings, once created
+        self._resumed: dict[str, Any] | None = None  # a checkpoint, until the optimizer is created
         self._uneven = False
-        self._checked_batch = -1  # whose loss has been seen to be finite
-        # Of a least-squares step: the batch and its residuals, once the loss has been asked for.
+        self._checked_batch = -1  # the last batch whose loss was checked to be finite
+        # In a least-squares step: the batch and its residuals, once the loss has been computed.
         self._evaluated: list[tuple[Any, Mapping[str, Residual]]] | None = None
         self.test_error = RelativeL2Error(out_features)
 
@@ -123,8 +122,8 @@ class KANModule(LightningModule):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == RUNNING_HOOK:
-            # Lightning notes the running hook here, dozens of times a step; torch's own way
-            # looks through parameters, buffers and modules each time.
+            # Lightning sets this attribute dozens of times per step; torch's own __setattr__
+            # searches parameters, buffers and modules each time.
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -137,15 +136,15 @@ class KANModule(LightningModule):
             check_callbacks(self, self.validation_metrics)
 
     def start_from(self, checkpoint: Mapping[str, Any]) -> None:
-        """Takes a checkpoint's weights, grids and scales, once data are there; nothing else of it.
+        """Initializes weights, grids and scales from a checkpoint, after the data are set up.
 
         Args:
-            checkpoint: What :func:`~kanlit.checkpoints.read_checkpoint` has read.
+            checkpoint: The content returned by :func:`~kanlit.checkpoints.read_checkpoint`.
         """
         self._start = checkpoint
 
     def configure_model(self) -> None:
-        # After setup, which has set the scales by the data, and before the optimizer is made.
+        # After setup, which sets the scales from the data, and before the optimizer is created.
         if self._start is not None:
             checkpoint, self._start = dict(self._start), None
             self.on_load_checkpoint(checkpoint)
@@ -154,11 +153,11 @@ class KANModule(LightningModule):
 
     @abstractmethod
     def residuals(self, batch: Any) -> dict[str, Residual]:
-        """The named blocks of residuals of a batch."""
+        """The named residual blocks of a batch."""
 
     @abstractmethod
     def adaptation_inputs(self, batch: Any) -> Tensor:
-        """What the network sees of a batch ``(n, in)``: the samples that knots are placed from."""
+        """The network's inputs in a batch ``(n, in)``: the samples used to place knots."""
 
     def loss(self, batch: Any) -> Tensor:
         """Σ weight · mean square over the blocks."""
@@ -168,37 +167,37 @@ class KANModule(LightningModule):
         blocks = named.values()
         means = torch.stack([block.weight * block.values.square().mean() for block in blocks])
         if self._uneven:
-            means = means * shares([len(block.values) for block in blocks], means)
+            means = means * block_weights([len(block.values) for block in blocks], means)
         return means.sum()
 
     def sparsity(self, batch: Any) -> Tensor:
-        """The edges' L1 norm and entropy, :func:`kanlit.nn.sparsity_penalty`, weighted.
+        """Weighted L1 norm and entropy of the edges, :func:`kanlit.nn.sparsity_penalty`.
 
-        Their magnitudes are means over the batch's :meth:`adaptation_inputs`, those of all
-        processes in a training step.
+        The magnitudes are means over the batch's :meth:`adaptation_inputs`; in a training step,
+        over those of all ranks.
         """
         layers = [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
         x = self.adaptation_inputs(batch)
         magnitudes = edge_magnitudes(layers, x)
         if self._uneven:
-            magnitudes = [pooled(own, len(x)) for own in magnitudes]
+            magnitudes = [mean_over_ranks(own, len(x)) for own in magnitudes]
         return sparsity_penalty(magnitudes, self.sparsity_l1, self.sparsity_entropy)
 
     def end_sparsity(self) -> None:
-        """From now on a training step's loss is without it."""
+        """Removes the sparsity term from the loss of all later training steps."""
         self.sparsity_l1 = self.sparsity_entropy = 0.0
 
     def sample_losses(self, batch: Any) -> Tensor:
-        """Squared residual of each of the :meth:`adaptation_inputs`, ``(n,)``."""
+        """Squared residual of each sample of :meth:`adaptation_inputs`, ``(n,)``."""
         first = next(iter(self.residuals(batch).values()))
         return first.values.square().sum(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(n, in)`` to ``(n, out)``, in the user's units."""
+        """Maps ``(n, in)`` to ``(n, out)``, in the user's units."""
         return self.network(x)
 
     def network_inputs(self, x: Tensor) -> Tensor:
-        """From the user's units to what the network sees, both ``(n, in)``."""
+        """Maps inputs ``(n, in)`` from the user's units to the network's units."""
         return x
 
     def user_inputs(self, z: Tensor) -> Tensor:
@@ -206,8 +205,8 @@ class KANModule(LightningModule):
         return z
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        # Processes may have a row more or less each; the mean of their losses is to be that over
-        # all rows.
+        # Ranks may differ by one row; the losses are weighted so that their mean over the ranks is
+        # the mean over all rows.
         self._uneven = self.trainer.world_size > 1
         sparse = None
         try:
@@ -225,7 +224,8 @@ class KANModule(LightningModule):
         return loss if sparse is None else loss + sparse
 
     def on_before_backward(self, loss: Tensor) -> None:
-        # A line search may try weights whose loss is not finite; the first of a step is to be.
+        # Only the first loss of a step is checked: a line search may try weights whose loss is
+        # not finite.
         batch = self.trainer.fit_loop.total_batch_idx
         if batch != self._checked_batch:
             self._checked_batch = batch
@@ -258,12 +258,12 @@ class KANModule(LightningModule):
         except RuntimeError as error:
             raise ConfigurationError(
                 f"the weights of a checkpoint do not fit this {type(self).__name__} "
-                f"({' '.join(str(error).split())}): give those that were trained with its settings"
+                f"({' '.join(str(error).split())}): use a checkpoint trained with the same settings"
             ) from None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_weights(self, "no checkpoint is written of them")
-        # All that predicting and exporting need beside the weights and the hyperparameters.
+        # What prediction and export need besides the weights and the hyperparameters.
         cls = type(self)
         checkpoint["kanlit"] = {
             "class_path": f"{cls.__module__}.{cls.__qualname__}",
@@ -273,9 +273,9 @@ class KANModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         was = checkpoint.get("hyper_parameters", {}).get("basis", "bspline")
-        if was != self.hparams["basis"]:  # whose weights have the same shapes
+        if was != self.hparams["basis"]:  # weights of different bases have the same shapes
             raise ConfigurationError(
-                f"the checkpoint is of a network with the basis {was}, this one has "
+                f"the checkpoint has the basis {was}, but this model has the basis "
                 f"{self.hparams['basis']}: set --model.basis {was}"
             )
         kept = checkpoint.get("kanlit", {}).get("columns")
@@ -292,7 +292,7 @@ class KANModule(LightningModule):
             if said := forget_best(checkpoint, self.hparams):
                 rank_zero_info(said)
         if trainer is not None and trainer.precision == "64-true":
-            self.double()  # Lightning does so only after it has loaded, which rounds
+            self.double()  # Lightning casts only after loading, which would round the weights
 
     def optimizer_step(
         self,
@@ -306,19 +306,19 @@ class KANModule(LightningModule):
         elif getattr(optimizer, "needs_residuals", False):
             optimizer_closure = self._residual_closure(optimizer_closure)
         elif self.trainer.world_size > 1:
-            # A line search decides by the loss; it is to be the same one on every process.
-            optimizer_closure = averaged(optimizer_closure, self.trainer.world_size)
+            # A line search depends on the loss, which must be the same on every rank.
+            optimizer_closure = averaged_over_ranks(optimizer_closure, self.trainer.world_size)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        if self._evaluated is None:  # else the optimiser takes the residuals' own gradients
+        if self._evaluated is None:  # otherwise the optimizer differentiates the residuals itself
             super().backward(loss, *args, **kwargs)
 
     def _residual_closure(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """A closure that returns the residuals, for an optimiser that takes these.
+        """A closure that returns the residuals, for an optimizer that needs them.
 
-        The first time it is Lightning's ``closure``, which runs ``training_step`` and keeps the
-        loss for logs and callbacks: the residuals are those that this loss is made of.
+        The first call runs Lightning's ``closure``, so that ``training_step`` runs and its loss
+        reaches logs and callbacks, and returns the residuals of that loss.
         """
         strategy = self.trainer.strategy
         batches: list[Any] = []
@@ -327,7 +327,7 @@ class KANModule(LightningModule):
             if batches:
                 with strategy.precision_plugin.train_step_context():
                     return self.residuals(batches[0])
-            # What processes have to sum, the optimiser sums: DDP has no gradients to wait for.
+            # The optimizer sums over the ranks itself, so DDP must not synchronize gradients.
             alone: AbstractContextManager[None] = nullcontext()
             if isinstance(strategy, ParallelStrategy):
                 alone = strategy.block_backward_sync()
@@ -337,8 +337,8 @@ class KANModule(LightningModule):
                     closure()
                 if len(self._evaluated) != 1:
                     raise ConfigurationError(
-                        f"training_step of {type(self).__name__} must take its loss from "
-                        f"self.loss(batch), once, for an optimizer that needs residuals"
+                        f"training_step of {type(self).__name__} must call self.loss(batch) "
+                        f"exactly once when the optimizer needs residuals"
                     )
                 ((batch, found),) = self._evaluated
             finally:
@@ -354,16 +354,19 @@ class KANModule(LightningModule):
             squares = getattr(optimizer, "needs_residuals", False)
             if squares and (self.sparsity_l1 or self.sparsity_entropy):
                 raise ConfigurationError(
-                    f"{type(optimizer).__name__} takes squared residuals only, and sparsity is "
-                    f"none: leave sparsity_l1 and sparsity_entropy out or take torch.optim.Adam"
+                    f"{type(optimizer).__name__} minimizes squared residuals only, and the "
+                    f"sparsity term is not one: remove sparsity_l1 and sparsity_entropy, or use "
+                    f"torch.optim.Adam"
                 )
             make = self._lr_scheduler
             scheduler = None if make is None or squares else make(optimizer)
         except ConfigurationError:
             raise
         except (ValueError, TypeError) as error:
-            # torch and the user's config are the only parties here.
-            raise ConfigurationError(f"optimizer or lr_scheduler: {error}; set another") from error
+            # Only torch constructors with the user's settings run in this block.
+            raise ConfigurationError(
+                f"cannot create the optimizer or lr_scheduler ({error}): correct its settings"
+            ) from error
         check_optimizer(optimizer, make if squares else scheduler, self.trainer)
         self._optimized = describe(optimizer, scheduler)
         resumed, self._resumed = self._resumed, None
@@ -372,7 +375,7 @@ class KANModule(LightningModule):
         if scheduler is None:
             return optimizer
         if isinstance(scheduler, ReduceLROnPlateau):
-            # Its metric exists only where validation has run; it is stepped then, and only then.
+            # Its metric exists only after a validation, so it is stepped only then.
             every = self.trainer.check_val_every_n_epoch or 1
             settings = {"monitor": scheduler.monitor, "frequency": every}
             return [optimizer], [{"scheduler": scheduler, **settings}]

@@ -1,4 +1,4 @@
-"""Classification: a KAN learns the probability of each class."""
+"""Classification: a KAN learns the class probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torchmetrics.classification import (
 from kanlit.bases import Basis, BasisName
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
-from kanlit.modules.processes import shares
+from kanlit.modules.ranks import block_weights
 from kanlit.nn import Initialization
 from kanlit.splines import Outside
 
@@ -32,34 +32,35 @@ class ClassificationModule(KANModule):
     .. math:: L = -\frac{1}{n} \sum_j \log p_{y_j}(x_j), \qquad
               p(x) = \mathrm{softmax}(f(z)), \quad z = (x - \mu_x)/\sigma_x
 
-    The network f gives a logit for each class. Means and deviations of the inputs come from the
-    data module where it standardises its columns and are kept in the checkpoint; otherwise they
-    are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y either one-hot ``(n, classes)`` or
-    class numbers ``(n,)``, int64. Validation logs ``val/loss`` and ``val/accuracy``, the test
-    ``test/loss``, ``test/accuracy``, ``test/f1`` (mean over the classes) and
-    ``test/calibration_error`` (expected, 15 bins). Predictions are probabilities.
+    The network f returns one logit per class. The means and standard deviations of the inputs come
+    from the data module if it standardizes its columns, and are saved in the checkpoint; otherwise
+    they are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y either one-hot
+    ``(n, classes)`` or class indices ``(n,)`` of dtype int64. Validation logs ``val/loss`` and
+    ``val/accuracy``; testing logs ``test/loss``, ``test/accuracy``, ``test/f1`` (macro average)
+    and ``test/calibration_error`` (expected calibration error, 15 bins). Predictions are
+    probabilities.
 
     Args:
-        in_features: Number of inputs; the data module says it.
-        out_features: Number of classes, at least 2; likewise.
+        in_features: Number of inputs; set by the data module.
+        out_features: Number of classes, at least 2; set by the data module.
         hidden: Widths of the hidden layers, such as [16] or [32, 16]; [] for none.
         spline_order: Degree k of the splines, 1 to 5; curvature densities need 2 or more.
         grid_size: G, intervals per input feature before the first adaptation.
-        outside: How splines go on outside their grid: linear by value and slope at its ends, or
-            zero, fading over k exterior intervals, as published.
-        basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
-            the knots), or without knots chebyshev (polynomials over the samples' range) or
-            fourier; or the class path of a subclass of kanlit.bases.Basis. G+k functions of each.
+        outside: Splines outside their grid: linear (continued with the value and slope at the
+            ends) or zero (decay to zero over k exterior intervals, as in arXiv 2601.18672).
+        basis: Basis functions of an edge, G+k of them: bspline, radial (Gaussians whose centers and
+            widths follow the knots), or, without knots, chebyshev (polynomials over the range of
+            the samples) or fourier; or the class path of a subclass of kanlit.bases.Basis.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
-        sparsity_l1: μ₁, weight of the edges' L1 norm in a training step's loss.
-        sparsity_entropy: μ₂, weight of their entropy.
-        optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr; one that
-            takes a loss, which LevenbergMarquardt does not.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
-            ReduceLROnPlateau with its monitor, once a validation.
+        sparsity_l1: μ₁, weight of the edges' L1 norm in the training loss.
+        sparsity_entropy: μ₂, weight of the edges' entropy in the training loss.
+        optimizer: Optimizer class and its arguments, such as torch.optim.Adam with lr;
+            LevenbergMarquardt is not available.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once per epoch;
+            ReduceLROnPlateau, with its monitor, once per validation.
 
     Raises:
-        ConfigurationError: One class only; data without classes; an optimiser that needs
+        ConfigurationError: Fewer than two classes; data without classes; an optimizer that needs
             residuals.
 
     Source: calibration error of Naeini et al., AAAI (2015).
@@ -87,8 +88,9 @@ class ClassificationModule(KANModule):
     ) -> None:
         if out_features < 2:
             raise ConfigurationError(
-                f"ClassificationModule needs data of 2 classes or more, got {out_features} output: "
-                f"take data such as ClassTableData, or for numbers --model RegressionModule"
+                f"ClassificationModule needs at least 2 classes, got {out_features} output: use "
+                f"data with classes, such as ClassTableData, or --model RegressionModule for "
+                f"numeric targets"
             )
         super().__init__(
             in_features,
@@ -120,14 +122,14 @@ class ClassificationModule(KANModule):
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         scales = getattr(data, "standardization", None)
-        # A data module of kanlit's says of itself whether it has classes; others go unasked.
+        # Only kanlit's own data modules declare whether they have classes.
         if hasattr(data, "problem") or (scales is not None and not hasattr(data, "classes")):
             raise ConfigurationError(
-                f"ClassificationModule needs data of classes, such as ClassTableData, but "
-                f"{type(data).__name__} has none: take --model RegressionModule for numbers"
+                f"ClassificationModule needs data with classes, such as ClassTableData, but "
+                f"{type(data).__name__} has none: use --model RegressionModule for numeric targets"
             )
         super().setup(stage)
-        # Only when training starts: at any other stage the checkpoint brings them.
+        # Only when training starts: in other stages the scales come from the checkpoint.
         known = scales() if stage == "fit" and scales is not None else None
         if known is not None:
             self.input_mean.copy_(known.input_mean)
@@ -151,14 +153,14 @@ class ClassificationModule(KANModule):
         return self.logits(x).softmax(1)
 
     def residuals(self, batch: Any) -> dict[str, Residual]:
-        """Refuses: cross-entropy is no sum of squares.
+        """Not available: cross-entropy is not a sum of squares.
 
         Raises:
             ConfigurationError: Always.
         """
         raise ConfigurationError(
-            "cross-entropy has no residuals, which an optimizer of least squares needs: take one "
-            "that takes a loss, such as torch.optim.Adam or torch.optim.LBFGS"
+            "cross-entropy has no residuals, which a least-squares optimizer needs: use an "
+            "optimizer that minimizes a loss, such as torch.optim.Adam or torch.optim.LBFGS"
         )
 
     def sample_losses(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -170,7 +172,7 @@ class ClassificationModule(KANModule):
         """Mean cross-entropy of the samples."""
         losses = self.sample_losses(batch)
         mean = losses.mean()
-        return mean * shares([len(losses)], mean)[0] if self._uneven else mean
+        return mean * block_weights([len(losses)], mean)[0] if self._uneven else mean
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
@@ -191,12 +193,12 @@ class ClassificationModule(KANModule):
         (optimizer,) = found[0] if isinstance(found, tuple) else (found,)
         if getattr(optimizer, "needs_residuals", False):
             raise ConfigurationError(
-                f"{type(optimizer).__name__} needs residuals of squares, which cross-entropy does "
-                f"not have: take torch.optim.Adam or torch.optim.LBFGS"
+                f"{type(optimizer).__name__} needs squared residuals, which cross-entropy does not "
+                f"have: use torch.optim.Adam or torch.optim.LBFGS"
             )
         return found
 
 
 def _numbers(y: Tensor) -> Tensor:
-    """Class numbers ``(n,)`` of targets, one-hot ``(n, classes)`` or numbers already."""
+    """Class indices ``(n,)`` of targets that are one-hot ``(n, classes)`` or already indices."""
     return y.argmax(1) if y.ndim == 2 else y

@@ -1,4 +1,4 @@
-"""Stops training and tests as soon as their numbers are no longer finite."""
+"""Stops training and testing when a loss, metric or weight is not finite."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["check_loss", "check_metrics", "check_weights"]
 
 
 def check_loss(module: LightningModule, loss: Tensor) -> None:
-    """Stops training at the first loss that is NaN or infinite, before its gradient is taken.
+    """Stops training at the first loss that is NaN or infinite, before the backward pass.
 
-    Looks at every step on a single CPU. Elsewhere, where looking makes the device or the other
-    processes wait, it looks at the steps that are logged.
+    On a single CPU every step is checked. On other devices and with several ranks, where a check
+    synchronizes, only logged steps are checked.
 
     Raises:
-        DivergenceError: The loss of some process is not finite.
+        DivergenceError: The loss of a rank is not finite.
     """
     trainer = module.trainer
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     free = loss.device.type == "cpu" and trainer.world_size == 1
     if not free and (trainer.global_step + 1) % every:
         return
-    # A scaled loss may overflow in float16: its scaler then skips the step.
+    # In float16 a scaled loss may overflow; the gradient scaler then skips the step.
     bad = loss.isnan() if trainer.precision == "16-mixed" else ~loss.isfinite()
     if trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
         at = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
@@ -34,13 +34,13 @@ def check_loss(module: LightningModule, loss: Tensor) -> None:
 
 
 def check_metrics(module: LightningModule) -> None:
-    """Refuses metrics of a validation or a test that are NaN, and losses that are infinite.
+    """Raises if a validation or test metric is NaN, or a validation or test loss is infinite.
 
     Raises:
-        DivergenceError: There is one.
+        DivergenceError: A metric is NaN, or a loss is not finite.
     """
     for name, value in module.trainer.callback_metrics.items():
-        # A relative error is infinite by definition where all targets are zero.
+        # A relative error is infinite by definition if all targets are zero.
         bad = not bool(value.isfinite()) if name.endswith("loss") else bool(value.isnan())
         if bad and name.startswith(("val/", "test/")):
             step = module.trainer.global_step
@@ -49,19 +49,19 @@ def check_metrics(module: LightningModule) -> None:
 
 
 def check_weights(module: nn.Module, what: str) -> None:
-    """Refuses a module with a parameter that is NaN or infinite.
+    """Raises if a parameter of a module has NaN or infinite values.
 
     Args:
-        module: Its parameters are looked at.
-        what: What is not done with them, as the message says it.
+        module: The module whose parameters are checked.
+        what: The consequence, for the message, such as "there is nothing to test".
 
     Raises:
-        DivergenceError: There is one.
+        DivergenceError: A parameter has such values.
     """
     for name, parameter in module.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise DivergenceError(
-                f"{name} has values that are NaN or infinite, so {what}: {_advice(module)}"
+                f"{name} has NaN or infinite values, so {what}: {_advice(module)}"
             )
 
 
@@ -70,11 +70,11 @@ def _advice(module: nn.Module) -> str:
     optimizers = [] if trainer is None else trainer.optimizers
     settings = optimizers[0].param_groups[0] if optimizers else {}
     if "lr" not in settings:
-        return "train anew with a smaller learning rate, or with trainer.precision 64-true"
-    # Of L-BFGS, whose steps are not to be clipped.
+        return "train again with a smaller learning rate, or with trainer.precision 64-true"
+    # L-BFGS needs unclipped gradients.
     searches = "line_search_fn" in settings
-    also = "take line_search_fn strong_wolfe" if searches else "set trainer.gradient_clip_val"
+    also = "set line_search_fn to strong_wolfe" if searches else "set trainer.gradient_clip_val"
     return (
         f"training has diverged; lower the learning rate (it is {float(settings['lr']):.3g}), "
-        f"{also}, or take trainer.precision 64-true"
+        f"{also}, or set trainer.precision to 64-true"
     )

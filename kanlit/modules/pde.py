@@ -1,4 +1,4 @@
-"""Physics: a KAN learns the solution of a boundary-value problem from its residual."""
+"""Differential equations: a KAN learns the solution of a boundary-value problem."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ __all__ = ["PDEModule"]
 
 
 class PDEModule(KANModule):
-    r"""Learns the unknowns of a differential equation from its residual and its conditions.
+    r"""Learns the solution of a differential equation from its residual and its conditions.
 
     .. math:: L = \sum_e \mathrm{mean}\big(r_e^2\big)
               + w_b \sum_c w_c\,\mathrm{mean}\big(r_c^2\big)
 
-    over the collocation points for the equation (for each of a system's) and over the points of
-    each condition, for Helmholtz those of the boundary. The derivatives come from one forward
-    sweep, exact, without nested autograd. The data module has the equation as its ``problem``
-    and gives batches ``{collocation, …}``, such as those of ``EquationData``.
+    with the residual r_e of each equation of the system at the collocation points, and the
+    residual r_c of each condition at its own points, such as the boundary for Helmholtz. One
+    forward sweep computes exact derivatives, without nested autograd. The data module has the
+    equation as its ``problem`` and yields batches ``{collocation, …}``, as ``EquationData`` does.
 
     Args:
-        in_features: Number of coordinates; the data module says it.
-        out_features: Number of unknown functions; likewise.
+        in_features: Number of coordinates; set by the data module.
+        out_features: Number of unknown functions; set by the data module.
         hidden: Widths of the hidden layers, such as [6, 6]; [] for none.
-        spline_order: Degree k of the splines, up to 5: 3 at least for a second-order equation,
-            which needs a continuous second derivative, 2 for a first-order one.
+        spline_order: Degree k of the splines, up to 5: at least 3 for a second-order equation,
+            which needs a continuous second derivative, and at least 2 for a first-order one.
         grid_size: G, intervals per input feature before the first adaptation.
-        outside: How splines go on outside their grid: linear by value and slope at its ends, or
-            zero, fading over k exterior intervals, as published.
-        basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
-            the knots), or without knots chebyshev (polynomials over the samples' range) or
-            fourier; or the class path of a subclass of kanlit.bases.Basis. G+k functions of each.
+        outside: Splines outside their grid: linear (continued with the value and slope at the
+            ends) or zero (decay to zero over k exterior intervals, as in arXiv 2601.18672).
+        basis: Basis functions of an edge, G+k of them: bspline, radial (Gaussians whose centers and
+            widths follow the knots), or, without knots, chebyshev (polynomials over the range of
+            the samples) or fourier; or the class path of a subclass of kanlit.bases.Basis.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
-        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to a training step's loss, the mean absolute
-            outputs of all edges at the batch's collocation points: edges that the loss can do
-            without become small. For optimisers that take a loss, not for LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁``, and so
-            gathers what the edges do in few of them.
-        optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
-            ReduceLROnPlateau with its monitor, once a validation.
+        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to the training loss, where ``|φ|₁`` is the
+            mean absolute output of an edge over the collocation points; this makes unneeded edges
+            small. Not available with LevenbergMarquardt.
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁`` to the
+            training loss; this concentrates the layer's output in few edges.
+        optimizer: Optimizer class and its arguments, such as torch.optim.Adam with lr.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once per epoch;
+            ReduceLROnPlateau, with its monitor, once per validation.
 
     Raises:
-        ConfigurationError: A degree too low for the equation, a weight that is not positive; no
-            equation to solve; a residual that is not finite where training starts.
+        ConfigurationError: A degree too low for the equation; a weight that is not positive; data
+            without an equation; a residual that is not finite at the start of training.
     """
 
     def __init__(
@@ -101,11 +101,11 @@ class PDEModule(KANModule):
         )
         self.boundary_weight = boundary_weight
         self._problem: BoundaryValueProblem | None = None
-        self._finite = False  # whether residuals have been seen to be so since the problem came
+        self._finite = False  # whether the residuals of this problem have been checked
 
     @property
     def problem(self) -> Equation | None:
-        """The equation that is solved; none before a data module has brought it."""
+        """The equation to solve; None before the data module has set it."""
         return None if self._problem is None else self._problem.equation
 
     @problem.setter
@@ -122,7 +122,7 @@ class PDEModule(KANModule):
                 return
             raise ConfigurationError(
                 "PDEModule needs data with a differential equation, such as HelmholtzData or "
-                "EquationData; for data of inputs and targets take --model RegressionModule"
+                "EquationData: use one of these, or --model RegressionModule for inputs and targets"
             )
         highest, degree = self._problem.order, self.hparams["spline_order"]
         least = self.basis_class.lowest_order(highest)
@@ -149,7 +149,7 @@ class PDEModule(KANModule):
         return blocks
 
     def sample_losses(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Squared residual at each collocation point ``(n,)``, a system's summed."""
+        """Squared residual at each collocation point ``(n,)``, summed over the equations."""
         blocks = self._equation(self._required(), batch).values()
         return torch.cat(list(blocks), 1).square().sum(1)
 
@@ -157,7 +157,7 @@ class PDEModule(KANModule):
         if not isinstance(batch, dict):
             super().test_step(batch, batch_idx)
             return
-        # An equation whose solution is not known: how well it and its conditions hold.
+        # No solution is known: log the residuals of the equation and its conditions.
         blocks, rows = self.residuals(batch), len(batch["collocation"])
         terms = {name: block.values.square().mean() for name, block in blocks.items()}
         loss = sum(block.weight * terms[name] for name, block in blocks.items())
@@ -167,14 +167,14 @@ class PDEModule(KANModule):
 
     def _required(self) -> BoundaryValueProblem:
         if self._problem is None:
-            raise RuntimeError("PDEModule has no problem yet: a data module brings it in setup")
+            raise RuntimeError("PDEModule has no problem yet: the data module sets it in setup")
         return self._problem
 
     def _equation(
         self, problem: BoundaryValueProblem, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         found = problem.residuals(self.network, batch)
-        if not self._finite:  # once: later it is training that diverges, not the equation
+        if not self._finite:  # only once: later, non-finite residuals mean that training diverged
             for name, values in found.items():
                 _check_finite(problem, name, values, batch["collocation"])
             self._finite = True
@@ -192,5 +192,5 @@ def _check_finite(problem: BoundaryValueProblem, name: str, values: Tensor, x: T
     )
     raise ConfigurationError(
         f"residual {name} of {problem.name} is NaN or infinite at {int(bad.sum())} of {len(x)} "
-        f"points, the first {place}: write it so that it is finite there, or move the bounds"
+        f"points, first at {place}: rewrite it so that it is finite there, or change the bounds"
     )

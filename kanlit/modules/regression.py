@@ -1,4 +1,4 @@
-"""Regression: a KAN learns inputs to targets, in the user's units."""
+"""Regression: a KAN maps inputs to targets, in the user's units."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ __all__ = ["RegressionModule"]
 
 
 class RegressionModule(KANModule):
-    r"""Learns y from x by least squares, or robustly.
+    r"""Learns y from x by least squares or with a robust loss.
 
     .. math:: L = \mathrm{mean}\big(\rho(f(z) - t)^2\big), \qquad
               z = (x - \mu_x)/\sigma_x, \quad t = (y - \mu_y)/\sigma_y
 
-    The means and deviations come from the data module where it standardises its columns (tables
-    do) and are kept in the checkpoint, so predictions are in the user's units; otherwise they
-    are 0 and 1. ρ(r) is r, or with ``robust`` the residual of the pseudo-Huber loss. Batches are
-    ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``.
+    The means and standard deviations come from the data module if it standardizes its columns (as
+    for tables), and are saved in the checkpoint, so predictions are in the user's units; otherwise
+    they are 0 and 1. ρ(r) is r, or with ``robust`` the residual of the pseudo-Huber loss. Batches
+    are ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``.
 
     Args:
-        in_features: Number of inputs; the data module says it.
-        out_features: Number of targets; likewise.
+        in_features: Number of inputs; set by the data module.
+        out_features: Number of targets; set by the data module.
         hidden: Widths of the hidden layers, such as [10] or [6, 6]; [] for none.
         spline_order: Degree k of the splines, 1 to 5; curvature densities need 2 or more.
         grid_size: G, intervals per input feature before the first adaptation.
-        outside: How splines go on outside their grid: linear by value and slope at its ends, or
-            zero, fading over k exterior intervals, as published.
-        basis: What an edge is a sum of: bspline, radial (Gaussians whose centres and widths follow
-            the knots), or without knots chebyshev (polynomials over the samples' range) or
-            fourier; or the class path of a subclass of kanlit.bases.Basis. G+k functions of each.
+        outside: Splines outside their grid: linear (continued with the value and slope at the
+            ends) or zero (decay to zero over k exterior intervals, as in arXiv 2601.18672).
+        basis: Basis functions of an edge, G+k of them: bspline, radial (Gaussians whose centers and
+            widths follow the knots), or, without knots, chebyshev (polynomials over the range of
+            the samples) or fourier; or the class path of a subclass of kanlit.bases.Basis.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
-        robust: c, above 0: residuals beyond c times the spread of the training targets (their
-            median absolute deviation) count by their size, not by its square, so that a few
-            extreme samples do not outweigh all others. Null is plain least squares.
-        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to a training step's loss, the mean absolute
-            outputs of all edges at the batch's inputs: edges that the loss can do without become
-            small. For optimisers that take a loss, not for LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁``, and so
-            gathers what the edges do in few of them.
-        optimizer: Optimiser class and its arguments, such as torch.optim.Adam with lr.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once an epoch;
-            ReduceLROnPlateau with its monitor, once a validation.
+        robust: c, above 0: residuals larger than c times the spread of the training targets (their
+            median absolute deviation) enter the loss linearly instead of squared, so that a few
+            outliers do not dominate it. Null is plain least squares.
+        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to the training loss, where ``|φ|₁`` is the
+            mean absolute output of an edge over the batch; this makes unneeded edges small. Not
+            available with LevenbergMarquardt.
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁`` to the
+            training loss; this concentrates the layer's output in few edges.
+        optimizer: Optimizer class and its arguments, such as torch.optim.Adam with lr.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once per epoch;
+            ReduceLROnPlateau, with its monitor, once per validation.
 
     Raises:
-        ConfigurationError: ``robust`` that is not positive; data without targets.
+        ConfigurationError: ``robust`` is not positive; the data have no targets.
     """
 
     validation_metrics = ("val/loss", "val/rel_l2")
@@ -112,11 +112,11 @@ class RegressionModule(KANModule):
         data = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "problem"):
             raise ConfigurationError(
-                f"RegressionModule needs data of inputs and targets, but {type(data).__name__} has "
-                f"a differential equation: take --model PDEModule"
+                f"RegressionModule needs inputs and targets, but {type(data).__name__} has a "
+                f"differential equation: use --model PDEModule"
             )
         super().setup(stage)
-        # Only when training starts: at any other stage the checkpoint brings them.
+        # Only when training starts: in other stages the scales come from the checkpoint.
         scales = getattr(data, "standardization", None)
         known = scales() if stage == "fit" and scales is not None else None
         if known is not None:
@@ -127,14 +127,14 @@ class RegressionModule(KANModule):
             if spread is None:
                 raise ConfigurationError(
                     f"robust needs the spread of the training targets, which "
-                    f"{type(data).__name__} does not give: leave robust out, or take a data module "
-                    f"of kanlit's"
+                    f"{type(data).__name__} does not provide: remove robust, or use one of "
+                    f"kanlit's data modules"
                 )
             self.target_spread.copy_(spread)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        # A run may go on with robust where it was null, or the other way round.
+        # A resumed run may turn robust on or off.
         state = dict(checkpoint["state_dict"])
         if self.robust is None:
             state.pop("target_spread", None)
@@ -164,7 +164,7 @@ class RegressionModule(KANModule):
         return self.network(self.network_inputs(x)) - target
 
     def _counted(self, errors: Tensor) -> Tensor:
-        """ρ of errors."""
+        """ρ of the errors."""
         if self.robust is None:
             return errors
         return pseudo_huber_residual(errors, self.robust * self.target_spread / self.target_std)

@@ -1,4 +1,4 @@
-"""Brings what a checkpoint holds of callbacks in line with the settings of the run that resumes."""
+"""Reconciles the callback states of a checkpoint with the settings of a resumed run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 __all__ = ["forget_best", "keep_settings"]
 
-# Settings that define val/loss, so that values under another setting cannot be compared.
+# Settings that define val/loss: its values are comparable only if these are unchanged.
 _OF_LOSS = ("robust", "boundary_weight")
 
 
 def keep_settings(checkpoint: Mapping[str, Any], callbacks: Iterable[Callback]) -> None:
-    """Puts the callbacks' own settings into their states in a checkpoint, in place.
+    """Replaces settings in a checkpoint's callback states by those of the callbacks, in place.
 
-    EarlyStopping keeps its patience among its state and would take the checkpoint's.
+    EarlyStopping, for example, saves its patience in its state and would restore the old value.
     """
     states = checkpoint.get("callbacks", {})
     for callback in callbacks:
         state = states.get(callback.state_key)
         if isinstance(callback, ModelCheckpoint) or not isinstance(state, dict):
-            continue  # the former compares its folder with the state's
+            continue  # ModelCheckpoint compares its folder with the one in the state
         for name in inspect.signature(type(callback).__init__).parameters:
             value = getattr(callback, name, None)
             if name in state and isinstance(value, bool | int | float | str):
@@ -32,14 +32,14 @@ def keep_settings(checkpoint: Mapping[str, Any], callbacks: Iterable[Callback]) 
 
 
 def forget_best(checkpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
-    """Takes the best so far out of a checkpoint where validation now measures another loss.
+    """Removes the best score from a checkpoint if the validation loss is now defined differently.
 
     Args:
-        checkpoint: Changed in place.
-        settings: Of the module that resumes.
+        checkpoint: The checkpoint, changed in place.
+        settings: Settings of the module of the resumed run.
 
     Returns:
-        What the user is told, if anything.
+        A line for the log, or None if nothing changed.
     """
     kept, states = checkpoint.get("hyper_parameters", {}), checkpoint.get("callbacks", {})
     changed = [name for name in _OF_LOSS if name in kept and kept[name] != settings.get(name)]
@@ -50,4 +50,4 @@ def forget_best(checkpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> s
     if isinstance(states.get("KeepBest"), dict):
         states["KeepBest"] |= {"best": None, "kept": {}}
     now = ", ".join(f"{name} {settings.get(name)}" for name in changed)
-    return f"the best so far is forgotten: val/loss is another one with {now}"
+    return f"the best score is reset: val/loss is defined differently with {now}"

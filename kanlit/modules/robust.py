@@ -9,13 +9,13 @@ __all__ = ["pseudo_huber_residual"]
 
 
 def pseudo_huber_residual(residual: Tensor, delta: Tensor) -> Tensor:
-    r"""What stands for a residual r so that its square is the pseudo-Huber loss of r.
+    r"""A transformed residual whose square is the pseudo-Huber loss of r.
 
     .. math:: \rho(r) = r \sqrt{\frac{2}{1 + \sqrt{1 + (r/\delta)^2}}}, \qquad
               \rho(r)^2 = 2 \delta^2 \left(\sqrt{1 + (r/\delta)^2} - 1\right)
 
-    About r² well below δ and 2δ|r| well above it; smooth, so that least-squares optimisers take
-    it as they take any residual.
+    The loss is about r² for |r| well below δ and 2δ|r| well above it. It is smooth, so
+    least-squares optimizers can use it like any residual.
 
     Args:
         residual: r ``(n, out)``.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.kernel.threads import in_order
+from kanlit.kernel.threads import in_order, thread_count
 from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call, Factors
 from kanlit.optim.residual import Residual
@@ -22,6 +22,7 @@ __all__ = ["JacobianColumns", "RowJacobian", "columns_of"]
 
 _PANEL = 1024  # rows of which features are made at a time
 _CHUNK_ELEMENTS = 2**20  # numbers in the rows made at a time: 8 MiB
+_THREAD_ELEMENTS = 2**18  # numbers in all rows for which another thread is woken
 
 
 class JacobianColumns:
@@ -80,6 +81,7 @@ class RowJacobian:
         scales: What each block's rows are multiplied by.
         calls: The recorded calls.
         columns: The parameters.
+        memory: Bytes for rows that wait for their use; without any one thread makes them.
 
     Attributes:
         rows: How many there are.
@@ -95,9 +97,11 @@ class RowJacobian:
         scales: Mapping[str, float],
         calls: Sequence[Call],
         columns: JacobianColumns,
+        memory: float = 0.0,
     ) -> None:
         self._columns = columns
         self._scales = scales
+        self._memory = memory
         self._components = {
             name: [_Component(name, values, calls, columns) for values in block.values.unbind(1)]
             for name, block in blocks.items()
@@ -105,7 +109,7 @@ class RowJacobian:
         self.rows = sum(block.values.numel() for block in blocks.values())
 
     def chunks(self, most: int | None = None) -> Iterator[Tensor]:
-        """The rows ``(rows, P+1)``, the residual in the last column; several chunks at a time.
+        """The rows ``(rows, P+1)``, the residual in the last column.
 
         Args:
             most: So many rows at most; left out, as many as the processor's cache can hold.
@@ -116,9 +120,24 @@ class RowJacobian:
         def made(panel: tuple[str, slice]) -> list[Tensor]:
             return list(self._made(*panel, most))
 
-        for chunks in in_order(made, self._panels()):
-            yield from chunks
+        ahead = self._ahead(width)
+        if ahead < 2:  # nothing waits: a chunk is made when it is asked for
+            for panel in self._panels():
+                yield from self._made(*panel, most)
+        else:
+            for chunks in in_order(made, self._panels(), ahead):
+                yield from chunks
 
+    def _ahead(self, width: int) -> int:
+        """How many panels may be made before the first is used."""
+        threads = thread_count()
+        if threads == 1 or self.rows * width < _THREAD_ELEMENTS:
+            return 1
+        targets = max(len(components) for components in self._components.values())
+        panel = 2 * 8 * _PANEL * targets * width  # bytes of its rows and of what they are made from
+        return min(2 * threads, int(self._memory // panel))
+
+    @torch.no_grad()
     def _made(self, name: str, panel: slice, most: int) -> Iterator[Tensor]:
         components = self._components[name]
         features = {call: call.features(panel) for part in components for call in part.gradients}

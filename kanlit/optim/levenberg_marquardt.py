@@ -174,8 +174,9 @@ class LevenbergMarquardt(Optimizer):
         group = self.param_groups[0]
         rows = sum(block.values.numel() for block in blocks.values())
         within = rows < columns.count and group["smoothness"] == 0 and processes() == 1
-        _check_memory(rows if within else columns.count, columns.count, group["memory"])
-        jacobian = RowJacobian(blocks, scales, calls, columns)
+        size = rows if within else columns.count
+        spare = group["memory"] - _matrices_memory(size, columns.count, group["memory"])
+        jacobian = RowJacobian(blocks, scales, calls, columns, 2**30 * spare)
         if not self._checked:
             check_gradient(jacobian, scales, columns, closure)
             self._checked = True
@@ -280,8 +281,8 @@ def _trial(
     return (objective - best) / predicted if predicted > 0 else 0.0
 
 
-def _check_memory(rows: int, columns: int, limit: float) -> None:
-    """Refuses matrices beyond the limit in GiB."""
+def _matrices_memory(rows: int, columns: int, limit: float) -> float:
+    """GiB of a step's matrices; refuses more than the limit."""
     needed = 8 * (3 * rows**2 + (2 * rows * columns if rows != columns else 0)) / 2**30
     if needed > limit:
         raise ConfigurationError(
@@ -289,3 +290,4 @@ def _check_memory(rows: int, columns: int, limit: float) -> None:
             f"memory {limit:g}: take torch.optim.LBFGS or torch.optim.Adam, a smaller network, or "
             f"raise memory"
         )
+    return needed

@@ -188,7 +188,7 @@ def _add_gram(total: Tensor, rows: Tensor) -> None:
         total[start:stop, :stop].addmm_(rows[:, start:stop].T, rows[:, :stop])
 
     starts = range(0, size, width)
-    for _ in in_order(add, reversed(starts)):  # the longest first
+    for _ in in_order(add, reversed(starts), len(starts)):  # the longest first
         pass
 
 

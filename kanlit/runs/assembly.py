@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import LightningEnum
 
 import kanlit
 from kanlit.adaptation import kan_layers
@@ -55,6 +56,9 @@ __all__ = ["Assembly"]
 # Two classes have this name; the one that says what it monitors is the one Lightning takes.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
 _load_yaml = get_loader("yaml")
+
+# Defaults of Lightning's classes, such as Timer's interval, that PyYAML cannot write.
+yaml.SafeDumper.add_multi_representer(LightningEnum, lambda to, each: to.represent_str(each.value))
 
 
 def _load_unambiguous(text: str) -> Any:

@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -51,6 +53,8 @@ KINDS = {
     "adaptation.trigger": Kind("trigger", Trigger, ()),
     "model.optimizer": Kind("optimizer", Optimizer, ("params",)),
     "model.lr_scheduler": Kind("learning-rate scheduler", LRScheduler, ("optimizer",)),
+    "trainer.callbacks": Kind("callback", Callback, ()),
+    "trainer.logger": Kind("logger", Logger, ()),
 }
 
 # Lists of classes under classes: a blend's densities, the triggers of several in one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from torch.autograd import forward_ad
 
 from kanlit import kernel
 from kanlit.kernel import call, library
+from kanlit.kernel.threads import torch_on_one_thread
 from kanlit.nn import KAN, KANLayer
 from kanlit.splines import Outside
 
@@ -122,7 +124,7 @@ def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tens
 
 def in_torch(compute: Callable[[], Any]) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "takes", lambda *tensors: False)
+        patch.setattr(kernel, "supports", lambda *tensors: False)
         return compute()
 
 
@@ -269,16 +271,41 @@ def test_results_do_not_depend_on_the_number_of_threads(
     inputs: int, outputs: int, grid_size: int, dtype: torch.dtype
 ) -> None:
     layer = make_layer(inputs, outputs, grid_size, dtype=dtype)
-    x = points(layer, 20_000 if outputs < 100 else 900)
+    x = points(layer, 40_000 if outputs < 100 else 900)
     results, before = [], torch.get_num_threads()
     try:
-        for threads in (1, 2, 5):
+        for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             results.append(everything(layer, x))
     finally:
         torch.set_num_threads(before)
     for name, one in results[0].items():
         assert all(torch.equal(one, more[name]) for more in results[1:]), name
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux does")
+def test_a_forked_process_starts_threads_of_its_own_for_large_calls_alone() -> None:
+    layer, before = make_layer(2, 10), torch.get_num_threads()
+    small, large = points(layer, 4000), points(layer, 20_000)
+    expected = layer(large).detach()  # on one thread
+
+    def own_threads(x: Tensor) -> int:
+        with torch.no_grad(), torch_on_one_thread():  # OpenMP does not survive a fork
+            y = layer(x)
+            assert x is small or torch.equal(y, expected)
+        return len(os.listdir("/proc/self/task")) - 1
+
+    try:
+        torch.set_num_threads(2)
+        own_threads(large)  # the parent's thread is not the child's
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # not to wait for ever
+            counts = [own_threads(x) for x in (small, large, large)]
+            os._exit(0 if counts == [0, 1, 1] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)
 
 
 # -- gradients ----------------------------------------------------------------------------------
@@ -294,7 +321,7 @@ def test_second_gradients_of_a_sweep_pass_gradgradcheck(outputs: int, dense: boo
 
     def run(x: Tensor, first: Tensor, second: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         edges = layer._edges()._replace(**dict(zip(names, values, strict=True)))
-        assert kernel.takes(edges, x, first, second)
+        assert kernel.supports(edges, x, first, second)
         return kernel.sweep(edges, x, first, second, [(0, 0), (0, 1)], dense)
 
     inputs = (x, first, second, *layer.parameters())
@@ -422,7 +449,7 @@ def test_other_types_and_shapes_get_the_errors_of_torch(counted: list[str]) -> N
 def test_coefficients_of_another_grid_are_refused() -> None:
     layer = make_layer(2, 3)
     edges = layer._edges()._replace(coefficients=torch.zeros(3, 2, 5, dtype=torch.float64))
-    with pytest.raises(RuntimeError, match="do not fit its knots"):
+    with pytest.raises(RuntimeError, match="do not match its knots"):
         kernel.forward(edges, torch.rand(2, 4, dtype=torch.float64), dense=False)
 
 

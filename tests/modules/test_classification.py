@@ -204,14 +204,14 @@ def test_lbfgs_takes_the_loss() -> None:
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_least_squares_is_refused_before_training(scheduled: bool) -> None:
     module = make(optimizer=LevenbergMarquardt)
-    with pytest.raises(ConfigurationError, match=r"LevenbergMarquardt .* take torch.optim.Adam"):
+    with pytest.raises(ConfigurationError, match=r"LevenbergMarquardt .* use torch.optim.Adam"):
         trainer_for(1).fit(module, datamodule=ScikitData("iris"))
     with pytest.raises(ConfigurationError, match="cross-entropy has no residuals"):
         module.residuals(batch())
 
 
 def test_one_output_is_no_choice() -> None:
-    with pytest.raises(ConfigurationError, match=r"2 classes or more, got 1 .* RegressionModule"):
+    with pytest.raises(ConfigurationError, match=r"at least 2 classes, got 1 .* RegressionModule"):
         make(1)
 
 
@@ -220,6 +220,6 @@ def test_data_without_classes_are_refused(tmp_path: Path) -> None:
     path.write_text("\n".join(["a,b,y", *(f"{i},{i},{i}" for i in range(30))]))
     for data in (TableData(str(path), ["a"], ["b", "y"]), SyntheticData("f1", 20)):
         module = make(2, n_in=data.in_features)
-        with pytest.raises(ConfigurationError, match="needs data of classes") as caught:
+        with pytest.raises(ConfigurationError, match="needs data with classes") as caught:
             trainer_for(1).fit(module, datamodule=data)
         assert "\n" not in str(caught.value)

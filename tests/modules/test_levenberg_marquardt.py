@@ -123,9 +123,9 @@ def test_other_precisions_train_in_theirs(precision: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "module", "words"),
     [
-        ({}, {"lr_scheduler": lambda o: StepLR(o, 1)}, "has no learning rate: leave lr_scheduler"),
-        ({"gradient_clip_val": 1.0}, {}, "leave trainer.gradient_clip_val out"),
-        ({"accumulate_grad_batches": 2}, {}, "leave trainer.accumulate_grad_batches out"),
+        ({}, {"lr_scheduler": lambda o: StepLR(o, 1)}, "has no learning rate: remove lr_scheduler"),
+        ({"gradient_clip_val": 1.0}, {}, "remove trainer.gradient_clip_val"),
+        ({"accumulate_grad_batches": 2}, {}, "remove trainer.accumulate_grad_batches"),
         ({}, {"optimizer": lambda p: LevenbergMarquardt(p, ridge=-1)}, "^ridge must be at least"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_training_step_that_goes_its_own_way_is_refused() -> None:
     torch.manual_seed(0)
     module = WithoutLoss(1, 1, optimizer=LevenbergMarquardt)
     with pytest.raises(
-        ConfigurationError, match=r"training_step of WithoutLoss must take its loss"
+        ConfigurationError, match=r"training_step of WithoutLoss must call self.loss"
     ):
         trainer_for(1).fit(module, SyntheticData("f4", samples=20))
 

@@ -201,7 +201,8 @@ def test_a_checkpoint_loads_and_predicts_without_a_problem(tmp_path: Path) -> No
 
 def test_any_equation_of_a_data_module_will_do() -> None:
     module = PDEModule(2, 1)
-    module._trainer = SimpleNamespace(datamodule=SimpleNamespace(problem=Linear()))  # type: ignore[assignment]
+    data = SimpleNamespace(problem=Linear())
+    module._trainer = SimpleNamespace(datamodule=data, callbacks=[])  # type: ignore[assignment]
     module.setup("fit")
     assert isinstance(module.problem, Linear)
 
@@ -260,7 +261,7 @@ def test_data_without_a_differential_equation_are_refused(stage: str) -> None:
 
 def test_residuals_without_a_problem_say_where_it_comes_from() -> None:
     module = PDEModule(2, 1)
-    with pytest.raises(RuntimeError, match="a data module brings it in setup"):
+    with pytest.raises(RuntimeError, match="the data module sets it in setup"):
         module.residuals({"collocation": torch.zeros(1, 2)})
 
 
@@ -278,7 +279,7 @@ def test_degree_two_is_refused_for_a_second_order_equation() -> None:
 
 def test_a_residual_that_is_not_finite_is_refused_where_training_starts() -> None:
     data = EquationData(Shifted(), points_per_axis=4)
-    with pytest.raises(ConfigurationError, match=r"4 of 16 points, the first x = 1, t = 0:"):
+    with pytest.raises(ConfigurationError, match=r"4 of 16 points, first at x = 1, t = 0:"):
         trainer_for(1, num_sanity_val_steps=0).fit(PDEModule(2, 1, hidden=[3]), datamodule=data)
 
 

@@ -85,7 +85,7 @@ def test_a_weight_that_is_none_is_refused(name: str, weight: float) -> None:
 @pytest.mark.parametrize("name", SPARSE)
 def test_least_squares_have_no_place_for_it_and_say_so(name: str) -> None:
     module = regression(optimizer=LevenbergMarquardt, **{name: 1e-3})
-    with pytest.raises(ConfigurationError, match=r"LevenbergMarquardt .* take torch.optim.Adam"):
+    with pytest.raises(ConfigurationError, match=r"LevenbergMarquardt .* use torch.optim.Adam"):
         fit(module, SyntheticData("f7", samples=40))
 
 

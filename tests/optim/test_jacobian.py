@@ -260,6 +260,30 @@ def test_other_residuals_are_put_in_the_order_of_the_rows() -> None:
     assert jacobian.rows == len(last) == 5010
 
 
+def test_rows_made_ahead_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, panels = network(2, 6, 1), 5
+    held, x = list(net.parameters()), points(panels * 1024)
+    with recorded({id(p) for p in held}) as calls:
+        blocks = {"data": Residual(net(x))}
+    columns = columns_of(calls, held)
+    panel = 2 * 8 * 1024 * (columns.count + 1)
+    made: list[slice] = []
+    features = type(calls[0]).features
+    monkeypatch.setattr(
+        type(calls[0]), "features", lambda self, rows: made.append(rows) or features(self, rows)
+    )
+    ahead = []
+    monkeypatch.setattr("kanlit.optim.jacobian.thread_count", lambda: 2)
+    monkeypatch.setattr("kanlit.kernel.threads.thread_count", lambda: 2)
+    for memory in (0, panel, 2.5 * panel, 100 * panel):
+        chunks = RowJacobian(blocks, SCALES, calls, columns, memory).chunks()
+        made.clear()
+        next(chunks)
+        ahead.append(len(made) // len(calls))
+        assert sum(len(chunk) for chunk in chunks) == 4 * 1024
+    assert ahead == [1, 1, 2, 4]
+
+
 def test_recording_leaves_values_methods_and_parameters_as_they_were() -> None:
     module, closure = with_other_layers()
     methods = KANLayer.forward, KANLayer.sweep, nn.Linear.forward
