@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
-from kanlit.cli.command_parser import CommandParser
-from kanlit.cli.user_classes import named_module
+from kanlit.cli.command_parser import CommandParser, named_module
 from kanlit.data.predictions import predict_rows, row_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
