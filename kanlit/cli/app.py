@@ -37,7 +37,7 @@ from kanlit.cli.commands import (
     MORE,
 )
 from kanlit.compat import command_list, options_of, subcommand_parsers
-from kanlit.data.predictions import prediction_table
+from kanlit.data.predictions import predicted_rows, prediction_table
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
@@ -274,9 +274,10 @@ class KanlitCLI(Assembly):
         predictions = self.trainer.predict(**kwargs)
         if not predictions:
             return
-        table = prediction_table(
-            self.datamodule, predictions, lambda rows: gather_rows(self.model, rows)
-        )
+        data = self.datamodule
+        rows = predicted_rows(data, predictions, lambda own: gather_rows(self.model, own))
+        names = data.input_names, data.target_names, data.class_label
+        table = prediction_table(*rows, *names, self.model.columns)
         run = None if self._started is None else self._started.run
         if not self.trainer.is_global_zero:
             return
