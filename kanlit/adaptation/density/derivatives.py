@@ -39,6 +39,7 @@ class DerivativeDensity(ImportanceDensity):
 
     Raises:
         ConfigurationError: If a setting is out of range.
+        ValueError: When called, if derivatives are not finite.
     """
 
     def __init__(self, scope: Scope, power: float, epsilon: float) -> None:
@@ -63,6 +64,12 @@ class DerivativeDensity(ImportanceDensity):
             size = _in_chunks(lambda x: self.of_network(context.network, x), context.network_input)
         else:
             size = _in_chunks(lambda x: self.of_layer(context.layer, x), context.layer_input)
+        if not bool(size.isfinite().all()):
+            # On intervals of width h the derivative of order m scales as h^-m.
+            raise ValueError(
+                f"the derivatives that {type(self).__name__} needs are not finite in "
+                f"{size.dtype}: standardize the inputs, or use float64"
+            )
         return (size + self.epsilon) ** self.power
 
 
