@@ -122,7 +122,7 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --adaptation.schedule '[]'", ["schedule is empty"]),
     (
         f"{SYNTHETIC} --adaptation.schedule '{{0: 3, 100: 6}}' --trainer.max_epochs 100",
-        ["epoch 100", "max_epochs is 100", "raise --trainer.max_epochs"],
+        ["epoch 100", "max_epochs is 100", "raise trainer.max_epochs"],
     ),
     (f"{SYNTHETIC} --trainer.max_epochs -1 --trainer.max_steps 3", ["list schedule", "max_epochs"]),
     # -- adaptation

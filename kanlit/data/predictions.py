@@ -1,4 +1,4 @@
-"""Writes predictions as a table, in the user's units and under the user's names."""
+"""Writes predictions as a table, in the user's units and with the user's column names."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def prediction_table(
     predictions: Sequence[Any],
     gather: Callable[[Tensor], Tensor] = lambda rows: rows,
 ) -> pd.DataFrame:
-    """The inputs and what was predicted for them, row by row.
+    """A table of the inputs and their predictions.
 
-    Of classes that is the likeliest, under its label, and the probability of each.
+    For classes, it has the most likely class and the probability of each class.
 
     Args:
-        data: Its prediction inputs, in order, and its names.
-        predictions: Batches ``(n, out)`` of this process.
-        gather: Puts the rows ``(n, …)`` of all processes together.
+        data: Provides the prediction inputs in order, and the column names.
+        predictions: Batches ``(n, out)`` of this rank.
+        gather: Gathers the rows ``(n, …)`` of all ranks.
     """
-    # In the batches' own type: float32 prints as the user typed it, widened it would not.
+    # In the batches' dtype: cast to float64, a float32 value would print spurious digits.
     outputs = torch.cat(list(predictions)).cpu()
     batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
     inputs = torch.cat([batch[0] for batch in batches])
@@ -43,17 +43,17 @@ def prediction_table(
 
 
 def _predicted(targets: Sequence[str], label: str | None, outputs: Tensor) -> pd.DataFrame:
-    """``NAME_predicted`` of each target; of classes the likeliest, and the probability of each.
+    """A column ``NAME_predicted`` per target; for classes, the most likely and all probabilities.
 
     Raises:
-        DivergenceError: A row with an output that is NaN or infinite.
+        DivergenceError: An output is NaN or infinite.
     """
     finite = outputs.isfinite().all(1)
     if not bool(finite.all()):
         bad = (~finite).nonzero()[:, 0]
         raise DivergenceError(
-            f"{len(bad)} of {len(outputs)} rows have predictions that are NaN or infinite, the "
-            f"first is row {int(bad[0]) + 1}: check its inputs, or train anew; nothing is written"
+            f"{len(bad)} of {len(outputs)} rows have NaN or infinite predictions, first in row "
+            f"{int(bad[0]) + 1}: check its inputs, or train again; no predictions were written"
         )
     if label is None:
         return pd.DataFrame(outputs.numpy(), columns=[f"{name}_predicted" for name in targets])
@@ -64,12 +64,12 @@ def _predicted(targets: Sequence[str], label: str | None, outputs: Tensor) -> pd
 
 
 def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: Path) -> int:
-    """Writes a CSV of inputs and predictions, whole or not at all.
+    """Writes a CSV file of inputs and predictions atomically.
 
     Args:
-        data: Its prediction inputs, in order, and its names.
-        predictions: Batches ``(n, out)`` of all of them.
-        path: Where to; folders are made.
+        data: Provides the prediction inputs in order, and the column names.
+        predictions: Batches ``(n, out)`` for all inputs.
+        path: Output path; missing folders are created.
 
     Returns:
         The number of rows.
@@ -82,29 +82,29 @@ def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: 
 def predict_rows(
     predict: Callable[[Tensor], Tensor], inputs: Tensor, dtype: torch.dtype, rows: int = 4096
 ) -> Tensor:
-    """Predictions ``(n, out)`` for ``inputs`` ``(n, in)``, some rows at a time.
+    """Predictions ``(n, out)`` for ``inputs`` ``(n, in)``, in chunks of rows.
 
     Args:
-        predict: ``(rows, in)`` to ``(rows, out)``.
-        inputs: Of any type.
-        dtype: What ``predict`` takes.
-        rows: At a time; what a network holds between its layers grows with them.
+        predict: Maps ``(rows, in)`` to ``(rows, out)``.
+        inputs: The inputs, of any dtype.
+        dtype: The dtype that ``predict`` needs.
+        rows: Rows per chunk, to bound the memory.
     """
     return torch.cat([predict(chunk.to(dtype)) for chunk in inputs.split(rows)])
 
 
 def row_table(columns: Columns, inputs: Tensor, predictions: Tensor) -> pd.DataFrame:
-    """Inputs as they were read, predictions, and which rows leave the training range.
+    """A table of inputs, predictions and a flag for rows outside the training range.
 
     Args:
-        columns: Names, and the training range of the inputs.
+        columns: Names of the columns, and the training range of the inputs.
         inputs: ``(n, in)``, float64.
-        predictions: ``(n, out)``, in the network's own type.
+        predictions: ``(n, out)``, in the network's dtype.
 
     Returns:
-        A column for each input, ``NAME_predicted`` for each target (of classes the likeliest, under
-        its label, and the probability of each), and the truth values ``outside``: some input of
-        the row is outside its training range. Where a column of the user's has that name, it is
+        One column per input, ``NAME_predicted`` per target (for classes, the most likely class
+        and the probability of each), and the Boolean column ``outside``: whether an input of the
+        row is outside its training range. If an input has the name ``outside``, the flag is called
         ``outside_training_range``.
     """
     outside = columns.is_outside(inputs.to(predictions.dtype))
@@ -112,7 +112,7 @@ def row_table(columns: Columns, inputs: Tensor, predictions: Tensor) -> pd.DataF
     return pd.concat(
         [
             pd.DataFrame(inputs.numpy(), columns=list(columns.inputs)),
-            # In the network's own type: float32 widened would print digits it does not have.
+            # In the network's dtype: cast to float64, a float32 value would print spurious digits.
             _predicted(columns.targets, columns.label, predictions),
             pd.DataFrame({flag: outside.numpy()}),
         ],
