@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import EarlyStopping
     from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
     from lightning.pytorch.loggers import Logger
     from lightning.pytorch.loops.fit_loop import _FitLoop
@@ -41,6 +42,7 @@ __all__ = [
     "trainer_of",
     "transforms_are_active",
     "version_of",
+    "waits_for_validation",
 ]
 
 # -- torch ----------------------------------------------------------------------------------------
@@ -125,6 +127,11 @@ def mark_epoch_end(loop: _FitLoop) -> None:
     loop.epoch_loop.restarting = False
     loop._restarting = False
     loop._restart_stage = RestartStage.RESUMED_ON_EPOCH_END
+
+
+def waits_for_validation(callback: EarlyStopping) -> bool:
+    """Whether it checks its metric after each validation, not after each epoch of training."""
+    return not callback._check_on_train_epoch_end
 
 
 def subcommand_parsers(cli: LightningCLI) -> dict[str, LightningArgumentParser] | None:

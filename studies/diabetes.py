@@ -30,8 +30,8 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kanlit.cli.assembly import Assembly
 from kanlit.data import TableData
+from kanlit.runs.assembly import Assembly
 
 Array = np.ndarray
 INPUTS = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]

@@ -54,7 +54,7 @@ def milliseconds(gradients: Callable[[], Gradients], repeats: int) -> float:
 
 
 def kernel_off() -> AbstractContextManager[object]:
-    return mock.patch("kanlit.kernel.takes", return_value=False)
+    return mock.patch("kanlit.kernel.supports", return_value=False)
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from kanlit.benchmark import TASKS, build_matrix, densities_by_class
 from kanlit.benchmark.published import published_medians
-from kanlit.cli.assembly import Assembly
 from kanlit.metrics import RelativeL2Error
+from kanlit.runs.assembly import Assembly
 
 
 class Watch(Callback):

@@ -82,7 +82,7 @@ def main() -> None:
             milliseconds(loss, optimizer, 3)
             for _ in range(options.rounds):
                 kernels.append(milliseconds(loss, optimizer, options.steps))
-                with mock.patch("kanlit.kernel.takes", return_value=False):
+                with mock.patch("kanlit.kernel.supports", return_value=False):
                     torches.append(milliseconds(loss, optimizer, options.steps))
             ours, plain = statistics.median(kernels), statistics.median(torches)
             print(f"| {name} | {grid_size} | {ours:.2f} | {plain:.2f} | {plain / ours:.1f} |")

@@ -2,23 +2,31 @@
 
     python studies/threads.py
     KANLIT_KERNEL=0 python studies/threads.py
+    python studies/threads.py --busy 2
 
 Forward, backward and Adam, or one Levenberg-Marquardt step; the numbers of threads take turns in
-one process. Times are the clock's, the least over the rounds, so measure on a quiet machine.
+one process. With the compiled kernel torch's own operations have one thread, as in a run of kanlit.
+Times are the clock's, the least over the rounds, so measure on a quiet machine; with ``--busy``,
+so many processes that compute without end run beside, and times are medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import os
+import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kanlit import kernel
+from kanlit.kernel.threads import torch_on_one_thread
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt, Residual
 from kanlit.problems import Helmholtz
@@ -85,10 +93,41 @@ CASES: dict[str, tuple[Callable[[list[int], int, int], Step], list[int], int, in
 }
 
 
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """So many processes beside this one that compute without end."""
+    code = f"import os\nwhile os.getppid() == {os.getpid()}: pass"  # not beyond this one's end
+    beside = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in beside:
+            process.kill()
+            process.wait()
+
+
+def measured(steps: dict[int, Step], seconds: float) -> tuple[dict[int, list[float]], list[Tensor]]:
+    """Seconds of the steps on each number of threads, and the parameters after the last."""
+    times: dict[int, list[float]] = {threads: [] for threads in steps}
+    last: dict[int, Tensor] = {}
+    end = time.perf_counter() + seconds
+    while not last or time.perf_counter() < end:
+        for threads, step in steps.items():
+            torch.set_num_threads(threads)
+            with torch_on_one_thread() if kernel.kernel_available() else nullcontext():
+                step()  # wakes the threads
+                for _ in range(3):
+                    start = time.perf_counter()
+                    last[threads] = step()
+                    times[threads].append(time.perf_counter() - start)
+    return times, list(last.values())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each case")
+    parser.add_argument("--busy", type=int, default=0, help="processes that compute beside")
     parser.add_argument("--only", default="", help="cases whose name holds this")
     options = parser.parse_args()
     path = "compiled kernel" if kernel.kernel_available() else "plain torch"
@@ -98,23 +137,15 @@ def main() -> None:
     for name, (make, widths, points, grid_size) in CASES.items():
         if options.only not in name:
             continue
-        steps, last = {}, {}
+        steps = {}
         for threads in options.threads:  # the same network for each, which takes as many steps
             torch.manual_seed(0)
             steps[threads] = make(widths, points, grid_size)
-        best = dict.fromkeys(options.threads, math.inf)
-        end = time.perf_counter() + options.seconds
-        while math.inf in best.values() or time.perf_counter() < end:
-            for threads, step in steps.items():
-                torch.set_num_threads(threads)
-                step()  # wakes the threads
-                for _ in range(3):
-                    start = time.perf_counter()
-                    last[threads] = step()
-                    best[threads] = min(best[threads], time.perf_counter() - start)
-        first, *others = last.values()
+        with busy(options.busy):
+            found, (first, *others) = measured(steps, options.seconds)
         equal = "yes" if all(torch.equal(first, other) for other in others) else "no"
-        times = [best[threads] for threads in options.threads]
+        typical = statistics.median if options.busy else min
+        times = [typical(found[threads]) for threads in options.threads]
         cells = " | ".join(f"{1e3 * seconds:.2f}" for seconds in times)
         print(f"| {name} | {cells} | {times[0] / min(times[1:]):.2f} | {equal} |", flush=True)
 

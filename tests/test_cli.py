@@ -364,7 +364,7 @@ def test_help_explains_every_option_of_kanlit_in_words(
 def test_warnings_that_say_something_are_kept(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kanlit.cli.console import clean_console
+    from kanlit.runs.console import clean_console
 
     with clean_console():
         warnings.simplefilter("always", append=True)

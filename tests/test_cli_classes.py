@@ -62,20 +62,21 @@ def test_a_table_s_classes_are_predicted_under_their_names(
     assert status == 0, error
     (path,) = tmp_path.rglob("predictions.csv")
     table = pd.read_csv(path)
-    assert list(table) == ["a", "b", "kind_predicted", "probability_high", "probability_low"]
+    columns = ["a", "b", "kind_predicted", "probability_high", "probability_low", "outside"]
+    assert list(table) == columns
     assert table["kind_predicted"].tolist() == ["low", "high"]
 
     alone = "predict --ckpt_path last --input new.csv --output alone.csv"
     status, _, error = command_line(alone)
     assert status == 0, error
     again = pd.read_csv(tmp_path / "alone.csv")
-    pd.testing.assert_frame_equal(again[list(table)], table, check_dtype=False)
+    pd.testing.assert_frame_equal(again, table, check_dtype=False)
 
     # In another order the outputs would stand for other classes.
     swapped = new.replace("[high, low]", "[low, high]")
     status, _, error = command_line(f"predict {swapped} --model.hidden '[4]' --ckpt_path last")
     assert status == 2
-    assert "the checkpoint's classes are high, low" in error
+    assert "the checkpoint was trained with classes high, low" in error
 
 
 @pytest.mark.parametrize(

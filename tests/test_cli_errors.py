@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kanlit.cli.exceptions import one_line, root_cause
 from kanlit.errors import ConfigurationError
+from kanlit.runs.exceptions import one_line, root_cause
 
 # Runs of two epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")

@@ -60,7 +60,8 @@ def test_it_predicts_what_the_data_module_has_predicted(folder: Path, command_li
     assert status == 0, error
     before = pd.read_csv(folder / line.split()[1])
     table = pd.read_csv(folder / "out" / "p.tsv", sep="\t")
-    pd.testing.assert_frame_equal(table[list(before.columns)], before, check_dtype=False)
+    pd.testing.assert_frame_equal(table, before, check_dtype=False)
+    assert not before["outside"].all()
 
 
 def test_best_is_found_under_the_root_that_is_named(folder: Path, command_line: Run) -> None:

@@ -11,11 +11,11 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from kanlit.cli import threads
-from kanlit.cli.threads import chosen_threads
 from kanlit.kernel import kernel_available
 from kanlit.kernel.threads import thread_count
 from kanlit.modules import KANModule
 from kanlit.nn import KAN
+from kanlit.runs.threads import chosen_threads
 
 compiled = pytest.mark.skipif(not kernel_available(), reason="the kernel is not built, or off")
 

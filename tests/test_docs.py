@@ -29,10 +29,10 @@ from sybil import Document, Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
-from kanlit.benchmark import command as benchmark
 from kanlit.benchmark.matrix import build_matrix
 from kanlit.benchmark.tasks import choose_tasks
 from kanlit.checkpoints import find_checkpoint, read_checkpoint
+from kanlit.cli import benchmark
 
 # Short runs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")

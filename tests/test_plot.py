@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kanlit.cli.run_folder import RunFolder
 from kanlit.nn import KAN
+from kanlit.runs.trained import TrainedRun
 
 # Runs of two epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -70,7 +70,7 @@ def test_table_gets_a_scatter_and_its_names_and_its_metrics_from_csv(
 
     assert status == 0
     assert "left out" not in output
-    run = RunFolder(next(tmp_path.glob("lightning_logs/*/checkpoints/last.ckpt")))
+    run = TrainedRun(next(tmp_path.glob("lightning_logs/*/checkpoints/last.ckpt")))
     assert run.names == {"inputs": ["a", "b"], "targets": ["y", "z"]}
     assert set(run.metrics().curves) == {"train/loss", "val/loss", "val/rel_l2"}
     assert "<!-- a -->" in (run.folder / "plots" / "network.svg").read_text()
@@ -110,7 +110,7 @@ def test_checkpoint_of_before_has_no_knot_migration_and_says_why(
 
 
 def test_layers_and_epoch_come_from_the_checkpoint(trained: Path) -> None:
-    run = RunFolder(trained)
+    run = TrainedRun(trained)
     network = KAN([1, 3, 1], grid_size=5)
     state = torch.load(trained, weights_only=True)["state_dict"]
     own = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
@@ -129,10 +129,10 @@ def test_layers_and_epoch_come_from_the_checkpoint(trained: Path) -> None:
 def test_knots_of_a_resumed_run_are_all_there(trained: Path, command_line: Words) -> None:
     longer = SHORT.replace("2: 5}", "2: 5, 5: 6}").replace("max_epochs 4", "max_epochs 6")
     assert command_line(f"{longer} --ckpt_path last")[0] == 0
-    resumed = RunFolder(trained.parents[2] / "version_1" / "checkpoints" / "last.ckpt")
+    resumed = TrainedRun(trained.parents[2] / "version_1" / "checkpoints" / "last.ckpt")
 
     assert [(r.epoch, r.grid_size) for r in resumed.records] == [(0, 3), (2, 5), (5, 6)]
-    for old, new in zip(RunFolder(trained).records, resumed.records, strict=False):
+    for old, new in zip(TrainedRun(trained).records, resumed.records, strict=False):
         for name, points in old.breakpoints.items():
             assert torch.equal(points, new.breakpoints[name])
 

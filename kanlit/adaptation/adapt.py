@@ -222,7 +222,7 @@ def _adapt_layer(
             **spacing,
         )
     knots = layer.knots_for(breakpoints)
-    basis = layer.basis_of(knots)
+    basis = layer.basis_on(knots)
     if inserts:
         fitted = basis.insert(coefficients, old)
     elif placement.refit == "projection":

@@ -11,7 +11,7 @@ from torch.optim import LBFGS, Optimizer
 from kanlit.adaptation.report import AdaptationReport
 from kanlit.compat import forget_parameter_count
 from kanlit.errors import ConfigurationError
-from kanlit.nn import KANLayer, Kept, retained
+from kanlit.nn import KANLayer, Kept, select_nodes
 
 __all__ = [
     "OptimizerState",
@@ -60,7 +60,7 @@ def update_optimizer_state(
         if policy == "reset_changed":
             del optimizer.state[layer.coefficients]
             continue
-        old = layer.basis_of(layer.knots_for(adapted.old_breakpoints))
+        old = layer.basis_on(layer.knots_for(adapted.old_breakpoints))
         if not all(_fits(value, layer, old.count) for value in state.values()):
             del optimizer.state[layer.coefficients]  # factored moments have no bases to carry
             continue
@@ -97,9 +97,9 @@ def retain_optimizer_state(
                 del optimizer.state[parameter]
                 continue
             for key, value in moments.items():
-                state[key] = retained(value, part.outputs, part.inputs)
+                state[key] = select_nodes(value, part.outputs, part.inputs)
                 if parameter.ndim > 1:
-                    state[key][~retained(part.edges, part.outputs, part.inputs)] = 0
+                    state[key][~select_nodes(part.edges, part.outputs, part.inputs)] = 0
 
 
 def forget(optimizer: Optimizer) -> None:

@@ -1,7 +1,7 @@
-"""Functions of one variable that the edges of a layer are sums of: one family, one member a file.
+"""Bases of the univariate functions on the edges of a layer, one per file.
 
-A basis of your own is a subclass of :class:`Basis` or :class:`SmoothBasis`, given as a class in
-Python and by its class path in a config.
+A custom basis is a subclass of :class:`Basis` or :class:`SmoothBasis`. Pass it as a class in
+Python or by its class path in a config.
 """
 
 from kanlit.bases.base import Basis

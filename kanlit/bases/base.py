@@ -1,4 +1,4 @@
-"""What every basis is: functions of one variable that the edges of a layer are sums of."""
+"""Abstract base class of all bases."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Place = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Basis(ABC):
-    r"""``count`` functions :math:`B_i` of each of ``in`` features, made from a feature's knots.
+    r"""``count`` functions :math:`B_i` for each of ``in`` features, determined by its knots.
 
-    A member says how its functions are made and evaluated. What else layers, adaptations,
-    optimizers and exports need follows from that; a member overrides what it can do better.
-    Members are frozen dataclasses of tensors, made in float64 and then cast.
+    A subclass defines how its functions are built and evaluated. Everything else that layers,
+    adaptations, optimizers and exports need has a default, which a subclass may override.
+    Subclasses are frozen dataclasses of tensors, built in float64 and then cast.
 
     Attributes:
         breakpoints: The grid ``(in, G+1)``.
@@ -45,13 +45,13 @@ class Basis(ABC):
     @classmethod
     @abstractmethod
     def from_knots(cls, knots: Tensor, spline_order: int, outside: Outside) -> Self:
-        """The functions on knots, in float64.
+        """Builds the basis for given knots, in float64.
 
         Args:
             knots: ``(in, G+2k+1)``, strictly increasing.
             spline_order: k.
-            outside: ``"linear"`` continues functions by value and slope outside the grid,
-                ``"zero"`` lets those fade that can.
+            outside: ``"linear"`` continues the functions by value and slope outside the grid,
+                ``"zero"`` lets them fall to zero where the basis supports it.
         """
 
     @classmethod
@@ -61,52 +61,52 @@ class Basis(ABC):
 
     @classmethod
     def lowest_order(cls, derivative: int, *, continuous: bool = True) -> int:
-        """The lowest degree k whose derivative of this order is continuous, or just not zero."""
+        """The lowest degree k whose derivative of this order is continuous, or merely nonzero."""
         return 1
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors, by the attribute that holds them."""
+        """All tensors by attribute name."""
         return {name: t for name, t in vars(self).items() if isinstance(t, Tensor)}
 
     def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
-        """The same functions with other :meth:`tensors`."""
+        """A copy with other :meth:`tensors`."""
         changed: dict[str, Any] = dict(tensors)
         return replace(self, **changed)
 
     def cast(self, dtype: torch.dtype) -> Self:
-        """The same functions in ``dtype``."""
+        """A copy in ``dtype``."""
         return self.with_tensors({name: t.to(dtype) for name, t in self.tensors().items()})
 
     # -- evaluation -------------------------------------------------------------------------
 
     @abstractmethod
     def locate(self, x: Tensor) -> Place:
-        """What evaluations of all orders at points ``(in, n)`` have in common."""
+        """Computes what evaluations of all orders share at points ``(in, n)``."""
 
     @abstractmethod
     def evaluate(self, place: Place, derivative: int) -> Tensor:
         """All functions or their derivatives of any order at located points, ``(count, in, n)``."""
 
     def values(self, x: Tensor, derivative: int = 0) -> Tensor:
-        """The same at points ``(n, in)``, in their dtype: ``(n, in, count)``."""
+        """All functions or their derivatives at ``(n, in)``: ``(n, in, count)`` in x's dtype."""
         basis = self.cast(x.dtype)
         return basis.evaluate(basis.locate(x.T.contiguous()), derivative).permute(2, 1, 0)
 
     def designs(self, x: Tensor, orders: Sequence[int]) -> list[Tensor]:
-        """:meth:`values` for each of several orders of derivatives, in this basis's dtype."""
+        """:meth:`values` for several derivative orders, in the dtype of the basis."""
         place = self.locate(x.T.contiguous())
         return [self.evaluate(place, order).permute(2, 1, 0) for order in orders]
 
     def curves(self, coefficients: Tensor, place: Place, orders: Sequence[int]) -> list[Tensor]:
-        """Sums of the functions, curve by curve.
+        """Sums of the functions for each pair of output and input.
 
         Args:
             coefficients: ``(out, in, count)``.
-            place: Located points.
-            orders: Orders of derivatives.
+            place: Result of :meth:`locate`.
+            orders: Derivative orders.
 
         Returns:
-            For each order ``(out, in, n)``.
+            ``(out, in, n)`` per order.
         """
         return [
             torch.einsum("oib,bin->oin", coefficients, self.evaluate(place, order))
@@ -115,28 +115,28 @@ class Basis(ABC):
 
     @classmethod
     def prefers_product(cls, grid_size: int, outputs: int, *, derivatives: bool) -> bool:
-        """Whether a layer's sums are faster as one product of :meth:`evaluate` than by curves.
+        """Whether a layer is faster with one product of :meth:`evaluate` than with :meth:`curves`.
 
         Args:
             grid_size: G.
-            outputs: Number of the layer's outputs.
-            derivatives: Whether derivatives are summed, too.
+            outputs: Number of outputs of the layer.
+            derivatives: Whether derivatives are computed, too.
         """
         return True
 
     def quadrature(self, derivative: int = 0) -> tuple[Tensor, Tensor]:
-        """Nodes and weights ``(in, m)`` for integrals of products of two derivatives."""
+        """Nodes and weights ``(in, m)`` for integrals of products of two functions' derivatives."""
         return gauss_legendre(self.breakpoints, _NODES)
 
     def exportable(self, coefficients: Tensor) -> nn.Module:
-        """A module of operations that ONNX knows: ``(n, in)`` to the sums ``(n, out)``.
+        """A module of operations that ONNX supports, mapping ``(n, in)`` to ``(n, out)``.
 
         Args:
             coefficients: ``(out, in, count)``, in the dtype of the module.
         """
         return BasisSum(self.cast(coefficients.dtype), coefficients)
 
-    # -- another grid -----------------------------------------------------------------------
+    # -- grid changes -----------------------------------------------------------------------
 
     @classmethod
     def place_breakpoints(
@@ -151,17 +151,19 @@ class Basis(ABC):
         margin: float,
         order: Tensor | None = None,
     ) -> Tensor:
-        """The grid that an adaptation moves to: at weighted quantiles of the samples.
+        """The new grid of an adaptation: at weighted quantiles of the samples.
+
+        See :func:`kanlit.splines.weighted_quantile_breakpoints` for the settings.
 
         Args:
-            breakpoints: The grid as it is ``(in, G+1)``.
+            breakpoints: The current grid ``(in, G+1)``.
             samples: ``(n, in)``, finite.
             weights: ``(n,)`` or ``(n, in)``.
             grid_size: G'.
-            uniform_mix: See :func:`kanlit.splines.weighted_quantile_breakpoints`.
-            least_gap: Likewise.
-            margin: Likewise.
-            order: Likewise.
+            uniform_mix: Fraction of the uniform grid.
+            least_gap: Minimum gap.
+            margin: Widening of the range.
+            order: Sorted order of the samples.
 
         Returns:
             ``(in, G'+1)``.
@@ -187,7 +189,7 @@ class Basis(ABC):
         uniform_mix: float,
         least_gap: float,
     ) -> Tensor:
-        """The larger grid of an extension by insertion, between the same ends."""
+        """The larger grid of an extension by insertion, with the same ends."""
         return inserted_breakpoints(
             breakpoints,
             samples,
@@ -198,16 +200,16 @@ class Basis(ABC):
         )
 
     def project(self, coefficients: Tensor, old: Basis) -> Tensor:
-        r"""L2 projection of curves of another basis onto this one over its grid; no data enter.
+        r"""L2 projection of curves in another basis onto this one over its grid.
 
         .. math:: \min_{c'} \int_a^b \Big(\sum_i c'_i B'_i(x) - \sum_i c_i B_i(x)\Big)^2 dx
 
-        A least squares at Gauss-Legendre nodes between all old and new breakpoints, so that a
-        curve which this basis can express stays what it is.
+        Solved by least squares at Gauss-Legendre nodes between all old and new breakpoints, so a
+        curve that this basis can represent is unchanged.
 
         Args:
             coefficients: c ``(out, in, count)``.
-            old: Their basis, in float64, as this one.
+            old: The basis of c. Both bases are in float64.
 
         Returns:
             c' ``(out, in, count')`` in the dtype of ``coefficients``.
@@ -219,22 +221,23 @@ class Basis(ABC):
         root = weight.sqrt().unsqueeze(-1)
         design = self.values(x.T).transpose(0, 1) * root  # (in, nodes, count')
         curve = old.values(x.T).transpose(0, 1) @ coefficients.double().permute(1, 2, 0)
-        # By QR, not by the mass matrix: that of wide bells would cost half of the digits.
+        # QR instead of the mass matrix, whose condition number for wide Gaussians would cost half
+        # of the digits.
         orthogonal, triangle = torch.linalg.qr(design)
         solved = torch.linalg.solve_triangular(triangle, orthogonal.mT @ (curve * root), upper=True)
         return solved.permute(2, 0, 1).contiguous().to(coefficients.dtype)
 
     def insert(self, coefficients: Tensor, old: Basis) -> Tensor:
-        """Coefficients after an insertion: of the same curves where this basis holds the old one.
+        """Coefficients after an insertion; exact where this basis contains the old one.
 
         Args:
             coefficients: ``(out, in, count)``.
-            old: Their basis, of the same class; this one is on its :meth:`insert_breakpoints`.
+            old: Their basis, of the same class, before :meth:`insert_breakpoints`.
         """
         return self.project(coefficients, old)
 
     def fit_to_samples(self, coefficients: Tensor, old: Basis, samples: Tensor) -> Tensor:
-        """Least squares on samples ``(n, in)``, the published refit; see :meth:`project`."""
+        """Least-squares refit on samples ``(n, in)``, as published; see :meth:`project`."""
         x = samples.double()
         design, source = self.values(x).transpose(0, 1), old.values(x).transpose(0, 1)
         curve = source @ coefficients.double().permute(1, 2, 0)
@@ -242,14 +245,14 @@ class Basis(ABC):
         return solved.permute(2, 0, 1).contiguous().to(coefficients.dtype)
 
     def predecessors(self, old: Basis) -> Tensor:
-        """For each function the number of the old one whose optimizer moments it takes over.
+        """For each function, the index of the old function whose optimizer moments it inherits.
 
         Returns:
-            ``(in, count)``; here by number, new functions follow the last old one.
+            ``(in, count)``. By default the same index, or the last old one where there is none.
         """
         features = self.breakpoints.shape[0]
         numbers = torch.arange(self.count, device=self.breakpoints.device)
         return numbers.clamp(max=old.count - 1).expand(features, -1)
 
 
-_NODES = 8  # of the quadrature in an interval: terms wave more often than knots stand
+_NODES = 8  # quadrature nodes per interval: series terms can oscillate faster than the grid spacing

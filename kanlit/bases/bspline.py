@@ -1,4 +1,4 @@
-"""B-splines, the basis that the kernel is written for."""
+"""B-splines, the basis that the compiled kernel supports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BSplineBasis(Basis):
     Attributes:
         knots: ``(in, G+2k+1)``.
         pieces: The polynomials.
-        local: ``(P, k+1)``, the numbers of the functions that differ from zero on each piece.
+        local: ``(P, k+1)``, indices of the functions that are nonzero on each piece.
         outside: How the functions continue outside the grid.
 
     Source: C. de Boor, A Practical Guide to Splines, chapters IX to XI.
@@ -84,11 +84,11 @@ class BSplineBasis(Basis):
         row, u, inverse_width = self.locate(x.T.contiguous())
         polynomials = self.pieces.local_polynomials(row)
         places = self.local.repeat(x.shape[1], 1)[row].transpose(0, 1)
-        found = []
+        designs = []
         for order in orders:
             local = evaluate_pieces(polynomials, u, inverse_width, order).permute(2, 1, 0)
-            found.append(x.new_zeros(*x.shape, self.count).scatter_(2, places, local))
-        return found
+            designs.append(x.new_zeros(*x.shape, self.count).scatter_(2, places, local))
+        return designs
 
     def curves(self, coefficients: Tensor, place: Place, orders: Sequence[int]) -> list[Tensor]:
         row, u, inverse_width = place
@@ -96,10 +96,9 @@ class BSplineBasis(Basis):
         return [evaluate_pieces(polynomials, u, inverse_width, order) for order in orders]
 
     def _polynomials(self, coefficients: Tensor, row: Tensor) -> Tensor:
-        """Every curve's polynomial at each point, ``(k+1, out, in, n)``.
+        """The polynomial of every curve at each point, ``(k+1, out, in, n)``.
 
-        Coefficients become polynomials once; a point then gathers one row of each feature,
-        whatever G is.
+        Coefficients are converted to polynomials once; each point then gathers one row per feature.
         """
         table = torch.einsum(
             "ipmr,oipr->ipmo", self.pieces.polynomials, coefficients[:, :, self.local]
@@ -110,9 +109,9 @@ class BSplineBasis(Basis):
 
     @classmethod
     def prefers_product(cls, grid_size: int, outputs: int, *, derivatives: bool) -> bool:
-        """The gather moves (k+1)·out numbers per point and feature, the product takes G+k of them.
+        """Compares (k+1)·out numbers per point and feature for the gather with G+k for a product.
 
-        With ``derivatives`` each stream takes a product of its own. Where the two meet was
+        With ``derivatives`` each order needs a product of its own. The break-even points were
         measured on layers of 2 to 256 inputs.
         """
         if derivatives:
@@ -120,29 +119,29 @@ class BSplineBasis(Basis):
         return outputs > 1 and grid_size <= 6 * outputs
 
     def quadrature(self, derivative: int = 0) -> tuple[Tensor, Tensor]:
-        """Exact: products of two functions have degree 2k, those of derivatives less."""
+        """Exact: the product of two functions has degree 2k, that of derivatives less."""
         return gauss_legendre(self.breakpoints, self.order if derivative else self.order + 1)
 
     def exportable(self, coefficients: Tensor) -> nn.Module:
         return PieceSum(self, coefficients)
 
-    # -- another grid -----------------------------------------------------------------------
+    # -- grid changes -----------------------------------------------------------------------
 
     def project(self, coefficients: Tensor, old: Basis) -> Tensor:
-        """Exact inside the grid where the splines hold the curve there.
+        """Exact inside the grid where the new splines can represent the curve.
 
-        See :func:`kanlit.splines.project`; but splines that fade outside the grid cannot fade as
-        they did on wider knots, and a projection would pay for that inside. Where the new
-        breakpoints contain the old ones, their coefficients are inserted instead.
+        See :func:`kanlit.splines.project`. With ``outside="zero"``, splines on other exterior
+        knots fall to zero differently, and the projection would spread that error into the grid.
+        Features whose new breakpoints contain the old ones therefore use knot insertion.
         """
         if not isinstance(old, BSplineBasis):
             return super().project(coefficients, old)
         fitted = project_bases(coefficients, old.pieces, self.pieces, self.outside)
         if self.outside == "zero":
             rounding = 8 * torch.finfo(coefficients.dtype).eps
-            held = nested(old.breakpoints, self.breakpoints, rounding)
-            fitted[:, held] = insert_knots(
-                coefficients[:, held], old.knots[held], self.knots[held], self.order, rounding
+            exact = nested(old.breakpoints, self.breakpoints, rounding)
+            fitted[:, exact] = insert_knots(
+                coefficients[:, exact], old.knots[exact], self.knots[exact], self.order, rounding
             )
         return fitted
 
@@ -152,7 +151,7 @@ class BSplineBasis(Basis):
         return insert_knots(coefficients, old.knots, self.knots, self.order)
 
     def predecessors(self, old: Basis) -> Tensor:
-        """The one whose centre of knots is nearest."""
+        """The old function with the nearest Greville abscissa."""
         assert isinstance(old, BSplineBasis)
         return nearest(greville(old.knots, old.order), greville(self.knots, self.order))
 
@@ -160,11 +159,11 @@ class BSplineBasis(Basis):
 def spline_coefficients(
     coefficients: Tensor, basis: Basis, knots: Tensor, spline_order: int
 ) -> Tensor:
-    """Coefficients ``(out, in, G+k)`` of the B-splines on ``knots`` nearest to given curves.
+    """Coefficients ``(out, in, G+k)`` of the B-splines on ``knots`` that best fit given curves.
 
     Args:
         coefficients: ``(out, in, count)``.
-        basis: Their basis, made from the same knots, in float64.
+        basis: Their basis, built from the same knots, in float64.
         knots: ``(in, G+2k+1)``.
         spline_order: k.
     """

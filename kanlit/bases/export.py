@@ -1,4 +1,4 @@
-"""Sums of basis functions in operations that ONNX and torch.export know."""
+"""Sums of basis functions as modules that ONNX and torch.export support."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BasisSum(nn.Module):
 
     Args:
         basis: Its tensors become buffers.
-        coefficients: c ``(out, in, count)``, of the basis's dtype.
+        coefficients: c ``(out, in, count)``, in the dtype of the basis.
     """
 
     coefficients: Tensor
@@ -43,13 +43,13 @@ class BasisSum(nn.Module):
 
 
 class PieceSum(nn.Module):
-    r"""The same for B-splines, as polynomials of each point's interval.
+    r"""The same for B-splines, by the polynomials of the interval of each point.
 
     .. math:: \sum_p \sum_{m=0}^{k} a_{p j_p m q}\,u_p^m, \qquad j_p = \#\{l : x_p \ge b_{pl}\}
 
-    with u the place of x_p in its piece j_p. The piece is counted, not searched for: ONNX has no
-    search in a sorted list, and the count is the same number. Layers whose polynomials would be
-    large sum the functions themselves.
+    with u the local coordinate of x_p in its piece j_p. The piece is found by counting because
+    ONNX has no searchsorted. Layers whose polynomials would be large sum the basis functions
+    instead.
 
     Args:
         basis: In float64.
@@ -71,7 +71,7 @@ class PieceSum(nn.Module):
         features, count = pieces.origin.shape
         outputs, self.bases = coefficients.shape[0], basis.count
         grid_size = basis.breakpoints.shape[1] - 1
-        # Polynomials of every edge take (k+1) numbers per piece, coefficients one per function.
+        # Polynomials need k+1 numbers per edge and piece, coefficients one per edge and function.
         self.sums_bases = basis.prefers_product(grid_size, outputs, derivatives=True)
         polynomials = exact.polynomials  # (in, P, k+1, r)
         put = self.register_buffer

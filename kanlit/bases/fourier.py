@@ -22,17 +22,17 @@ class FourierBasis(SeriesBasis):
     .. math:: 1, \sin\theta, \cos\theta, \sin 2\theta, \cos 2\theta, \dots, \qquad
               \theta = \pi\,\frac{x - (a + b)/2}{b - a}
 
-    Twice, so that a function need not have the same value at both ends. The grid stays as it was
-    first made, for another period is another space of functions; there are no other knots.
+    With twice the period, functions need not be equal at both ends. The range of the grid is
+    fixed, because another period would span another space of functions.
 
-    Source: J. Xu et al., FourierKAN-GCF, arXiv 2406.01034, there with θ = x.
+    Source: J. Xu et al., FourierKAN-GCF, arXiv 2406.01034, which uses θ = x.
     """
 
     @classmethod
     def place_breakpoints(
         cls, breakpoints: Tensor, samples: Tensor, weights: Tensor, grid_size: int, **kwargs: Any
     ) -> Tensor:
-        """Where the grid was: another period is another space of functions."""
+        """Keeps the range: another period would span another space of functions."""
         return cls.insert_breakpoints(breakpoints, samples, weights, grid_size)
 
     def project(self, coefficients: Tensor, old: Basis) -> Tensor:
@@ -42,7 +42,7 @@ class FourierBasis(SeriesBasis):
         return self.insert(coefficients, old)
 
     @property
-    def continues(self) -> bool:
+    def continues_linearly(self) -> bool:
         return False
 
     def formula(self, x: Tensor, derivative: int) -> Tensor:
@@ -51,10 +51,10 @@ class FourierBasis(SeriesBasis):
         numbers = torch.arange(1, self.count // 2 + 1, dtype=x.dtype, device=x.device)
         rates = numbers[:, None, None] * frequency
         angles = rates * (x - (low + high) / 2)
-        # A derivative turns sin to cos, cos to -sin: a quarter of a turn each time.
+        # Each derivative shifts the phase by a quarter period: sin to cos, cos to -sin.
         sine, cosine = angles.sin(), angles.cos()
-        turned = [(sine, cosine), (cosine, -sine), (-sine, -cosine), (-cosine, sine)]
-        sine, cosine = turned[derivative % 4]
+        shifted = [(sine, cosine), (cosine, -sine), (-sine, -cosine), (-cosine, sine)]
+        sine, cosine = shifted[derivative % 4]
         scale = rates**derivative
         waves = torch.stack([scale * sine, scale * cosine], 1).flatten(0, 1)
         constant = torch.zeros_like(x) if derivative else torch.ones_like(x)

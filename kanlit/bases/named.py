@@ -1,4 +1,4 @@
-"""Bases by name: short for those of kanlit, a class path for any other."""
+"""Names of bases: short names for those of kanlit, class paths for all others."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ BASES: dict[str, type[Basis]] = {
 
 
 def basis_class(basis: str | type[Basis]) -> type[Basis]:
-    """The class of a basis.
+    """Looks up the class of a basis.
 
-    A name never imports anything, for it may come from a checkpoint: a class path stands for a
-    class that has been imported already.
+    Never imports anything, because the name may come from a checkpoint: a class path must name a
+    class that is already imported.
 
     Args:
         basis: A class, a short name, or a class path.
 
     Raises:
-        ValueError: A name that stands for no basis, or a class that is none.
+        ValueError: If the name or the class is not that of a basis.
     """
     if isinstance(basis, str):
-        found: object = {basis_name(each): each for each in _subclasses(Basis)}.get(basis)
+        member: object = {basis_name(each): each for each in _subclasses(Basis)}.get(basis)
     else:
-        found = basis
-    if not (isinstance(found, type) and issubclass(found, Basis)) or isabstract(found):
+        member = basis
+    if not (isinstance(member, type) and issubclass(member, Basis)) or isabstract(member):
         raise ValueError(
-            f"basis must be one of {', '.join(BASES)} or a subclass of kanlit.bases.Basis that "
-            f"is imported, got {basis!r}"
+            f"basis must be one of {', '.join(BASES)} or an imported subclass of "
+            f"kanlit.bases.Basis, got {basis!r}"
         )
-    return found
+    return member
 
 
 def basis_name(basis: type[Basis]) -> str:
-    """The short name of a basis of kanlit, the class path of any other."""
+    """The short name of a basis of kanlit, or the class path of any other."""
     short = {member: name for name, member in BASES.items()}
     return short.get(basis, f"{basis.__module__}.{basis.__qualname__}")
 

@@ -1,4 +1,4 @@
-"""What series have in common: terms that stand nowhere, so that only the grid's ends count."""
+"""Common base class of series, whose terms depend only on the ends of the grid."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["SeriesBasis"]
 
 @dataclass(frozen=True)
 class SeriesBasis(SmoothBasis):
-    """Terms over the grid [a, b], of which the first ones do not depend on how many there are.
+    """A series over the grid [a, b]: adding terms does not change the existing ones.
 
-    Its breakpoints are evenly spaced: they say how many terms there are. An insertion adds terms
-    and keeps the curve to the last bit.
+    Its breakpoints are equally spaced and only determine the number of terms. Insertion adds terms
+    with zero coefficients, so the curve is bitwise unchanged.
     """
 
     @classmethod

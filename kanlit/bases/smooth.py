@@ -1,4 +1,4 @@
-"""What bases that are smooth over the whole grid have in common."""
+"""Common base class of bases that are smooth over the whole grid."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["SmoothBasis"]
 class SmoothBasis(Basis):
     r"""Functions that are each given by one formula over the whole grid [a, b].
 
-    A basis that :attr:`continues` goes on outside the grid by its value and slope at the end,
+    If :attr:`continues_linearly` is true, the functions are extended outside the grid by
 
     .. math:: B(x) = B(\bar x) + B'(\bar x)\,(x - \bar x), \qquad \bar x = \min(\max(x, a), b),
 
-    any other by its formula. A basis of your own needs the formula alone.
+    otherwise by their formula. A custom basis has to implement only :meth:`formula`.
     """
 
     @classmethod
@@ -32,8 +32,8 @@ class SmoothBasis(Basis):
         return cls(breakpoints, cls.size(breakpoints.shape[1] - 1, spline_order))
 
     @property
-    def continues(self) -> bool:
-        """Whether value and slope go on outside the grid."""
+    def continues_linearly(self) -> bool:
+        """Whether the functions continue outside the grid by value and slope at its end."""
         return True
 
     @abstractmethod
@@ -41,11 +41,11 @@ class SmoothBasis(Basis):
         """The functions or their derivatives of any order at ``(in, n)``: ``(count, in, n)``."""
 
     def locate(self, x: Tensor) -> Place:
-        """Where points ``(in, n)`` are evaluated, and how far beyond that they lie.
+        """Points clamped to the grid and their distances from it, both ``(in, n)``.
 
-        The second is left out where the formula holds everywhere.
+        Only the points themselves if the formula also holds outside the grid.
         """
-        if not self.continues:
+        if not self.continues_linearly:
             return (x,)
         inside = x.clamp(self.breakpoints[:, :1], self.breakpoints[:, -1:])
         return inside, x - inside

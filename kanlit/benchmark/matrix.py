@@ -12,9 +12,9 @@ from kanlit.benchmark.isolation import set_back
 from kanlit.benchmark.recipes import Layer, load_recipe
 from kanlit.benchmark.results import Key
 from kanlit.benchmark.tasks import SUITES, Task
-from kanlit.cli.assembly import Assembly
-from kanlit.cli.console import quiet_console
 from kanlit.errors import ConfigurationError
+from kanlit.runs.assembly import Assembly
+from kanlit.runs.console import quiet_console
 
 __all__ = ["Matrix", "Run", "build_matrix"]
 

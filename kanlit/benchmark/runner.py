@@ -18,8 +18,8 @@ from kanlit.benchmark.matrix import Matrix, Run
 from kanlit.benchmark.recorder import Point
 from kanlit.benchmark.results import Results, curve_path, locked, write_whole
 from kanlit.benchmark.training import Outcome, train
-from kanlit.cli.settings import read_mapping
 from kanlit.errors import ConfigurationError
+from kanlit.runs.settings import read_mapping
 
 __all__ = ["Tally", "run_matrix"]
 

@@ -13,9 +13,9 @@ from kanlit.benchmark.isolation import set_back
 from kanlit.benchmark.matrix import Run
 from kanlit.benchmark.recorder import Point, RunRecorder
 from kanlit.benchmark.results import Row
-from kanlit.cli.assembly import Assembly
-from kanlit.cli.console import quiet_console
-from kanlit.cli.exceptions import one_line
+from kanlit.runs.assembly import Assembly
+from kanlit.runs.console import quiet_console
+from kanlit.runs.exceptions import one_line
 
 __all__ = ["Outcome", "failure", "train"]
 

@@ -19,6 +19,8 @@ __all__ = ["ResumeCheck"]
 
 # Optimizers whose states are not of the shape of their parameters.
 _OTHER_SHAPES = ("LBFGS", "Adafactor", "Muon", "SparseAdam")
+# Mappings of a ModelCheckpoint's state whose keys are paths and metrics, of one's own each time.
+_OPEN = (".best_k_models", ".metrics")
 _STAGES = {"fit": "fit_loop", "validate": "validate_loop", "test": "test_loop"}
 
 
@@ -115,7 +117,7 @@ def check_like(state: Any, own: Any, name: str, strict: bool = False) -> None:
     fits: bool
     if isinstance(own, dict):
         fits = isinstance(state, dict)
-        for key, inner in own.items() if fits else ():
+        for key, inner in own.items() if fits and not name.endswith(_OPEN) else ():
             if key not in state:
                 raise ValueError(f"{name} has no {key}")
             check_like(state[key], inner, f"{name}.{key}", strict)

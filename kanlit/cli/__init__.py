@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from kanlit.cli.defaults import INTERRUPTED
+from kanlit.cli.commands import INTERRUPTED
 from kanlit.cli.overview import answer
 
 __all__ = ["main"]

@@ -6,17 +6,16 @@ import gc
 import os
 import sys
 import time
+from argparse import Action
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
-from kanlit.callbacks import Checkpoint
-from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.callbacks.distributed import gather_rows
 from kanlit.checkpoints import (
     find_checkpoint,
@@ -26,22 +25,34 @@ from kanlit.checkpoints import (
     restore_layers,
     restore_module,
 )
-from kanlit.cli import table_prediction
-from kanlit.cli.assembly import Assembly
-from kanlit.cli.console import clean_console
-from kanlit.cli.defaults import HOMES, INTERRUPTED
-from kanlit.cli.errors import UsageError
-from kanlit.cli.exceptions import one_line, refusal, root_cause
-from kanlit.cli.resume import merged_settings
-from kanlit.cli.settings import Setting, settings_of
-from kanlit.cli.threads import chosen_threads
-from kanlit.cli.user_classes import import_named
-from kanlit.data.predictions import prediction_table
+from kanlit.cli import predict_table
+from kanlit.cli.commands import (
+    APART,
+    COMMANDS,
+    DESCRIPTION,
+    GROUPS,
+    HELP,
+    HOMES,
+    INTERRUPTED,
+    MORE,
+)
+from kanlit.compat import command_list, options_of, subcommand_parsers
+from kanlit.data.predictions import predicted_rows, prediction_table
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
 from kanlit.modules import KANModule
-from kanlit.runs import Started, checkpoint_to_resume
+from kanlit.runs.assembly import Assembly
+from kanlit.runs.console import clean_console
+from kanlit.runs.errors import UsageError
+from kanlit.runs.exceptions import one_line, refusal, root_cause
+from kanlit.runs.folder import Started
+from kanlit.runs.resume import checkpoint_to_resume
+from kanlit.runs.resumed_settings import merged_settings
+from kanlit.runs.settings import Setting, settings_of
+from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, score
+from kanlit.runs.threads import chosen_threads
+from kanlit.runs.user_classes import import_named
 from kanlit.scaling import Columns
 
 __all__ = ["KanlitCLI", "main"]
@@ -60,7 +71,27 @@ class KanlitCLI(Assembly):
         self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
         self._resumed: Mapping[str, Any] = {}  # the checkpoint that the run goes on from
         self._weights: Mapping[str, Any] = {}  # the one that it takes the weights of
-        super().__init__(args)
+        own = {
+            name: {
+                "description": description + MORE.get(name, ""),
+                "usage": f"kanlit {name} [options]",
+            }
+            for name, description in COMMANDS.items()
+        }
+        super().__init__(args, parser_settings={"description": DESCRIPTION, **own})
+
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        super()._add_subcommands(parser, **kwargs)
+        commands = command_list(parser)
+        for command in commands:
+            command.help = COMMANDS[command.dest]
+        # :func:`main` calls these before this parser sees them.
+        commands += [Action([], name, help=text) for name, text in APART.items()]
+        for subparser in (subcommand_parsers(self) or {}).values():
+            for name, group in (subparser.groups or {}).items():
+                group.title = GROUPS.get(name, group.title)
+            for action in options_of(subparser):
+                action.help = HELP.get(action.dest, action.help)
 
     def _parse_ckpt_path(self) -> None:
         """Vets the checkpoint and takes the model's settings from it."""
@@ -142,18 +173,18 @@ class KanlitCLI(Assembly):
 
     def after_instantiate_classes(self) -> None:
         data = self.datamodule
+        for size, kept in self._sizes.items():
+            given = getattr(data, size)
+            if given != kept:
+                raise ConfigurationError(
+                    f"the checkpoint has {size} {kept}, "
+                    f"but {type(data).__name__} has {given}: give the data that it was "
+                    f"trained on, or train anew"
+                )
         columns = (self._resumed or self._weights).get("kanlit", {}).get("columns")
         if columns is not None and hasattr(data, "input_names"):
             known = Columns.from_state_dict(columns)
             known.check(data.input_names, data.target_names, data.class_label)
-        for size, kept in self._sizes.items():
-            given = getattr(self.datamodule, size)
-            if given != kept:
-                raise ConfigurationError(
-                    f"the checkpoint has {size} {kept}, "
-                    f"but {type(self.datamodule).__name__} has {given}: give the data that it was "
-                    f"trained on, or train anew"
-                )
         if self._weights:
             self.model.start_from(self._weights)
 
@@ -172,7 +203,7 @@ class KanlitCLI(Assembly):
         except BaseException as error:
             if self._started is not None:
                 self._started.discard()
-            kept = self._last_checkpoint()
+            kept = last_checkpoint(self.trainer)
             known = isinstance(error, ConfigurationError | DivergenceError)
             if not (known and kept and self._started is not None and self._started.training):
                 raise
@@ -197,12 +228,12 @@ class KanlitCLI(Assembly):
             rank_zero_info(self._untrained())
         last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
         summary = self._summary(last)
-        path = self._best_checkpoint()
+        path = best_checkpoint(self.trainer)
         if path:
             # Training may have passed the point where the network served new data best.
             best = self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False)[0]
-            name, score = _score(best)
-            summary += f"\nbest on validation: {name} {score}, {path}"
+            name, value = score(best)
+            summary += f"\nbest on validation: {name} {value}, {path}"
         if self.trainer.is_global_zero:
             print("\n".join([summary, *self._next()]))
 
@@ -215,70 +246,38 @@ class KanlitCLI(Assembly):
         )
 
     def _interruption(self) -> str:
-        checkpoint = self._last_checkpoint()
+        checkpoint = last_checkpoint(self.trainer)
         if not checkpoint:
             return "kanlit: interrupted before a checkpoint was kept"
         return f"kanlit: interrupted; checkpoint: {checkpoint}; go on with --ckpt_path last"
-
-    @property
-    def _keeper(self) -> Checkpoint | None:
-        """What keeps the last and the best checkpoint; None where none are kept."""
-        kept = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
-        return None if writes_nothing(self.trainer) else next(kept, None)
-
-    def _last_checkpoint(self) -> str:
-        path = "" if self._keeper is None else self._keeper.last_model_path
-        return shown(Path(path)) if Path(path).is_file() else ""
-
-    def _best_checkpoint(self) -> str:
-        """The best on validation, where that is not the last."""
-        keeper = self._keeper
-        if keeper is None or not Path(keeper.best_model_path).is_file():
-            return ""
-        same = keeper.best_step == self.trainer.global_step
-        return "" if same else shown(Path(keeper.best_model_path))
-
-    def _others(self) -> list[str]:
-        """The checkpoints of the user's own callbacks."""
-        found = []
-        for callback in self.trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and not isinstance(callback, Checkpoint):
-                path = callback.best_model_path or callback.last_model_path
-                kept = shown(Path(path)) if path else "none kept"
-                found.append(f"checkpoint of {type(callback).__name__}: {kept}")
-        return found
 
     def _next(self) -> list[str]:
         run = None if self._started is None else self._started.run
         if run is not None and run.logs is not None:
             return [f"next: tensorboard --logdir {shown(run.logs)}"]
-        last = self._last_checkpoint()
+        last = last_checkpoint(self.trainer)
         return [f"next: kanlit plot {last}"] if last else []
 
     def _summary(self, tested: Mapping[str, float]) -> str:
-        name, score = _score(tested)
+        name, value = score(tested)
         lines = [
-            f"{name}: {score}",
+            f"{name}: {value}",
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
             f"seconds: {self._seconds:.1f}",
-            f"checkpoint: {self._last_checkpoint() or self._none_kept()}",
-            *self._others(),
+            *checkpoint_lines(self.trainer),
         ]
         return "\n".join(lines)
-
-    def _none_kept(self) -> str:
-        cause = "fast_dev_run" if writes_nothing(self.trainer) else "enable_checkpointing false"
-        return f"none kept ({cause})"
 
     def predict(self, **kwargs: Any) -> None:
         """Predicts and writes what came of it, beside the inputs, as a CSV."""
         predictions = self.trainer.predict(**kwargs)
         if not predictions:
             return
-        table = prediction_table(
-            self.datamodule, predictions, lambda rows: gather_rows(self.model, rows)
-        )
+        data = self.datamodule
+        rows = predicted_rows(data, predictions, lambda own: gather_rows(self.model, own))
+        names = data.input_names, data.target_names, data.class_label
+        table = prediction_table(*rows, *names, self.model.columns)
         run = None if self._started is None else self._started.run
         if not self.trainer.is_global_zero:
             return
@@ -288,15 +287,6 @@ class KanlitCLI(Assembly):
         path = run.record.folder / "predictions.csv"
         write_table(table, path)
         print(f"predictions: {shown(path)} ({len(table)} rows)")
-
-
-def _score(tested: Mapping[str, float]) -> tuple[str, str]:
-    """What a test is summed up by; an equation without a known solution has residuals only."""
-    if "test/accuracy" in tested:
-        return "accuracy", f"{tested['test/accuracy']:.4f}"
-    if "test/rel_l2" in tested:
-        return "relative L2", f"{tested['test/rel_l2']:.3e}"
-    return "loss on test points", f"{tested['test/loss']:.3e}"
 
 
 def _speaks() -> bool:
@@ -312,8 +302,8 @@ def main() -> None:
             command, words = "".join(sys.argv[1:2]), sys.argv[2:]
             if command in HOMES:
                 sys.exit(import_module(HOMES[command]).main(words))
-            if command == "predict" and table_prediction.takes(words):
-                table_prediction.main(words)
+            if command == "predict" and predict_table.takes(words):
+                predict_table.main(words)
                 return
             KanlitCLI()
     except Exception as error:

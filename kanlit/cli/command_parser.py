@@ -1,4 +1,4 @@
-"""What the commands with options of their own have in common."""
+"""What the commands with options of their own share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
+from kanlit.modules import KANModule
+from kanlit.runs.user_classes import import_named
 
-__all__ = ["CommandParser"]
+__all__ = ["CommandParser", "named_module"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -73,3 +75,17 @@ class CommandParser(argparse.ArgumentParser):
             metavar="FILE",
             help="settings of the run, for its data (default: config.yaml in the run's folder)",
         )
+
+
+def named_module(name: str | None) -> type[KANModule] | None:
+    """The class of a module that the user has named with ``--model``, if any.
+
+    Raises:
+        ConfigurationError: It cannot be imported or is no KANModule.
+    """
+    if name is None:
+        return None
+    found = import_named(name if "." in name else f"kanlit.{name}")
+    if not (isinstance(found, type) and issubclass(found, KANModule)):
+        raise ConfigurationError(f"--model {name} is not a subclass of KANModule: name one")
+    return found

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from kanlit.checkpoints import find_checkpoint
 from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
-from kanlit.cli.run_folder import RunFolder
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, written_whole
 from kanlit.nn import KAN, KANLayer
 from kanlit.problems import uniform_points
+from kanlit.runs.trained import TrainedRun
 from kanlit.scaling import Standardization
 from kanlit.symbolic import find_formula
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     _check(options)
     path = find_checkpoint(options.checkpoint, options.root)
-    run = RunFolder(path)
+    run = TrainedRun(path)
     if options.checkpoint in ("last", "best"):
         print(f"{options.checkpoint} checkpoint: {path}")
     layers = list(run.layers().values())
@@ -148,7 +148,7 @@ def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
     return Standardization(**found)
 
 
-def _of_run(run: RunFolder, config: Path | None, predict: Any) -> FormulaSamples:
+def _of_run(run: TrainedRun, config: Path | None, predict: Any) -> FormulaSamples:
     """The run's training and test data; the network's outputs where there are no targets."""
     try:
         data = run.data(config)
@@ -173,7 +173,7 @@ def _of_run(run: RunFolder, config: Path | None, predict: Any) -> FormulaSamples
 
 
 def _uniform(
-    layer: KANLayer, scales: Standardization, predict: Any, run: RunFolder
+    layer: KANLayer, scales: Standardization, predict: Any, run: TrainedRun
 ) -> FormulaSamples:
     """Points uniform over the first layer's grid, and the network's outputs there."""
     ends = layer.breakpoints[:, [0, -1]].tolist()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import kanlit
-from kanlit.cli.defaults import APART, COMMANDS, DESCRIPTION
+from kanlit.cli.commands import APART, COMMANDS, DESCRIPTION
+from kanlit.runs.hints import hint
 
 __all__ = ["answer"]
 
@@ -15,23 +17,26 @@ _ALL_COMMANDS = {**COMMANDS, **APART}
 
 
 def answer(words: Sequence[str]) -> None:
-    """Answers a command line that names no command and ends the process; returns for all others.
+    """Answers a command line without a known command and ends the process; else returns.
 
     Args:
         words: The command line without the program's name.
 
     Raises:
-        SystemExit: With status 0 after ``--help`` and ``--version``, 2 where nothing is asked.
+        SystemExit: With status 0 after ``--help`` and ``--version``, 2 without a known command.
     """
     if not words:
         known = ", ".join(_ALL_COMMANDS)
-        print(
-            f"kanlit: error: no command: choose from {known}; kanlit --help explains them",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        _refuse(f"no command: choose from {known}; kanlit --help explains them")
+    if not words[0].startswith("-") and words[0] not in _ALL_COMMANDS:
+        _refuse(f"unknown command {words[0]!r}: {hint(words[0], _ALL_COMMANDS)}")
     if words[0] in ("-h", "--help", "--version"):
         _parser().parse_args(words[:1])  # prints and exits
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"kanlit: error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:

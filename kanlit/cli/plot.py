@@ -14,13 +14,12 @@ from kanlit.callbacks.run_figures import (
     names_of,
 )
 from kanlit.checkpoints import find_checkpoint
-from kanlit.cli.command_parser import CommandParser
-from kanlit.cli.run_folder import RunFolder
-from kanlit.cli.user_classes import named_module
+from kanlit.cli.command_parser import CommandParser, named_module
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, writing_problem, written_whole
 from kanlit.plotting import convergence_figure
 from kanlit.plotting.network import MOST_EDGES
+from kanlit.runs.trained import TrainedRun
 
 __all__ = ["main"]
 
@@ -48,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parser().parse_args(argv)
     path = find_checkpoint(options.checkpoint, options.root)
-    run = RunFolder(path)
+    run = TrainedRun(path)
     if options.checkpoint in ("last", "best"):
         print(f"{options.checkpoint} checkpoint: {path}")
     folder = options.output or run.folder / "plots"
@@ -89,7 +88,7 @@ def _parser() -> CommandParser:
 
 
 def _pictures(
-    run: RunFolder, config: Path | None, model: str | None
+    run: TrainedRun, config: Path | None, model: str | None
 ) -> Iterator[tuple[str, Figure | str]]:
     """Each picture by its name, or why there is none."""
     named = run.layers()
@@ -137,7 +136,7 @@ def _drawn(draw: Callable[[], Figure]) -> Figure | str:
         return str(error)
 
 
-def _convergence(run: RunFolder) -> Figure:
+def _convergence(run: TrainedRun) -> Figure:
     metrics = run.metrics()
     epochs = metrics.unit == "epoch"
     marks = [(r.epoch if epochs else r.step, r.grid_size) for r in run.records]

@@ -1,9 +1,8 @@
-"""Writes predictions as a table, in the user's units and with the user's column names."""
+"""Predictions as a table, in the user's units and under the user's names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,42 +10,38 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import TensorDataModule
-from kanlit.data.tables.writer import write_table
 from kanlit.errors import DivergenceError
 from kanlit.scaling import Columns
 
-__all__ = ["predict_rows", "prediction_table", "row_table", "write_predictions"]
+__all__ = ["predict_rows", "predicted_rows", "prediction_table"]
 
 
 def prediction_table(
-    data: TensorDataModule,
-    predictions: Sequence[Any],
-    gather: Callable[[Tensor], Tensor] = lambda rows: rows,
+    inputs: Tensor,
+    outputs: Tensor,
+    input_names: Sequence[str],
+    target_names: Sequence[str],
+    label: str | None = None,
+    columns: Columns | None = None,
 ) -> pd.DataFrame:
-    """A table of the inputs and their predictions.
-
-    For classes, it has the most likely class and the probability of each class.
+    """Inputs, predictions, and which rows are outside the training range.
 
     Args:
-        data: Provides the prediction inputs in order, and the column names.
-        predictions: Batches ``(n, out)`` of this rank.
-        gather: Gathers the rows ``(n, …)`` of all ranks.
-    """
-    # In the batches' dtype: cast to float64, a float32 value would print spurious digits.
-    outputs = torch.cat(list(predictions)).cpu()
-    batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
-    inputs = torch.cat([batch[0] for batch in batches])
-    rows = gather(torch.cat([inputs, outputs.to(inputs.device)], dim=1)).cpu()
-    known, found = rows.split([data.in_features, rows.shape[1] - data.in_features], dim=1)
-    given = pd.DataFrame(known.numpy(), columns=list(data.input_names))
-    return pd.concat([given, _predicted(data.target_names, data.class_label, found)], axis=1)
+        inputs: ``(n, in)``, written as they are.
+        outputs: ``(n, out)``, in the network's own dtype.
+        input_names: A name for each input.
+        target_names: A name for each output; for classification, the classes.
+        label: Name of the class column; None for regression.
+        columns: What the network was trained on; None if unknown.
 
-
-def _predicted(targets: Sequence[str], label: str | None, outputs: Tensor) -> pd.DataFrame:
-    """A column ``NAME_predicted`` per target; for classes, the most likely and all probabilities.
+    Returns:
+        A column for each input and ``NAME_predicted`` for each target; for classification the
+        likeliest class and the probability of each. If ``columns`` is given, the boolean column
+        ``outside``: an input of the row is outside its training range. If an input has that name,
+        it is called ``outside_training_range``.
 
     Raises:
-        DivergenceError: An output is NaN or infinite.
+        DivergenceError: A row with an output that is NaN or infinite.
     """
     finite = outputs.isfinite().all(1)
     if not bool(finite.all()):
@@ -55,28 +50,40 @@ def _predicted(targets: Sequence[str], label: str | None, outputs: Tensor) -> pd
             f"{len(bad)} of {len(outputs)} rows have NaN or infinite predictions, first in row "
             f"{int(bad[0]) + 1}: check its inputs, or train again; no predictions were written"
         )
-    if label is None:
-        return pd.DataFrame(outputs.numpy(), columns=[f"{name}_predicted" for name in targets])
-    table = pd.DataFrame(outputs.numpy(), columns=[f"probability_{name}" for name in targets])
-    likeliest = [targets[number] for number in outputs.argmax(1).tolist()]
-    table.insert(0, f"{label}_predicted", likeliest)
+    given = pd.DataFrame(inputs.numpy(), columns=list(input_names))
+    # In the network's dtype: cast to float64, a float32 value would print spurious digits.
+    prefix, suffix = ("", "_predicted") if label is None else ("probability_", "")
+    names = [f"{prefix}{name}{suffix}" for name in target_names]
+    predicted = pd.DataFrame(outputs.numpy(), columns=names)
+    if label is not None:
+        likeliest = [target_names[number] for number in outputs.argmax(1).tolist()]
+        predicted.insert(0, f"{label}_predicted", likeliest)
+    table = pd.concat([given, predicted], axis=1)
+    if columns is not None:
+        flag = "outside" if "outside" not in input_names else "outside_training_range"
+        table[flag] = columns.is_outside(inputs.to(outputs.dtype)).numpy()
     return table
 
 
-def write_predictions(data: TensorDataModule, predictions: Sequence[Any], path: Path) -> int:
-    """Writes a CSV file of inputs and predictions atomically.
+def predicted_rows(
+    data: TensorDataModule,
+    predictions: Sequence[Any],
+    gather: Callable[[Tensor], Tensor] = lambda rows: rows,
+) -> tuple[Tensor, Tensor]:
+    """The prediction inputs of a data module and the outputs, ``(n, in)`` and ``(n, out)``.
 
     Args:
-        data: Provides the prediction inputs in order, and the column names.
-        predictions: Batches ``(n, out)`` for all inputs.
-        path: Output path; missing folders are created.
-
-    Returns:
-        The number of rows.
+        data: The data module, whose inputs are in order.
+        predictions: Batches ``(n, out)`` of this rank.
+        gather: Joins the rows ``(n, …)`` of all ranks.
     """
-    table = prediction_table(data, predictions)
-    write_table(table, path)
-    return len(table)
+    # In the batches' dtype: cast to float64, a float32 value would print spurious digits.
+    outputs = torch.cat(list(predictions)).cpu()
+    batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
+    inputs = torch.cat([batch[0] for batch in batches])
+    rows = gather(torch.cat([inputs, outputs.to(inputs.device)], dim=1)).cpu()
+    known, found = rows.split([data.in_features, rows.shape[1] - data.in_features], dim=1)
+    return known, found
 
 
 def predict_rows(
@@ -91,30 +98,3 @@ def predict_rows(
         rows: Rows per chunk, to bound the memory.
     """
     return torch.cat([predict(chunk.to(dtype)) for chunk in inputs.split(rows)])
-
-
-def row_table(columns: Columns, inputs: Tensor, predictions: Tensor) -> pd.DataFrame:
-    """A table of inputs, predictions and a flag for rows outside the training range.
-
-    Args:
-        columns: Names of the columns, and the training range of the inputs.
-        inputs: ``(n, in)``, float64.
-        predictions: ``(n, out)``, in the network's dtype.
-
-    Returns:
-        One column per input, ``NAME_predicted`` per target (for classes, the most likely class
-        and the probability of each), and the Boolean column ``outside``: whether an input of the
-        row is outside its training range. If an input has the name ``outside``, the flag is called
-        ``outside_training_range``.
-    """
-    outside = columns.is_outside(inputs.to(predictions.dtype))
-    flag = "outside" if "outside" not in columns.inputs else "outside_training_range"
-    return pd.concat(
-        [
-            pd.DataFrame(inputs.numpy(), columns=list(columns.inputs)),
-            # In the network's dtype: cast to float64, a float32 value would print spurious digits.
-            _predicted(columns.targets, columns.label, predictions),
-            pd.DataFrame({flag: outside.numpy()}),
-        ],
-        axis=1,
-    )

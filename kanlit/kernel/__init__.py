@@ -1,14 +1,13 @@
-"""The functions on the edges of a KAN layer, compiled: optional, the same numbers, faster.
+"""Optional compiled CPU kernel for the edge functions of a KAN layer.
 
-The C++ sources here are compiled when kanlit is installed, for as much of a processor's vector
-width as there may be, if there is a compiler for it (GCC from 12, Clang). Where the kernel is not
-built, with ``KANLIT_KERNEL=0`` in the environment, on other devices than the CPU and under
-transforms of torch (``torch.compile``, export, ``torch.func``, tracing, forward-mode
-differentiation, gradients of gradients) the same functions run in plain torch, as
-:class:`kanlit.nn.edges.Edges`. Results differ by rounding alone; those of the kernel do not depend
-on the number of threads.
+The C++ sources are compiled when kanlit is installed, once per vector width, if a compiler is
+available (GCC 12 or newer, Clang). Plain torch (:class:`kanlit.nn.edges.Edges`) computes the same
+functions if the kernel is not built, with ``KANLIT_KERNEL=0`` in the environment, on other devices
+and under torch transforms (``torch.compile``, export, ``torch.func``, tracing, forward-mode
+differentiation, gradients of gradients). Results differ only by rounding; those of the kernel do
+not depend on the number of threads.
 """
 
-from kanlit.kernel.call import forward, kernel_available, sweep, takes
+from kanlit.kernel.call import forward, kernel_available, supports, sweep
 
-__all__ = ["forward", "kernel_available", "sweep", "takes"]
+__all__ = ["forward", "kernel_available", "supports", "sweep"]

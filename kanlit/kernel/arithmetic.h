@@ -1,4 +1,4 @@
-// Vectors of numbers, and a logistic function that compilers turn into vector code.
+// SIMD vectors and a logistic function that compilers can vectorize.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ template <class V, class T>
     std::memcpy(to, &v, sizeof v);
 }
 
-// The sum of the lanes, always in the same order.
+// Sum of the lanes in a fixed order.
 template <class T, int W>
 [[gnu::always_inline]] inline T sum_of(typename Lanes<T, W>::Vector v) {
     if constexpr (W == 2) {

@@ -8,7 +8,7 @@
 
 namespace kanlit {
 
-// Numbers on whole cache lines.
+// An array aligned to cache lines and padded to whole ones.
 template <class T>
 class Array {
    public:

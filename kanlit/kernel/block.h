@@ -1,4 +1,4 @@
-// What all edges of one input feature share at a block of points: pieces, powers, silu.
+// Data shared by all edges of one input feature at a block of points: pieces, powers, silu.
 #pragma once
 
 #include "arithmetic.h"
@@ -7,14 +7,14 @@
 
 namespace kanlit {
 
-// K is the number of coefficients a piece has room for, at least k+1; those above k are zero.
+// K is the number of coefficients stored per piece, at least k+1; those above k are zero.
 template <class T, int K>
 struct Block {
     int count;
     Row<std::int32_t> piece;
     Row<T> u, near;
     Row<T> silu[4];  // silu and its derivatives
-    // weight[d][m] is what coefficient m counts in the d-th derivative by x.
+    // weight[d][m] is the factor of coefficient m in the d-th derivative with respect to x.
     Row<T> weight[4][K];
 };
 
@@ -52,7 +52,7 @@ void weigh(Block<T, K>& block, const T* inverse_width, int derivatives) {
     if (derivatives == 0) return;
     Row<T> factor;
     for (int i = 0; i < count; ++i) factor[i] = inverse_width[block.piece[i]];
-    Row<T> power[K];  // of near, times the d-th power of du/dx
+    Row<T> power[K];  // powers of near, times the d-th power of du/dx
     for (int i = 0; i < count; ++i) power[0][i] = factor[i];
     for (int m = 1; m < K; ++m) {
         for (int i = 0; i < count; ++i) power[m][i] = power[m - 1][i] * block.near[i];
@@ -70,8 +70,8 @@ void weigh(Block<T, K>& block, const T* inverse_width, int derivatives) {
     }
 }
 
-// Fills the block for feature p and the points from start on. Without a search their pieces are
-// those that the forward call found.
+// Fills the block for feature p and the points from start on. Without a search, uses the pieces
+// found by the forward call.
 template <class T, int K>
 void prepare(const Problem<T>& q, std::int64_t p, std::int64_t start, int count,
              const Search<T>* search, bool weights, int derivatives, Block<T, K>& block) {
@@ -90,7 +90,7 @@ void prepare(const Problem<T>& q, std::int64_t p, std::int64_t start, int count,
     for (int i = 0; i < count; ++i) {
         const T u = (x[i] - origin[block.piece[i]]) * inverse_width[block.piece[i]];
         block.u[i] = u;
-        // Outside the grid the terms above the linear one vanish, but powers of u overflow.
+        // Outside the grid only the linear terms are nonzero, but powers of u would overflow.
         const T low = u < T(-1) ? T(-1) : u;
         block.near[i] = low > T(2) ? T(2) : low;
     }

@@ -1,4 +1,4 @@
-"""Calls the kernel on tensors, under autograd."""
+"""Calls the compiled kernel on tensors, with autograd."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from kanlit.splines import Pieces
 if TYPE_CHECKING:
     from kanlit.nn.edges import Edges
 
-__all__ = ["forward", "kernel_available", "sweep", "takes"]
+__all__ = ["forward", "kernel_available", "supports", "sweep"]
 
 _Pairs = Sequence[tuple[int, int]]
-_SETTINGS = 4  # kind, basis, pairs, dense: what an evaluation takes before its tensors
-_PARAMETERS = 4  # so many of its tensors are the edges'
+_SETTINGS = 4  # arguments of an evaluation before its tensors: kind, basis, pairs, dense
+_PARAMETERS = 4  # number of its tensors that are parameters of the edges
 
 
 def kernel_available() -> bool:
-    """Whether the compiled kernel is there and not switched off by ``KANLIT_KERNEL=0``."""
+    """Whether the compiled kernel is built and not disabled by ``KANLIT_KERNEL=0``."""
     return load() is not None
 
 
-def takes(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
-    """Whether the kernel can take these tensors here: plain ones of one type, on the CPU.
+def supports(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
+    """Whether the kernel supports these tensors (dense, CPU, one dtype).
 
-    What does not fit together is left to torch, for its errors.
+    False for shapes that do not match, so that torch raises the error.
 
     Args:
         edges: The edges.
         x: ``(in, n)``.
-        streams: For a sweep first ``(D, in, n)`` and second ``(pairs, in, n)``.
+        streams: For a sweep, first ``(D, in, n)`` and second ``(pairs, in, n)`` derivatives.
     """
     if torch.compiler.is_compiling() or load() is None:
         return False
@@ -61,17 +61,17 @@ def _plain(dtype: torch.dtype, *tensors: Tensor) -> bool:
         kind = type(tensor)
         if (kind is not Tensor and kind is not torch.nn.Parameter) or tensor.dtype is not dtype:
             return False
-        # A batch of vmap, old or new, has no memory of its own.
+        # Batched tensors of vmap have no storage of their own.
         if not tensor.is_cpu or not has_storage(tensor):
             return False
-    # Whoever transforms or records operations has to see them.
+    # Modes that transform or record operations must see the torch operations.
     return not operations_are_watched()
 
 
 def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:
-    """:meth:`Edges.forward`, compiled: ``(in, n)`` to ``(out, n)``.
+    """Compiled :meth:`Edges.forward`: ``(in, n)`` to ``(out, n)``.
 
-    Gradients of gradients run in plain torch; ``dense`` is for them.
+    ``dense`` is used only for gradients of gradients, which run in plain torch.
     """
     (y,) = _Evaluation.apply(type(edges), edges.basis, (), dense, *edges[1:], x)
     return y
@@ -80,21 +80,22 @@ def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:
 def sweep(
     edges: Edges, value: Tensor, first: Tensor, second: Tensor, pairs: _Pairs, dense: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """:meth:`Edges.sweep`, compiled; ``dense`` as in :func:`forward`."""
+    """Compiled :meth:`Edges.sweep`; ``dense`` as in :func:`forward`."""
     variables = range(first.shape[0])
     pairs = [(variables[d], variables[e]) for d, e in pairs]
     if len(pairs) != second.shape[0]:
         raise ValueError(f"{len(pairs)} pairs, but {second.shape[0]} second derivatives")
     streams = []
     for stream in (first, second):
-        # One that is the same at all points stays one number, unless its gradients differ.
+        # A stream that is constant over the points stays a single point, unless it needs
+        # gradients, which differ from point to point.
         points = 1 if stream.shape[-1] == 1 and not stream.requires_grad else value.shape[1]
         streams.append(stream.expand(-1, value.shape[0], points))
     return _Evaluation.apply(type(edges), edges.basis, pairs, dense, *edges[1:], value, *streams)
 
 
 class _Evaluation(torch.autograd.Function):
-    """The sums of all edges at x alone, or at x, first and second."""
+    """Evaluates all edges at x, or at x with first and second derivatives."""
 
     @staticmethod
     def forward(
@@ -121,8 +122,8 @@ class _Evaluation(torch.autograd.Function):
         needed: tuple[bool, ...] = ctx.needs_input_grad[_SETTINGS:]
         if torch.is_grad_enabled() or not _plain(tensors[0].dtype, *tensors, *grads):
             return *_SETTINGS * (None,), *_differentiable(ctx, tensors, needed, grads)
-        # The kernel leaves out gradients of inputs, but never those of parameters, nor that of x
-        # alone.
+        # The kernel can skip the gradients of all inputs, or of single streams, but never those
+        # of the parameters.
         inputs = any(needed[_PARAMETERS:])
         wanted = [True] * _PARAMETERS + [inputs, *needed[_PARAMETERS + 1 :]]
         gradients = [
@@ -130,17 +131,17 @@ class _Evaluation(torch.autograd.Function):
             for t, want in zip(tensors, wanted, strict=True)
         ]
         _run("backward", ctx.basis.pieces, ctx.pairs, tensors, ctx.piece, grads, gradients)
-        found = zip(gradients, needed, strict=True)
-        return *_SETTINGS * (None,), *(gradient if need else None for gradient, need in found)
+        pairs = zip(gradients, needed, strict=True)
+        return *_SETTINGS * (None,), *(gradient if need else None for gradient, need in pairs)
 
 
 def _differentiable(
     ctx: Any, tensors: Sequence[Tensor], needed: Sequence[bool], grads: Sequence[Tensor]
 ) -> list[Tensor | None]:
-    """The same gradients in plain torch, themselves differentiable where that is asked."""
+    """The same gradients in plain torch, differentiable if gradients are enabled."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Views: an input may depend on a parameter by its own history, which is not ours to follow.
+        # Views, so that gradients stop here: an input may itself depend on a parameter.
         own = [
             (t if again else t.detach().requires_grad_(need)).view_as(t)
             for t, need in zip(tensors, needed, strict=True)
@@ -154,7 +155,7 @@ def _differentiable(
         )
         wanted = [t for t, need in zip(own, needed, strict=True) if need]
         pairs = [(y, grad) for y, grad in zip(ys, grads, strict=True) if y.requires_grad]
-        found = iter(
+        gradients = iter(
             torch.autograd.grad(
                 [y for y, _ in pairs],
                 wanted,
@@ -163,7 +164,7 @@ def _differentiable(
                 allow_unused=True,
             )
         )
-    return [next(found) if need else None for need in needed]
+    return [next(gradients) if need else None for need in needed]
 
 
 def _run(
@@ -175,9 +176,12 @@ def _run(
     y: Sequence[Tensor],
     gradients: Sequence[Tensor | None] = (),
 ) -> None:
-    """One call: forward fills ``y``; backward takes gradients in its place and fills theirs."""
+    """Calls the library. Forward writes ``y``; backward reads ``y`` and writes ``gradients``.
+
+    For backward, ``y`` contains the gradients with respect to the outputs.
+    """
     library = load()
-    assert library is not None  # else takes() has said no
+    assert library is not None  # checked by supports()
     tensors, y = [t.contiguous() for t in tensors], [t.contiguous() for t in y]
     x, *streams = tensors[_PARAMETERS:]
     problem = Problem()
@@ -203,13 +207,13 @@ def _run(
     dtype = "float32" if x.dtype is torch.float32 else "float64"
     failure = getattr(library, f"kanlit_{name}_{dtype}")(problem)
     if failure == 1:
-        raise MemoryError("no memory for a KAN layer")
+        raise MemoryError("not enough memory for a KAN layer")
     if failure:
-        raise RuntimeError("the coefficients of a KAN layer do not fit its knots")
+        raise RuntimeError("the coefficients of a KAN layer do not match its knots")
 
 
 def _point(problem: Problem, names: Sequence[str], tensors: Sequence[Tensor | None]) -> None:
-    # As many as there are: without streams the last names stay null.
+    # Not strict: without streams, the last pointers stay null.
     for name, tensor in zip(names, tensors, strict=False):
         if tensor is not None:
             setattr(problem, name, tensor.data_ptr())

@@ -1,17 +1,16 @@
-// One output: vectors run over points.
+// Layers with one output: vectorized over points.
 #pragma once
 
 #include "block.h"
 
 namespace kanlit {
 
-// A feature's table holds the K coefficients of each piece, one piece after another, and then the
-// base weight.
+// The table of a feature contains the K coefficients of each piece, followed by the base weight.
 template <class T, int K>
 struct Column {
     using Scalar = T;
     static constexpr int coefficients = K;
-    static constexpr int stride = K <= 4 ? 4 : 8;  // a power of two: compilers can interleave it
+    static constexpr int stride = K <= 4 ? 4 : 8;  // a power of two, which compilers can interleave
 
     static std::int64_t table_size(const Problem<T>& q) { return (q.pieces + 1) * stride; }
     static std::int64_t scratch_size(const Problem<T>& q) {
@@ -64,7 +63,7 @@ struct Column {
 
     // -- values ---------------------------------------------------------------------------------
 
-    // Sums grow where they end, in the outputs.
+    // Sums are accumulated directly in the outputs.
     static std::int64_t sums_size(const Problem<T>&, std::int64_t) { return 0; }
 
     static void start(const Problem<T>& q, std::int64_t start, std::int64_t count, T*) {
@@ -177,7 +176,7 @@ struct Column {
     }
 
    private:
-    // Each point's row of the table, (count, stride).
+    // The row of the table for each point, (count, stride).
     static void gather(const Block<T, K>& block, const T* table, T* rows) {
         for (int i = 0; i < block.count; ++i) {
             std::memcpy(rows + i * stride, table + block.piece[i] * stride, stride * sizeof(T));
@@ -196,7 +195,7 @@ struct Column {
         return sum;
     }
 
-    // The gradients at the edges' slopes and bends.
+    // Gradients with respect to the first and second derivatives of the edges.
     static void edge_gradients(const Problem<T>& q, const Streams<T>& in, std::int64_t start,
                                int count, T* __restrict g1, T* __restrict g2) {
         for (int i = 0; i < count; ++i) g1[i] = g2[i] = 0;
@@ -213,7 +212,7 @@ struct Column {
         }
     }
 
-    // The gradients at the derivatives that came in.
+    // Gradients with respect to the incoming derivatives.
     static void stream_gradients(const Problem<T>& q, const Streams<T>& in, std::int64_t p,
                                  std::int64_t start, int count, const T* __restrict f1,
                                  const T* __restrict f2) {

@@ -1,4 +1,4 @@
-"""Finds the compiled kernel and describes its one function call to ctypes."""
+"""Loads the compiled kernel and describes its argument to ctypes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 
 __all__ = ["Problem", "load"]
 
-_ABI = 1  # kAbi in problem.h: another number is a library built from other sources
+_ABI = 1  # kAbi in problem.h; a different number means a library built from other sources
 
-# The libraries that may be there, best first, for what torch says of the processor.
+# Libraries to try, fastest first, by the CPU capability that torch reports.
 _BUILDS = {"AVX512": ("_avx512", "_avx2", "_base"), "AVX2": ("_avx2", "_base")}
 
 _SIZES = (
@@ -31,7 +31,7 @@ _ARRAYS = (
 
 
 class Problem(ctypes.Structure):
-    """What one call works on: the struct of ``problem.h``, where its members are explained."""
+    """Argument of a kernel call; see the struct in ``problem.h`` for its members."""
 
     _fields_ = [(name, ctypes.c_int64) for name in _SIZES] + [
         (name, ctypes.c_void_p) for name in _ARRAYS
@@ -40,9 +40,9 @@ class Problem(ctypes.Structure):
 
 @cache
 def load() -> ctypes.CDLL | None:
-    """The library for this processor, or None: switched off, not built, or built for another ABI.
+    """The library for this processor; ``None`` if disabled, not built or of another ABI.
 
-    Read once a process: ``KANLIT_KERNEL=0`` in the environment switches the kernel off.
+    The environment variable ``KANLIT_KERNEL=0`` disables the kernel; it is read once per process.
     """
     if os.environ.get("KANLIT_KERNEL", "1") == "0":
         return None
@@ -55,7 +55,7 @@ def load() -> ctypes.CDLL | None:
 
 
 def _opened(path: Path) -> ctypes.CDLL | None:
-    """The library at ``path`` if there is one that these sources can call."""
+    """The library at ``path``, or ``None`` if it is missing or incompatible."""
     try:
         library = ctypes.CDLL(os.fspath(path))
         library.kanlit_abi.restype = library.kanlit_problem_size.restype = ctypes.c_int64
@@ -66,6 +66,6 @@ def _opened(path: Path) -> ctypes.CDLL | None:
         for call in ("forward", "backward"):
             for dtype in ("float32", "float64"):
                 getattr(library, f"kanlit_{call}_{dtype}").argtypes = [ctypes.POINTER(Problem)]
-    except (OSError, AttributeError):  # not there, or not ours
+    except (OSError, AttributeError):  # missing, or another library
         return None
     return library if matches else None

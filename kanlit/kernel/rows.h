@@ -1,12 +1,12 @@
-// Several outputs: vectors run over the outputs of one point.
+// Layers with several outputs: vectorized over the outputs of one point.
 #pragma once
 
 #include "block.h"
 
 namespace kanlit {
 
-// K coefficients a piece, W lanes. A feature's table holds K rows a piece and one of the base
-// weights, each of all outputs, filled up with zeros to whole vectors.
+// K coefficients per piece, W lanes. The table of a feature contains K rows per piece and one row
+// of base weights; each row covers all outputs and is zero-padded to whole vectors.
 template <class T, int K, int W>
 struct Rows {
     using Scalar = T;
@@ -165,7 +165,8 @@ struct Rows {
 
     // -- gradients ------------------------------------------------------------------------------
 
-    // The gradients at the outputs with the outputs last: (n, streams, width).
+    // Gradients with respect to the outputs, transposed so that outputs come last:
+    // (n, streams, width).
     static std::int64_t upstream_size(const Problem<T>& q) {
         return q.points * streams(q) * width(q);
     }
@@ -258,7 +259,7 @@ struct Rows {
                 const T* g_first = g + wide;
                 const T* g_second = g_first + D * wide;
                 const V g0 = load<V>(g);
-                V g1{}, g2{};  // gradients at the edges' slopes and bends
+                V g1{}, g2{};  // gradients with respect to the edges' derivatives
                 for (std::int64_t d = 0; d < D; ++d) {
                     g1 += in.slope[d][i] * load<V>(g_first + d * wide);
                 }

@@ -1,4 +1,4 @@
-// Finds the piece of each point: the number of edges that are not above it.
+// Finds the piece of each point: the number of edges (piece boundaries) not above it.
 #pragma once
 
 #include "array.h"
@@ -6,14 +6,14 @@
 
 namespace kanlit {
 
-constexpr int kBlock = 128;  // points; all of a block's arrays stay in the first cache
+constexpr int kBlock = 128;  // points per block; all arrays of a block fit into the L1 cache
 
 template <class T>
 using Row = T[kBlock];
 
-// As torch.searchsorted(right=True); NaN lies beyond all edges. Few edges are counted. Many are
-// looked up: equal buckets over the grid say how many edges lie before each, and what is left is
-// counted, or halved where edges crowd in one bucket.
+// Like torch.searchsorted(right=True); NaN is beyond all edges. With few edges, all are compared.
+// With many, a table of equal buckets over the grid gives the number of edges before each bucket
+// and only edges inside the bucket are compared. If one bucket contains many edges, bisection.
 template <class T>
 class Search {
    public:
@@ -45,7 +45,7 @@ class Search {
    private:
     static constexpr std::int32_t kFew = 16;
 
-    // Rises with x, never strictly: so an edge of a lower bucket lies below x.
+    // Nondecreasing in x, so an edge in a lower bucket is below x.
     [[gnu::always_inline]] static std::int32_t bucket_of(T x, T low, T scale, T last) {
         T place = (x - low) * scale;
         place = place > T(0) ? place : T(0);
@@ -84,7 +84,7 @@ class Search {
         for (std::int32_t step = crowd_.get()[p]; step > 0; --step) {
             for (int i = 0; i < n; ++i) piece[i] += !(edges[piece[i]] > x[i]);
         }
-        // Infinity is not below the padding, and NaN is in no bucket.
+        // For infinite x the padding is counted, too, and NaN belongs to no bucket.
         for (int i = 0; i < n; ++i) {
             piece[i] = piece[i] > count_ || x[i] != x[i] ? count_ : piece[i];
         }
@@ -105,9 +105,9 @@ class Search {
 
     const T* edges_;
     std::int32_t count_, buckets_;
-    Array<T> padded_;             // (in, 2 (P-1)), the edges and then infinity
-    Array<std::int32_t> before_;  // (in, buckets + 1)
-    Array<std::int32_t> crowd_;   // (in,), the most edges in one bucket
+    Array<T> padded_;             // (in, 2 (P-1)), the edges followed by infinity
+    Array<std::int32_t> before_;  // (in, buckets + 1), number of edges before each bucket
+    Array<std::int32_t> crowd_;   // (in,), largest number of edges in a bucket
 };
 
 }  // namespace kanlit

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LearningRateFinder
 
+from kanlit.compat import waits_for_validation
 from kanlit.errors import ConfigurationError
 
 __all__ = ["check_callbacks"]
@@ -30,12 +31,23 @@ def check_callbacks(module: LightningModule, logged: tuple[str, ...]) -> None:
     steps = (cls.training_step, cls.validation_step)
     known = all(step.__module__.startswith("kanlit.") for step in steps)
     names = (*logged, *_IN_TRAINING)
+    validates = module.trainer.enable_validation
     for callback in module.trainer.callbacks:  # type: ignore[attr-defined]
         name = type(callback).__name__
         monitor = getattr(callback, "monitor", None)
         if known and isinstance(monitor, str) and monitor not in names:
             raise ConfigurationError(
                 f"{name} monitors {monitor!r}, which is not logged: choose from {', '.join(names)}"
+            )
+        if (
+            isinstance(callback, EarlyStopping)
+            and not validates
+            and (monitor in logged or waits_for_validation(callback))
+        ):
+            raise ConfigurationError(
+                f"{name} checks {monitor!r} after validation, and this run has none: set "
+                f"trainer.limit_val_batches above 0, or monitor train/loss with "
+                f"check_on_train_epoch_end true"
             )
         if isinstance(callback, LearningRateFinder):
             raise ConfigurationError(

@@ -3,7 +3,7 @@
 from kanlit.nn.importance import edge_importance, grid_samples
 from kanlit.nn.init import Initialization
 from kanlit.nn.kan import KAN, Derivatives
-from kanlit.nn.layer import KANLayer, retained
+from kanlit.nn.layer import KANLayer, select_nodes
 from kanlit.nn.pruning import Kept, PruningReport, check_prunable, prune, select
 from kanlit.nn.sparsity import edge_magnitudes, sparsity_penalty
 
@@ -19,7 +19,7 @@ __all__ = [
     "edge_magnitudes",
     "grid_samples",
     "prune",
-    "retained",
     "select",
+    "select_nodes",
     "sparsity_penalty",
 ]

@@ -3,7 +3,7 @@ r"""The functions on the edges of a KAN layer, in plain torch.
 .. math::
     \varphi_{qp}(x) = r_{qp}\,\mathrm{silu}(x) + s_{qp} \sum_i c_{qpi} B_i(x)
 
-They run on any device, under every transform of torch, and are differentiable to any order.
+They run on any device and under every torch transform, and are differentiable to any order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Edges", "silu_derivatives"]
 
 
 def silu_derivatives(x: Tensor, highest: int = 2) -> list[Tensor]:
-    r"""silu(x) = x·σ(x) with its derivatives up to order ``highest``.
+    r"""silu(x) = x·σ(x) and its derivatives up to order ``highest``.
 
     .. math:: \mathrm{silu}^{(n)} = x\,\sigma^{(n)} + n\,\sigma^{(n-1)},
 
@@ -29,7 +29,7 @@ def silu_derivatives(x: Tensor, highest: int = 2) -> list[Tensor]:
     """
     sigmoid = torch.sigmoid(x)
     fall = 1 - sigmoid
-    found = [
+    derivatives = [
         x * sigmoid,
         sigmoid * (1 + x * fall),
         sigmoid * fall * (2 + x * (fall - sigmoid)),
@@ -40,9 +40,9 @@ def silu_derivatives(x: Tensor, highest: int = 2) -> list[Tensor]:
         for m, factor in enumerate(lower):
             upper[m] += m * factor
             upper[m + 1 if m else 0] -= m * factor
-        found.append(x * _polynomial(upper, sigmoid) + n * _polynomial(lower, sigmoid))
+        derivatives.append(x * _polynomial(upper, sigmoid) + n * _polynomial(lower, sigmoid))
         lower = upper
-    return found[: highest + 1]
+    return derivatives[: highest + 1]
 
 
 def _polynomial(factors: Sequence[float], x: Tensor) -> Tensor:
@@ -55,8 +55,8 @@ def _polynomial(factors: Sequence[float], x: Tensor) -> Tensor:
 class Edges(NamedTuple):
     """All edges between ``in`` inputs and ``out`` outputs. Points come last in every argument.
 
-    ``dense`` chooses how basis functions are summed: all in one matrix product, or curve by
-    curve. The sums are the same.
+    ``dense`` chooses how basis functions are summed: in one matrix product, or separately for
+    each edge. The result is the same.
 
     Attributes:
         basis: The basis, in the dtype of the tensors.
@@ -73,16 +73,16 @@ class Edges(NamedTuple):
     bias: Tensor
 
     def _scaled(self) -> Tensor:
-        """The coefficients with the edges' scales folded in, ``(out, in, G+k)``."""
+        """The coefficients times the edge scales, ``(out, in, G+k)``."""
         return self.edge_scale.unsqueeze(-1) * self.coefficients
 
     def _combine(self, functions: Tensor) -> Tensor:
-        """Sums ``(G+k, in, n)`` over functions and inputs with coefficients: ``(out, n)``."""
+        """Sums basis functions ``(G+k, in, n)``, weighted by the coefficients: ``(out, n)``."""
         coefficients = self._scaled().transpose(1, 2).flatten(1)
         return coefficients @ functions.flatten(0, 1)
 
     def forward(self, x: Tensor, dense: bool) -> Tensor:
-        """The sums over the inputs and the bias: ``(in, n)`` to ``(out, n)``."""
+        """Sums over the inputs, plus the bias: ``(in, n)`` to ``(out, n)``."""
         place = self.basis.locate(x)
         if dense:
             total = self._combine(self.basis.evaluate(place, 0))
@@ -99,13 +99,13 @@ class Edges(NamedTuple):
         pairs: Sequence[tuple[int, int]],
         dense: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The sums and their derivatives by outer variables, see :meth:`kanlit.nn.KANLayer.sweep`.
+        """:meth:`forward` and its derivatives, see :meth:`kanlit.nn.KANLayer.sweep`.
 
         Args:
             value: x ``(in, n)``.
             first: ``(D, in, n)``.
             second: ``(len(pairs), in, n)``.
-            pairs: Which pairs (d, e) of variables.
+            pairs: Pairs (d, e) of variables.
             dense: See the class.
 
         Returns:
@@ -146,7 +146,7 @@ class Edges(NamedTuple):
         )
 
     def functions(self, x: Tensor, derivative: int) -> Tensor:
-        """Every edge's function or its derivative by itself: ``(out, in, n)``."""
+        """The function of each edge, or a derivative of it: ``(out, in, n)``."""
         (curves,) = self.basis.curves(self._scaled(), self.basis.locate(x), [derivative])
         base = silu_derivatives(x, derivative)[derivative]
         return curves + self.base_weight.unsqueeze(-1) * base

@@ -1,4 +1,4 @@
-"""Curves on grids that can change: knots, coefficients, and what depends on the knots alone."""
+"""Curves on grids that can change: knots, coefficients and the basis."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["AdaptiveGrid"]
 
 
 class AdaptiveGrid(nn.Module):
-    """One grid an input feature and the coefficients of ``out`` curves on each.
+    """One grid per input feature, with the coefficients of ``out`` curves on each grid.
 
-    G is part of the state, not of the configuration: it can change while training goes on, and a
-    state of another G can be loaded.
+    G is part of the state, not of the configuration: it can change during training, and a state
+    dict with another G can be loaded.
 
     Args:
         in_features: Number of inputs, at least 1.
         out_features: Number of outputs, at least 1.
         grid_size: G, intervals per input feature, at least 1.
         spline_order: k, degree of the splines, 1 to 5.
-        grid_range: Ends of the first, uniform grid.
-        outside: How splines go on outside the grid, ``"linear"`` or ``"zero"``.
-        basis: What the curves are sums of, see :func:`kanlit.bases.basis_class`.
-        device: Where the tensors live.
-        dtype: Their type, float32 or float64.
+        grid_range: Ends of the initial, uniform grid.
+        outside: Continuation outside the grid, ``"linear"`` or ``"zero"``.
+        basis: The basis, see :func:`kanlit.bases.basis_class`.
+        device: Device of the tensors.
+        dtype: Their dtype, float32 or float64.
 
     Attributes:
         knots: ``(in, G+2k+1)``, a persistent buffer.
-        coefficients: Coefficients ``(out, in, G+k)``, not initialised.
+        coefficients: ``(out, in, G+k)``, not initialized.
         exact_basis: The basis on these knots, in float64.
 
     Raises:
-        ValueError: A size or a degree out of its range, an unknown basis.
+        ValueError: If a size or degree is out of range, or the basis is unknown.
     """
 
     knots: Tensor
@@ -72,13 +72,13 @@ class AdaptiveGrid(nn.Module):
         if grid_size < 1:
             raise ValueError(f"grid_size must be at least 1, got {grid_size}")
         if not 1 <= spline_order <= 5:
-            raise ValueError(f"spline_order must lie in 1 to 5, got {spline_order}")
+            raise ValueError(f"spline_order must be between 1 and 5, got {spline_order}")
         ends = torch.tensor([[float(end)] for end in grid_range], dtype=dtype)
         first = uniform_breakpoints(ends[0], ends[1], grid_size)
         if not bool(torch.isfinite(first).all() and (first.diff() > 0).all()):
             raise ValueError(
-                f"grid_range must be finite and rise in {grid_size} steps that {first.dtype} "
-                f"can tell apart, got {tuple(grid_range)}"
+                f"grid_range must be finite, increasing and wide enough for {grid_size} distinct "
+                f"intervals in {first.dtype}, got {tuple(grid_range)}"
             )
         if outside not in ("linear", "zero"):
             raise ValueError(f"outside must be 'linear' or 'zero', got {outside!r}")
@@ -97,7 +97,7 @@ class AdaptiveGrid(nn.Module):
 
     @property
     def basis_name(self) -> str:
-        """The name that stands for the basis, see :func:`kanlit.bases.basis_name`."""
+        """The name of the basis, see :func:`kanlit.bases.basis_name`."""
         return basis_name(self.basis_class)
 
     @property
@@ -117,45 +117,45 @@ class AdaptiveGrid(nn.Module):
         )
 
     def knots_for(self, breakpoints: Tensor) -> Tensor:
-        """The knots ``(in, G+2k+1)`` that this layer makes of ``breakpoints`` ``(in, G+1)``."""
+        """The knots ``(in, G+2k+1)`` of this layer for ``breakpoints`` ``(in, G+1)``."""
         return self._extended(breakpoints.to(self.knots))
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def set_grid(self, knots: Tensor, coefficients: Tensor, basis: Basis | None = None) -> None:
-        """Puts the splines on other knots, of another G if wanted.
+        """Replaces knots and coefficients; G may change.
 
-        The parameter object stays the same, so optimisers go on holding it; where its shape
-        changes its gradient is dropped.
+        The parameter remains the same object, so optimizers keep their reference. Its gradient is
+        dropped if its shape changes.
 
         Args:
             knots: ``(in, G+2k+1)``, strictly increasing.
             coefficients: Coefficients on these knots ``(out, in, G+k)``.
-            basis: That of these knots, see :meth:`basis_of`, where it is known already.
+            basis: The basis on these knots if already known, see :meth:`basis_on`.
 
         Raises:
-            ValueError: Shapes that do not fit each other, knots that do not rise, values that
-                are not finite. The layer is then as it was.
+            ValueError: If shapes do not match, knots do not increase or values are not finite. The
+                layer is then unchanged.
         """
         if not self._fit(knots, coefficients):
             raise ValueError(
                 f"knots {tuple(knots.shape)} and coefficients {tuple(coefficients.shape)} do "
-                f"not fit a layer of {self.in_features} inputs, {self.out_features} outputs "
+                f"not fit a layer with {self.in_features} inputs, {self.out_features} outputs "
                 f"and degree {self.spline_order}"
             )
         knots, coefficients = knots.to(self.knots), coefficients.to(self.coefficients)
         if not bool((knots.diff(dim=1) > 0).all() and torch.isfinite(knots).all()):
-            raise ValueError("knots must be finite and rise strictly in every feature")
+            raise ValueError("knots must be finite and strictly increasing in every feature")
         if not bool(torch.isfinite(coefficients).all()):
-            raise ValueError("coefficients hold NaN or infinite values")
+            raise ValueError("coefficients contain NaN or infinite values")
         self.restore_grid(knots, coefficients, basis)
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def restore_grid(self, knots: Tensor, coefficients: Tensor, basis: Basis | None = None) -> None:
-        """Puts back knots and coefficients that the layer has had, whatever they hold.
+        """Restores earlier knots and coefficients of this layer without checking them.
 
-        Unlike :meth:`set_grid` it takes those of a network that has diverged.
+        Unlike :meth:`set_grid`, it accepts those of a network that has diverged.
         """
         self._resize(self.in_features, self.out_features, knots.shape[1])
         self.knots.copy_(knots)
@@ -163,59 +163,59 @@ class AdaptiveGrid(nn.Module):
         self._refresh(basis)
 
     def _shapes(self, inputs: int, outputs: int, knot_count: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of the parameters, by name, for a number of inputs, of outputs and of knots."""
+        """Shapes of the parameters by name for given numbers of inputs, outputs and knots."""
         count = self.basis_class.size(knot_count - 2 * self.spline_order - 1, self.spline_order)
         return {"coefficients": (outputs, inputs, count)}
 
     def _fit(self, knots: Tensor, coefficients: Tensor) -> bool:
-        """Whether the shapes of knots and coefficients are those of this layer for some G."""
+        """Whether the shapes of knots and coefficients fit this layer for some G."""
         if knots.ndim != 2 or knots.shape[1] < 2 * self.spline_order + 2:
             return False
         shapes = self._shapes(self.in_features, self.out_features, knots.shape[1])
         return len(knots) == self.in_features and coefficients.shape == shapes["coefficients"]
 
     def _resize(self, inputs: int, outputs: int, knot_count: int) -> None:
-        """Makes room for other numbers; contents are undefined where a shape changes."""
+        """Resizes the tensors; their contents are undefined where a shape changes."""
         for name, shape in self._shapes(inputs, outputs, knot_count).items():
             old = getattr(self, name)
             if old.shape == shape:
                 continue
-            # Swapped, not replaced: optimisers and schedulers hold this very object.
+            # Swapped, not replaced, because optimizers and schedulers refer to this object.
             try:
                 torch.utils.swap_tensors(old, nn.Parameter(old.new_empty(shape), old.requires_grad))
-            except RuntimeError:  # torch's words for a tensor that somebody else refers to
+            except RuntimeError:  # raised by torch if something else refers to the tensor
                 raise ValueError(
-                    "the grid size cannot change while outputs of an earlier forward pass hold "
-                    "on to the coefficients for their gradients: delete these outputs first, or "
-                    "compute them under torch.no_grad()"
+                    "the grid size cannot change while the autograd graph of an earlier forward "
+                    "pass refers to the coefficients: delete its outputs first, or compute them "
+                    "under torch.no_grad()"
                 ) from None
             getattr(self, name).grad = None
         if self.knots.shape != (inputs, knot_count):
             self.knots = self.knots.new_empty(inputs, knot_count)
         self.in_features, self.out_features = inputs, outputs
 
-    def basis_of(self, knots: Tensor) -> Basis:
-        """The basis that this layer would have on ``knots`` ``(in, G+2k+1)``, in float64."""
-        own = knots.to(torch.float64, copy=True)  # the buffer may change under it
+    def basis_on(self, knots: Tensor) -> Basis:
+        """The basis of this layer on ``knots`` ``(in, G+2k+1)``, in float64."""
+        own = knots.to(torch.float64, copy=True)  # a copy, because the buffer may change
         return self.basis_class.from_knots(own, self.spline_order, self.outside)
 
     def _refresh(self, basis: Basis | None = None) -> None:
-        """Brings what depends on the knots alone up to date."""
-        if basis is None or basis.breakpoints.is_inference():  # which no training step can use
-            basis = self.basis_of(self.knots)
+        """Updates the basis after the knots have changed."""
+        if basis is None or basis.breakpoints.is_inference():  # unusable in training
+            basis = self.basis_on(self.knots)
         self.exact_basis = basis
         self._basis = basis.cast(self.knots.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
-        # From the knots again, not converted: a wider type is to get all its digits.
+        # Recomputed from the knots instead of converted, so that float64 gets full precision.
         self._refresh()
         return self
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # A layer sizes itself from what it loads: G is part of the state, not of the config.
+        # Resize to the loaded state: G is part of the state, not of the configuration.
         knots, weight = (state_dict.get(prefix + key) for key in ("knots", "coefficients"))
         if isinstance(knots, Tensor) and isinstance(weight, Tensor) and self._fit(knots, weight):
             self._resize(self.in_features, self.out_features, knots.shape[1])

@@ -1,4 +1,4 @@
-r"""Initial weights of a KAN layer, drawn from one generator that flows through all layers."""
+r"""Initialization of a KAN layer; all layers draw from one generator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Initialization = Literal["glorot_fine", "plain"]
 
 @torch.no_grad()
 def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> None:
-    r"""The initialisation of arXiv 2601.18672: every basis by its own size and slope.
+    r"""Initialization of arXiv 2601.18672: scales each basis function by its size and slope.
 
     .. math::
         c_{qpi} &\sim N\Big(0, \frac{\sigma^2}{(G+k+1)(n_{in}\mu^0_i + n_{out}\mu^1_i)}\Big) \\
@@ -28,10 +28,10 @@ def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> N
     :math:`\mu^1_i = E[B_i'(x)^2]`. Edge scales start at 1, biases at 0.
     """
     low, high = layer.breakpoints[:, :1].double(), layer.breakpoints[:, -1:].double()
-    # Means over a fine grid of cell centres; the integrands are piecewise smooth.
+    # Midpoint rule on a fine grid; the integrands are piecewise smooth.
     cells = 4096
-    centre = (torch.arange(cells, dtype=torch.float64, device=low.device) + 0.5) / cells
-    x = torch.lerp(low, high, centre).T
+    middle = (torch.arange(cells, dtype=torch.float64, device=low.device) + 0.5) / cells
+    x = torch.lerp(low, high, middle).T
     value = layer.exact_basis.values(x, 0).square().mean(0)
     slope = layer.exact_basis.values(x, 1).square().mean(0)
     sigmoid = torch.sigmoid(x)
@@ -50,7 +50,7 @@ def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> N
 
 @torch.no_grad()
 def plain_(layer: KANLayer, generator: torch.Generator | None = None) -> None:
-    r"""Small normal coefficients and a uniform base branch, each scaled by the fan-in.
+    r"""Small normal coefficients and uniform base weights, each scaled by the fan-in.
 
     .. math:: c_{qpi} \sim N(0, 0.1^2 / n_{in}), \qquad
               r_{qp} \sim U(-1, 1) / \sqrt{n_{in}}

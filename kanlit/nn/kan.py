@@ -1,4 +1,4 @@
-"""A KAN: layers of learnable univariate functions, one after another."""
+"""A KAN: a sequence of layers of learnable univariate functions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["KAN", "Derivatives"]
 
 
 class Derivatives(NamedTuple):
-    """A function's value and derivatives at n points.
+    """Value and derivatives of a function at n points.
 
     Attributes:
         value: u ``(n, out)``.
         gradient: ∂u/∂x_d ``(n, out, in)``.
-        second: ∂²u/∂x_d∂x_e for each asked pair ``(n, out, pairs)``; by default the pairs are
+        second: ∂²u/∂x_d∂x_e for each requested pair ``(n, out, pairs)``; by default the pairs are
             (d, d), so the last axis is the input.
     """
 
@@ -36,21 +36,21 @@ class KAN(nn.Module):
     """Kolmogorov-Arnold network of the given widths.
 
     Args:
-        widths: Inputs, hidden widths, outputs, such as ``[2, 10, 1]``. A state of smaller hidden
-            widths, that of a pruned network, can be loaded.
+        widths: Inputs, hidden widths, outputs, such as ``[2, 10, 1]``. A state dict with smaller
+            hidden widths, that of a pruned network, can be loaded.
         grid_size: G, intervals per input feature of each layer.
         spline_order: k, degree of the splines, 1 to 5.
-        grid_range: Ends of the first, uniform grid of each layer.
-        outside: How splines go on outside the grid, ``"linear"`` or ``"zero"``.
-        basis: ``"bspline"``, ``"radial"``, ``"chebyshev"``, ``"fourier"`` or a class of your own,
-            see :class:`kanlit.bases.Basis`.
+        grid_range: Ends of the initial, uniform grid of each layer.
+        outside: Continuation outside the grid, ``"linear"`` or ``"zero"``.
+        basis: ``"bspline"``, ``"radial"``, ``"chebyshev"``, ``"fourier"`` or a custom class, see
+            :class:`kanlit.bases.Basis`.
         initialization: ``"glorot_fine"`` or ``"plain"``.
-        generator: Source of the initial weights of all layers, drawn one after another.
-        device: Where the parameters live.
-        dtype: Their type, float32 or float64.
+        generator: Random generator for the initial weights of all layers.
+        device: Device of the parameters.
+        dtype: Their dtype, float32 or float64.
 
     Raises:
-        ValueError: Fewer than two widths, or one that is not positive.
+        ValueError: If there are fewer than two widths, or one is not positive.
 
     Source: arXiv 2404.19756, arXiv 2601.18672.
     """
@@ -92,14 +92,14 @@ class KAN(nn.Module):
 
     @property
     def widths(self) -> list[int]:
-        """Inputs, hidden widths, outputs, as they stand: pruning makes hidden ones smaller."""
+        """Current inputs, hidden widths, outputs; pruning makes hidden widths smaller."""
         layers = [layer for layer in self.layers if isinstance(layer, KANLayer)]
         return [layers[0].in_features, *(layer.out_features for layer in layers)]
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # A pruned network sizes itself from what it loads, up to the widths it was built with.
+        # Resize to the state of a pruned network, at most to the widths at construction.
         sizes = self._sizes_in(state_dict, prefix)
         for layer, size in zip(self.layers, sizes, strict=False):
             assert isinstance(layer, KANLayer)
@@ -107,7 +107,7 @@ class KAN(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _sizes_in(self, state_dict: dict[str, Any], prefix: str) -> list[tuple[int, int, int]]:
-        """Inputs, outputs and knots of each layer in a state; none where it does not fit."""
+        """Inputs, outputs and knots of each layer in a state dict; empty if it does not fit."""
         sizes: list[tuple[int, int, int]] = []
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, KANLayer)
@@ -138,12 +138,12 @@ class KAN(nn.Module):
     def sweep(self, x: Tensor, pairs: Sequence[tuple[int, int]] | None = None) -> Derivatives:
         """Value, gradient and second derivatives with respect to the inputs in one forward sweep.
 
-        Exact, without autograd, and differentiable in the parameters: what PDE residuals and the
-        curvature density need, much cheaper than nested autograd.
+        Exact and differentiable in the parameters, and much cheaper than nested autograd. Used for
+        PDE residuals and the curvature density.
 
         Args:
             x: ``(n, in)``.
-            pairs: Which second derivatives, as pairs of input numbers; left out, the diagonal.
+            pairs: Second derivatives as pairs of input indices; the diagonal if omitted.
 
         Returns:
             Value, gradient and second derivatives, see :class:`Derivatives`.

@@ -16,33 +16,33 @@ from kanlit.nn.init import Initialization, glorot_fine_, plain_
 from kanlit.nn.recording import recordable
 from kanlit.splines import Outside
 
-__all__ = ["KANLayer", "retained"]
+__all__ = ["KANLayer", "select_nodes"]
 
 
 class KANLayer(AdaptiveGrid):
-    r"""Maps ``(…, in)`` to ``(…, out)`` by one learnable function on each edge.
+    r"""Maps ``(…, in)`` to ``(…, out)`` with one learnable function per edge.
 
     .. math::
         y_q = \sum_p \varphi_{qp}(x_p) + b_q, \qquad
         \varphi_{qp}(x) = r_{qp}\,\mathrm{silu}(x) + s_{qp} \sum_i c_{qpi} B_i(x)
 
-    On the CPU a compiled kernel does the sums if it was built, see :mod:`kanlit.kernel`;
-    ``KANLIT_KERNEL=0`` in the environment leaves them to torch, as other devices do.
+    On the CPU a compiled kernel computes the sums if it was built, see :mod:`kanlit.kernel`. The
+    environment variable ``KANLIT_KERNEL=0`` selects plain torch, as on other devices.
 
     Args:
         in_features: Number of inputs, at least 1.
         out_features: Number of outputs, at least 1.
         grid_size: G, intervals per input feature, at least 1.
         spline_order: k, degree of the splines, 1 to 5.
-        grid_range: Ends of the first, uniform grid.
-        outside: How splines go on outside the grid: ``"linear"`` by value and slope at its ends,
-            ``"zero"`` fading over the exterior knots, the published setting.
-        basis: What B_i are: ``"bspline"``, ``"radial"``, ``"chebyshev"``, ``"fourier"`` or a class
-            of your own, see :class:`kanlit.bases.Basis`.
+        grid_range: Ends of the initial, uniform grid.
+        outside: Continuation outside the grid: ``"linear"`` by value and slope at its ends,
+            ``"zero"`` falling to zero over the exterior knots, the published setting.
+        basis: The basis functions B_i: ``"bspline"``, ``"radial"``, ``"chebyshev"``,
+            ``"fourier"`` or a custom class, see :class:`kanlit.bases.Basis`.
         initialization: ``"glorot_fine"`` (arXiv 2601.18672) or ``"plain"``.
-        generator: Source of the initial weights; the default one of torch if left out.
-        device: Where the parameters live.
-        dtype: Their type, float32 or float64.
+        generator: Random generator for the initial weights; torch's default if omitted.
+        device: Device of the parameters.
+        dtype: Their dtype, float32 or float64.
 
     Attributes:
         knots: ``(in, G+2k+1)``, a persistent buffer.
@@ -50,11 +50,11 @@ class KANLayer(AdaptiveGrid):
         base_weight: r ``(out, in)``.
         edge_scale: s ``(out, in)``.
         bias: b ``(out,)``.
-        edge_mask: ``(out, in)``, false for edges that :meth:`retain` has put out; ``None`` where
-            all are there. A persistent buffer.
+        edge_mask: ``(out, in)``, False for pruned edges; ``None`` if no edge is pruned. A
+            persistent buffer.
 
     Raises:
-        ValueError: A size or a degree out of its range, an unknown basis.
+        ValueError: If a size or degree is out of range, or the basis is unknown.
 
     Source: Liu et al., KAN: Kolmogorov-Arnold Networks, arXiv 2404.19756; arXiv 2601.18672.
     """
@@ -98,55 +98,54 @@ class KANLayer(AdaptiveGrid):
         self.register_buffer("edge_mask", None)
         (glorot_fine_ if initialization == "glorot_fine" else plain_)(self, generator)
 
-    # Points come last inside: (features, n), so that every step runs along memory.
+    # Internally points come last, (features, n), so that every step is contiguous in memory.
 
     def _edges(self) -> Edges:
         scale: Tensor = self.edge_scale
         base: Tensor = self.base_weight
-        if self.edge_mask is not None:  # which by the chain rule stops the gradients, too
+        if self.edge_mask is not None:  # also stops the gradients, by the chain rule
             scale, base = scale * self.edge_mask, base * self.edge_mask
         return Edges(self._basis, self.coefficients, scale, base, self.bias)
 
-    def _wide(self, derivatives: bool = False) -> bool:
-        """Whether in plain torch one matrix product sums the basis functions faster."""
+    def _dense(self, derivatives: bool = False) -> bool:
+        """Whether plain torch is faster with one matrix product over the basis functions."""
         return self._basis.prefers_product(
             self.grid_size, self.out_features, derivatives=derivatives
         )
 
     @recordable
     def forward(self, x: Tensor) -> Tensor:
-        """``(…, in)`` to ``(…, out)``, in the layer's own type.
+        """``(…, in)`` to ``(…, out)``, in the dtype of the layer.
 
-        Autocast is left out, here and in the other evaluations: in bfloat16 a point's place in
-        its interval is lost.
+        Autocast is disabled, here and in the other evaluations, because bfloat16 cannot resolve the
+        position of a point in its interval.
         """
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.forward(x.to(self.knots.dtype))
         columns = x.reshape(-1, self.in_features).T.contiguous()
         edges = self._edges()
-        evaluate = kernel.forward if kernel.takes(edges, columns) else Edges.forward
-        y = evaluate(edges, columns, self._wide())
+        evaluate = kernel.forward if kernel.supports(edges, columns) else Edges.forward
+        y = evaluate(edges, columns, self._dense())
         return y.T.reshape(*x.shape[:-1], self.out_features)
 
     @recordable
     def sweep(
         self, value: Tensor, first: Tensor, second: Tensor, pairs: Sequence[tuple[int, int]]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        r"""Carries a value and its derivatives with respect to D outer variables through.
+        r"""Propagates a value and its derivatives with respect to D outer variables.
 
         .. math:: h = \varphi(x), \quad h_d = \varphi'(x) x_d, \quad
                   h_{de} = \varphi''(x) x_d x_e + \varphi'(x) x_{de}
 
         Args:
             value: x ``(in, n)``; points come last here.
-            first: Derivatives of x by each variable ``(D, in, n)``.
-            second: Second derivatives of x, one for each of the ``pairs``
-                ``(len(pairs), in, n)``.
-            pairs: Which pairs (d, e) of variables.
+            first: Derivatives of x with respect to each variable ``(D, in, n)``.
+            second: Second derivatives of x for each of the ``pairs`` ``(len(pairs), in, n)``.
+            pairs: Pairs (d, e) of variables.
 
         Returns:
-            The same three for the layer's output, exact and differentiable in x and in the
+            The same three for the output of the layer, exact and differentiable in x and in the
             parameters: ``(out, n)``, ``(D, out, n)``, ``(len(pairs), out, n)``.
         """
         if torch.is_autocast_enabled(value.device.type):
@@ -154,11 +153,11 @@ class KANLayer(AdaptiveGrid):
                 value, first, second = (t.to(self.knots.dtype) for t in (value, first, second))
                 return self.sweep(value, first, second, pairs)
         edges = self._edges()
-        evaluate = kernel.sweep if kernel.takes(edges, value, first, second) else Edges.sweep
-        return evaluate(edges, value, first, second, pairs, self._wide(derivatives=True))
+        evaluate = kernel.sweep if kernel.supports(edges, value, first, second) else Edges.sweep
+        return evaluate(edges, value, first, second, pairs, self._dense(derivatives=True))
 
     def edge_functions(self, x: Tensor, derivative: int = 0) -> Tensor:
-        r"""Every edge's function or its derivative of any order, edge by edge.
+        r"""The function of each edge, or its derivative of any order.
 
         Args:
             x: ``(n, in)``.
@@ -183,32 +182,34 @@ class KANLayer(AdaptiveGrid):
     @torch.inference_mode(False)
     @torch.no_grad()
     def retain(self, outputs: Tensor, inputs: Tensor, edges: Tensor) -> None:
-        """Drops all but some nodes, and puts out all but some edges between those.
+        """Keeps only the selected nodes and edges.
 
-        The tensors shrink to the nodes that stay. An edge that is put out between two of them is
-        zero and stays so: no gradient reaches it. The parameter objects stay the same, so
-        optimisers go on holding them; where a shape changes the gradient is dropped, and no graph
-        of an earlier evaluation may be held.
+        The tensors shrink to the selected nodes. A pruned edge between two of them is masked: it
+        is zero and gets no gradient. Parameters remain the same objects, so optimizers keep their
+        references. The gradient is dropped where a shape changes, and no autograd graph of an
+        earlier evaluation may exist.
 
         Args:
-            outputs: Which to keep, bool ``(out,)``, one at least.
-            inputs: Likewise ``(in,)``.
-            edges: Likewise ``(out, in)``; edges of nodes that go do not matter, and what was put
-                out before stays so.
+            outputs: Outputs to keep, bool ``(out,)``, at least one.
+            inputs: Inputs to keep, bool ``(in,)``, at least one.
+            edges: Edges to keep, bool ``(out, in)``; ignored for removed nodes. Edges that were
+                pruned before stay pruned.
 
         Raises:
-            ValueError: Masks of other shapes, or no node left on a side.
+            ValueError: If masks have other shapes, or no output or no input is kept.
         """
         shapes = [tuple(mask.shape) for mask in (outputs, inputs, edges)]
         sizes = (self.out_features, self.in_features)
         if shapes != [sizes[:1], sizes[1:], sizes] or not (outputs.any() and inputs.any()):
             raise ValueError(
-                f"masks {shapes} do not fit a layer of {self.in_features} inputs and "
-                f"{self.out_features} outputs, or keep none of them"
+                f"masks {shapes} do not fit a layer with {self.in_features} inputs and "
+                f"{self.out_features} outputs, or keep no input or no output"
             )
         live = edges if self.edge_mask is None else edges & self.edge_mask
         live, knots = live[outputs][:, inputs], self.knots[inputs]
-        kept = {name: retained(p.detach(), outputs, inputs) for name, p in self.named_parameters()}
+        kept = {
+            name: select_nodes(p.detach(), outputs, inputs) for name, p in self.named_parameters()
+        }
         self._resize(live.shape[1], live.shape[0], knots.shape[1])
         self.knots.copy_(knots)
         for name, values in kept.items():
@@ -221,7 +222,7 @@ class KANLayer(AdaptiveGrid):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # Whether edges are put out is part of the state, as G is.
+        # Whether edges are pruned is part of the state, like G.
         mask = state_dict.get(prefix + "edge_mask")
         self.edge_mask = None if mask is None else torch.ones_like(self.base_weight).bool()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -233,13 +234,13 @@ class KANLayer(AdaptiveGrid):
         )
 
 
-def retained(values: Tensor, outputs: Tensor, inputs: Tensor) -> Tensor:
-    """A copy of ``values`` ``(out,)`` or ``(out, in, …)`` at the nodes to keep.
+def select_nodes(values: Tensor, outputs: Tensor, inputs: Tensor) -> Tensor:
+    """A copy of ``values`` restricted to the selected nodes.
 
     Args:
-        values: Of a parameter's shape.
-        outputs: Which to keep, bool ``(out,)``.
-        inputs: Likewise ``(in,)``.
+        values: ``(out,)`` or ``(out, in, …)``.
+        outputs: Outputs to keep, bool ``(out,)``.
+        inputs: Inputs to keep, bool ``(in,)``.
     """
-    values = values[outputs]  # a copy: the index is a mask
+    values = values[outputs]  # indexing with a mask copies
     return values if values.ndim == 1 else values[:, inputs]

@@ -1,4 +1,4 @@
-"""Takes nodes and edges out of a KAN that its outputs hardly depend on."""
+"""Removes nodes and edges that hardly affect the outputs of a KAN."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Kept", "PruningReport", "check_prunable", "check_threshold", "prune"
 
 @dataclass(frozen=True)
 class Kept:
-    """What of a layer stays.
+    """Nodes and edges of a layer that are kept.
 
     Attributes:
         outputs: Bool ``(out,)``.
         inputs: Bool ``(in,)``.
-        edges: Bool ``(out, in)``, true only between nodes that stay.
+        edges: Bool ``(out, in)``, True only between kept nodes.
     """
 
     outputs: Tensor
@@ -36,18 +36,18 @@ class Kept:
 
 @dataclass(frozen=True)
 class PruningReport:
-    """What a pruning did to a network.
+    """Result of pruning a network.
 
     Attributes:
-        kept: For each layer, in the sizes before.
-        widths_before: Inputs, hidden widths, outputs.
+        kept: What was kept of each layer, in the shapes before.
+        widths_before: Inputs, hidden widths, outputs before.
         widths: The same afterwards.
-        edges_before: How many edges there were, without those put out earlier.
-        edges: How many there are.
-        unused_inputs: Numbers, from 0, of the network's inputs that no edge is left of.
+        edges_before: Number of edges before, without edges pruned earlier.
+        edges: Number of edges afterwards.
+        unused_inputs: Indices of network inputs without edges.
         seconds: Wall time.
-        loss_before: Training loss before it; ``None`` where none was passed.
-        loss: The same afterwards, before the next step.
+        loss_before: Training loss before; ``None`` if no loss was passed.
+        loss: Training loss afterwards, before the next step.
     """
 
     kept: tuple[Kept, ...]
@@ -62,20 +62,20 @@ class PruningReport:
 
     @property
     def pruned(self) -> bool:
-        """Whether anything was taken out."""
+        """Whether anything was removed."""
         return self.edges < self.edges_before or self.widths != self.widths_before
 
 
 def check_threshold(name: str, value: float) -> None:
-    """Refuses what cannot be a threshold.
+    """Checks that a threshold is in [0, 1).
 
     Raises:
-        ConfigurationError: It is not in [0, 1).
+        ConfigurationError: If it is not.
     """
     if not 0 <= value < 1:
         raise ConfigurationError(
-            f"{name} must be at least 0 and under 1, a share of the most important, got {value}: "
-            f"try 0.03"
+            f"{name} must be at least 0 and below 1, a fraction of the largest importance, got "
+            f"{value}: try 0.03"
         )
 
 
@@ -83,28 +83,28 @@ def check_prunable(network: nn.Module) -> list[KANLayer]:
     """The layers of a network that can be pruned.
 
     Raises:
-        ConfigurationError: It is no :class:`~kanlit.nn.KAN`.
+        ConfigurationError: If the network is not a :class:`~kanlit.nn.KAN`.
     """
     if isinstance(network, KAN):
         return [layer for layer in network.layers if isinstance(layer, KANLayer)]
     name = type(network).__name__
     if not any(isinstance(module, KANLayer) for module in network.modules()):
-        raise ConfigurationError(f"{name} holds no KANLayer, so there is nothing to prune")
+        raise ConfigurationError(f"{name} contains no KANLayer, so there is nothing to prune")
     raise ConfigurationError(
-        f"{name} is no kanlit.nn.KAN: pruning has to know that each layer takes what the one "
-        f"before it gives; build the network of KAN or leave pruning out"
+        f"{name} is not a kanlit.nn.KAN: pruning needs layers whose outputs are the inputs of the "
+        f"next layer; use kanlit.nn.KAN as the network or do not prune"
     )
 
 
 def select(
     importances: Sequence[Tensor], node_threshold: float, edge_threshold: float
 ) -> tuple[Kept, ...]:
-    r"""Says by their importance which nodes and edges stay.
+    r"""Selects the nodes and edges to keep by their importance.
 
-    A hidden node p stays if :math:`A_p > \tau_n \max_{p'} A_{p'}` over its layer, an edge if
-    :math:`I_{qp} > \tau_e \max I` over its layer; but no edge without its nodes, and no hidden node
-    without an edge that leads to it and one that leads from it. With thresholds of 0 goes what
-    has no importance at all. Inputs and outputs of the network stay.
+    Keeps a hidden node p if :math:`A_p > \tau_n \max_{p'} A_{p'}` over its layer, and an edge if
+    :math:`I_{qp} > \tau_e \max I` over its layer. Then removes edges without both nodes, and
+    hidden nodes without an incoming and an outgoing edge. Thresholds of 0 remove only what has
+    zero importance. Inputs and outputs of the network are always kept.
 
     Args:
         importances: I ``(out, in)`` of each layer, see :func:`~kanlit.nn.edge_importance`; the
@@ -113,13 +113,13 @@ def select(
         edge_threshold: τ_e in [0, 1).
 
     Raises:
-        ConfigurationError: A threshold out of its range; a layer in which nothing would stay.
-        ValueError: Importances that are not finite.
+        ConfigurationError: If a threshold is out of range, or a layer would lose all its nodes.
+        ValueError: If importances are not finite.
     """
     check_threshold("node_threshold", node_threshold)
     check_threshold("edge_threshold", edge_threshold)
     if not all(bool(torch.isfinite(each).all()) for each in importances):
-        raise ValueError("the importances hold NaN or infinite values: the network has diverged")
+        raise ValueError("importances contain NaN or infinite values: the network has diverged")
     edges = [each > edge_threshold * each.max() for each in importances]
     nodes = [torch.ones_like(edges[0][0])]
     for outgoing in importances[1:]:
@@ -144,7 +144,7 @@ def select(
 def _between(
     items: Sequence[Tensor], sides: Sequence[Tensor]
 ) -> list[tuple[Tensor, tuple[Tensor, Tensor]]]:
-    """Each item with what lies on both sides of it."""
+    """Each item with its two neighbors."""
     return list(zip(items, pairwise(sides), strict=True))
 
 
@@ -157,27 +157,28 @@ def prune(
     loss: Callable[[], Tensor] | None = None,
     max_loss_growth: float = math.inf,
 ) -> PruningReport:
-    r"""Takes out all but what is to be kept; the network gets smaller in place.
+    r"""Removes everything except the selected nodes and edges, in place.
+
+    Replaces each pruned edge by its mean output, which is added to the bias:
 
     .. math:: b_q \leftarrow b_q + \sum_{p\ \mathrm{pruned}} \mathrm{mean}_j\,\varphi_{qp}(x_{jp})
 
-    so that an edge whose output is constant goes without a trace, and any other at the least cost
-    in squared error that a constant can have. Layers lose the rows and columns of nodes that go,
-    which is what makes them faster; an edge that goes while its nodes stay is held at zero
-    (:meth:`KANLayer.retain`), and costs what it did.
+    This is exact for constant edges, and of all constants it has the smallest squared error for
+    others. Layers lose the rows and columns of removed nodes, which makes them faster. A pruned
+    edge between two kept nodes is masked (:meth:`KANLayer.retain`); it saves no compute.
 
     Args:
-        network: A :class:`~kanlit.nn.KAN`. No graph of an earlier evaluation may be held: detach
-            outputs that are kept.
-        x: Its inputs ``(n, in)``, over which the means are taken.
-        kept: What stays of each layer, see :func:`select`.
-        loss: Gives the training loss; measured before and after where it is passed.
-        max_loss_growth: The loss may grow by this factor at most.
+        network: A :class:`~kanlit.nn.KAN`. No autograd graph of an earlier evaluation may exist:
+            detach outputs that you keep.
+        x: Inputs of the network ``(n, in)`` for the means.
+        kept: What to keep of each layer, see :func:`select`.
+        loss: Returns the training loss; if given, it is measured before and after.
+        max_loss_growth: Largest allowed factor by which the loss may grow.
 
     Raises:
-        ConfigurationError: A network that is no KAN.
-        ValueError: The loss has grown too far, or is not finite any more. The network is then as
-            it was before, whole.
+        ConfigurationError: If the network is not a KAN.
+        ValueError: If the loss grows too much or is no longer finite. The network is then rolled
+            back.
     """
     start = time.perf_counter()
     layers = check_prunable(network)
@@ -195,7 +196,7 @@ def prune(
         loss_after = float(loss()) if loss else None
         _check_growth(loss_before, loss_after, max_loss_growth)
     except BaseException:
-        # Whatever went wrong, and Ctrl-C too: the network is handed back as it came.
+        # Roll back after any failure, including Ctrl-C.
         network.load_state_dict(saved)
         raise
     left = _sizes(layers)
@@ -214,7 +215,7 @@ def prune(
 
 
 def _sizes(layers: Sequence[KANLayer]) -> tuple[tuple[int, ...], int]:
-    """Widths, and how many edges there are."""
+    """Widths and number of edges."""
     edges = 0
     for layer in layers:
         mask = layer.edge_mask

@@ -1,4 +1,4 @@
-"""A context in which KAN layers hand their evaluations to a recorder."""
+"""A context in which a recorder intercepts the evaluations of KAN layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 __all__ = ["Recorder", "recordable", "recording"]
 
 Recorder = Callable[..., Any]
-"""Called with the method, the layer and the method's arguments; returns what the method returns."""
+"""Called with the method, the layer and the method's arguments; returns the method's result."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ _context = _Context()
 
 @contextmanager
 def recording(recorder: Recorder | None) -> Iterator[None]:
-    """Hands the evaluations of this thread to ``recorder``; ``None`` to nobody."""
+    """Passes the evaluations of this thread to ``recorder``; ``None`` disables recording."""
     previous = _context.recorder
     _context.recorder = recorder
     try:
@@ -37,7 +37,7 @@ def recording(recorder: Recorder | None) -> Iterator[None]:
 
 
 def recordable(method: _Method) -> _Method:
-    """Lets a method of a layer be recorded; a graph that is compiled is left as it is."""
+    """Decorates a layer method that can be recorded; compiled graphs are never recorded."""
 
     @functools.wraps(method)
     def evaluate(layer: Any, *args: Any, **kwargs: Any) -> Any:

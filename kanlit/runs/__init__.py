@@ -1,6 +1,6 @@
-"""From settings to results: where a run writes, and what is left of it."""
+"""From settings to the results of a run.
 
-from kanlit.runs.folder import Run, Started, start_run
-from kanlit.runs.resume import checkpoint_to_resume
-
-__all__ = ["Run", "Started", "checkpoint_to_resume", "start_run"]
+``assembly`` makes data, model, callbacks and trainer of settings, ``folder`` claims the folder
+that a run writes to, ``resume`` finds the checkpoint that it continues, ``trained`` reads a run
+that has ended. ``settings`` and ``errors`` explain in one line what is wrong with a setting.
+"""

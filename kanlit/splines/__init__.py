@@ -1,4 +1,4 @@
-"""B-splines on non-uniform knots: bases, knot placement, refits. Tensors in, tensors out."""
+"""B-splines on non-uniform knots: bases, knot placement and refits, as functions of tensors."""
 
 from kanlit.splines.knots import (
     Exterior,

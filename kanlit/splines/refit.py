@@ -1,6 +1,6 @@
-r"""Coefficients for new knots: the curve stays, its B-spline coefficients change.
+r"""Refits: B-spline coefficients of the same curve on new knots.
 
-All in float64, whatever the type of the coefficients.
+All computations are in float64, whatever the dtype of the coefficients.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ __all__ = [
 _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
 
 
-_reference_nodes = cache(leggauss)  # an eigenvalue problem each time
+_reference_nodes = cache(leggauss)  # each call solves an eigenvalue problem
 
 
 def gauss_legendre(breakpoints: Tensor, points: int) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes and weights ``(in, M·points)`` over the intervals of ``breakpoints``.
 
     Args:
-        breakpoints: ``(in, M+1)``, in rising order.
-        points: So many nodes in each interval.
+        breakpoints: ``(in, M+1)``, in increasing order.
+        points: Number of nodes per interval.
     """
     reference, weights = _reference_nodes(points)
     node = torch.tensor(reference, dtype=breakpoints.dtype, device=breakpoints.device)
@@ -47,9 +47,9 @@ def gauss_legendre(breakpoints: Tensor, points: int) -> tuple[Tensor, Tensor]:
 
 
 def _solve_spd(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solves for a symmetric positive matrix ``(in, b, b)`` scaled to a unit diagonal.
+    """Solves a symmetric positive definite system ``(in, b, b)``, scaled to a unit diagonal.
 
-    Scaled, the mass matrix of B-splines has a condition that does not depend on the knots.
+    The condition number of the scaled mass matrix of B-splines does not depend on the knots.
     """
     scale = matrix.diagonal(dim1=-2, dim2=-1).rsqrt().unsqueeze(-1)
     factor = torch.linalg.cholesky(scale * matrix * scale.mT)
@@ -63,23 +63,23 @@ def project(
     spline_order: int,
     outside: Outside = "linear",
 ) -> Tensor:
-    r"""L2 projection of splines onto the splines on new knots; no data enter.
+    r"""L2 projection of splines onto the splines on new knots, independent of data.
 
     .. math:: \min_{c'} \int \Big(\sum_i c'_i B'_i(x) - \sum_i c_i B_i(x)\Big)^2 dx
 
-    over the new span (over both supports for ``outside="zero"``), by Gauss-Legendre quadrature
-    on the union of old and new breakpoints, which is exact. The mass matrix never loses rank,
-    and every process gets the same bits.
+    over the new range (over both supports for ``outside="zero"``), by Gauss-Legendre quadrature
+    on the union of old and new breakpoints, which is exact. The mass matrix always has full rank,
+    and every rank of a distributed run gets bitwise the same result.
 
     Args:
         coefficients: c ``(out, in, G+k)``.
         old_knots: ``(in, G+2k+1)``.
         new_knots: ``(in, G'+2k+1)``.
         spline_order: Degree k.
-        outside: How the splines continue; the old ones beyond their ends too.
+        outside: How old and new splines continue outside their grids.
 
     Returns:
-        c' ``(out, in, G'+k)`` in the type of ``coefficients``.
+        c' ``(out, in, G'+k)`` in the dtype of ``coefficients``.
     """
     old, new = (Pieces.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots))
     return project_bases(coefficients, old, new, outside)
@@ -88,14 +88,14 @@ def project(
 def project_bases(
     coefficients: Tensor, old: Pieces, new: Pieces, outside: Outside = "linear"
 ) -> Tensor:
-    """:func:`project` where the bases are known already, in float64."""
+    """:func:`project` for given bases in float64."""
     k = old.polynomials.shape[-1] - 1
     bases = old.breakpoints.shape[1] + new.breakpoints.shape[1] + 2 * k
     features = max(1, _CHUNK_ELEMENTS // (bases * (k + 1) * bases))
     parts = []
     for start in range(0, old.breakpoints.shape[0], features):
         rows = slice(start, start + features)
-        source, target = old.of(rows), new.of(rows)
+        source, target = old.slice_features(rows), new.slice_features(rows)
         low, high = target.breakpoints[:, :1], target.breakpoints[:, -1:]
         if outside == "zero":
             low = torch.minimum(source.breakpoints[:, :1], low)
@@ -118,7 +118,7 @@ def refit_on_samples(
     spline_order: int,
     outside: Outside = "zero",
 ) -> Tensor:
-    """Least squares on the samples, the published way to refit; minimum norm where it is loose.
+    """Least-squares refit on samples, the published way; minimum norm where underdetermined.
 
     Args:
         samples: ``(n, in)``, the layer's inputs.
@@ -126,11 +126,11 @@ def refit_on_samples(
         old_knots: ``(in, G+2k+1)``.
         new_knots: ``(in, G'+2k+1)``.
         spline_order: Degree k.
-        outside: How the splines continue.
+        outside: How the splines continue outside the grid.
 
     Returns:
-        ``(out, in, G'+k)`` in the type of ``coefficients``. Bases that no sample touches get
-        zero coefficients, so the curve is not kept where there are no samples.
+        ``(out, in, G'+k)`` in the dtype of ``coefficients``. Basis functions whose support
+        contains no sample get zero coefficients: the curve is lost where there are no samples.
     """
     old, new = (Pieces.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots))
     x = samples.double()
@@ -140,29 +140,29 @@ def refit_on_samples(
 
 
 def least_squares(design: Tensor, curve: Tensor) -> Tensor:
-    """Coefficients ``(in, b, out)`` of least squares; minimum norm where the samples are silent.
+    """Least-squares coefficients ``(in, b, out)``; minimum norm where underdetermined.
 
     Args:
         design: The functions at the samples ``(in, n, b)``, float64.
-        curve: What to fit ``(in, n, out)``, float64.
+        curve: Values to fit ``(in, n, out)``, float64.
     """
-    # The eigenvalues of the normal equations tell what the samples see; what they do not see
-    # stays zero. n may be large, b is small.
+    # n may be large but b is small: normal equations, whose eigenvalues show which directions the
+    # samples determine. The others stay zero.
     scale = 1 / design.square().sum(1, keepdim=True).sqrt().mT.clamp(min=1e-150)
     scaled = design * scale.mT
-    # In float32, too: rounded coefficients and knots are those of another spline, which is smooth
-    # and fitted as well. A larger bound would leave out directions that the samples do see.
+    # The same tolerance suits float32: rounded coefficients and knots define another smooth
+    # spline, fitted equally well. A larger one would drop directions that the samples determine.
     inverse = torch.linalg.pinv(scaled.mT @ scaled, hermitian=True, rtol=1e-13)
     return scale * (inverse @ (scaled.mT @ curve))
 
 
 def nested(old: Tensor, new: Tensor, tolerance: float = 0.0) -> Tensor:
-    """Where the new breakpoints contain the old ones and have the same ends, bool ``(in,)``.
+    """Whether each feature's new breakpoints contain the old ones and share their ends, ``(in,)``.
 
     Args:
         old: ``(in, G+1)``.
         new: ``(in, G'+1)``.
-        tolerance: How far apart two may be, as a fraction of the largest breakpoint.
+        tolerance: Allowed distance, as a fraction of the largest breakpoint.
     """
     near = tolerance * new.abs().amax(1, keepdim=True)
     distance = (new.gather(1, nearest(new, old)) - old).abs()
@@ -179,13 +179,14 @@ def insert_knots(
 ) -> Tensor:
     r"""Exact coefficients on knots that contain the old breakpoints and share their ends.
 
-    A coefficient is the blossom of its polynomial piece at the basis's inner knots,
+    A coefficient is the blossom of its polynomial piece at the inner knots of its basis function,
 
     .. math:: c'_i = \sum_m a_m\, e_m(u_{i+1}, \dots, u_{i+k}) \Big/ \binom{k}{m},
 
-    with a the old curve's piece in powers of u on an interval that basis i covers, u the new
-    knots in that piece's coordinate and e the elementary symmetric polynomials (Ramshaw,
-    *Blossoming*, 1987). Inside the grid, and on a linear continuation, the curve stays the same.
+    with a the coefficients in powers of u of the old curve on an interval in the support of basis
+    function i, u the new knots in the coordinate of that piece and e the elementary symmetric
+    polynomials (Ramshaw, *Blossoming*, 1987). The curve is unchanged inside the grid and on a
+    linear continuation.
 
     Args:
         coefficients: ``(out, in, G+k)``.
@@ -195,22 +196,23 @@ def insert_knots(
         tolerance: See :func:`nested`.
 
     Returns:
-        ``(out, in, G'+k)`` in the type of ``coefficients``.
+        ``(out, in, G'+k)`` in the dtype of ``coefficients``.
 
     Raises:
-        ValueError: An old breakpoint that is not among the new ones, or ends that moved.
+        ValueError: If an old breakpoint is not among the new ones, or an end has moved.
     """
     k = spline_order
     old, new = old_knots.double(), new_knots.double()
     b_old, b_new = breakpoints_of(old, k).contiguous(), breakpoints_of(new, k).contiguous()
     if not bool(nested(b_old, b_new, tolerance).all()):
         raise ValueError(
-            "insert_knots needs new breakpoints that contain the old ones between the same "
-            "ends; use project for breakpoints that move"
+            "insert_knots needs new breakpoints that contain the old ones and have the same ends; "
+            "use project if breakpoints move"
         )
     basis = Pieces.from_knots(old, k, "linear")
     count = new.shape[1] - k - 1
-    # Basis i covers the intervals i-k … i; the middle one is best conditioned.
+    # The support of basis function i is the intervals i-k … i; the middle one is the best
+    # conditioned.
     middle = (torch.arange(count, device=old.device) - k // 2).clamp(0, b_new.shape[1] - 2)
     centre = (b_new[:, :-1] + b_new[:, 1:])[:, middle] / 2
     piece = torch.searchsorted(b_old, centre.contiguous(), right=True)

@@ -237,3 +237,11 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, object], messag
     with pytest.raises(ConfigurationError, match=message) as caught:
         CurvatureDensity(**settings)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_derivatives_that_overflow_are_refused_with_the_cure() -> None:
+    network = KAN([1, 2, 1], generator=torch.Generator().manual_seed(0))
+    tiny = torch.full((3, 1), 1e-30)
+    adapt_grids(network, tiny, InputDensity(), 3)
+    with pytest.raises(ValueError, match=r"not finite in torch.float32: standardize the inputs"):
+        adapt_grids(network, tiny, CurvatureDensity())

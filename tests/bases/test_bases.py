@@ -128,7 +128,7 @@ def test_every_way_to_evaluate_gives_the_same(cls: type[Basis]) -> None:
 def test_value_and_slope_go_on_outside_the_grid(cls: type[Basis]) -> None:
     basis, ends = basis_of(cls), uneven()[:, [0, -1]].T
     beyond = ends + torch.tensor([[-0.7], [0.7]], dtype=DOUBLE)
-    if isinstance(basis, SmoothBasis) and not basis.continues:
+    if isinstance(basis, SmoothBasis) and not basis.continues_linearly:
         assert basis.values(beyond, 2).abs().max() > 0
         return
     expected = basis.values(ends) + basis.values(ends, 1) * (beyond - ends).unsqueeze(-1)

@@ -128,7 +128,7 @@ def test_centres_gather_where_samples_do() -> None:
     layer = KANLayer(1, 1, grid_size=8, basis="radial", dtype=torch.float64)
     x = torch.cat([torch.linspace(-1, -0.8, 900), torch.linspace(-0.8, 1, 100)]).double()
     adapt_grids(layer, x.unsqueeze(1), InputDensity(), placement=Placement(uniform_mix=0.1))
-    centres = layer.exact_basis.centres[0]
+    centres = layer.exact_basis.centers[0]
     assert int((centres < -0.75).sum()) >= 6
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from kanlit.benchmark import SUITES, TASKS, build_matrix, command, densities_by_class, load_variants
+from kanlit.benchmark import SUITES, TASKS, build_matrix, densities_by_class, load_variants
 from kanlit.benchmark.recipes import SHIPPED, load_recipe
 from kanlit.benchmark.tasks import choose_tasks
-from kanlit.cli.assembly import Assembly
-from kanlit.cli.console import quiet_console
+from kanlit.cli import benchmark
 from kanlit.errors import ConfigurationError
+from kanlit.runs.assembly import Assembly
+from kanlit.runs.console import quiet_console
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {
@@ -133,7 +134,7 @@ def test_shipped_variants_are_ones_for_their_own_commands(path: Path) -> None:
     assert commands
 
     for words in commands:
-        options = command._parser().parse_args(words)
+        options = benchmark._parser().parse_args(words)
         assert options.variants == path.relative_to(ROOT).as_posix()
         variants = load_variants(str(path))
         tasks = choose_tasks(options.suite, options.tasks)

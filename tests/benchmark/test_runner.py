@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-import kanlit.benchmark.command as command
+import kanlit.cli.benchmark as command
 from kanlit.benchmark import Outcome, Run, build_matrix, choose_tasks, densities_by_class
 from kanlit.benchmark.engine import Engine, Train
 from kanlit.benchmark.runner import run_matrix

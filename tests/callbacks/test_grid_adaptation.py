@@ -552,7 +552,7 @@ def test_batches_whose_inputs_cannot_be_told_are_refused_with_the_cure() -> None
         fit(GridAdaptationCallback(schedule={0: 3}), 1, DictBatches(), dict_loader())
     message = str(caught.value)
     assert "batch of type dict" in message
-    assert "give DictBatches a method adaptation_inputs(batch) and an attribute network" in message
+    assert "define adaptation_inputs(batch) and an attribute network in DictBatches" in message
     assert "\n" not in message
 
 

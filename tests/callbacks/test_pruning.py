@@ -315,8 +315,8 @@ def test_every_command_takes_a_checkpoint_of_a_pruned_network(
     [
         ({"epochs": []}, r"epochs must be a non-empty list of epochs from 1 on, got \[\]"),
         ({"epochs": [0, 5]}, r"epochs must be a non-empty list of epochs from 1 on, got \[0, 5\]"),
-        ({"node_threshold": 1.0}, "node_threshold must be at least 0 and under 1"),
-        ({"edge_threshold": -1.0}, "edge_threshold must be at least 0 and under 1"),
+        ({"node_threshold": 1.0}, "node_threshold must be at least 0 and below 1"),
+        ({"edge_threshold": -1.0}, "edge_threshold must be at least 0 and below 1"),
         ({"max_samples": 1}, "max_samples must be at least 2, got 1"),
         ({"max_loss_growth": 1.0}, "max_loss_growth must be above 1, got 1.0"),
     ],
@@ -342,9 +342,9 @@ class Own(LightningModule):
 
 
 def test_what_cannot_be_pruned_is_refused_before_training() -> None:
-    with pytest.raises(ConfigurationError, match="Linear holds no KANLayer"):
+    with pytest.raises(ConfigurationError, match="Linear contains no KANLayer"):
         fit(pruning([4]), module=Own(nn.Linear(2, 1)))
-    with pytest.raises(ConfigurationError, match=r"Sequential is no kanlit.nn.KAN"):
+    with pytest.raises(ConfigurationError, match=r"Sequential is not a kanlit.nn.KAN"):
         fit(pruning([4]), module=Own(nn.Sequential(KAN([2, 1]))))
     with pytest.raises(ConfigurationError, match="WeightAveraging averages weights of nodes"):
         fit(pruning([4]), WeightAveraging())

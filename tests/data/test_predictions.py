@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanlit.data import SyntheticData, TableData
-from kanlit.data.predictions import predict_rows, row_table, write_predictions
+from kanlit.data import SyntheticData, TableData, TensorDataModule
+from kanlit.data.predictions import predict_rows, predicted_rows, prediction_table
+from kanlit.data.tables.writer import write_table
+from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN
 from kanlit.scaling import Columns
 
@@ -25,6 +28,14 @@ def data(tmp_path: Path) -> TableData:
     module = TableData(str(path), ["a", "b"], ["y", "year"])
     module.setup("predict")
     return module
+
+
+def write_predictions(data: TensorDataModule, predictions: Sequence[Tensor], path: Path) -> int:
+    """The number of rows."""
+    rows = predicted_rows(data, predictions)
+    table = prediction_table(*rows, data.input_names, data.target_names, data.class_label)
+    write_table(table, path)
+    return len(table)
 
 
 def predictions() -> Tensor:
@@ -97,9 +108,16 @@ def test_a_file_of_before_is_replaced(data: TableData, tmp_path: Path) -> None:
     assert len(pd.read_csv(path)) == 30
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError("disk full"), ConfigurationError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
 def test_a_write_that_fails_leaves_the_file_of_before_and_nothing_else(
-    data: TableData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    data: TableData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    raised: type[BaseException],
 ) -> None:
     folder = tmp_path / "results"
     path = folder / "out.csv"
@@ -111,7 +129,7 @@ def test_a_write_that_fails_leaves_the_file_of_before_and_nothing_else(
         raise error
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", fails)
-    with pytest.raises(type(error)):
+    with pytest.raises(raised):
         write_predictions(data, [predictions() + 1], path)
     assert path.read_bytes() == before
     assert list(folder.iterdir()) == [path]
@@ -147,7 +165,8 @@ def test_rows_predicted_in_parts_are_those_predicted_at_once(rows: int) -> None:
 
 def test_a_row_table_keeps_inputs_whole_and_flags_what_training_did_not_see() -> None:
     inputs = torch.tensor([[0.1, 1.0], [1.1, 0.0], [0.5, -1.0 - 1e-6]], dtype=torch.float64)
-    table = row_table(COLUMNS, inputs, torch.tensor([[0.1], [0.2], [0.3]]))
+    outputs = torch.tensor([[0.1], [0.2], [0.3]])
+    table = prediction_table(inputs, outputs, ["a", "b"], ["y"], columns=COLUMNS)
 
     assert list(table.columns) == ["a", "b", "y_predicted", "outside"]
     assert table["outside"].tolist() == [False, True, True]
@@ -157,6 +176,8 @@ def test_a_row_table_keeps_inputs_whole_and_flags_what_training_did_not_see() ->
 
 def test_an_input_named_outside_keeps_its_name() -> None:
     columns = Columns(("outside", "b"), ("y",), COLUMNS.low, COLUMNS.high)
-    table = row_table(columns, torch.zeros(1, 2, dtype=torch.float64), torch.zeros(1, 1))
+    table = prediction_table(
+        torch.zeros(1, 2), torch.zeros(1, 1), columns.inputs, columns.targets, columns=columns
+    )
 
     assert list(table.columns) == ["outside", "b", "y_predicted", "outside_training_range"]

@@ -118,7 +118,7 @@ def test_what_is_wrong_is_one_line_and_leaves_no_file(
         assert error.startswith("kanlit: error: ")
         assert said in error
 
-    monkeypatch.setattr("kanlit.export.command.run", lambda content, suffix: lambda x: 0 * x[:, :1])
+    monkeypatch.setattr("kanlit.cli.export.run", lambda content, suffix: lambda x: 0 * x[:, :1])
     status, output, error = command_line("export last --output m.pt2")
     assert (status, output, error.count("\n")) == (2, "", 1), error
     assert "differs from the checkpoint by 1.0e+00" in error

@@ -124,7 +124,7 @@ def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tens
 
 def in_torch(compute: Callable[[], Any]) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "takes", lambda *tensors: False)
+        patch.setattr(kernel, "supports", lambda *tensors: False)
         return compute()
 
 
@@ -321,7 +321,7 @@ def test_second_gradients_of_a_sweep_pass_gradgradcheck(outputs: int, dense: boo
 
     def run(x: Tensor, first: Tensor, second: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         edges = layer._edges()._replace(**dict(zip(names, values, strict=True)))
-        assert kernel.takes(edges, x, first, second)
+        assert kernel.supports(edges, x, first, second)
         return kernel.sweep(edges, x, first, second, [(0, 0), (0, 1)], dense)
 
     inputs = (x, first, second, *layer.parameters())
@@ -449,7 +449,7 @@ def test_other_types_and_shapes_get_the_errors_of_torch(counted: list[str]) -> N
 def test_coefficients_of_another_grid_are_refused() -> None:
     layer = make_layer(2, 3)
     edges = layer._edges()._replace(coefficients=torch.zeros(3, 2, 5, dtype=torch.float64))
-    with pytest.raises(RuntimeError, match="do not fit its knots"):
+    with pytest.raises(RuntimeError, match="do not match its knots"):
         kernel.forward(edges, torch.rand(2, 4, dtype=torch.float64), dense=False)
 
 

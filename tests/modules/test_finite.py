@@ -77,6 +77,13 @@ ONE_CYCLE = "--model.lr_scheduler OneCycleLR --model.lr_scheduler"
         ("--model.optimizer SparseAdam", "SparseAdam: SparseAdam does not support dense gradients"),
         ("--trainer.logger WandbLogger", "WandbLogger: Requirement 'wandb"),
         (f"{CALLBACK} EarlyStopping {CALLBACK}.monitor val_loss", "choose from val/loss, val/rel"),
+        (
+            f"{CALLBACK} EarlyStopping {CALLBACK}.monitor val/loss --trainer.limit_val_batches 0",
+            "set trainer.limit_val_batches above 0",
+        ),
+        (f"{CALLBACK} EarlyStoping", "did you mean EarlyStopping?"),
+        (f"{CALLBACK} EarlyStopping", "EarlyStopping needs monitor: give"),
+        ("--trainer.logger NeptuneLogger", "unknown logger NeptuneLogger: "),
         (f"{CALLBACK} LearningRateFinder", "set model.optimizer.lr"),
         (f"{CALLBACK} BatchSizeFinder", "set data.batch_size"),
         ("--model.optimizer LBFGS --trainer.gradient_clip_val 0.1", "remove trainer.gradient_clip"),
@@ -94,3 +101,16 @@ def test_classes_that_cannot_work_here_are_refused_in_one_line(
     status, _, err = command_line(f"{FIT} --trainer.max_epochs 9 {words}")
     assert status == 2
     assert said in err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_timer_and_a_search_for_the_batch_size_work(command_line: CommandLine) -> None:
+    status, _, err = command_line(f"{FIT} --trainer.max_epochs 2 {CALLBACK} Timer")
+    assert status == 0, err
+    assert "interval: step" in Path("lightning_logs/version_0/config.yaml").read_text()
+
+    finder = f"{CALLBACK} BatchSizeFinder {CALLBACK}.max_trials 1 --data.batch_size 8"
+    status, out, err = command_line(f"{FIT} --trainer.max_epochs 2 {finder}")
+    assert status == 0, err
+    assert "relative L2: " in out
+    assert not list(Path().glob(".scale_batch_size*"))

@@ -334,8 +334,8 @@ def test_any_optimiser_lowers_the_loss(optimizer: Callable[[Any], Any]) -> None:
     [
         ({"hidden": [0]}, r"hidden widths must be at least 1, got \[0\]"),
         ({"hidden": [4, -1]}, r"hidden widths must be at least 1, got \[4, -1\]"),
-        ({"spline_order": 0}, "spline_order must lie in 1 to 5, got 0"),
-        ({"spline_order": 6}, "spline_order must lie in 1 to 5, got 6"),
+        ({"spline_order": 0}, "spline_order must be between 1 and 5, got 0"),
+        ({"spline_order": 6}, "spline_order must be between 1 and 5, got 6"),
         ({"grid_size": 0}, "grid_size must be at least 1, got 0"),
         ({"outside": "clamp"}, "outside must be .* got 'clamp'"),
         ({"initialization": "random"}, "initialization must be .* got 'random'"),

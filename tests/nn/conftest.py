@@ -19,7 +19,7 @@ def force_path(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             if not kernel.kernel_available():
                 pytest.skip("the compiled kernel is not built, or switched off")
             return
-        monkeypatch.setattr(kernel, "takes", lambda *tensors: False)
+        monkeypatch.setattr(kernel, "supports", lambda *tensors: False)
         monkeypatch.setattr(KANLayer, "_wide", lambda self, derivatives=False: path == "wide")
 
     return force

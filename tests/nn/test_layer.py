@@ -117,11 +117,11 @@ def test_wide_and_narrow_paths_agree(
 
 
 def test_each_path_is_taken_where_it_is_meant() -> None:
-    assert make_layer(2, 10)._wide()
-    assert not make_layer(2, 1)._wide()
-    assert not make_layer(2, 16, grid_size=500)._wide()
-    assert not make_layer(2, 10)._wide(derivatives=True)
-    assert make_layer(2, 64)._wide(derivatives=True)
+    assert make_layer(2, 10)._dense()
+    assert not make_layer(2, 1)._dense()
+    assert not make_layer(2, 16, grid_size=500)._dense()
+    assert not make_layer(2, 10)._dense(derivatives=True)
+    assert make_layer(2, 64)._dense(derivatives=True)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 1, 3), (0,), (2, 0)])

@@ -264,7 +264,7 @@ def test_a_pruning_that_hurts_is_undone_whole() -> None:
 @pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
 def test_a_threshold_out_of_its_range_is_refused(name: str, value: float) -> None:
     thresholds = {"node_threshold": 0.0, "edge_threshold": 0.0, name: value}
-    with pytest.raises(ConfigurationError, match=f"{name} must be at least 0 and under 1"):
+    with pytest.raises(ConfigurationError, match=f"{name} must be at least 0 and below 1"):
         select([torch.ones(1, 1)], **thresholds)
 
 
@@ -282,9 +282,13 @@ def test_importances_of_a_diverged_network_are_refused() -> None:
 
 
 def test_networks_that_are_no_chain_of_kan_layers_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="Linear holds no KANLayer, so there is nothing"):
+    with pytest.raises(
+        ConfigurationError, match="Linear contains no KANLayer, so there is nothing"
+    ):
         check_prunable(nn.Linear(2, 1))
-    with pytest.raises(ConfigurationError, match=r"Sequential is no kanlit.nn.KAN: pruning has"):
+    with pytest.raises(
+        ConfigurationError, match=r"Sequential is not a kanlit.nn.KAN: pruning needs"
+    ):
         check_prunable(nn.Sequential(KANLayer(2, 3), nn.Tanh(), KANLayer(3, 1)))
 
 
@@ -292,5 +296,5 @@ def test_masks_that_do_not_fit_a_layer_are_refused() -> None:
     layer = KANLayer(2, 3)
     yes = torch.ones(3, 2).bool()
     for outputs, inputs in ((yes[0], yes[0]), (~yes[:, 0], yes[0])):
-        with pytest.raises(ValueError, match="do not fit a layer of 2 inputs and 3 outputs"):
+        with pytest.raises(ValueError, match="do not fit a layer with 2 inputs and 3 outputs"):
             layer.retain(outputs, inputs, yes)

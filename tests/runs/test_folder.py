@@ -93,7 +93,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 from kanlit.callbacks import Checkpoint
 from kanlit.errors import ConfigurationError
-from kanlit.runs import start_run
+from kanlit.runs.folder import start_run
 
 sys.stdout.write("ready\\n"), sys.stdout.flush(), sys.stdin.readline()
 for _ in range(20):

@@ -235,7 +235,7 @@ def test_inserted_knots_keep_the_old_ones_and_the_curve(
         new_b = inserted_breakpoints(old_b, x, w, grid_size + more)
     except ValueError as error:
         # A span of a few hundred units in the last place has no room for so many.
-        assert "standardise the inputs" in str(error)  # noqa: PT017
+        assert "standardize the inputs" in str(error)  # noqa: PT017
         span = (old_b[:, -1] - old_b[:, 0]).double() / old_b.abs().amax(1).double()
         assert span.min() < 1e4 * grid_size * torch.finfo(dtype).eps
         return
@@ -386,7 +386,7 @@ def test_a_network_survives_any_samples(
             adapt_grids(network, x, density, size, placement=placement)
         except ValueError as error:
             # Refused in words, and whole.
-            assert "standardise the inputs" in str(error)  # noqa: PT017
+            assert "standardize the inputs" in str(error)  # noqa: PT017
             for name, value in network.state_dict().items():
                 assert torch.equal(value, state[name])
         for layer in kan_layers(network).values():

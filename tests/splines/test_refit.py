@@ -410,7 +410,7 @@ def test_splines_that_fade_outside_keep_their_curve_where_knots_are_added(
         old = network.exact_basis
         breakpoints = uniform_breakpoints(-torch.ones(2), torch.ones(2), grid_size)
         knots = network.knots_for(breakpoints)
-        new = network.basis_of(knots)
+        new = network.basis_on(knots)
         coefficients = network.coefficients.detach()
         network.set_grid(knots, getattr(new, refit)(coefficients, old), new)
         assert (network(x) - before).norm() < bound * before.norm()

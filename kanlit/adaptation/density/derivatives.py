@@ -40,6 +40,7 @@ class DerivativeDensity(ImportanceDensity):
 
     Raises:
         ConfigurationError: A setting out of its range.
+        ValueError: When called, derivatives that are not finite.
     """
 
     def __init__(self, scope: Scope, power: float, epsilon: float) -> None:
@@ -64,6 +65,12 @@ class DerivativeDensity(ImportanceDensity):
             size = _in_chunks(lambda x: self.of_network(context.network, x), context.network_input)
         else:
             size = _in_chunks(lambda x: self.of_layer(context.layer, x), context.layer_input)
+        if not bool(size.isfinite().all()):
+            # On intervals of width h the derivative of order m goes like h^-m.
+            raise ValueError(
+                f"the derivatives that {type(self).__name__} needs are not finite in "
+                f"{size.dtype}: standardize the inputs, or use float64"
+            )
         return (size + self.epsilon) ** self.power
 
 

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from kanlit.benchmark.tasks import SUITES
-from kanlit.cli.settings import read_mapping
 from kanlit.errors import ConfigurationError
+from kanlit.runs.settings import read_mapping
 
 __all__ = ["SHIPPED", "Layer", "densities_by_class", "load_recipe", "load_variants"]
 

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from kanlit.cli.exceptions import one_line
-from kanlit.cli.settings import Setting
 from kanlit.errors import ConfigurationError
-from kanlit.modules import KANModule
+from kanlit.runs.exceptions import one_line
+from kanlit.runs.settings import Setting
 
-__all__ = ["import_named", "import_settings", "named_module", "working_folder"]
+__all__ = ["import_named", "import_settings", "working_folder"]
 
 # Keys at which a text names a class; elsewhere it takes the key class_path.
 _PLACES = (
@@ -84,20 +83,6 @@ def import_named(name: str) -> Any:
             f"cannot import {name} ({type(error).__name__}: {one_line(str(error))}): check its "
             f"name, and that it lies in this folder or is installed"
         ) from None
-
-
-def named_module(name: str | None) -> type[KANModule] | None:
-    """The class of a module that the user has named with ``--model``, if any.
-
-    Raises:
-        ConfigurationError: It cannot be imported or is no KANModule.
-    """
-    if name is None:
-        return None
-    found = import_named(name if "." in name else f"kanlit.{name}")
-    if not (isinstance(found, type) and issubclass(found, KANModule)):
-        raise ConfigurationError(f"--model {name} is not a subclass of KANModule: name one")
-    return found
 
 
 def _class_paths(value: Any) -> Iterator[str]:

@@ -1,45 +1,19 @@
-"""What the command line takes where nothing is said, and what it says of itself."""
+"""The commands of ``kanlit`` and their help texts. Imports nothing."""
 
 from __future__ import annotations
 
-from typing import Any
-
 __all__ = [
-    "ADAPTATION_DEFAULTS",
     "APART",
     "COMMANDS",
-    "DEFAULT_CLASSES",
     "DESCRIPTION",
     "GROUPS",
     "HELP",
     "HOMES",
     "INTERRUPTED",
     "MORE",
-    "TRAINER_DEFAULTS",
 ]
 
-TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": 2000,
-    "devices": 1,
-    # An epoch of a full batch is one step of milliseconds: looking at it costs as much.
-    "check_val_every_n_epoch": 100,
-    "log_every_n_steps": 50,
-    "num_sanity_val_steps": 0,
-    "enable_model_summary": False,
-}
-
-# What the callback takes where nothing is said; written out, so that it shows and can be set.
-ADAPTATION_DEFAULTS: dict[str, Any] = {
-    "adaptation.density": {"class_path": "kanlit.BlendedDensity"},  # its own defaults
-    "adaptation.schedule": [3, 6, 9, 12],
-}
-
-INTERRUPTED = 130  # exit status as the shell has it, 128 + SIGINT
-
-DEFAULT_CLASSES = {
-    "adaptation.density": "kanlit.BlendedDensity",
-    "model.optimizer": "torch.optim.Adam",
-}
+INTERRUPTED = 130  # exit status that shells use, 128 + SIGINT
 
 DESCRIPTION = "Trains Kolmogorov-Arnold networks whose grids adapt."
 
@@ -50,14 +24,14 @@ COMMANDS = {
     "predict": "Writes a checkpoint's predictions as a table.",
 }
 
-# Beside the above, where a command explains itself.
+# Appended to the description above in a command's own help.
 MORE = {
     "predict": " For a table of your own, from the checkpoint alone: kanlit predict --ckpt_path "
     "FILE --input TABLE, explained by kanlit predict --input --help. The options here are for the "
     "points of a data class.",
 }
 
-# Commands whose options are their own, not a run's.
+# Commands with options of their own instead of a run's.
 APART = {
     "plot": "Draws a checkpoint's network, its errors, and how its knots and losses went.",
     "formula": "Reads a closed formula off a checkpoint's network.",
@@ -65,12 +39,12 @@ APART = {
     "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
 }
 
-# Where each of them is; imported only when it is asked for.
+# The module of each; imported only when the command is called.
 HOMES = {
     "plot": "kanlit.cli.plot",
     "formula": "kanlit.cli.formula",
-    "export": "kanlit.export.command",
-    "benchmark": "kanlit.benchmark.command",
+    "export": "kanlit.cli.export",
+    "benchmark": "kanlit.cli.benchmark",
 }
 
 HELP = {

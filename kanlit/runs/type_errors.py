@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kanlit.cli.settings import Setting
+from kanlit.runs.settings import Setting
 
 __all__ = ["explain_type"]
 

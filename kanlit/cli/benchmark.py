@@ -18,7 +18,7 @@ from kanlit.benchmark.recipes import SHIPPED, Layer, densities_by_class, load_va
 from kanlit.benchmark.runner import Tally, run_matrix
 from kanlit.benchmark.tasks import SUITES, choose_tasks
 from kanlit.cli.command_parser import CommandParser
-from kanlit.cli.defaults import INTERRUPTED
+from kanlit.cli.commands import INTERRUPTED
 from kanlit.errors import ConfigurationError
 
 __all__ = ["main"]

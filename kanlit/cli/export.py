@@ -11,8 +11,7 @@ import torch
 import kanlit
 from kanlit.adaptation import kan_layers
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
-from kanlit.cli.command_parser import CommandParser
-from kanlit.cli.user_classes import named_module
+from kanlit.cli.command_parser import CommandParser, named_module
 from kanlit.export.check import check
 from kanlit.export.program import SUFFIXES, check_packages, make, run
 from kanlit.files import check_output, written_whole

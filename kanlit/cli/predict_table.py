@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
-from kanlit.cli.command_parser import CommandParser
-from kanlit.cli.user_classes import named_module
-from kanlit.data.predictions import predict_rows, row_table
+from kanlit.cli.command_parser import CommandParser, named_module
+from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
@@ -71,8 +70,6 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigurationError(f"--output {output} is the input itself: name another file")
     check_table_output(output)
     path = find_checkpoint(options.ckpt_path, options.root)
-    if options.ckpt_path in ("last", "best"):
-        print(f"{options.ckpt_path} checkpoint: {path}")
     module = restore_module(read_checkpoint(path), path, named_module(options.model))
     columns = module.columns
     if columns is None:
@@ -82,8 +79,11 @@ def main(argv: Sequence[str]) -> None:
         )
     inputs = read_columns(options.input, columns.inputs)
     predictions = predict_rows(module, inputs, next(module.parameters()).dtype)
-    table = row_table(columns, inputs, predictions)
+    names = columns.inputs, columns.targets, columns.label
+    table = prediction_table(inputs, predictions, *names, columns)
     write_table(table, output)
+    if options.ckpt_path in ("last", "best"):
+        print(f"{options.ckpt_path} checkpoint: {path}")
     outside = int(table.iloc[:, -1].sum())
     print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
 

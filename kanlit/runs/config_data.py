@@ -11,12 +11,12 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 import kanlit.data
 import kanlit.problems
-from kanlit.cli.exceptions import one_line
-from kanlit.cli.settings import read_mapping, settings_of
-from kanlit.cli.user_classes import import_settings
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Equation
+from kanlit.runs.exceptions import one_line
+from kanlit.runs.settings import read_mapping, settings_of
+from kanlit.runs.user_classes import import_settings
 
 __all__ = ["data_of"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from kanlit.cli.settings import Setting
 from kanlit.errors import ConfigurationError
+from kanlit.runs.settings import Setting
 
 __all__ = ["merged_settings"]
 

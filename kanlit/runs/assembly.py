@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import Action
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import LightningEnum
 
 import kanlit
 from kanlit.adaptation import kan_layers
@@ -25,31 +25,7 @@ from kanlit.callbacks import (
     KnotPlotCallback,
 )
 from kanlit.checkpoints import AtomicCheckpointIO, ResumeCheck
-from kanlit.cli.defaults import (
-    ADAPTATION_DEFAULTS,
-    APART,
-    COMMANDS,
-    DEFAULT_CLASSES,
-    DESCRIPTION,
-    GROUPS,
-    HELP,
-    MORE,
-    TRAINER_DEFAULTS,
-)
-from kanlit.cli.errors import UsageError, check_optimizers, explain, members
-from kanlit.cli.exceptions import one_line, root_cause
-from kanlit.cli.profiler import NoProfiler
-from kanlit.cli.settings import (
-    RepeatedKeyError,
-    Setting,
-    check_aliases,
-    check_config,
-    check_keys,
-    settings_of,
-)
-from kanlit.cli.user_classes import import_settings
 from kanlit.compat import (
-    command_list,
     options_of,
     set_version,
     settings_under,
@@ -59,14 +35,30 @@ from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
-from kanlit.runs import Started, start_run
+from kanlit.runs.defaults import ADAPTATION_DEFAULTS, DEFAULT_CLASSES, TRAINER_DEFAULTS
+from kanlit.runs.errors import UsageError, check_optimizers, explain, members
+from kanlit.runs.exceptions import one_line, root_cause
+from kanlit.runs.folder import Started, start_run
 from kanlit.runs.loggers import local_loggers
+from kanlit.runs.profiler import NoProfiler
+from kanlit.runs.settings import (
+    RepeatedKeyError,
+    Setting,
+    check_aliases,
+    check_config,
+    check_keys,
+    settings_of,
+)
+from kanlit.runs.user_classes import import_settings
 
 __all__ = ["Assembly"]
 
 # Two classes have this name; the one that says what it monitors is the one Lightning takes.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
 _load_yaml = get_loader("yaml")
+
+# Defaults of Lightning's classes, such as Timer's interval, that PyYAML cannot write.
+yaml.SafeDumper.add_multi_representer(LightningEnum, lambda to, each: to.represent_str(each.value))
 
 
 def _load_unambiguous(text: str) -> Any:
@@ -97,14 +89,19 @@ class Assembly(LightningCLI):
             them is a path, or the text of one.
         run: Whether the words begin with a subcommand, which is then run. Otherwise they are the
             settings alone, and ``trainer``, ``model`` and ``datamodule`` are ready to be used.
-        records: Whether a run leaves anything behind: logs, pictures of knots, checkpoints.
+        records: Whether a run writes anything: logs, figures of knots, checkpoints.
+        parser_settings: Settings of the parser; under the name of a subcommand those of its own.
 
     Raises:
         ConfigurationError: A setting that is unknown, of the wrong type or out of its range.
     """
 
     def __init__(
-        self, args: Sequence[str] | None = None, run: bool = True, records: bool = True
+        self,
+        args: Sequence[str] | None = None,
+        run: bool = True,
+        records: bool = True,
+        parser_settings: Mapping[str, Any] | None = None,
     ) -> None:
         set_loader("yaml", _load_unambiguous, exceptions=(yaml.YAMLError,))
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
@@ -120,16 +117,9 @@ class Assembly(LightningCLI):
             seed_everything_default=42,
             trainer_defaults=TRAINER_DEFAULTS,
             parser_kwargs={
-                "description": DESCRIPTION,
                 "version": kanlit.__version__,
                 "allow_abbrev": False,
-                **{
-                    name: {
-                        "description": description + MORE.get(name, ""),
-                        "usage": f"kanlit {name} [options]",
-                    }
-                    for name, description in COMMANDS.items()
-                },
+                **(parser_settings or {}),
             },
             parser_class=KanlitParser,
             run=run,
@@ -139,23 +129,10 @@ class Assembly(LightningCLI):
         parser.add_lightning_class_args(GridAdaptationCallback, "adaptation")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.set_defaults(ADAPTATION_DEFAULTS)
-        parser.add_argument("--init_from", type=str | None, default=None, help=HELP["init_from"])
+        parser.add_argument("--init_from", type=str | None, default=None)
         parser.set_defaults({"model": {"class_path": self._default_model}})
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
-
-    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        super()._add_subcommands(parser, **kwargs)
-        commands = command_list(parser)
-        for command in commands:
-            command.help = COMMANDS[command.dest]
-        # :func:`main` takes these before this parser sees them.
-        commands += [Action([], name, help=text) for name, text in APART.items()]
-        for subparser in (subcommand_parsers(self) or {}).values():
-            for name, group in (subparser.groups or {}).items():
-                group.title = GROUPS.get(name, group.title)
-            for action in options_of(subparser):
-                action.help = HELP.get(action.dest, action.help)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         settings = _settings(self._argv)
@@ -179,7 +156,7 @@ class Assembly(LightningCLI):
             for name, subparser in parsers.items()
         }
         defaults = {**DEFAULT_CLASSES, "model": self._default_model}
-        return explain(message, argv, {**options, **dict.fromkeys(APART, ())}, defaults)
+        return explain(message, argv, options, defaults)
 
     def before_instantiate_classes(self) -> None:
         trainer = settings_under(self, "trainer")
@@ -223,7 +200,7 @@ class Assembly(LightningCLI):
         return trainer
 
     def start(self, command: str, resumed: Path | None = None) -> Started | None:
-        """Claims the folder of a run that is about to begin; see :func:`kanlit.runs.start_run`."""
+        """Claims the folder of a run; see :func:`~kanlit.runs.folder.start_run`."""
         parser, config = self._parser(self.subcommand), self.config
         config = config.get(str(self.subcommand), config)
         return start_run(self.trainer, command, resumed, parser.dump(config, skip_none=False))
@@ -262,7 +239,7 @@ def _settings(argv: Sequence[str]) -> list[Setting]:
     for option, value in pairwise([*argv, ""]):
         if option in ("--config", "-c") and "\n" not in value:
             check_config(value)
-    subcommand = next((word for word in argv if word in COMMANDS), "fit")
+    subcommand = next((word for word in argv if word in Assembly.subcommands()), "fit")
     try:
         return settings_of(argv, subcommand)
     except RepeatedKeyError:

@@ -12,16 +12,16 @@ from lightning.pytorch import Trainer
 
 from kanlit.adaptation import KnotHistory, KnotRecord
 from kanlit.checkpoints import folder_of, read_checkpoint, restore_layers, restore_module
-from kanlit.cli.console import quiet_console
-from kanlit.cli.run_data import data_of
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular
 from kanlit.modules import KANModule
 from kanlit.nn import KANLayer
 from kanlit.plotting.histogram import Array
+from kanlit.runs.config_data import data_of
+from kanlit.runs.console import quiet_console
 
-__all__ = ["Metrics", "RunFolder"]
+__all__ = ["Metrics", "TrainedRun"]
 
 _STAGES = ("train", "val")
 
@@ -39,7 +39,7 @@ class Metrics:
     unit: str
 
 
-class RunFolder:
+class TrainedRun:
     """Reads what a picture of a trained run needs.
 
     Args:

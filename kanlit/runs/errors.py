@@ -9,22 +9,26 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher, get_close_matches
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from kanlit.adaptation import ImportanceDensity, Trigger
-from kanlit.cli.exceptions import one_line
-from kanlit.cli.settings import Setting, settings_of
-from kanlit.cli.type_errors import explain_type
-from kanlit.cli.user_classes import import_named, working_folder
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 from kanlit.problems import Equation
+from kanlit.runs.exceptions import one_line
+from kanlit.runs.hints import hint
+from kanlit.runs.settings import Setting, settings_of
+from kanlit.runs.type_errors import explain_type
+from kanlit.runs.user_classes import import_named, working_folder
+from kanlit.signatures import constructor_parameters
 
 __all__ = ["UsageError", "check_optimizers", "explain", "members"]
 
@@ -50,6 +54,8 @@ KINDS = {
     "adaptation.trigger": Kind("trigger", Trigger, ()),
     "model.optimizer": Kind("optimizer", Optimizer, ("params",)),
     "model.lr_scheduler": Kind("learning-rate scheduler", LRScheduler, ("optimizer",)),
+    "trainer.callbacks": Kind("callback", Callback, ()),
+    "trainer.logger": Kind("logger", Logger, ()),
 }
 
 # Lists of classes under classes: a blend's densities, the triggers of several in one.
@@ -70,12 +76,9 @@ def explain(
         options: The keys that each subcommand's parser knows, in dots.
         defaults: Name of the class at a place where none is named.
     """
-    words = [word for word in argv[:1] if not word.startswith("-")]
     subcommand = next((word for word in argv if word in options), None)
     if subcommand is None:
-        if not words:
-            return one_line(message)
-        return f"unknown command {words[0]!r}: {_hint(words[0], options)}"
+        return one_line(message)
     try:
         settings = settings_of(argv, subcommand)
         classes = _check_classes(settings, defaults)
@@ -101,20 +104,12 @@ def check_optimizers(model: Mapping[str, Any]) -> None:
     for name in ("optimizer", "lr_scheduler"):
         value = (model.get("init_args") or {}).get(name)
         path = getattr(value, "class_path", None)
-        default = _parameters(import_named(model["class_path"])).get(name)
+        default = constructor_parameters(import_named(model["class_path"])).get(name)
         if value is None or (default is not None and value is default.default):
             continue
         if path is None:
             path = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
         _resolve(Setting(f"model.{name}", path, f"model.{name}"), KINDS[f"model.{name}"])
-
-
-def _hint(name: str, known: Collection[str]) -> str:
-    """Did you mean …, and all that is known, closest first."""
-    likeness = {k: SequenceMatcher(None, name.lower(), k.lower()).ratio() for k in known}
-    ranked = sorted(known, key=lambda k: -likeness[k])
-    near = f"did you mean {ranked[0]}? " if ranked and likeness[ranked[0]] > 0.6 else ""
-    return f"{near}choose from {', '.join(ranked)}"
 
 
 def _check_classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> dict[str, type]:
@@ -166,7 +161,7 @@ def _resolve(setting: Setting, kind: Kind) -> type:
             if other
             else f"unknown {kind.word} {name}"
         )
-        raise ConfigurationError(f"{label}: {what}: {_hint(name, known)}, {own}")
+        raise ConfigurationError(f"{label}: {what}: {hint(name, known)}, {own}")
     module, _, attribute = name.rpartition(".")
     try:
         with working_folder():
@@ -177,14 +172,14 @@ def _resolve(setting: Setting, kind: Kind) -> type:
             f"check its name, and that it lies in this folder or is installed"
         ) from None
     if found is None:
-        raise ConfigurationError(f"{label}: {module} has no {attribute}: {_hint(attribute, known)}")
+        raise ConfigurationError(f"{label}: {module} has no {attribute}: {hint(attribute, known)}")
     if not inspect.isclass(found) or not issubclass(found, kind.base):
         raise ConfigurationError(
             f"{label}: {name} is not {_a(kind.word)}: it must be a subclass of "
-            f"{kind.base.__name__}; {_hint(attribute, known)}"
+            f"{kind.base.__name__}; {hint(attribute, known)}"
         )
     if inspect.isabstract(found):
-        raise ConfigurationError(f"{label}: {name} is abstract: {_hint(attribute, known)}")
+        raise ConfigurationError(f"{label}: {name} is abstract: {hint(attribute, known)}")
     return found
 
 
@@ -200,20 +195,6 @@ def members(base: type) -> dict[str, type]:
         if not child.__name__.startswith("_") and not inspect.isabstract(child):
             found[child.__name__] = child
         found |= members(child)
-    return found
-
-
-def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """A constructor's named arguments, those its bases take through ``**kwargs`` too."""
-    found: dict[str, inspect.Parameter] = {}
-    for link in cls.__mro__:
-        if "__init__" not in vars(link) or link is object:
-            continue
-        parameters = list(inspect.signature(vars(link)["__init__"]).parameters.values())[1:]
-        named = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-        found = named | found
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-            break
     return found
 
 
@@ -239,12 +220,12 @@ def _check_keys(
 
 
 def _check_argument(name: str, label: str, cls: type, kind: Kind) -> None:
-    known = [parameter for parameter in _parameters(cls) if parameter not in kind.given]
+    known = [parameter for parameter in constructor_parameters(cls) if parameter not in kind.given]
     if name not in known:
         near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        meant = f"did you mean {near[0]}? " if near else ""
         raise ConfigurationError(
-            f"unknown key {label}: {hint}{cls.__name__} takes {', '.join(known) or 'no settings'}"
+            f"unknown key {label}: {meant}{cls.__name__} takes {', '.join(known) or 'no settings'}"
         )
 
 
@@ -277,7 +258,7 @@ def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) ->
     for place, cls in classes.items():
         needed = [
             name
-            for name, parameter in _parameters(cls).items()
+            for name, parameter in constructor_parameters(cls).items()
             if parameter.default is parameter.empty and name not in KINDS[place].given
         ]
         missing = [name for name in needed if f"{place}.{name}" not in keys]

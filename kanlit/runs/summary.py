@@ -1,0 +1,60 @@
+"""What a training run has come to, in the lines printed at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from kanlit.callbacks import Checkpoint
+from kanlit.callbacks.checkpoint import writes_nothing
+from kanlit.files import shown
+
+__all__ = ["best_checkpoint", "checkpoint_lines", "last_checkpoint", "score"]
+
+
+def score(tested: Mapping[str, float]) -> tuple[str, str]:
+    """Name and value of the metric that sums up a test.
+
+    An equation without a known solution has residuals only.
+    """
+    if "test/accuracy" in tested:
+        return "accuracy", f"{tested['test/accuracy']:.4f}"
+    if "test/rel_l2" in tested:
+        return "relative L2", f"{tested['test/rel_l2']:.3e}"
+    return "loss on test points", f"{tested['test/loss']:.3e}"
+
+
+def last_checkpoint(trainer: Trainer) -> str:
+    """Path of the last checkpoint; empty if there is none."""
+    keeper = _keeper(trainer)
+    path = "" if keeper is None else keeper.last_model_path
+    return shown(Path(path)) if Path(path).is_file() else ""
+
+
+def best_checkpoint(trainer: Trainer) -> str:
+    """Path of the checkpoint that is best on validation; empty if it is the last one."""
+    keeper = _keeper(trainer)
+    if keeper is None or not Path(keeper.best_model_path).is_file():
+        return ""
+    same = keeper.best_step == trainer.global_step
+    return "" if same else shown(Path(keeper.best_model_path))
+
+
+def checkpoint_lines(trainer: Trainer) -> Iterator[str]:
+    """The last checkpoint, or why there is none, and those of the user's own callbacks."""
+    cause = "fast_dev_run" if writes_nothing(trainer) else "enable_checkpointing false"
+    yield f"checkpoint: {last_checkpoint(trainer) or f'none kept ({cause})'}"
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and not isinstance(callback, Checkpoint):
+            path = callback.best_model_path or callback.last_model_path
+            kept = shown(Path(path)) if path else "none kept"
+            yield f"checkpoint of {type(callback).__name__}: {kept}"
+
+
+def _keeper(trainer: Trainer) -> Checkpoint | None:
+    """The callback that keeps the last and the best checkpoint; None if none are kept."""
+    kept = (c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
+    return None if writes_nothing(trainer) else next(kept, None)
