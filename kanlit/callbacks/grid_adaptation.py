@@ -272,7 +272,7 @@ class GridAdaptationCallback(Callback):
             _log(trainer, "grid/inserted", self.inserted)
         pl_module.print(_line(trainer, report))
         step, uniform = trainer.global_step, self.density.uniform
-        for found in self._watch.look(report, step, sample_losses, uniform):
+        for found in self._watch.check(report, step, sample_losses, uniform):
             warn(f"{now(trainer)}: {found}", __file__)
         notify(trainer, pl_module, "on_grid_adaptation", report)
 

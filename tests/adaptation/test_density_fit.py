@@ -136,11 +136,11 @@ BAD = {
     ),
     "shares that do not fit": (
         blend(densities=["InputDensity"], shares=[1, 2]),
-        ["as many as densities, 1, got 2"],
+        ["one entry per density, 1, got 2"],
     ),
     "a share of nothing": (
         blend(densities=["InputDensity", "LossDensity"], shares=[1, 0]),
-        ["shares must be positive", "leave the density out"],
+        ["shares must be positive", "remove the density"],
     ),
     "shares that are no list": (blend(densities=["InputDensity"], shares="x"), ["shares", "x"]),
 }

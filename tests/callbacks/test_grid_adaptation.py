@@ -682,7 +682,7 @@ def test_adapt_can_be_called_by_hand_in_a_run() -> None:
     [
         ({"schedule": []}, "schedule is empty"),
         ({"schedule": {}}, "schedule is empty"),
-        ({"schedule": [6, 3]}, "falls from G = 6 to 3"),
+        ({"schedule": [6, 3]}, "decreases from G = 6 to 3"),
         ({"schedule": {0: 0}}, "G = 0"),
         ({"schedule": {-1: 3}}, "before 0"),
         ({"max_samples": 0}, "max_samples must be at least 1, got 0"),
