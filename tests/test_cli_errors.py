@@ -151,8 +151,8 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} {CURVATURE} --adaptation.density.power 0", ["power must be positive", "0.5"]),
     (f"{SYNTHETIC} {CURVATURE} --adaptation.density.epsilon -1", ["epsilon must be at least 0"]),
     # -- models
-    (f"{SYNTHETIC} --model.spline_order 0", ["spline_order", "1 to 5", "0"]),
-    (f"{SYNTHETIC} --model.spline_order 6", ["spline_order", "1 to 5", "6"]),
+    (f"{SYNTHETIC} --model.spline_order 0", ["spline_order", "between 1 and 5", "0"]),
+    (f"{SYNTHETIC} --model.spline_order 6", ["spline_order", "between 1 and 5", "6"]),
     (
         f"{SYNTHETIC} {CURVATURE} --model.spline_order 1",
         ["CurvatureDensity", "degree 2", "InputDensity"],
