@@ -16,6 +16,7 @@ from kanlit.adaptation.density import ImportanceContext, ImportanceDensity
 from kanlit.adaptation.optimizer_state import (
     OptimizerState,
     check_policy,
+    unwrapped,
     update_optimizer_state,
 )
 from kanlit.adaptation.placement import Placement
@@ -52,7 +53,9 @@ def adapt_grids(
         optimizer.step()
         adapt_grids(network, x, density, grid_size=8, optimizer=optimizer)
 
-    Without it an optimizer whose state has the old shapes raises at its next step.
+    Without it an optimizer whose state has the old shapes raises at its next step. If G stays the
+    same, the shapes do, too: the optimizer then keeps the moments of the old knots, and says
+    nothing.
 
     Args:
         network: Any module with KAN layers in it that maps ``(n, …)`` to ``(n, …)``. A layer may
@@ -61,6 +64,7 @@ def adapt_grids(
         density: Gives the importance of each sample.
         grid_size: G of every layer afterwards; left out, each keeps its own.
         optimizer: Optimizers that hold the network's parameters; their state follows the grids.
+            Lightning's wrappers are unwrapped.
         optimizer_state: What happens to that state, see :func:`update_optimizer_state`.
         placement: How knots are placed and coefficients refitted.
         sample_losses: Loss of each sample ``(n,)``, for densities that use it.
@@ -143,7 +147,7 @@ def adapt_grids(
         loss_replaced=replaced,
     )
     for held in [optimizer] if isinstance(optimizer, Optimizer) else optimizer:
-        update_optimizer_state(held, layers, report, optimizer_state)
+        update_optimizer_state(unwrapped(held), layers, report, optimizer_state)
     return report
 
 
