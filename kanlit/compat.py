@@ -1,7 +1,7 @@
-"""Every private name of torch, Lightning and jsonargparse that kanlit uses.
+"""All private names of torch, Lightning and jsonargparse that kanlit uses.
 
-No other file touches one. ``tests/test_compat.py`` says what each has to do, so a release that
-changes one fails there, by name.
+No other file uses private names. ``tests/test_compat.py`` tests each of them, so that a release
+which changes one fails there.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 # -- torch ----------------------------------------------------------------------------------------
 
 COMPILED_PREFIX = "_orig_mod."
-"""Stands before the names of a compiled module's parameters in a state dict."""
+"""Prefix of the parameter names of a compiled module in a state dict."""
 
 
 def transforms_are_active() -> bool:
@@ -57,7 +57,7 @@ def transforms_are_active() -> bool:
 
 
 def operations_are_watched() -> bool:
-    """Whether somebody has to see each operation: a transform, a dispatch mode, a trace."""
+    """Whether a transform, dispatch mode or trace must see each torch operation."""
     return bool(
         torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
@@ -67,23 +67,23 @@ def operations_are_watched() -> bool:
 
 
 def has_storage(tensor: Tensor) -> bool:
-    """Whether a tensor has memory of its own; a batch of ``vmap`` has none."""
+    """Whether a tensor has its own storage; batched tensors of ``vmap`` have none."""
     return bool(torch._C._has_storage(tensor))
 
 
 def original_module(module: nn.Module) -> nn.Module:
-    """The module that a compiled one was made from; any other as it is."""
+    """The original of a compiled module; returns any other module unchanged."""
     original: nn.Module = getattr(module, "_orig_mod", module)
     return original
 
 
 def forget_parameter_count(optimizer: LBFGS) -> None:
-    """Lets L-BFGS count its parameters again, whose sizes have changed."""
+    """Clears the cached parameter count of L-BFGS after parameters have changed size."""
     optimizer._numel_cache = None
 
 
 def own_iterator(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """A copy of a loader that starts workers of its own where the loader's persist."""
+    """A copy of a loader that starts its own workers if those of the loader are persistent."""
     twin = copy.copy(loader)
     twin._iterator = None
     return twin
@@ -92,36 +92,36 @@ def own_iterator(loader: DataLoader[Any]) -> DataLoader[Any]:
 # -- Lightning ------------------------------------------------------------------------------------
 
 RUNNING_HOOK = "_current_fx_name"
-"""The attribute in which Lightning notes a module's running hook, dozens of times a step."""
+"""The attribute in which Lightning stores the running hook of a module, often in every step."""
 
 CLASS_PATH = "_class_path"
-"""Under which saved hyperparameters of a command line have the module's class."""
+"""Key of the module's class path in hyperparameters saved by a command line."""
 
 
 def trainer_of(module: nn.Module) -> Trainer | None:
-    """A LightningModule's trainer; ``None`` where it has none, which ``module.trainer`` refuses."""
+    """The trainer of a LightningModule or ``None``, where ``module.trainer`` would raise."""
     trainer: Trainer | None = getattr(module, "_trainer", None)
     return trainer
 
 
 def version_of(logger: Logger) -> int | str | None:
-    """The version that a local logger was given; ``None`` where it is to look for a free one."""
+    """The version given to a local logger; ``None`` if it chooses an unused one."""
     version: int | str | None = logger._version  # type: ignore[attr-defined]
     return version
 
 
 def set_version(logger: Logger, version: int | str | None) -> None:
-    """Gives a local logger a version, or lets it look for a free one."""
+    """Sets the version of a local logger; with ``None`` it chooses an unused one."""
     logger._version = version  # type: ignore[attr-defined]
 
 
 def set_root_folder(trainer: Trainer, folder: str) -> None:
-    """Moves what a trainer without loggers writes into another folder."""
+    """Sets the folder in which a trainer without loggers writes its files."""
     trainer._default_root_dir = folder  # type: ignore[attr-defined]
 
 
 def mark_epoch_end(loop: _FitLoop) -> None:
-    """Lets a restarted loop take its epoch as finished, so that it begins the next."""
+    """Marks the epoch of a restarted loop as finished, so that the next one starts."""
     from lightning.pytorch.loops.fit_loop import RestartStage
 
     loop.epoch_loop.restarting = False
@@ -135,13 +135,13 @@ def waits_for_validation(callback: EarlyStopping) -> bool:
 
 
 def subcommand_parsers(cli: LightningCLI) -> dict[str, LightningArgumentParser] | None:
-    """A command line's parsers by subcommand; ``None`` where it has none."""
+    """The parsers of a command line by subcommand; ``None`` if there are no subcommands."""
     parsers: dict[str, LightningArgumentParser] | None = getattr(cli, "_subcommand_parsers", None)
     return parsers
 
 
 def settings_under(cli: LightningCLI, key: str) -> Any:
-    """What a command line says under a key, such as ``trainer``, whatever its subcommand is."""
+    """The settings of a command line under a key such as ``trainer``, for any subcommand."""
     return cli._get(cli.config, key)
 
 
@@ -149,12 +149,12 @@ def settings_under(cli: LightningCLI, key: str) -> Any:
 
 
 def options_of(parser: ArgumentParser) -> list[Action]:
-    """The options of a parser, to be read or changed."""
+    """The options of a parser; the list may be modified."""
     return parser._actions
 
 
 def command_list(parser: ArgumentParser) -> list[Action]:
-    """The subcommands as a parser's help lists them, to be read or extended; may be empty."""
+    """The subcommands listed in the help of a parser, possibly none; the list may be modified."""
     for action in parser._actions:
         listed: list[Action] = getattr(action, "_choices_actions", [])
         if listed:

@@ -1,19 +1,19 @@
-"""The exceptions whose message is all that a user needs."""
+"""Exceptions whose message tells the user what to do."""
 
 __all__ = ["ConfigurationError", "DivergenceError"]
 
 
 class ConfigurationError(ValueError):
-    """A setting, a file or a table that kanlit cannot work with.
+    """A setting, file or table that kanlit cannot use.
 
-    The message is one line: it names the thing and the value it got, and says what to do.
-    The command line prints it without a traceback and exits with a status that is not zero.
+    The message is one line with the cause, the value and the remedy. The command line prints it
+    without a traceback and exits with status 2.
     """
 
 
 class DivergenceError(ArithmeticError):
-    """A loss, a weight or a prediction that is NaN or infinite.
+    """A loss, weight or prediction that is NaN or infinite.
 
-    The message is one line: it names the thing and says what to try. The command line prints it
-    without a traceback and exits with status 1.
+    The message is one line with the cause and what to try. The command line prints it without a
+    traceback and exits with status 1.
     """

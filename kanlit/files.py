@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and whether they can be written."""
+"""Atomic writing of files, and checks of paths to read or write."""
 
 from __future__ import annotations
 
@@ -28,71 +28,69 @@ _UNFINISHED = re.compile(r"\..+\.(?P<pid>\d+)")  # as :func:`written_whole` name
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path as the user gave it, with ``~`` replaced by the home folder."""
+    """A path with ``~`` replaced by the home folder."""
     return Path(os.path.expanduser(path))
 
 
 def check_output(path: Path, suffixes: Sequence[str]) -> None:
-    """Refuses an ``--output`` at which no file of these kinds can be written; makes its folder.
+    """Checks that a file with one of the suffixes can be written to ``path``; creates its folder.
 
     Raises:
-        ConfigurationError: Another suffix, a folder in its place, a folder that cannot be made
-            or written to.
+        ConfigurationError: ``path`` has another suffix or is a folder, or its folder cannot be
+            created or written to.
     """
     known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
     if path.is_dir():
-        raise ConfigurationError(f"--output {path} is a folder: name a file in it, {known}")
+        raise ConfigurationError(f"--output {path} is a folder: name a {known} file in it")
     if path.suffix.lower() not in suffixes:
         has = f"ends in {path.suffix}" if path.suffix else "has no suffix"
         raise ConfigurationError(f"--output {path} {has}: name a file that ends in {known}")
     if problem := writing_problem(path.parent):
-        raise ConfigurationError(f"cannot write --output {path} ({problem}): name another place")
+        raise ConfigurationError(f"cannot write --output {path} ({problem}): choose another path")
 
 
 def check_regular(path: Path, kind: str) -> None:
-    """Refuses what is there and no regular file: a device or a pipe may never end.
+    """Raises if ``path`` exists but is not a regular file: reading a device or pipe may never end.
 
     Raises:
-        ConfigurationError: A folder, device, pipe or socket; a path that cannot be looked at.
+        ConfigurationError: ``path`` is a folder, device, pipe or socket, or cannot be accessed.
     """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return  # who reads it says so
+        return  # the reader reports it
     except (OSError, ValueError) as error:  # ValueError: a null character
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"cannot read {kind} {path}: {reason}") from None
     if stat.S_ISDIR(mode):
-        raise ConfigurationError(f"cannot read {kind} {path}: it is a folder: name the file in it")
+        raise ConfigurationError(f"{kind} {path} is a folder: name the file in it")
     if not stat.S_ISREG(mode):
-        raise ConfigurationError(
-            f"cannot read {kind} {path}: it is a device or a pipe: copy it into a file first"
-        )
+        raise ConfigurationError(f"{kind} {path} is a device or a pipe: copy it to a file first")
 
 
 def check_room(size: int, what: str) -> None:
-    """Refuses what is larger than the memory of this machine.
+    """Raises if data do not fit into the memory of this machine.
 
     Args:
-        size: Bytes that it takes.
-        what: Its name, for the message.
+        size: Size of the data in bytes.
+        what: Name of the data, in the plural, for the message.
 
     Raises:
-        ConfigurationError: It is.
+        ConfigurationError: The data are larger than the memory.
     """
     room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size > room:
         raise ConfigurationError(
-            f"{what} take {size / 1e9:.0f} GB, this machine has {room / 1e9:.0f} GB: take fewer"
+            f"{what} need {size / 1e9:.0f} GB, but this machine has {room / 1e9:.0f} GB: use fewer"
         )
 
 
 def writing_problem(folder: Path) -> str:
-    """Why nothing can be written in a folder; empty where it can. Makes the folder."""
+    """Why a folder is not writable; empty if it is. Creates the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        return "a file lies where its folder would be"
+        return "a file exists where its folder would be"
     except OSError as error:
         return error.strerror or str(error)
     return "" if os.access(folder, os.W_OK) else "Permission denied"
@@ -100,13 +98,13 @@ def writing_problem(folder: Path) -> str:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a name beside ``path`` to write to; it becomes ``path`` at the end.
+    """Writes a file atomically: yields a temporary path, which is renamed to ``path`` at the end.
 
-    A reader of ``path`` meets the old file or the new one, never half of it, also where the
-    process is killed or the machine loses power on the way. What an exception leaves is removed.
+    A reader of ``path`` sees the old file or the new one, never a part of it, even if the process
+    is killed or the machine loses power. After an exception the temporary file is removed.
 
     Raises:
-        ConfigurationError: The file system refuses: it is full, read-only, or the folder is gone.
+        ConfigurationError: The file system is full or read-only, or the folder does not exist.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -115,10 +113,10 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:
-        kept = "; it is as it was before" if path.is_file() else ""
+        kept = "; the old file is unchanged" if path.is_file() else ""
         raise ConfigurationError(
             f"cannot write {shown(path)} ({error.strerror or error}){kept}: free some space or "
-            f"name another place"
+            f"choose another path"
         ) from error
     finally:
         with suppress(OSError):
@@ -126,14 +124,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def shown(path: Path) -> str:
-    """A path as messages show it: from the working folder, if it lies below."""
+    """A path for messages: relative to the working folder if it is inside it."""
     path = Path(os.path.abspath(path))
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def linked(path: Path, target: Path) -> None:
-    """Makes ``path`` another name of ``target``, which lies beside or below it."""
+    """Makes ``path`` a symbolic link to ``target``, or a copy where links are not supported."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)
     try:
@@ -144,9 +142,10 @@ def linked(path: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what processes that were killed inside :func:`written_whole` have left in a folder.
+    """Removes temporary files that killed processes left in a folder.
 
-    Only files that it names, and only of processes of this machine that are gone.
+    Only files named by :func:`written_whole` are removed, and only if no process with their
+    number runs on this machine.
     """
     if not folder.is_dir():
         return
@@ -158,8 +157,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether this machine has a process of this number."""
-    if os.name == "nt":  # where asking in this way would end it
+    """Whether a process with this number runs on this machine."""
+    if os.name == "nt":  # where os.kill would end the process
         return True
     try:
         os.kill(pid, 0)

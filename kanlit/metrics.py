@@ -16,14 +16,14 @@ class RelativeL2Error(Metric):
 
     .. math:: \frac{\lVert u_q - \hat u_q \rVert_2}{\lVert u_q \rVert_2}
 
-    with u the target and û the prediction. Sums are kept in float64 over batches and processes.
+    with u the target and û the prediction. Sums over batches and ranks are in float64.
 
     Args:
         num_outputs: Number of outputs q, at least 1.
-        **kwargs: Passed on to :class:`torchmetrics.Metric`.
+        **kwargs: Passed to :class:`torchmetrics.Metric`.
 
     Raises:
-        ValueError: ``num_outputs`` under 1; predictions and targets of different shape, or not
+        ValueError: If ``num_outputs`` is below 1, or the shape of predictions or targets is not
             ``(n, num_outputs)``.
 
     Example:
@@ -53,13 +53,13 @@ class RelativeL2Error(Metric):
         """Adds a batch of predictions and targets, both ``(n, num_outputs)``."""
         if preds.shape != target.shape or preds.ndim != 2 or preds.shape[1] != self.num_outputs:
             raise ValueError(
-                f"RelativeL2Error takes predictions and targets (n, {self.num_outputs}), got "
+                f"RelativeL2Error expects predictions and targets (n, {self.num_outputs}), got "
                 f"{tuple(preds.shape)} and {tuple(target.shape)}"
             )
         self.squared_error = self.squared_error + (preds - target).double().square().sum(0)
         self.squared_target = self.squared_target + target.double().square().sum(0)
 
     def compute(self) -> Tensor:
-        """The error over all that was added; infinite where a target is zero throughout."""
+        """The error over all batches; infinite if a target is zero everywhere."""
         ratio = self.squared_error / self.squared_target
         return torch.where(self.squared_target > 0, ratio, torch.inf).sqrt().mean()

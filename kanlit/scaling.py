@@ -1,4 +1,4 @@
-"""Column names, training ranges and standardization of what a network takes and gives."""
+"""Column names, training ranges and standardization of inputs and targets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kanlit.errors import ConfigurationError
 
 __all__ = ["Columns", "Standardization", "default_names", "spread_of"]
 
-_NUMBERS = 2**20  # in float64 at a time: copies of them are made on the way
+_NUMBERS = 2**20  # numbers converted to float64 at a time, to bound the memory of copies
 
 
 def default_names(in_features: int, out_features: int) -> tuple[list[str], list[str]]:
-    """Names of columns that have none: ``x1, x2, …`` and ``y``, or ``y1, y2, …``."""
+    """Default names of inputs and targets: ``x1, x2, …`` and ``y``, or ``y1, y2, …``."""
     inputs = [f"x{number}" for number in range(1, in_features + 1)]
     targets = [f"y{number}" for number in range(1, out_features + 1)]
     return inputs, ["y"] if out_features == 1 else targets
@@ -27,17 +27,17 @@ def default_names(in_features: int, out_features: int) -> tuple[list[str], list[
 class Columns:
     """Names of inputs and targets, and the training range of each input, in the user's units.
 
-    A checkpoint holds it as plain Python, see :meth:`state_dict`.
+    Checkpoints store it as plain Python objects, see :meth:`state_dict`.
 
     Attributes:
-        inputs: A name for each input.
-        targets: A name for each target.
-        low: The least value that training saw of each input ``(in,)``, float64.
-        high: The greatest.
-        label: Where the targets are probabilities of classes, what the class is called.
+        inputs: Name of each input.
+        targets: Name of each target.
+        low: Smallest training value of each input ``(in,)``, float64.
+        high: Largest training value of each input ``(in,)``, float64.
+        label: Name of the class column, if the targets are class probabilities.
 
     Raises:
-        ValueError: A range that is not one pair for each input.
+        ValueError: If the range does not have one value per input.
     """
 
     inputs: tuple[str, ...]
@@ -50,7 +50,7 @@ class Columns:
         for end in (self.low, self.high):
             if end.shape != (len(self.inputs),):
                 raise ValueError(
-                    f"a training range needs {len(self.inputs)} values, one for each input, got "
+                    f"a training range needs {len(self.inputs)} values, one per input, got "
                     f"{tuple(end.shape)}"
                 )
 
@@ -62,29 +62,29 @@ class Columns:
         points: Tensor,
         label: str | None = None,
     ) -> Self:
-        """Names, and the range that ``points`` ``(n, in)`` span."""
+        """Creates it from names and the range of ``points`` ``(n, in)``."""
         points = points.detach().double().cpu()
         return cls(tuple(inputs), tuple(targets), points.amin(0), points.amax(0), label)
 
     def is_outside(self, points: Tensor) -> Tensor:
-        """Which of the points ``(n, in)`` have an input outside its training range, ``(n,)``.
+        """Whether each point ``(n, in)`` has an input outside its training range, ``(n,)``.
 
-        Compared in the points' own type: in float32 a point that training saw is not outside for
-        the digits that it has lost.
+        Compares in the dtype of the points, so that a training point rounded to float32 is not
+        outside.
         """
         low, high = self.low.to(points.dtype), self.high.to(points.dtype)
         return ((points < low) | (points > high)).any(1)
 
     def check(self, inputs: Sequence[str], targets: Sequence[str], label: str | None) -> None:
-        """Refuses data whose columns are not those that a checkpoint was trained on.
+        """Checks that data have the same columns as the training data of a checkpoint.
 
         Args:
-            inputs: Names of the data's inputs, in order.
-            targets: Of its targets; of classes, the classes.
-            label: What the class is called, where the targets are classes.
+            inputs: Names of the inputs, in order.
+            targets: Names of the targets, or the classes.
+            label: Name of the class column, if the targets are classes.
 
         Raises:
-            ConfigurationError: A name or the order differs.
+            ConfigurationError: If a name or the order differs.
         """
         word = "targets" if self.label is None else "classes"
         trained = {"inputs": self.inputs, word: self.targets, "label": (self.label,)}
@@ -95,11 +95,11 @@ class Columns:
                 alike = sorted(map(str, names)) == sorted(map(str, given[what]))
                 raise ConfigurationError(
                     f"the checkpoint was trained with {what} {kept}{', in this order' * alike}, "
-                    f"but the data have {own}: give data of the checkpoint's {what}"
+                    f"but the data have {own}: use data with the checkpoint's {what}"
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """Lists of names and numbers, as a checkpoint may hold them."""
+        """The state as lists of names and numbers, for checkpoints."""
         return {
             "inputs": list(self.inputs),
             "targets": list(self.targets),
@@ -110,10 +110,10 @@ class Columns:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
-        """What :meth:`state_dict` was made of.
+        """Restores it from :meth:`state_dict`.
 
         Raises:
-            ValueError: A state that is not one.
+            ValueError: If the state is invalid.
         """
         for key in ("inputs", "targets"):
             _check_list(state.get(key), str, f"names of {key}")
@@ -121,7 +121,7 @@ class Columns:
             _check_list(state.get(key), float, f"training range ({key})")
         label = state.get("label")
         if not isinstance(label, str | None):
-            raise ValueError(f"the name of its classes is {label!r}, not a text")
+            raise ValueError(f"the name of its class column is {label!r}, not a string")
         low, high = (torch.tensor(state[end], dtype=torch.float64) for end in ("low", "high"))
         if not bool((low.isfinite() & high.isfinite()).all()):
             raise ValueError("its training range is not finite")
@@ -151,12 +151,12 @@ class Standardization:
 
     @classmethod
     def of(cls, inputs: Tensor, targets: Tensor) -> Standardization:
-        """The standardisation of ``inputs`` ``(n, in)`` and ``targets`` ``(n, out)``."""
+        """The standardization of ``inputs`` ``(n, in)`` and ``targets`` ``(n, out)``."""
         return cls(*_mean_and_std(inputs), *_mean_and_std(targets))
 
 
 def _mean_and_std(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and population standard deviation of each column; 1 where a column is constant."""
+    """Mean and population standard deviation of each column; the latter is 1 if constant."""
     together = max(1, _NUMBERS // max(1, len(values)))
     parts = [_of_columns(columns) for columns in values.split(together, 1)]
     return torch.cat([mean for mean, _ in parts]), torch.cat([std for _, std in parts])
@@ -168,7 +168,7 @@ def _of_columns(values: Tensor) -> tuple[Tensor, Tensor]:
     low, high = values.aminmax(dim=0)
     constant = low == high
     deviations = values - mean
-    scale = torch.maximum(high - mean, mean - low)  # taken out, so that squares cannot overflow
+    scale = torch.maximum(high - mean, mean - low)  # factored out, so that squares cannot overflow
     scale = torch.where(constant, torch.ones_like(scale), scale)
     std = scale * deviations.div_(scale).square_().mean(0).sqrt()
     return mean, torch.where(constant, torch.ones_like(std), std)
@@ -177,7 +177,7 @@ def _of_columns(values: Tensor) -> tuple[Tensor, Tensor]:
 def spread_of(targets: Tensor) -> Tensor:
     """Median absolute deviation of each column ``(n, out)`` from its median, ``(out,)``, float64.
 
-    Where more than half of a column is one number, the mean deviation from it; 1 where all is.
+    The mean absolute deviation if more than half of a column is the median, or 1 if all of it is.
     """
     values = targets.double()
     deviations = (values - values.median(0).values).abs()

@@ -87,7 +87,7 @@ def write_files(folder: Path) -> None:
 BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} ragged.csv", ["line 3 of ragged.csv", "4 fields", "header has 3"]),
     (f"{TABLE} comma.csv", ["'y' of comma.csv", "1 missing", "line 3"]),
-    (f"{TABLE} decimal.csv", ["line 2 of decimal.csv", "a point for the decimals"]),
+    (f"{TABLE} decimal.csv", ["line 2 of decimal.csv", "a point as decimal separator"]),
     (f"{TABLE} semicolon.csv", ["separated by ';'", "save it with commas and with a point"]),
     (f"{TABLE} spaces.csv", ["separated by spaces", "save it with commas"]),
     (
@@ -95,7 +95,7 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
         ["comment.csv is a comment (# measured 2024): remove it"],
     ),
     (f"{TABLE} comment_within.csv", ["'# the second day' in line 3", "a comment: remove the line"]),
-    (f"{TABLE} excel.csv", ["first line of excel.csv (sep=)", "for Excel alone: remove it"]),
+    (f"{TABLE} excel.csv", ["first line of excel.csv (sep=)", "only for Excel: remove it"]),
     (f"{TABLE} point.csv", ["'b' of point.csv", "'0,5' in line 2", "decimals with a point"]),
     (f"{TABLE} thousands.csv", ["'1,000.5' in line 2", "thousands without separators"]),
     (f"{TABLE} percent.csv", ["'50%' in line 2", "write 0.5 for 50%"]),
@@ -109,8 +109,8 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} good.parquet --data.inputs '[a, y]'", ["'y' is both an input and a target"]),
     (f"{TABLE} good.parquet --data.inputs '[0, 1]'", ["column '0' is not in good.parquet"]),
     (f"{TABLE} tabs.csv", ["separated by '\\t'", "name it .tsv"]),
-    (f"{TABLE} nameless.csv", ["nameless.csv has no header", "1,2,3", "names on top"]),
-    (f"{TABLE} twice.csv", ["'b' is there 2 times in twice.csv", "rename"]),
+    (f"{TABLE} nameless.csv", ["nameless.csv has no header", "1,2,3", "add a first line"]),
+    (f"{TABLE} twice.csv", ["'b' occurs 2 times in twice.csv", "rename"]),
     (f"{TABLE} header.csv", ["a header but no rows", "add rows"]),
     (f"{TABLE} empty.csv", ["empty.csv is empty", "header line"]),
     (f"{TABLE} flat.csv", ["'b' of flat.csv is 4 in all 14 training rows", "inputs"]),

@@ -146,7 +146,7 @@ def test_knots_of_a_resumed_run_are_all_there(trained: Path, command_line: Words
         ("plot {ckpt} --format gif", "invalid choice: 'gif' (choose from"),
         (
             "plot {ckpt} --output taken/pictures",
-            "cannot write to taken/pictures (a file lies where its folder would be)",
+            "cannot write to taken/pictures (a file exists where its folder would be)",
         ),
         ("plot {ckpt} --config nowhere.yaml", "config nowhere.yaml does not exist: check --config"),
         ("plot {ckpt} --config other.yaml", "has data of 2 inputs and 1 targets"),

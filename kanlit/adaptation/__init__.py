@@ -1,4 +1,4 @@
-"""Grid adaptation as density estimation: tensors and plain torch modules, no Lightning."""
+"""Grid adaptation as density estimation, on tensors and torch modules, without Lightning."""
 
 from kanlit.adaptation.adapt import adapt_grids
 from kanlit.adaptation.density import (

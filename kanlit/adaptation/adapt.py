@@ -1,4 +1,4 @@
-"""Adapts every grid of a network: new knots from importance weights, coefficients fitted again."""
+"""Adapts every grid of a network: places knots by importance weights and refits coefficients."""
 
 from __future__ import annotations
 
@@ -44,46 +44,46 @@ def adapt_grids(
 ) -> AdaptationReport:
     """Adapts the grids of all KAN layers in ``network``, from the first to the last.
 
-    One forward pass carries ``inputs`` through the network; each layer is adapted as they reach
-    it, so it sees its input as the adapted layers before it give it, whatever lies between them.
-    The coefficients of adapted layers lose their gradient, which belongs to the old knots.
+    One forward pass sends ``inputs`` through the network. Each layer is adapted when the pass
+    reaches it, on its input from the already adapted layers before it. The gradients of adapted
+    coefficients are dropped, because they belong to the old knots.
 
-    In a training loop of your own pass its optimizer, between two steps:
+    In a custom training loop, pass the optimizer and call it between two steps:
 
         optimizer.step()
         adapt_grids(network, x, density, grid_size=8, optimizer=optimizer)
 
-    Without it an optimizer whose state has the old shapes raises at its next step. If G stays the
-    same, the shapes do, too: the optimizer then keeps the moments of the old knots, and says
-    nothing.
+    Otherwise an optimizer whose state has the old shapes raises an error at its next step. If G
+    stays the same, so do the shapes: without ``optimizer=`` the optimizer silently keeps the
+    moments of the old knots.
 
     Args:
-        network: Any module with KAN layers in it that maps ``(n, …)`` to ``(n, …)``. A layer may
+        network: Any module that contains KAN layers and maps ``(n, …)`` to ``(n, …)``. A layer may
             see several rows per sample, such as the positions of a sequence.
         inputs: Samples ``(n, …)``, finite.
-        density: Gives the importance of each sample.
-        grid_size: G of every layer afterwards; left out, each keeps its own.
-        optimizer: Optimizers that hold the network's parameters; their state follows the grids.
-            Lightning's wrappers are unwrapped.
-        optimizer_state: What happens to that state, see :func:`update_optimizer_state`.
-        placement: How knots are placed and coefficients refitted.
+        density: Importance density of the samples.
+        grid_size: New G of every layer; each keeps its own if omitted.
+        optimizer: Optimizers of the network's parameters; their state is remapped. Lightning's
+            wrappers are unwrapped.
+        optimizer_state: How to remap it, see :func:`update_optimizer_state`.
+        placement: How to place knots and refit coefficients.
         sample_losses: Loss of each sample ``(n,)``, for densities that use it.
-        loss: Gives the training loss; measured before and after where it is passed.
-        max_loss_growth: The loss may grow by this factor at most.
-        least_loss: A loss below this counts as this: a grid that moves costs a fraction of what
-            there is to learn, however little of it was left.
-        insert_above: An extension that replaces knots and multiplies the loss by more than this is
-            rolled back and done again by insertion, to the last bit as if ``placement`` had said
-            ``"insert"``. Needs ``loss``.
+        loss: Returns the training loss; if given, it is measured before and after.
+        max_loss_growth: Largest allowed factor by which the loss may grow.
+        least_loss: Lower bound of the loss that ``max_loss_growth`` refers to, so that grids can
+            still move when the loss is very small.
+        insert_above: An extension by ``"replace"`` that multiplies the loss by more than this is
+            rolled back and repeated by insertion, with the same result as ``"insert"`` in
+            ``placement``. Needs ``loss``.
 
     Returns:
-        What was done, layer by layer.
+        A report with one entry per layer.
 
     Raises:
-        ValueError: No KAN layer, samples or weights that are not finite, a setting out of its
-            range; an output that is not finite afterwards, or a loss that has grown too far. It
-            names the layer. Network, gradients, density and optimizers are then as before.
-        ConfigurationError: The density lacks what it needs; likewise.
+        ValueError: If there is no KAN layer, samples or weights are not finite, a setting is out of
+            range, the output is no longer finite or the loss grows too much. The message names the
+            layer. Network, gradients, density and optimizers are then rolled back.
+        ConfigurationError: If the density lacks what it needs; likewise rolled back.
 
     Source: arXiv 2601.18672, section 3.
     """
@@ -92,7 +92,7 @@ def adapt_grids(
     check_policy(optimizer_state)
     layers = kan_layers(network)
     if not layers:
-        raise ValueError("the network holds no KANLayer, so it has no grid to adapt")
+        raise ValueError("the network contains no KANLayer, so it has no grid to adapt")
     saved = [
         (m, m.knots.clone(), m.coefficients.detach().clone(), m.coefficients.grad)
         for m in layers.values()
@@ -105,8 +105,8 @@ def adapt_grids(
             layer.coefficients.grad = gradient
         density.load_state_dict(copy.deepcopy(density_state))
 
-    def carry(placement: Placement) -> tuple[dict[str, LayerAdaptation], Tensor, float | None]:
-        """The layers as adapted, and the network's output and its loss then."""
+    def adapt_all(placement: Placement) -> tuple[dict[str, LayerAdaptation], Tensor, float | None]:
+        """Adapts all layers; returns their reports, the network's output and the loss."""
         done: dict[str, LayerAdaptation] = {}
         weigh = density.prepare(first_context(network, inputs, sample_losses))
 
@@ -123,18 +123,18 @@ def adapt_grids(
         network.eval()
         loss_before = float(loss()) if loss else None
         before = network(inputs)
-        done, after, loss_after = carry(placement)
+        done, after, loss_after = adapt_all(placement)
         if _costs_too_much(done, placement, loss_before, loss_after, insert_above):
             roll_back()
             replaced = loss_after
-            done, after, loss_after = carry(replace(placement, extension="insert"))
+            done, after, loss_after = adapt_all(replace(placement, extension="insert"))
         _check_outcome(done, before, after, loss_before, loss_after, max_loss_growth, least_loss)
     except BaseException:
-        roll_back()  # whatever went wrong, Ctrl-C too
+        roll_back()  # after any failure, including Ctrl-C
         raise
     finally:
         for module, mode in training.items():
-            module.training = mode  # each its own: a part may be frozen in evaluation mode
+            module.training = mode  # per module: some may be frozen in evaluation mode
     for name in done:
         layers[name].coefficients.grad = None
     report = AdaptationReport(
@@ -158,7 +158,7 @@ def _costs_too_much(
     loss_after: float | None,
     insert_above: float,
 ) -> bool:
-    """Whether replaced knots raise the loss further than an extension may."""
+    """Whether an extension by replaced knots raises the loss too much."""
     if placement.extension == "insert" or not any(layer.extended for layer in done.values()):
         return False
     if loss_before is None or loss_after is None or not math.isfinite(loss_before):
@@ -175,13 +175,13 @@ def _check_outcome(
     max_loss_growth: float,
     least_loss: float,
 ) -> None:
-    """Refuses an adaptation that hurts, naming the layer whose refit is worst."""
+    """Raises if the adaptation did harm, naming the layer with the largest refit error."""
     if not done:
         raise ValueError("no KANLayer is used in the network's forward: none has been adapted")
     worst = max(done.values(), key=lambda layer: layer.refit_error)
-    blame = f"the worst refit is that of layer {worst.name}, off by {worst.refit_error:.1e}"
+    blame = f"the largest refit error is {worst.refit_error:.1e} in layer {worst.name}"
     if bool(torch.isfinite(before).all()) and not bool(torch.isfinite(after).all()):
-        raise ValueError(f"the network's output is no longer finite, {blame}")
+        raise ValueError(f"the network's output is no longer finite; {blame}")
     if loss_before is None or loss_after is None or not math.isfinite(loss_before):
         return
     reference = max(loss_before, least_loss)
@@ -190,7 +190,7 @@ def _check_outcome(
     ):
         raise ValueError(
             f"the loss grew from {loss_before:.2e} to {loss_after:.2e}, more than "
-            f"{max_loss_growth:g} times, {blame}"
+            f"{max_loss_growth:g} times; {blame}"
         )
 
 
@@ -201,12 +201,12 @@ def _adapt_layer(
     grid_size: int | None,
     placement: Placement,
 ) -> LayerAdaptation:
-    """Moves one layer's knots and refits its coefficients."""
+    """Moves the knots of one layer and refits its coefficients."""
     layer, samples = context.layer, context.layer_input
     if not bool(torch.isfinite(samples).all()):
-        raise ValueError("samples hold NaN or infinite values")
+        raise ValueError("samples contain NaN or infinite values")
     old_breakpoints, old = layer.breakpoints.clone(), layer.exact_basis
-    before = layer.forward(samples)  # not layer(…): its hook has brought us here
+    before = layer.forward(samples)  # not layer(…), whose hook calls this function
     wanted = layer.grid_size if grid_size is None else grid_size
     coefficients = layer.coefficients.detach()
     inserts = placement.extension == "insert" and wanted > layer.grid_size
@@ -247,6 +247,6 @@ def _adapt_layer(
 
 
 def _relative_change(before: Tensor, after: Tensor) -> float:
-    """‖after - before‖ / ‖before‖; the absolute change where ``before`` is zero."""
+    """‖after - before‖ / ‖before‖; the absolute change if ``before`` is zero."""
     change, size = (after - before).double().norm(), before.double().norm()
     return float(change / size if size > 0 else change)

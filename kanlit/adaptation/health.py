@@ -1,6 +1,6 @@
-"""How sound an adaptation looks: measures of its weights and knots, and warnings by name.
+"""Health of grid adaptations: measures of weights and knots, and warnings.
 
-The names are those of arXiv 2601.18672 for the ways in which grid adaptation fails.
+The warnings have the names that arXiv 2601.18672 gives to failure modes of grid adaptation.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from kanlit.errors import ConfigurationError
 
 __all__ = ["GridHealth", "HealthWatch", "grid_health"]
 
-# What counts as a failure; far outside what the benchmarks of the paper show when they go well.
-_FLAT_SHARE = 0.995
+# Thresholds of failures, far outside the values in successful benchmarks of the paper.
+_FLAT_FRACTION = 0.995
 _BARE_STEPS, _EDGE_LOSS = 3.0, 4.0
 _JITTER_STEPS, _JITTER_TIMES = 0.5, 4
-_LEARNT_SHARE, _LEARNT_STEPS = 0.5, 200
-_STAGE_STEPS = 100  # after fewer optimiser steps nothing can be said of what was learnt
+_LEARNED_FRACTION, _LEARNED_STEPS = 0.5, 200
+_STAGE_STEPS = 100  # with fewer optimizer steps since the last adaptation, there is no verdict
 
 
 @dataclass(frozen=True)
 class GridHealth:
-    r"""Measures of one layer's adaptation; each is the worst among its input features.
+    r"""Measures of the adaptation of one layer, each for its worst input feature.
 
     Attributes:
-        effective_samples: :math:`(\sum w)^2 / (n \sum w^2)`, the share of the samples that count:
-            1 for equal weights, 1/n for one that takes all. The smallest.
-        edge_coverage: Uniform step over the wider of the two end intervals, at most 1: how well
-            the edges are covered. The smallest.
-        displacement: Mean move of the breakpoints since the adaptation before, in units of the
-            new uniform step; the old ones are interpolated where G changed. The largest.
+        effective_samples: :math:`(\sum w)^2 / (n \sum w^2)`, the effective fraction of samples: 1
+            for equal weights, 1/n if a single sample has all the weight. The minimum.
+        edge_coverage: Uniform interval width over the wider of the two end intervals, at most 1:
+            how well the ends of the range are covered. The minimum.
+        displacement: Mean displacement of the breakpoints since the previous adaptation, in units
+            of the new uniform interval width; old ones are interpolated if G changed. The maximum.
     """
 
     effective_samples: float
@@ -44,26 +44,26 @@ class GridHealth:
 
 
 def grid_health(layer: LayerAdaptation) -> GridHealth:
-    """The health of one layer's adaptation."""
+    """The health of the adaptation of one layer."""
     weights = layer.weights.double()
     weights = weights if weights.ndim == 2 else weights.unsqueeze(1)
     peak = weights.amax(0)
     scaled = weights / torch.where(peak > 0, peak, 1.0)
     square = scaled.square().sum(0)
-    share = torch.where(square > 0, scaled.sum(0).square() / (len(weights) * square), 1.0)
+    fraction = torch.where(square > 0, scaled.sum(0).square() / (len(weights) * square), 1.0)
     new = layer.new_breakpoints.double()
     step = (new[:, -1] - new[:, 0]) / layer.grid_size
     ends = torch.maximum(new[:, 1] - new[:, 0], new[:, -1] - new[:, -2])
     move = (new - _resampled(layer.old_breakpoints.double(), layer.grid_size)).abs().mean(1)
     return GridHealth(
-        effective_samples=float(share.min()),
+        effective_samples=float(fraction.min()),
         edge_coverage=float((step / ends).clamp(max=1.0).min()),
         displacement=float((move / step).max()),
     )
 
 
 def _resampled(breakpoints: Tensor, grid_size: int) -> Tensor:
-    """Breakpoints of another G at the same shares along the old ones, ``(in, G+1)``."""
+    """Interpolates breakpoints to another G, ``(in, G+1)``."""
     count = breakpoints.shape[1] - 1
     place = torch.linspace(0, count, grid_size + 1, dtype=torch.float64, device=breakpoints.device)
     left = place.floor().long().clamp(max=count - 1)
@@ -71,35 +71,35 @@ def _resampled(breakpoints: Tensor, grid_size: int) -> Tensor:
 
 
 class HealthWatch:
-    """Looks at the adaptations of a run, one after another, and tells each failure once.
+    """Checks the successive adaptations of a run and reports each kind of failure once.
 
-    What it remembers is its ``state_dict``: plain numbers and strings.
+    Its ``state_dict`` contains plain numbers and strings.
 
     Attributes:
-        untrained: Loss before the first optimiser step; ``None`` where it was not measured.
+        untrained: Loss before the first optimizer step; ``None`` if it was not measured.
     """
 
     def __init__(self) -> None:
-        self._told: list[str] = []
+        self._reported: list[str] = []
         self.untrained: float | None = None
         self._adapted_at = 0
-        self._moves: list[float] = []  # of the adaptations at this G, the latest few
+        self._moves: list[float] = []  # displacements of the latest adaptations at this G
         self._extended = False
 
-    def look(
+    def check(
         self,
         report: AdaptationReport,
         step: int,
         sample_losses: Tensor | None = None,
         uniform_density: bool = False,
     ) -> list[str]:
-        """What is wrong with an adaptation, by name and with the cure; empty if nothing is.
+        """Returns the failures of an adaptation, each with its name and remedy.
 
         Args:
             report: The adaptation.
-            step: Optimiser steps so far.
-            sample_losses: Loss of each sample of the first layer ``(n,)``, before it.
-            uniform_density: Whether the density gives equal weights by intent.
+            step: Optimizer steps so far.
+            sample_losses: Loss of each sample of the first layer ``(n,)`` before the adaptation.
+            uniform_density: Whether the density gives equal weights by design.
         """
         trained = step - self._adapted_at >= _STAGE_STEPS
         self._adapted_at = step
@@ -110,33 +110,37 @@ class HealthWatch:
             self._moves.clear()
         else:
             self._moves = [*self._moves[1 - _JITTER_TIMES :], grid_health(first).displacement]
-        found = {
+        failures = {
             "flat grid": None if uniform_density else _flat(report),
             "boundary collapse": _bare_edge(first, sample_losses) if trained else None,
             "grid jitter": _jitter(self._moves),
-            "first grid too coarse": self._coarse(report) if step >= _LEARNT_STEPS else None,
+            "first grid too coarse": self._coarse(report) if step >= _LEARNED_STEPS else None,
         }
         self._extended |= step > 0 and any(layer.extended for layer in report.layers)
-        new = {n: text for n, text in found.items() if text is not None and n not in self._told}
-        self._told += new
+        new = {
+            name: text
+            for name, text in failures.items()
+            if text is not None and name not in self._reported
+        }
+        self._reported += new
         return [f"{name}: {text}" for name, text in new.items()]
 
     def _coarse(self, report: AdaptationReport) -> str | None:
-        """At the first extension the loss should have come down."""
+        """Checks that the loss has decreased before the first extension."""
         before, untrained = report.loss_before, self.untrained
         if self._extended or not any(layer.extended for layer in report.layers):
             return None
-        if before is None or untrained is None or not before > _LEARNT_SHARE * untrained:
+        if before is None or untrained is None or not before > _LEARNED_FRACTION * untrained:
             return None
         return (
-            f"before this extension the loss had only come from {untrained:.2e} to {before:.2e}: "
-            f"begin with a larger G, or train longer"
+            f"before this extension the loss had only decreased from {untrained:.2e} to "
+            f"{before:.2e}: start with a larger G, or train longer"
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers."""
+        """The state, for checkpoints."""
         return {
-            "told": list(self._told),
+            "reported": list(self._reported),
             "untrained": self.untrained,
             "adapted_at": self._adapted_at,
             "moves": list(self._moves),
@@ -144,25 +148,25 @@ class HealthWatch:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up where another left off.
+        """Restores a state from :meth:`state_dict`.
 
         Raises:
-            ConfigurationError: A state that is not one.
+            ConfigurationError: If the state is invalid.
         """
-        self._told, self._moves = list(state["told"]), list(state["moves"])
+        self._reported, self._moves = list(state["reported"]), list(state["moves"])
         if not all(type(move) is float for move in self._moves):
-            raise ConfigurationError(f"moves of knots must be numbers, got {self._moves}")
+            raise ConfigurationError(f"displacements of knots must be floats, got {self._moves}")
         self.untrained, self._extended = state["untrained"], state["extended"]
         self._adapted_at = state["adapted_at"]
 
 
 def _flat(report: AdaptationReport) -> str | None:
-    flat = [n.name for n in report.layers if grid_health(n).effective_samples > _FLAT_SHARE]
+    flat = [n.name for n in report.layers if grid_health(n).effective_samples > _FLAT_FRACTION]
     if not flat:
         return None
     return (
-        f"the importance weights of {', '.join(flat)} are all but equal, so knots follow the "
-        f"inputs alone: lower epsilon or raise power"
+        f"the importance weights of {', '.join(flat)} are almost equal, so knots follow only the "
+        f"distribution of the inputs: lower epsilon or raise power"
     )
 
 
@@ -170,14 +174,14 @@ def _jitter(moves: Sequence[float]) -> str | None:
     if len(moves) < _JITTER_TIMES or min(moves) < _JITTER_STEPS:
         return None
     return (
-        f"knots moved by {min(moves):.1f} steps and more in each of the last {_JITTER_TIMES} "
-        f"adaptations: use more samples (a larger batch or max_samples), adapt less often or "
-        f"raise uniform_mix"
+        f"knots moved by at least {min(moves):.1f} interval widths in each of the last "
+        f"{_JITTER_TIMES} adaptations: use more samples (a larger batch or max_samples), adapt "
+        f"less often or raise uniform_mix"
     )
 
 
 def _bare_edge(layer: LayerAdaptation, sample_losses: Tensor | None) -> str | None:
-    """The first input (from 1) with a wide end interval in which the loss is high."""
+    """Finds the first input (numbered from 1) with a wide end interval and a high loss there."""
     if sample_losses is None or len(sample_losses) != len(layer.samples):
         return None
     b = layer.new_breakpoints
@@ -189,8 +193,8 @@ def _bare_edge(layer: LayerAdaptation, sample_losses: Tensor | None) -> str | No
                 continue
             if sample_losses[inside].mean() > _EDGE_LOSS * sample_losses[~inside].mean():
                 return (
-                    f"knots of input {place + 1} crowd away from an edge where the loss is "
-                    f"{_EDGE_LOSS:g} times that of the rest and more: raise uniform_mix or "
-                    f"lower power"
+                    f"input {place + 1} has few knots near an end of its range, where the loss is "
+                    f"more than {_EDGE_LOSS:g} times that elsewhere: raise uniform_mix or lower "
+                    f"power"
                 )
     return None

@@ -1,4 +1,4 @@
-"""Where the knots of a run have stood; plain data, no Lightning."""
+"""History of the knots of a run; plain data, without Lightning."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MOST_RECORDS, _MOST_NUMBERS = 256, 2**20
 
 @dataclass(frozen=True)
 class KnotRecord:
-    """Breakpoints of all layers from a moment of a run on.
+    """Breakpoints of all layers, valid from a certain step of a run.
 
     Attributes:
-        epoch: Epochs before it.
-        step: Optimiser steps before it.
+        epoch: Number of epochs before.
+        step: Number of optimizer steps before.
         breakpoints: ``(in, G+1)`` of each layer, on the CPU.
     """
 
@@ -36,10 +36,10 @@ class KnotRecord:
 
 
 class KnotHistory:
-    """Breakpoints of a run, adaptation by adaptation.
+    """Breakpoints of a run after each adaptation.
 
-    At most 256 records are kept, fewer where they would hold more than a million numbers; beyond
-    that every second one goes, the first and the latest stay.
+    Keeps at most 256 records, or fewer if they contain more than a million numbers. Beyond that,
+    every second record is dropped; the first and the latest are kept.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class KnotHistory:
 
     @property
     def records(self) -> tuple[KnotRecord, ...]:
-        """From the first to the latest."""
+        """The records from the first to the latest."""
         return tuple(self._records)
 
     def add(self, report: AdaptationReport, epoch: int, step: int) -> None:
-        """Takes what an adaptation did; of the first one also where the knots were before it."""
+        """Records an adaptation; at the first one, also the knots before it."""
         if not self._records and step > 0:
             old = {layer.name: _kept(layer.old_breakpoints) for layer in report.layers}
             self._records.append(KnotRecord(0, 0, old))
@@ -62,10 +62,10 @@ class KnotHistory:
             self._records = [*self._records[:-1:2], self._records[-1]]
 
     def retain(self, inputs: Mapping[str, Tensor]) -> None:
-        """Drops the breakpoints of inputs that layers have lost.
+        """Drops the breakpoints of pruned inputs.
 
         Args:
-            inputs: Which each layer keeps, bool ``(in,)``, by its name.
+            inputs: Inputs that are kept, bool ``(in,)``, by layer name.
         """
         kept = {name: mask.cpu() for name, mask in inputs.items()}
         self._records = [
@@ -74,18 +74,18 @@ class KnotHistory:
         ]
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """Tensors and plain Python only."""
+        """The state, as tensors and plain Python objects."""
         return [{**vars(r), "breakpoints": dict(r.breakpoints)} for r in self._records]
 
     def load_state_dict(self, state: Any) -> None:
-        """Takes up where another left off.
+        """Restores a state from :meth:`state_dict`.
 
         Raises:
-            ValueError: A state that is not one.
+            ValueError: If the state is invalid.
         """
         for record in state if isinstance(state, list) else [None]:
             if not _is_record(record):
-                raise ValueError("the record of its knots is none")
+                raise ValueError("the knot history is malformed")
         self._records = [KnotRecord(**record) for record in state]
 
 

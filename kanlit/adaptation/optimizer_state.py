@@ -26,7 +26,7 @@ OptimizerState = Literal["keep", "reset_changed", "reset_all"]
 
 
 def check_policy(policy: OptimizerState) -> None:
-    """Raises :class:`ConfigurationError` where ``policy`` is none."""
+    """Raises :class:`ConfigurationError` if the policy is unknown."""
     if policy not in get_args(OptimizerState):
         choices = " or ".join(map(repr, get_args(OptimizerState)))
         raise ConfigurationError(f"optimizer_state must be {choices}, got {policy!r}")
@@ -44,18 +44,18 @@ def update_optimizer_state(
     report: AdaptationReport,
     policy: OptimizerState,
 ) -> None:
-    """Remaps an optimizer's state to the grids that an adaptation has moved.
+    """Remaps the state of an optimizer after an adaptation.
 
     Args:
-        optimizer: Any optimizer of torch; the parameters it holds are unchanged objects.
-        layers: The layers, by name.
-        report: What was adapted.
-        policy: ``"keep"`` carries the moments of each basis function over to those that succeed
-            it, see :meth:`kanlit.bases.Basis.predecessors`;
-            ``"reset_changed"`` drops the moments of the coefficients whose grid has moved;
-            ``"reset_all"`` drops everything, as if the optimizer were new.
+        optimizer: Any torch optimizer.
+        layers: The layers by name.
+        report: The adaptation.
+        policy: ``"keep"`` copies the moments of each old basis function to its successors, see
+            :meth:`kanlit.bases.Basis.predecessors`;
+            ``"reset_changed"`` drops the moments of coefficients whose grid has changed;
+            ``"reset_all"`` drops the whole state.
     """
-    # The history of L-BFGS is of flat vectors of all parameters: none of it fits the new bases.
+    # The history of L-BFGS consists of flat vectors over all parameters, which no longer fit.
     if policy == "reset_all" or isinstance(optimizer, LBFGS):
         forget(optimizer)
         return
@@ -69,26 +69,26 @@ def update_optimizer_state(
             continue
         old = layer.basis_on(layer.knots_for(adapted.old_breakpoints))
         if not all(_fits(value, layer, old.count) for value in state.values()):
-            del optimizer.state[layer.coefficients]  # factored moments have no bases to carry
+            del optimizer.state[layer.coefficients]  # factored moments cannot be remapped
             continue
         dtype = layer.knots.dtype
         predecessors = layer.exact_basis.cast(dtype).predecessors(old.cast(dtype))
         for key, value in state.items():
-            state[key] = _carry(value, predecessors)
+            state[key] = _remap(value, predecessors)
 
 
 def retain_optimizer_state(
     optimizer: Optimizer, layers: Sequence[KANLayer], kept: Sequence[Kept]
 ) -> None:
-    """Brings an optimiser's state in line with layers that have been pruned.
+    """Remaps the state of an optimizer after pruning.
 
-    Moments of nodes that stay stay, those of edges that are put out become 0, so that nothing
-    moves them. L-BFGS starts anew, and so does a parameter whose moments are not of its shape.
+    Moments of kept nodes are kept; those of pruned edges become 0, so that their parameters do not
+    move. Resets the state of L-BFGS, and of parameters whose moments have another shape.
 
     Args:
-        optimizer: Any optimiser of torch; the parameters it holds are unchanged objects.
-        layers: The layers, pruned.
-        kept: What of each was kept, in the sizes before.
+        optimizer: Any torch optimizer.
+        layers: The pruned layers.
+        kept: What was kept of each layer, in the shapes before.
     """
     if isinstance(optimizer, LBFGS):
         forget(optimizer)
@@ -110,20 +110,20 @@ def retain_optimizer_state(
 
 
 def forget(optimizer: Optimizer) -> None:
-    """Drops all that an optimiser remembers, as if it were made anew."""
+    """Drops the whole state of an optimizer."""
     optimizer.state.clear()
     if isinstance(optimizer, LBFGS):
         forget_parameter_count(optimizer)
 
 
 def _fits(value: Any, layer: KANLayer, old_bases: int) -> bool:
-    """Whether it is a number or a moment ``(out, in, G+k)`` of each coefficient."""
+    """Whether a state value is a scalar or a moment ``(out, in, G+k)`` per coefficient."""
     shape = (layer.out_features, layer.in_features, old_bases)
     return not isinstance(value, Tensor) or value.ndim == 0 or tuple(value.shape) == shape
 
 
-def _carry(value: Any, predecessors: Tensor) -> Any:
-    """A moment ``(out, in, G+k)`` by their predecessors; anything else as it is."""
+def _remap(value: Any, predecessors: Tensor) -> Any:
+    """Gathers a moment ``(out, in, G+k)`` by predecessors; returns scalars unchanged."""
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value
     return value.gather(2, predecessors.expand(value.shape[0], -1, -1))

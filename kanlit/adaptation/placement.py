@@ -1,4 +1,4 @@
-"""How knots are placed and coefficients refitted: settings, validated."""
+"""Validated settings for knot placement and refits."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Refit = Literal["projection", "samples"]
 
 @dataclass(frozen=True)
 class Placement:
-    """How knots are placed and coefficients refitted.
+    """Settings for knot placement and refits.
 
     Attributes:
         uniform_mix: e in [0, 1]: breakpoints are e·uniform + (1-e)·weighted quantiles.
-        least_gap: Least width of an interval as a fraction of the uniform one, in (0, 1].
-        margin: How far the grid reaches past the samples at each end, as a fraction of their range.
-        extension: ``"replace"`` places all breakpoints anew when G grows; ``"insert"`` keeps the
-            old ones and their ends and adds to them, which leaves the function exactly as it is
-            (not for radial bases, whose widths follow: they are refitted).
-        refit: ``"projection"`` is the L2 projection over the span, free of data; ``"samples"``
-            is the published least squares on the samples.
+        least_gap: Minimum width of an interval as a fraction of the uniform width, in (0, 1].
+        margin: Widening of the grid beyond the samples at each end, as a fraction of their range.
+        extension: ``"replace"`` moves all breakpoints when G grows. ``"insert"`` keeps the old
+            ones and adds new ones between them, which leaves the function exactly unchanged
+            (except for radial bases, which are refitted because their widths change).
+        refit: ``"projection"`` is the L2 projection over the grid, independent of data;
+            ``"samples"`` is the published least squares on the samples.
 
     Raises:
-        ConfigurationError: A setting out of its range.
+        ConfigurationError: If a setting is out of range.
     """
 
     uniform_mix: float = 0.2
@@ -41,7 +41,7 @@ class Placement:
     def __post_init__(self) -> None:
         if not 0 <= self.uniform_mix <= 1:
             raise ConfigurationError(
-                f"uniform_mix must lie in 0 to 1, got {self.uniform_mix}: try 0.2"
+                f"uniform_mix must be between 0 and 1, got {self.uniform_mix}: try 0.2"
             )
         if not 0 < self.least_gap <= 1:
             raise ConfigurationError(

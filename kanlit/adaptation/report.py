@@ -1,4 +1,4 @@
-"""What one adaptation did, for logs, plots and tests; plain data, no Lightning."""
+"""Report of an adaptation, for logs, plots and tests; plain data, without Lightning."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["AdaptationReport", "LayerAdaptation"]
 
 @dataclass(frozen=True)
 class LayerAdaptation:
-    """What an adaptation did to one layer.
+    """The adaptation of one layer.
 
     Attributes:
-        name: The layer's name inside the network, such as ``layers.0``.
+        name: Name of the layer inside the network, such as ``layers.0``.
         old_breakpoints: ``(in, G_old + 1)``.
         new_breakpoints: ``(in, G_new + 1)``.
-        samples: ``(n, in)``, the layer's inputs from which the knots were placed.
-        weights: ``(n,)`` or ``(n, in)``, the importance weights of these samples.
+        samples: ``(n, in)``, inputs of the layer used for knot placement.
+        weights: ``(n,)`` or ``(n, in)``, importance weights of these samples.
         refit_error: ``‖y_after − y_before‖ / ‖y_before‖`` of the layer's output on the samples.
-        out_of_range: Share (0 to 1) of the entries of ``samples`` outside the old grid.
+        out_of_range: Fraction (0 to 1) of the entries of ``samples`` outside the old grid.
     """
 
     name: str
@@ -43,18 +43,18 @@ class LayerAdaptation:
 
 @dataclass(frozen=True)
 class AdaptationReport:
-    """What an adaptation did to a network, or why it was rolled back.
+    """The adaptation of a network, or why it was rolled back.
 
     Attributes:
-        layers: One entry for each KAN layer, from the first to the last; empty if rolled back.
-        grid_size: G, intervals per input feature, after it.
+        layers: One entry per KAN layer, from the first to the last; empty if rolled back.
+        grid_size: Largest G of the layers after the adaptation.
         refit_error: ``‖f_after − f_before‖ / ‖f_before‖`` of the network's output on the samples.
-        seconds: Wall time; of an adaptation by the callback, with the fetching of samples.
-        loss_before: Training loss before it; ``None`` where the module gives none.
-        loss_after: Training loss after it, before the next step; likewise.
-        loss_replaced: Training loss that an extension by replaced knots would have had, where that
-            was too much and knots were inserted instead; otherwise ``None``.
-        failure: Why it was rolled back; ``None`` for an adaptation that holds.
+        seconds: Wall time; for the callback, including the collection of samples.
+        loss_before: Training loss before; ``None`` if there is no loss.
+        loss_after: Training loss after, before the next step; likewise.
+        loss_replaced: Training loss of an extension by replaced knots that was too high, so that
+            knots were inserted instead; otherwise ``None``.
+        failure: Why the adaptation was rolled back; ``None`` if it was not.
     """
 
     layers: tuple[LayerAdaptation, ...]
@@ -68,5 +68,5 @@ class AdaptationReport:
 
     @property
     def out_of_range(self) -> float:
-        """The largest share of inputs outside the old grid among the layers."""
+        """The largest fraction of inputs outside the old grid among the layers."""
         return max((layer.out_of_range for layer in self.layers), default=0.0)

@@ -1,4 +1,4 @@
-"""Which grid size is wanted when; plain numbers, no state."""
+"""Schedules of grid sizes; plain numbers, no state."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["check_schedule", "spread"]
 
 
 def check_schedule(schedule: Mapping[int, int] | Sequence[int]) -> None:
-    """Refuses what cannot be a schedule.
+    """Checks a schedule.
 
     Args:
-        schedule: ``{epoch: G}``, or the G's alone.
+        schedule: ``{epoch: G}``, or only the grid sizes.
 
     Raises:
-        ConfigurationError: No G, a G under 1, one that falls, an epoch under 0.
+        ConfigurationError: If it is empty, a G is below 1 or decreases, or an epoch is negative.
     """
     if not schedule:
         raise ConfigurationError("schedule is empty: give grid sizes such as [3, 6, 9, 12]")
@@ -26,11 +26,11 @@ def check_schedule(schedule: Mapping[int, int] | Sequence[int]) -> None:
     if any(t < 0 for t in times):
         raise ConfigurationError(f"schedule has an epoch before 0: {min(times)}")
     if min(sizes) < 1:
-        raise ConfigurationError(f"schedule holds G = {min(sizes)}: a grid size is at least 1")
+        raise ConfigurationError(f"schedule contains G = {min(sizes)}: use grid sizes of 1 or more")
     for before, after in pairwise(sizes):
         if after < before:
             raise ConfigurationError(
-                f"schedule falls from G = {before} to {after}: grid sizes may stay or grow"
+                f"schedule decreases from G = {before} to {after}: grid sizes must not decrease"
             )
 
 

@@ -1,4 +1,4 @@
-"""When to adapt, where it is not a fixed schedule: triggers that watch the run."""
+"""Triggers, which decide during the run when to adapt."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Observation:
-    """What a trigger may look at, before an epoch (or step) begins; the same on every process.
+    """What a trigger can observe before an epoch (or step) begins; the same on every rank.
 
     Attributes:
-        time: The epoch, or the optimiser step, that is about to begin; from 0.
-        loss: Mean training loss over the epoch (or step) before it; ``None`` before the first.
-            NaN or infinite where training has diverged.
-        metrics: What validation has logged since the last observation; empty without one.
+        time: The epoch, or the optimizer step, that is about to begin; from 0.
+        loss: Mean training loss over the previous epoch (or step); ``None`` before the first. NaN
+            or infinite if training has diverged.
+        metrics: Validation metrics logged since the last observation; empty without validation.
     """
 
     time: int
@@ -37,30 +37,30 @@ class Observation:
 
 
 class Trigger(ABC):
-    """Base of all triggers. A trigger of one's own is a subclass, named in YAML by its path.
+    """Base class of all triggers. A custom trigger is a subclass, named in YAML by its class path.
 
-    It is asked once before each epoch (or step), in order. What it remembers is its
-    ``state_dict``, which goes into checkpoints: plain numbers, strings, lists, dicts.
+    It is called once before each epoch (or step), in order. Its ``state_dict`` is stored in
+    checkpoints and must consist of plain numbers, strings, lists and dicts.
     """
 
     @abstractmethod
     def fires(self, observation: Observation) -> bool:
-        """Whether to adapt now; called once for each epoch (or step)."""
+        """Whether to adapt now; called once per epoch (or step)."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers."""
+        """The state, for checkpoints."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - some have no state
-        """Takes up where another left off."""
+        """Restores a state from :meth:`state_dict`."""
 
 
 class PeriodicTrigger(Trigger):
-    """Fires at every n-th epoch (or step), the first time at ``start``.
+    """Fires at every n-th epoch (or step), starting at ``start``.
 
     Args:
         every: Period in epochs (or steps), at least 1.
-        start: First time, at least 0.
+        start: First epoch (or step) at which it fires, at least 0.
     """
 
     def __init__(self, every: int, start: int = 0) -> None:
@@ -77,19 +77,19 @@ class PeriodicTrigger(Trigger):
 
 
 class PlateauTrigger(Trigger):
-    r"""Fires when the training loss, or a metric of validation, has stopped falling.
+    r"""Fires when the training loss, or a validation metric, has stopped decreasing.
 
-    A loss counts as an improvement when it is below the best so far, L, by more than
-    :math:`\theta |L|`. After ``patience`` epochs (or steps) without one the trigger fires, forgets
-    the best, and rests for ``cooldown`` more. A loss that is not finite counts neither way: other
-    knots do not mend a run that has diverged.
+    A loss is an improvement if it is below the best loss so far, L, by more than
+    :math:`\theta |L|`. After ``patience`` epochs (or steps) without improvement the trigger fires,
+    resets the best loss and pauses for ``cooldown`` epochs (or steps). A loss that is not finite is
+    ignored, because new knots cannot repair a run that has diverged.
 
     Args:
         patience: Epochs (or steps) without improvement before it fires, at least 1.
-        threshold: θ, relative improvement that counts, 0 to 1.
-        cooldown: Epochs (or steps) of rest after it has fired, at least 0.
-        at_start: Fire at the very first epoch (or step) too, on the untrained network.
-        monitor: Metric of validation to watch, such as val/loss, instead of the training loss;
+        threshold: θ, smallest relative improvement, 0 to 1.
+        cooldown: Pause in epochs (or steps) after it has fired, at least 0.
+        at_start: Also fire at the first epoch (or step), on the untrained network.
+        monitor: Validation metric to monitor instead of the training loss, such as val/loss;
             patience and cooldown then count validations.
     """
 
@@ -117,7 +117,7 @@ class PlateauTrigger(Trigger):
         self._rest = 0
 
     def fires(self, observation: Observation) -> bool:
-        value = self._watched(observation)
+        value = self._monitored(observation)
         if value is None:
             return self.at_start and observation.time == 0
         if self._rest > 0:
@@ -136,12 +136,12 @@ class PlateauTrigger(Trigger):
         self._best, self._waited, self._rest = None, 0, self.cooldown
         return True
 
-    def _watched(self, observation: Observation) -> float | None:
+    def _monitored(self, observation: Observation) -> float | None:
         if self.monitor is None:
             return observation.loss
         if observation.metrics and self.monitor not in observation.metrics:
             raise ConfigurationError(
-                f"PlateauTrigger watches {self.monitor!r}, which validation does not log: set "
+                f"PlateauTrigger monitors {self.monitor!r}, which validation does not log: set "
                 f"monitor to one of {', '.join(sorted(observation.metrics))}"
             )
         return observation.metrics.get(self.monitor)
@@ -154,7 +154,7 @@ class PlateauTrigger(Trigger):
 
 
 class _Several(Trigger):
-    """Several triggers, each asked at every time, so that all of them keep watching."""
+    """Base class of combined triggers; calls every trigger each time, so all observe the run."""
 
     def __init__(self, triggers: Sequence[Trigger]) -> None:
         if not triggers:
@@ -171,7 +171,7 @@ class _Several(Trigger):
         if len(state["triggers"]) != len(self.triggers):
             raise ConfigurationError(
                 f"the checkpoint's {type(self).__name__} has {len(state['triggers'])} triggers, "
-                f"this one {len(self.triggers)}: give those that it was made with"
+                f"but this run has {len(self.triggers)}: use the same triggers as that run"
             )
         for trigger, own in zip(self.triggers, state["triggers"], strict=True):
             trigger.load_state_dict(own)
@@ -192,9 +192,9 @@ class AnyTrigger(_Several):
 
 
 class AllTrigger(_Several):
-    """Fires when every one of several triggers has fired since it last did itself.
+    """Fires when all triggers have fired since it last fired itself.
 
-    They seldom fire in the same epoch, so an answer of yes is remembered until all have given it.
+    Triggers seldom fire in the same epoch, so each firing is remembered until all have fired.
 
     Args:
         triggers: The triggers, at least one.

@@ -1,4 +1,4 @@
-"""Carries samples through a network and stops at each KAN layer as they reach it."""
+"""Visits the KAN layers of a network during a forward pass."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def visit_layers(
 ) -> Tensor:
     """Calls ``visit(name, context)`` before each KAN layer of one forward pass.
 
-    A layer that is used twice in the pass is visited once, on what it sees first.
+    A layer that is used twice in the pass is visited once, on its first input.
 
     Returns:
-        The network's output.
+        The output of the network.
 
     Raises:
-        ValueError: What ``visit`` raises, with the layer's name in front.
+        ValueError: If ``visit`` raises one; its message is prefixed with the layer name.
     """
     names = {layer: name for name, layer in kan_layers(network).items()}
     visited: set[nn.Module] = set()
@@ -69,17 +69,17 @@ def visit_layers(
 
 
 def row_weights(name: str, weigh: Weigher, context: ImportanceContext) -> Tensor:
-    """The weights ``(rows,)`` or ``(rows, in)`` of the rows that a layer sees.
+    """The weights ``(rows,)`` or ``(rows, in)`` of the input rows of a layer.
 
     Raises:
-        ConfigurationError: The density gives weights of another shape.
+        ConfigurationError: If the density returns weights of another shape.
     """
     weights = context.by_row(weigh(context))
     rows, features = context.layer_input.shape
     if tuple(weights.shape) not in {(rows,), (rows, features)}:
         raise ConfigurationError(
             f"layer {name or type(context.network).__name__}: importance weights must be "
-            f"({rows},) or ({rows}, {features}), one for each sample, got {tuple(weights.shape)}: "
+            f"({rows},) or ({rows}, {features}), one per sample, got {tuple(weights.shape)}: "
             f"correct the density"
         )
     return weights
@@ -92,9 +92,9 @@ def check_adaptable(
     density: ImportanceDensity,
     sample_losses: Tensor | None = None,
 ) -> None:
-    """Refuses a network and a density that no adaptation can work with; changes nothing.
+    """Checks that the grids of a network can be adapted with a density; changes nothing.
 
-    It weighs a few samples at every layer as :func:`kanlit.adaptation.adapt_grids` would.
+    Computes weights of a few samples at every layer, as :func:`kanlit.adaptation.adapt_grids` does.
 
     Args:
         network: In evaluation mode.
@@ -103,12 +103,12 @@ def check_adaptable(
         sample_losses: Loss of each sample ``(n,)``, for densities that use it.
 
     Raises:
-        ConfigurationError: The network cannot be called on the samples, does not use its KAN
-            layers or returns something else than a tensor; weights do not fit the rows that a
-            layer sees; the density lacks what it needs.
+        ConfigurationError: If the network cannot be called on the samples, does not use its KAN
+            layers or does not return a tensor, if weights do not fit the input rows of a layer, or
+            if the density lacks what it needs.
     """
     reached: list[str] = []
-    density = copy.deepcopy(density)  # one that counts its calls is not to notice
+    density = copy.deepcopy(density)  # so that its state does not change
 
     def visit(name: str, context: ImportanceContext) -> None:
         reached.append(name)
@@ -120,14 +120,14 @@ def check_adaptable(
     except ConfigurationError:
         raise
     except (ValueError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
-        return  # the values of these few samples, not the kind of the network
+        return  # caused by the values of these samples, not by the structure of the network
     except (NotImplementedError, TypeError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigurationError(
             f"grids cannot adapt: {type(network).__name__} fails on samples of shape "
             f"{tuple(inputs.shape[1:])} and {inputs.dtype} ({type(error).__name__}: {reason}): "
             f"give the LightningModule an attribute network and a method adaptation_inputs(batch) "
-            f"that returns what the network is called with"
+            f"that returns the inputs of the network"
         ) from error
     if not reached:
         raise ConfigurationError(
@@ -138,13 +138,13 @@ def check_adaptable(
         raise ConfigurationError(
             f"grids cannot adapt: the forward of {type(network).__name__} returns "
             f"{type(output).__name__}: return one tensor, or give the LightningModule an attribute "
-            f"network that does"
+            f"network that returns one"
         )
 
 
 def first_context(
     network: nn.Module, inputs: Tensor, sample_losses: Tensor | None
 ) -> ImportanceContext:
-    """What a density sees at the start of an adaptation, before any layer has changed."""
+    """The context of a density at the start of an adaptation, before any layer has changed."""
     first = next(iter(kan_layers(network).values()))
     return ImportanceContext(first, inputs, network, inputs, sample_losses, tuple(inputs.shape[:1]))

@@ -1,4 +1,4 @@
-"""Lightning callbacks: adapting grids, showing them, and how far a run has come."""
+"""Lightning callbacks: grid adaptation, pruning, checkpoints, pictures and progress."""
 
 from kanlit.callbacks.checkpoint import Checkpoint
 from kanlit.callbacks.grid_adaptation import GridAdaptationCallback

@@ -1,4 +1,4 @@
-"""When the grids of a run are adapted, and to what G."""
+"""Decides when the grids of a run are adapted, and to which G."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ Interval = Literal["epoch", "step"]
 
 
 class Cadence:
-    """Says at each epoch (or step) of a run whether to adapt; the same on every process.
+    """Decides at each epoch (or step) whether to adapt; all ranks decide the same.
 
     Args:
-        schedule: Grid sizes by epoch (or step), or a list of them spread evenly over the run;
-            with a trigger, the list that its firings take one by one.
-        trigger: Fires when it is time; left out, the schedule says so.
+        schedule: Grid sizes by epoch (or step), or a list of sizes spread evenly over the run. With
+            a trigger, a list from which each firing takes the next size.
+        trigger: Fires when the grids should be adapted; None follows the schedule.
         interval: Whether epochs or optimizer steps are counted.
-        final_adaptations: So many firings of the trigger after the schedule's last G; the next
-            ends training. Left out, they go on.
+        final_adaptations: Number of adaptations after the schedule's last G; when the trigger fires
+            again, training ends. None does not end training.
 
     Raises:
-        ConfigurationError: A schedule that cannot be one, or one that names its epochs beside a
-            trigger that chooses them; an unknown interval; final adaptations under 0, or without
-            a trigger.
+        ConfigurationError: An invalid schedule, or a schedule with epochs together with a trigger;
+            an unknown interval; ``final_adaptations`` below 0 or without a trigger.
     """
 
     def __init__(
@@ -47,13 +46,13 @@ class Cadence:
             raise ConfigurationError(f"interval must be 'epoch' or 'step', got {interval!r}")
         if trigger is not None and isinstance(schedule, dict):
             raise ConfigurationError(
-                "schedule names its epochs, and a trigger chooses them: give the schedule as a "
-                "list of grid sizes, or leave the trigger out"
+                "schedule sets the epochs, but with a trigger the trigger chooses them: write the "
+                "schedule as a list of grid sizes, or remove the trigger"
             )
         if final_adaptations is not None and (final_adaptations < 0 or trigger is None):
             raise ConfigurationError(
-                f"final_adaptations must be at least 0 and needs a trigger, whose firing after "
-                f"them ends training; got {final_adaptations} and {_kind(trigger)}"
+                f"final_adaptations must be at least 0 and needs a trigger, got "
+                f"{final_adaptations} and {_kind(trigger)}: add a trigger or remove it"
             )
         self.schedule = schedule
         self.trigger = trigger
@@ -65,30 +64,30 @@ class Cadence:
 
     def _forget(self) -> None:
         self._asked_at = -1
-        self._taken = 0  # how many of the sizes the trigger's firings have taken
+        self._taken = 0  # number of sizes that the trigger's firings have used
         self._loss_sum: float | torch.Tensor = 0.0
         self._loss_count = 0
-        self._metrics: dict[str, float] = {}  # of the validations since the last observation
+        self._metrics: dict[str, float] = {}  # of validation, since the last observation
 
     def start_afresh(self) -> None:
-        """Forgets a run that is over."""
+        """Resets the state for a new run."""
         self._forget()
         if self.trigger is not None and self._untouched is not None:
             self.trigger.load_state_dict(copy.deepcopy(self._untouched))
 
     def begin(self, trainer: Trainer) -> None:
-        """Learns the run's length, over which a list schedule is spread.
+        """Spreads a list schedule over the length of the run.
 
         Raises:
-            ConfigurationError: The run ends before the schedule does, or has no end to spread a
-                list over.
+            ConfigurationError: The run ends before the schedule does, or a list schedule is given
+                and the run has no fixed length.
         """
         if self.trigger is None:
             total = trainer.max_epochs if self.interval == "epoch" else _steps(trainer)
             self._wanted = self._resolve(total)
 
     def _resolve(self, total: int | None) -> dict[int, int]:
-        """The schedule as ``{epoch or step: G}`` of a run of ``total`` of them."""
+        """The schedule as ``{epoch or step: G}`` for a run of ``total`` epochs or steps."""
         known = total is not None and total >= 0
         word = f"max_{self.interval}s"
         if isinstance(self.schedule, dict):
@@ -96,13 +95,13 @@ class Cadence:
             if known and total is not None and latest >= total:
                 raise ConfigurationError(
                     f"schedule names {self.interval} {latest}, but {word} is {total}: raise "
-                    f"--trainer.{word} or lower the schedule"
+                    f"trainer.{word} or lower the schedule"
                 )
             return dict(self.schedule)
         if not known or total is None:
             raise ConfigurationError(
                 f"a list schedule is spread over the run, but {word} is not set: set "
-                f"--trainer.{word} or write the schedule as {{{self.interval}: G}}"
+                f"trainer.{word} or write the schedule as {{{self.interval}: G}}"
             )
         return spread(self.schedule, total)
 
@@ -114,7 +113,7 @@ class Cadence:
 
     def due_at_step(self, trainer: Trainer, module: LightningModule) -> int | None:
         """G to adapt to before this step begins, or ``None``."""
-        # With gradients accumulated over batches the same step begins more than once.
+        # With accumulated gradients, several batches belong to the same step.
         if self.interval != "step" or trainer.global_step == self._asked_at:
             return None
         self._asked_at = trainer.global_step
@@ -140,23 +139,24 @@ class Cadence:
         return sizes[min(self._taken, len(sizes) - 1)]
 
     def adapted(self) -> None:
-        """Takes note that the adaptation was made; one that was undone has not taken its G."""
+        """Records that the adaptation succeeded; one that was rolled back does not use its G."""
         self._taken += self.trigger is not None
 
     def observe(self, trainer: Trainer, outputs: Any) -> None:
-        """Takes the loss of a training step, for triggers."""
+        """Records the loss of a training step, for triggers."""
         if self.trigger is None:
             return
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if isinstance(loss, torch.Tensor):
-            # Lightning has divided it; it stays on its device, so that nothing waits for it.
+            # Lightning has divided the loss by the number of accumulated batches. It stays on its
+            # device, to avoid a synchronization.
             self._loss_sum = (
                 self._loss_sum + loss.detach().double() * trainer.accumulate_grad_batches
             )
             self._loss_count += 1
 
     def validated(self, trainer: Trainer) -> None:
-        """Takes what validation has logged, for triggers."""
+        """Records the validation metrics, for triggers."""
         if self.trigger is not None:
             self._metrics = {name: float(v) for name, v in trainer.callback_metrics.items()}
 
@@ -174,7 +174,8 @@ class Cadence:
         own, kept = _kind(self.trigger), state["trigger_class"]
         if own != kept:
             rank_zero_warn(
-                f"the checkpoint was made with {kept}, this run has {own}, which starts afresh"
+                f"the checkpoint was written with {kept}, but this run has {own}, which starts "
+                f"from its initial state"
             )
         elif self.trigger is not None:
             self.trigger.load_state_dict(state["trigger"])

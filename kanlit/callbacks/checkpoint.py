@@ -1,4 +1,4 @@
-"""Checkpoints: the best on validation, and the newest whatever its worth."""
+"""Checkpoints: the best on validation, and the newest."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["Checkpoint", "writes_nothing"]
 class Checkpoint(ModelCheckpoint):
     """Keeps ``best.ckpt``, the best on validation, and ``last.ckpt``, the newest.
 
-    Lightning's own ``save_last`` is a copy of the newest checkpoint that was among the best; this
-    one is where the run stands, so that ``fit --ckpt_path last`` goes on from there and the
-    weights at the end of training are in it. It is there from the start of training: a run that
-    goes on from a checkpoint begins with copies of that and of the best beside it. Files are
-    written whole or not at all.
+    Lightning's own ``save_last`` copies the newest of the best checkpoints. Here ``last.ckpt`` is
+    the current state of the run: ``fit --ckpt_path last`` resumes from it, and after training it
+    has the final weights. It exists from the start of training; a resumed run starts with copies
+    of the checkpoint that it resumes and of the best one beside it. Files are written atomically.
 
     Args:
-        monitor: Metric that decides which is best.
-        filename: Name of the best checkpoint, without ``.ckpt``; ``best.ckpt`` is a link to it
-            where that is another.
-        every_n_epochs: The newest is saved after so many epochs, and at the end of training.
+        monitor: Metric that decides which checkpoint is best.
+        filename: Name of the best checkpoint, without ``.ckpt``. If it is not ``best``, then
+            ``best.ckpt`` is a link to it.
+        every_n_epochs: Number of epochs between two saves of ``last.ckpt``, which is also saved at
+            the end of training.
         **kwargs: Passed on to Lightning's ModelCheckpoint.
 
     Raises:
-        ConfigurationError: ``every_n_epochs`` under 1; ``last`` as the name of the best.
+        ConfigurationError: ``every_n_epochs`` is below 1; ``filename`` is ``last``.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Checkpoint(ModelCheckpoint):
             raise ConfigurationError(f"every_n_epochs must be at least 1, got {every_n_epochs}")
         if filename == "last":
             raise ConfigurationError(
-                "filename last is the name of the newest checkpoint: give the best another"
+                "filename last is reserved for the newest checkpoint: choose another name"
             )
-        # Passed on by name, so that the command line knows which settings are left to choose.
+        # Passed by name, so that the command line offers only the other settings.
         super().__init__(
             monitor=monitor,
             filename=filename,
@@ -63,27 +63,27 @@ class Checkpoint(ModelCheckpoint):
         self.newest_every_n_epochs = every_n_epochs
         self._newest_at = -1
         self.best_step = -1
-        # What Lightning keeps nowhere, and a resumed run needs to go on as it would have.
+        # State that Lightning does not save but that a resumed run needs.
         self._metrics: dict[str, Tensor] = {}
-        self._within_epoch = False  # schedulers that watch a metric are yet to be stepped
+        self._within_epoch = False  # ReduceLROnPlateau schedulers have not been stepped yet
         self._resumed = False
-        self._has_best = False  # in its folder, when a resumed run starts
+        self._has_best = False  # whether best.ckpt exists when a resumed run starts
 
     @property
     def state_key(self) -> str:
-        # Lightning's spells out the settings, and is asked for it at every hook of every step.
+        # Lightning's key contains all settings, and it is computed at every hook of every step.
         return "Checkpoint"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if trainer.precision == "64-true":
-            # Lightning loads a checkpoint first and widens the module then, which rounds it.
+            # Lightning loads a checkpoint first and casts the module afterwards, which rounds it.
             pl_module.double()
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # Before load_state_dict; in setup Lightning does not know the checkpoint's path yet.
+        # Called before load_state_dict; in setup Lightning does not know the path yet.
         source, folder = str(trainer.ckpt_path), str(self.dirpath)
         if trainer.state.fn != "fit" or writes_nothing(trainer) or "://" in source + folder:
             return
@@ -103,9 +103,9 @@ class Checkpoint(ModelCheckpoint):
         scores = [state_dict["best_model_score"], *state_dict["metrics"].values()]
         if not all(isinstance(s, Tensor | None) and (s is None or s.ndim == 0) for s in scores):
             raise ConfigurationError(
-                "the checkpoint's scores are malformed: give one that kanlit fit has written"
+                "the checkpoint's scores are malformed: use a checkpoint written by kanlit fit"
             )
-        # Scores only: a checkpoint is not to say which files are read or removed.
+        # Scores only: a checkpoint must not decide which files are read or removed.
         score = state_dict["best_model_score"]
         if self._has_best and score is not None:
             assert self.dirpath is not None
@@ -123,7 +123,7 @@ class Checkpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         if not self._resumed:
             if trainer.ckpt_path is None:
-                self._save_newest(trainer)  # a run killed early can be gone on with
+                self._save_newest(trainer)  # so that a run killed early can be resumed
             return
         self._resumed = False
         _begin_next_epoch(trainer)
@@ -154,7 +154,7 @@ class Checkpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
-        self._newest_at = -1  # others may have put other weights in place since the last step
+        self._newest_at = -1  # another callback may have changed the weights since
         self._save_newest(trainer)
 
     def _save_newest(self, trainer: Trainer) -> None:
@@ -171,15 +171,15 @@ class Checkpoint(ModelCheckpoint):
 
 
 def writes_nothing(trainer: Trainer) -> bool:
-    """Whether the run is Lightning's ``fast_dev_run``, a trial of some batches."""
+    """Whether the run is a ``fast_dev_run`` of Lightning, a trial of a few batches."""
     return bool(getattr(trainer, "fast_dev_run", False))
 
 
 def _begin_next_epoch(trainer: Trainer) -> None:
-    """Lets a run that was saved at the end of an epoch go on with the next.
+    """Makes a run that was saved at the end of an epoch resume with the next epoch.
 
-    Where ``max_steps`` is set, or has ended the run that was saved, Lightning takes that epoch for
-    one that was broken off and would train one more batch in it.
+    If ``max_steps`` is set, or ended the saved run, Lightning treats that epoch as interrupted and
+    would train one more batch in it.
     """
     loop = trainer.fit_loop
     if not loop.restarting:
@@ -193,10 +193,10 @@ def _begin_next_epoch(trainer: Trainer) -> None:
 
 
 def _step_plateau_schedulers(trainer: Trainer, module: LightningModule) -> None:
-    """Steps the schedulers that watch a metric as the epoch that was saved would have.
+    """Steps the ReduceLROnPlateau schedulers for the epoch that was saved.
 
     Lightning steps them at the very end of an epoch, after the last hook in which a checkpoint
-    can be saved, and passes over them when a run is resumed.
+    can be saved, and skips them when a run is resumed.
     """
     for config in trainer.lr_scheduler_configs:
         due = config.interval == "epoch" and trainer.current_epoch % config.frequency == 0

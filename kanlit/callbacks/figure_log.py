@@ -1,4 +1,4 @@
-"""Where the figures of a run go: into its loggers, or into its folder."""
+"""Logs the figures of a run to its loggers or as PNG files to its folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["log_figure"]
 
 
 def log_figure(trainer: Trainer, figure: Figure, tag: str, file_name: str) -> None:
-    """Gives a figure to each logger that takes figures; for the others it is a PNG.
+    """Adds a figure to each logger that supports figures, and writes a PNG for the other loggers.
 
     Args:
-        trainer: Its loggers; without any the PNG lies in its root directory.
-        figure: Is left open.
-        tag: Its name in TensorBoard.
-        file_name: Of the PNG, in the run's folder.
+        trainer: Its loggers are used; without loggers the PNG is written to its root directory.
+        figure: The figure; it is not closed.
+        tag: Name of the figure in TensorBoard.
+        file_name: Name of the PNG in the run's folder.
     """
     for logger in trainer.loggers:
-        if _takes_figures(logger):
+        if _supports_figures(logger):
             experiment: Any = getattr(logger, "experiment")  # noqa: B009
             experiment.add_figure(tag, figure, global_step=trainer.global_step, close=False)
             experiment.flush()
@@ -35,13 +35,13 @@ def log_figure(trainer: Trainer, figure: Figure, tag: str, file_name: str) -> No
             figure.savefig(unfinished, format="png")
 
 
-def _takes_figures(logger: Logger) -> bool:
+def _supports_figures(logger: Logger) -> bool:
     return hasattr(getattr(logger, "experiment", None), "add_figure")
 
 
 def _png_folders(trainer: Trainer) -> list[Path]:
-    """The folders of the loggers without figures; for those without one, the root directory."""
-    kept = [each.log_dir for each in trainer.loggers if not _takes_figures(each)]
+    """Folders of the loggers without figures; the root directory for a logger without a folder."""
+    kept = [each.log_dir for each in trainer.loggers if not _supports_figures(each)]
     if not trainer.loggers:
         kept = [None]
     return [Path(folder or trainer.default_root_dir) for folder in dict.fromkeys(kept)]

@@ -1,4 +1,4 @@
-"""Adapts and extends the grids of a network while it trains."""
+"""Adapts and extends the grids of a network during training."""
 
 from __future__ import annotations
 
@@ -28,71 +28,71 @@ from kanlit.adaptation import (
 )
 from kanlit.adaptation.optimizer_state import check_policy
 from kanlit.callbacks.cadence import Cadence, Interval
-from kanlit.callbacks.distributed import share_grids, unwrapped
-from kanlit.callbacks.notices import now, refuse_averaging, tell, warn
+from kanlit.callbacks.distributed import broadcast_grids, unwrapped
+from kanlit.callbacks.notices import notify, now, refuse_averaging, warn
 from kanlit.callbacks.training_samples import TrainingSamples, evaluating, network_of
 from kanlit.errors import ConfigurationError
 
 __all__ = ["GridAdaptationCallback"]
 
-LEAST_SHARE = 1e-4
+LEAST_FRACTION = 1e-4
 _SAMPLES_TO_CHECK = 8
 
 
 class GridAdaptationCallback(Callback):
-    """Places the knots of every KAN layer anew by an importance density, and adds to them.
+    """Moves the knots of every KAN layer by an importance density, and adds knots.
 
-    At each epoch (or step) of the schedule the layers are adapted from the first to the last:
-    samples are weighed by the density, knots placed at weighted quantiles, coefficients fitted
-    again, G raised to what the schedule says. The optimizer and its scheduler go on. Each
-    adaptation is one line in the log. One that fails, or that raises the loss too far, is rolled
-    back with a warning, and training goes on. Other callbacks may have the methods
+    At each epoch (or step) of the schedule the layers are adapted from the first to the last: the
+    density weighs the samples, the knots are placed at weighted quantiles, G is raised to the
+    scheduled value, and the coefficients are refitted. The optimizer and its scheduler are kept.
+    Each adaptation logs one line. An adaptation that fails, or that raises the loss too far, is
+    rolled back with a warning, and training continues. Other callbacks may define the hooks
     ``before_grid_adaptation(trainer, module)``, ``on_grid_adaptation(trainer, module, report)``
     and ``on_grid_adaptation_failure(trainer, module, report)``.
 
-    It works on any LightningModule that holds KAN layers, behind convolutions or in a transformer
-    too: see :class:`~kanlit.callbacks.training_samples.GridAdaptable`.
+    It works on any LightningModule with KAN layers, also behind convolutions or in a transformer;
+    see :class:`~kanlit.callbacks.training_samples.GridAdaptable`.
 
     Args:
         density: Importance density of the samples: InputDensity, CurvatureDensity,
-            GradientDensity, LossDensity, DeBoorDensity, a BlendedDensity of several, or a
-            subclass of ImportanceDensity of one's own.
-        schedule: Grid sizes by epoch, {0: 3, 500: 6}, or a list of them spread evenly over the
-            run. Adapts at each entry, also where G stays. With a trigger, a list whose entries
-            its firings take one by one; after the last they only adapt.
+            GradientDensity, LossDensity, DeBoorDensity, a BlendedDensity of several, or your own
+            subclass of ImportanceDensity.
+        schedule: Grid sizes by epoch, such as {0: 3, 500: 6}, or a list of sizes spread evenly over
+            the run. The grids are adapted at each entry, even if G stays the same. With a trigger,
+            a list from which each firing takes the next size; after the last, G stays.
         trigger: Adapts when it fires instead of at fixed epochs: PeriodicTrigger, PlateauTrigger,
-            AnyTrigger, AllTrigger or a subclass of Trigger of one's own.
+            AnyTrigger, AllTrigger or your own subclass of Trigger.
         interval: Whether the schedule counts epochs or optimizer steps.
-        final_adaptations: With a trigger, so many adaptations after the last G; when it fires
-            once more, training ends. Null lets it run on.
-        uniform_mix: Share e, 0 to 1, of uniform breakpoints blended into the weighted quantiles;
-            no interval is then narrower than e times the uniform one.
-        least_gap: Least width of an interval as a share of the uniform one, above 0 to 1.
-        margin: How far a grid reaches past the samples at each end, as a share of their range.
-        extension: How G grows: replace places all knots anew; insert keeps the old ones and
-            their ends and adds to them, which leaves the network's function exactly as it is.
-        refit: How coefficients are fitted again: projection (L2 over the span, free of data) or
-            samples (least squares on the samples, as published).
-        optimizer_state: What becomes of the optimizer's moments: keep carries them over to the
-            new bases, reset_changed drops those of the splines, reset_all drops all.
-        max_samples: So many training samples at most are used to place knots; they go through the
-            network in one pass, so lower it for large samples such as images.
-        max_loss_growth: An adaptation that multiplies the training loss by more than this is
-            undone; above 1. A loss below 1e-4 of the untrained network's counts as that, for a
-            grid that moves costs a share of what there is to learn.
-        insert_above: An extension by replaced knots that multiplies the training loss by more than
-            this, such as 1.01, is done again by inserted ones, which keep the loss; 1 or more. For
-            runs whose loss must not jump: replaced knots cost more at first, and end better, for
-            they can go where the network needs them. Null never inserts.
+        final_adaptations: With a trigger, number of adaptations after the last G; when the trigger
+            fires again, training ends. Null does not end training.
+        uniform_mix: Weight e, 0 to 1, of uniform breakpoints blended into the weighted quantiles;
+            no interval is then narrower than e times the uniform width.
+        least_gap: Least width of an interval as a fraction of the uniform width, above 0 to 1.
+        margin: How far a grid extends beyond the samples at each end, as a fraction of their range.
+        extension: How G grows: replace moves all knots; insert keeps the old knots and adds new
+            ones, which leaves the network's function unchanged.
+        refit: How coefficients are refitted: projection (L2 projection over the grid, without
+            data) or samples (least squares on the samples, as in arXiv 2601.18672).
+        optimizer_state: How the optimizer state follows: keep remaps the moments to the new basis
+            functions, reset_changed resets those of the coefficients, reset_all resets all.
+        max_samples: Largest number of training samples used to place knots. They pass through the
+            network in one batch, so lower it for large samples such as images.
+        max_loss_growth: An adaptation that multiplies the training loss by more than this factor,
+            above 1, is rolled back. The loss before the adaptation counts as at least 1e-4 times
+            that of the untrained network, since any adaptation adds a small absolute error.
+        insert_above: If replaced knots multiply the training loss by more than this factor, such as
+            1.01, the extension is repeated with inserted knots, which keep the loss; at least 1.
+            Use it if the loss must not jump. Replaced knots cost more at first but usually end
+            with a lower loss. Null never inserts.
 
     Attributes:
-        undone: How many adaptations were undone.
-        inserted: How many extensions were done again by inserted knots.
+        undone: Number of adaptations that were rolled back.
+        inserted: Number of extensions that were repeated with inserted knots.
 
     Raises:
-        ConfigurationError: A setting out of its range; at the start of training, a module
-            without KAN layers or with a forward that does not take the batch's inputs, a density
-            that cannot work on it, an epoch beyond the run.
+        ConfigurationError: A setting is out of range. At the start of training: the module has no
+            KAN layers, or its forward does not accept the batch's inputs; the density cannot work
+            on it; the schedule names an epoch beyond the run.
 
     Source: arXiv 2601.18672.
     """
@@ -138,7 +138,7 @@ class GridAdaptationCallback(Callback):
     # -- when -------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Before a checkpoint is loaded. A trainer that has stepped already goes on.
+        # Called before a checkpoint is loaded. A trainer that has already stepped continues.
         if stage == "fit" and trainer.global_step == 0:
             self.undone = self.inserted = 0
             self._cadence.start_afresh()
@@ -149,23 +149,22 @@ class GridAdaptationCallback(Callback):
         layers = kan_layers(network)
         if not layers:
             raise ConfigurationError(
-                f"{type(pl_module).__name__} holds no KANLayer, so there is no grid to adapt: "
-                f"build it of kanlit.nn.KAN or leave the adaptation callback out"
+                f"{type(pl_module).__name__} has no KANLayer, so there is no grid to adapt: build "
+                f"it with kanlit.nn.KAN or remove the adaptation callback"
             )
         refuse_averaging(trainer, "coefficients that belong to different knots once grids adapt")
         for name, layer in layers.items():
             if layer.knots.dtype not in (torch.float32, torch.float64):
                 raise ConfigurationError(
-                    f"splines need float32 or float64, the knots of {name} are "
-                    f"{layer.knots.dtype}: set --trainer.precision to 32-true, 64-true or, for "
-                    f"the other layers' sake, bf16-mixed"
+                    f"splines need float32 or float64, but the knots of {name} are "
+                    f"{layer.knots.dtype}: set trainer.precision to 32-true, 64-true or bf16-mixed"
                 )
         self.density.check(network)
         self._cadence.begin(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Only now there are batches. What no adaptation could work with is refused here, not
-        # rolled back each time.
+        # Batches are available only now. A module that no adaptation can work with is refused
+        # here, instead of rolling back every adaptation.
         samples = TrainingSamples(trainer, pl_module, _SAMPLES_TO_CHECK)
         with evaluating(pl_module):
             check_adaptable(
@@ -205,15 +204,18 @@ class GridAdaptationCallback(Callback):
     def adapt(
         self, trainer: Trainer, pl_module: LightningModule, grid_size: int | None = None
     ) -> AdaptationReport:
-        """Adapts the module's grids now; the report's ``failure`` says if it was rolled back.
+        """Adapts the module's grids now.
 
         Args:
-            trainer: Its training data are the samples, its optimizers follow.
+            trainer: Provides the training samples and the optimizers.
             pl_module: The module.
-            grid_size: G afterwards; left out, each layer keeps its own.
+            grid_size: G after the adaptation; None keeps each layer's G.
+
+        Returns:
+            A report, whose ``failure`` is not None if the adaptation was rolled back.
         """
         start = time.perf_counter()
-        tell(trainer, pl_module, "before_grid_adaptation")
+        notify(trainer, pl_module, "before_grid_adaptation")
         network = network_of(pl_module)
         samples = TrainingSamples(trainer, pl_module, self.max_samples)
         sample_losses = samples.sample_losses()
@@ -230,12 +232,12 @@ class GridAdaptationCallback(Callback):
                     sample_losses=sample_losses,
                     loss=samples.loss(),
                     max_loss_growth=self.max_loss_growth,
-                    least_loss=LEAST_SHARE * (self._watch.untrained or 0.0),
+                    least_loss=LEAST_FRACTION * (self._watch.untrained or 0.0),
                     insert_above=math.inf if self.insert_above is None else self.insert_above,
                 )
-                share_grids(trainer, network)
+                broadcast_grids(trainer, network)
         except ConfigurationError:
-            raise  # the density lacks something; that is for the user to mend
+            raise  # the density cannot work with this module: an error for the user
         except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             largest = max(layer.grid_size for layer in kan_layers(network).values())
             report = AdaptationReport((), largest, 0.0, 0.0, failure=str(error))
@@ -251,12 +253,12 @@ class GridAdaptationCallback(Callback):
     ) -> None:
         self.undone += 1
         warn(
-            f"grid adaptation at {now(trainer)} was undone, training goes on with the old knots: "
-            f"{report.failure}",
+            f"grid adaptation at {now(trainer)} was rolled back, training continues with the old "
+            f"knots: {report.failure}",
             __file__,
         )
         _log(trainer, "grid/undone", self.undone)
-        tell(trainer, pl_module, "on_grid_adaptation_failure", report)
+        notify(trainer, pl_module, "on_grid_adaptation_failure", report)
 
     def _adapted(
         self,
@@ -270,9 +272,9 @@ class GridAdaptationCallback(Callback):
             _log(trainer, "grid/inserted", self.inserted)
         pl_module.print(_line(trainer, report))
         step, uniform = trainer.global_step, self.density.uniform
-        for found in self._watch.look(report, step, sample_losses, uniform):
+        for found in self._watch.check(report, step, sample_losses, uniform):
             warn(f"{now(trainer)}: {found}", __file__)
-        tell(trainer, pl_module, "on_grid_adaptation", report)
+        notify(trainer, pl_module, "on_grid_adaptation", report)
 
     # -- checkpoints ------------------------------------------------------------------------
 
@@ -289,12 +291,12 @@ class GridAdaptationCallback(Callback):
         self.density.load_state_dict(state_dict["density"])
         self._cadence.load_state_dict(state_dict)
         self.undone = state_dict["undone"]
-        self.inserted = state_dict.get("inserted", 0)  # older checkpoints know of none
+        self.inserted = state_dict.get("inserted", 0)  # missing in older checkpoints
         self._watch.load_state_dict(state_dict["watch"])
 
 
 def _log(trainer: Trainer, name: str, value: float) -> None:
-    """To every logger, and not through the module: it takes none in some hooks."""
+    """Logs to every logger directly, since ``module.log`` is not allowed in some hooks."""
     if trainer.is_global_zero:
         for logger in trainer.loggers:
             logger.log_metrics({name: value}, step=trainer.global_step)
@@ -307,7 +309,7 @@ def _line(trainer: Trainer, report: AdaptationReport) -> str:
     else:
         change = f"loss {report.loss_before:.3e} -> {report.loss_after:.3e}"
     if report.loss_replaced is not None:
-        change += f" by inserted knots (replaced ones: {report.loss_replaced:.3e})"
+        change += f" with inserted knots (with replaced knots: {report.loss_replaced:.3e})"
     return (
         f"epoch {trainer.current_epoch}: grids adapted, G = {report.grid_size}, refit error "
         f"{report.refit_error:.1e}, {change}, {report.seconds * 1e3:.0f} ms"

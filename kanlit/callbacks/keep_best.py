@@ -1,4 +1,4 @@
-"""Weights and grids that did best on validation, kept through stages and given at the end."""
+"""Keeps the weights and grids that are best on validation, and restores them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = ["KeepBest"]
 
 
 class KeepBest(Callback):
-    """Lets a run end no worse on validation than it ever was.
+    """Restores the weights and grids that were best on validation.
 
-    After each validation weights, knots and G are kept if the metric is the lowest so far. They
-    are put back before a grid adaptation or a pruning, so that each stage begins with the best
-    that the stages before it found, and at the end of training: an extension that did not pay on
-    validation is gone, with its larger G. The optimizer then starts anew, for its moments belong to
-    the place that is left. After a pruning the search starts anew: a smaller network is not to lose
-    to the larger one it came from. ``last.ckpt`` at the end of training, the test and predictions
-    have the best.
+    After each validation, weights, knots and G are kept if the metric is the lowest so far. They
+    are restored before each grid adaptation or pruning, so that each stage starts from the best
+    state so far, and at the end of training. An extension that did not improve validation is
+    thereby discarded, together with its larger G. Restoring resets the optimizer state, which
+    belongs to the weights that are replaced. Pruning discards the kept state, so that the pruned
+    network is not replaced by the larger one. Testing, predictions and the final ``last.ckpt`` use
+    the restored weights.
 
     Args:
-        monitor: Metric that validation logs; the lower the better.
+        monitor: Validation metric; lower is better.
 
     Raises:
-        ConfigurationError: A run without validation, or one that does not log the metric.
+        ConfigurationError: The run has no validation, or validation does not log the metric.
     """
 
     def __init__(self, monitor: str = "val/loss") -> None:
@@ -40,10 +40,10 @@ class KeepBest(Callback):
         self.best: float | None = None
         self.best_epoch = -1
         self._kept: dict[str, Tensor] = {}
-        self._at = -1  # step at which the module was last equal to what is kept
+        self._at = -1  # last step at which the module equaled the kept state
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Before a checkpoint is loaded. A trainer that has stepped already goes on.
+        # Called before a checkpoint is loaded. A trainer that has already stepped continues.
         if stage == "fit" and trainer.global_step == 0:
             self._forget()
 
@@ -51,11 +51,10 @@ class KeepBest(Callback):
         self.best, self.best_epoch, self._kept, self._at = None, -1, {}, -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # From 1.0: the share of the validation batches, or how many of them.
         if not trainer.enable_validation:
             raise ConfigurationError(
-                "KeepBest needs validation data and limit_val_batches above 0: give them, or leave "
-                "KeepBest out"
+                "KeepBest needs validation data and limit_val_batches above 0: provide both, or "
+                "remove KeepBest"
             )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,8 +64,8 @@ class KeepBest(Callback):
         if metric is None:
             known = ", ".join(sorted(map(str, trainer.callback_metrics)))
             raise ConfigurationError(
-                f"KeepBest watches {self.monitor!r}, which validation does not log: set monitor to "
-                f"one of {known}"
+                f"KeepBest monitors {self.monitor!r}, which validation does not log: set monitor "
+                f"to one of {known}"
             )
         value = float(metric)
         if math.isfinite(value) and (self.best is None or value < self.best):
@@ -75,30 +74,30 @@ class KeepBest(Callback):
             self._kept = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
 
     def before_grid_adaptation(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called by :class:`~kanlit.GridAdaptationCallback`: gives the next stage the best."""
-        self._put_back(trainer, pl_module)
+        """Called by :class:`~kanlit.GridAdaptationCallback`: restores the best state."""
+        self._restore_best(trainer, pl_module)
 
     def on_grid_adaptation(
         self, trainer: Trainer, pl_module: LightningModule, report: object
     ) -> None:
-        self._at = -1  # no step was taken, but the weights are others
+        self._at = -1  # no step was taken, but the weights have changed
 
     def before_pruning(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called by :class:`~kanlit.PruningCallback`: it prunes the best."""
-        self._put_back(trainer, pl_module)
+        """Called by :class:`~kanlit.PruningCallback`: restores the best state."""
+        self._restore_best(trainer, pl_module)
 
     def on_pruning(self, trainer: Trainer, pl_module: LightningModule, report: object) -> None:
         self._forget()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._put_back(trainer, pl_module):
+        if self._restore_best(trainer, pl_module):
             pl_module.print(
-                f"weights of epoch {self.best_epoch} put back: best on validation, "
+                f"restored the weights of epoch {self.best_epoch}, the best on validation: "
                 f"{self.monitor} {self.best:.3e}"
             )
 
-    def _put_back(self, trainer: Trainer, module: LightningModule) -> bool:
-        """Whether the module had moved from what is kept."""
+    def _restore_best(self, trainer: Trainer, module: LightningModule) -> bool:
+        """Restores the kept state; returns whether the module differed from it."""
         if not self._kept or self._at == trainer.global_step:
             return False
         with unwrapped(trainer), torch.no_grad():

@@ -1,4 +1,4 @@
-"""Shows each grid adaptation and the trained network: pictures, histograms and scalars."""
+"""Logs each grid adaptation and the trained network as pictures, histograms and scalars."""
 
 from __future__ import annotations
 
@@ -37,33 +37,32 @@ __all__ = ["KnotPlotCallback"]
 
 
 class KnotPlotCallback(Callback):
-    """Draws every grid adaptation of a run and its trained network, in TensorBoard or as PNG files.
+    """Draws every grid adaptation and the trained network, in TensorBoard or as PNG files.
 
-    Loggers with figures (TensorBoard) get the picture under the tag ``knots``, so that its
-    slider steps through the adaptations, and a histogram of each layer's breakpoints under
-    ``knots/LAYER``. For the others ``knots_step=000500.png`` is written into the run's folder,
-    where its ``checkpoints`` folder is. All get the scalars ``grid/size`` (G),
-    ``grid/parameters`` (trainable ones), ``grid/refit_error``, ``grid/out_of_range`` (the
-    largest share, 0 to 1, of a layer's inputs outside its old grid), and the worst layer's
-    ``grid/effective_samples``, ``grid/edge_coverage`` and ``grid/displacement``
-    (:class:`kanlit.adaptation.GridHealth`).
+    Loggers that support figures (TensorBoard) receive the picture under the tag ``knots``, with
+    one image per adaptation, and a histogram of each layer's breakpoints under ``knots/LAYER``.
+    For other loggers, ``knots_step=000500.png`` is written to the run's folder. All loggers receive
+    the scalars ``grid/size`` (G), ``grid/parameters`` (number of trainable parameters),
+    ``grid/refit_error``, ``grid/out_of_range`` (the largest fraction, 0 to 1, of a layer's inputs
+    outside its old grid), and the worst layer's ``grid/effective_samples``,
+    ``grid/edge_coverage`` and ``grid/displacement`` (:class:`kanlit.adaptation.GridHealth`).
 
-    At the end of training come ``network`` (the network as a graph), ``curves`` (its edge
-    functions), ``error_map`` (where the data module knows the function, or has a test share of
-    inputs and targets) and ``knot_migration``, in the same places. For the last the callback keeps
-    the breakpoints of the run, :class:`kanlit.adaptation.KnotHistory`, in its state.
+    At the end of training it adds ``network`` (the network as a graph), ``curves`` (its edge
+    functions), ``error_map`` (if the data module knows the function or has a test set of inputs
+    and targets) and ``knot_migration``. For the last one, the callback saves the breakpoints of
+    the run, :class:`kanlit.adaptation.KnotHistory`, in its state.
 
-    The grid adaptation callback calls :meth:`on_grid_adaptation`. A picture that cannot be drawn
-    or stored is a warning that names the cause; training goes on.
+    The grid adaptation callback calls :meth:`on_grid_adaptation`. If a picture cannot be drawn or
+    saved, a warning states the cause and training continues.
 
     Args:
-        every_n_adaptations: Pictures and histograms for the first of so many adaptations;
-            scalars come with each.
-        max_features: So many features of the first layer are drawn, twice as many of each
-            hidden layer.
+        every_n_adaptations: Draw pictures and histograms at every n-th adaptation; scalars are
+            logged at each.
+        max_features: Largest number of features drawn of the first layer; twice as many are drawn
+            of each hidden layer.
 
     Raises:
-        ConfigurationError: If one of them is less than 1.
+        ConfigurationError: An argument is less than 1.
     """
 
     def __init__(self, every_n_adaptations: int = 1, max_features: int = 6) -> None:
@@ -79,11 +78,11 @@ class KnotPlotCallback(Callback):
 
     @property
     def records(self) -> tuple[KnotRecord, ...]:
-        """Where the knots of the run have stood."""
+        """The breakpoints of the run's adaptations."""
         return self._history.records
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Before a checkpoint is loaded. A trainer that has stepped already goes on.
+        # Called before a checkpoint is loaded. A trainer that has already stepped continues.
         if stage == "fit" and trainer.global_step == 0:
             self._history = KnotHistory()
 
@@ -98,17 +97,17 @@ class KnotPlotCallback(Callback):
         return {
             "adaptations": self._adaptations,
             "history": self._history.state_dict(),
-            "names": self._names,  # of a checkpoint that is drawn without its data
+            "names": self._names,  # for plotting a checkpoint without its data
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._adaptations = state_dict["adaptations"]
-        self._history.load_state_dict(state_dict.get("history", []))  # older ones have none
+        self._history.load_state_dict(state_dict.get("history", []))  # missing in older checkpoints
 
     def on_grid_adaptation(
         self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
     ) -> None:
-        """Log one adaptation's scalars, and draw it where its turn has come."""
+        """Logs the scalars of an adaptation, and draws every n-th adaptation."""
         turn = self._adaptations % self.every_n_adaptations == 0
         self._adaptations += 1
         self._history.add(report, trainer.current_epoch, trainer.global_step)
@@ -123,13 +122,13 @@ class KnotPlotCallback(Callback):
     def on_pruning(
         self, trainer: Trainer, pl_module: LightningModule, report: PruningReport
     ) -> None:
-        """Follows the knots of those inputs only that layers still have."""
+        """Keeps the history of only those inputs that the pruned layers still have."""
         names = kan_layers(network_of(pl_module))
         kept = zip(names, report.kept, strict=True)
         self._history.retain({name: part.inputs for name, part in kept})
 
     def plot(self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport) -> None:
-        """Picture and histograms of one adaptation for each logger; on global rank zero only."""
+        """Logs the picture and histograms of one adaptation, on global rank 0 only."""
         if not trainer.is_global_zero:
             return
         step = trainer.global_step
@@ -142,12 +141,12 @@ class KnotPlotCallback(Callback):
             _warn("no picture of this grid adaptation", error)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # After the end of training, where other callbacks may put other weights in place.
+        # After on_train_end, where other callbacks may change the weights.
         if trainer.is_global_zero and kan_layers(network_of(pl_module)):
             self.plot_network(trainer, pl_module)
 
     def plot_network(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Pictures of the network as it stands for each logger."""
+        """Logs the pictures of the current network."""
         named = kan_layers(network_of(pl_module))
         layers = list(named.values())
         data = getattr(trainer, "datamodule", None)
@@ -186,8 +185,8 @@ class KnotPlotCallback(Callback):
         try:
             known = target if isinstance(target, TargetFunction) else None
             curve = slice_curve(pl_module, report, known, names)
-        except Exception as error:  # a module of the user's own may take other inputs
-            _warn("the knot picture goes without target and prediction", error)
+        except Exception as error:  # a user's module may take other inputs
+            _warn("the knot picture has no target and prediction", error)
         epoch, step = trainer.current_epoch, trainer.global_step
         title = f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
         return knot_figure(report, curve, title, self.max_features, names)
@@ -216,4 +215,4 @@ def _log_histograms(logger: Logger, report: AdaptationReport, step: int) -> None
 
 
 def _warn(what: str, error: Exception) -> None:
-    rank_zero_warn(f"{what}: {type(error).__name__}: {error}; training goes on")
+    rank_zero_warn(f"{what}: {type(error).__name__}: {error}; training continues")

@@ -1,4 +1,4 @@
-"""What callbacks that change a network say to the user and to other callbacks."""
+"""Warnings and notifications of callbacks that change a network."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["now", "refuse_averaging", "tell", "warn"]
+__all__ = ["notify", "now", "refuse_averaging", "warn"]
 
 
 def refuse_averaging(trainer: Trainer, what: str) -> None:
-    """Refuses callbacks that average weights.
+    """Raises if a callback of the trainer averages weights.
 
     Args:
-        trainer: Has the callbacks.
-        what: They would average, as the message says it.
+        trainer: The trainer with the callbacks.
+        what: What they would average, for the message.
 
     Raises:
-        ConfigurationError: There is one.
+        ConfigurationError: A callback averages weights.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, (WeightAveraging, StochasticWeightAveraging)):
             raise ConfigurationError(
-                f"{type(callback).__name__} averages {what}: leave one of the two out"
+                f"{type(callback).__name__} averages {what}: remove one of the two callbacks"
             )
 
 
-def tell(trainer: Trainer, module: LightningModule, hook: str, *what: Any) -> None:
-    """Calls the hook of those callbacks that have it."""
+def notify(trainer: Trainer, module: LightningModule, hook: str, *args: Any) -> None:
+    """Calls a hook of all callbacks that define it."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        told = getattr(callback, hook, None)
-        if told is not None:
-            told(trainer, module, *what)
+        method = getattr(callback, hook, None)
+        if method is not None:
+            method(trainer, module, *args)
 
 
 @rank_zero_only
 def warn(message: str, file: str) -> None:
-    """Unlike ``warnings.warn`` not left out where the same was said before; filters hold.
+    """Warns every time, where ``warnings.warn`` would drop repeated messages; filters apply.
 
     Args:
-        message: What is said.
-        file: ``__file__`` of who says it.
+        message: The message.
+        file: ``__file__`` of the caller.
     """
     module = f"kanlit.callbacks.{Path(file).stem}"
     warnings.warn_explicit(message, UserWarning, file, 0, module=module)
 
 
 def now(trainer: Trainer) -> str:
+    """The current epoch and step, for messages."""
     epoch, step = trainer.current_epoch, trainer.global_step
     return f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"

@@ -1,4 +1,4 @@
-"""One progress bar over a run's epochs, for runs whose epoch is a single step."""
+"""A progress bar over the epochs of a run, for runs with one step per epoch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TERMINAL_SECONDS, FILE_SECONDS = 0.2, 10.0  # least time between two refreshes
 class EpochProgressBar(ProgressBar):
     """One bar from the first epoch to the last, with G and the latest metrics.
 
-    Lightning's own bar starts anew at each epoch, which costs more than a full-batch step. This
-    one counts epochs (steps where only ``max_steps`` limits the run) and redraws at most every
-    0.2 s; every 10 s where stderr is not a terminal. Validation, test and prediction are quiet.
+    Lightning's own bar restarts at each epoch, which takes longer than a full-batch step. This bar
+    counts epochs (or steps, if only ``max_steps`` limits the run) and redraws at most every 0.2 s,
+    or every 10 s if stderr is not a terminal. Validation, testing and prediction show no bar.
 
-    Shown are the metrics logged with ``prog_bar=True`` (without any such, the losses) and the
-    relative L2 errors among ``trainer.callback_metrics``.
+    It shows the metrics logged with ``prog_bar=True`` (the losses if there are none) and the
+    relative L2 errors in ``trainer.callback_metrics``.
     """
 
     def __init__(self) -> None:
@@ -71,14 +71,14 @@ class EpochProgressBar(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # A single-step epoch is dealt with at its end; a long one shows how far it is.
+        # Epochs with several batches also show the batch.
         if trainer.num_training_batches > 1 and self._is_due():
             batches = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
             self._refresh(trainer, pl_module, trainer.current_epoch, batches)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._is_due():
-            # `trainer.current_epoch` goes up after this hook.
+            # `trainer.current_epoch` is incremented after this hook.
             self._refresh(trainer, pl_module, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -95,7 +95,7 @@ class EpochProgressBar(ProgressBar):
         self._close()
 
     def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
-        """Print above the bar; ``LightningModule.print`` comes here."""
+        """Prints above the bar; called by ``LightningModule.print``."""
         if self._bar is None:
             print(*args, sep=sep, **kwargs)
         else:
@@ -123,9 +123,9 @@ class EpochProgressBar(ProgressBar):
 
 
 def run_length(trainer: Trainer) -> tuple[int | None, str]:
-    """Length of the run and its unit, ``"epoch"`` or ``"step"``; no length where time limits it.
+    """Length of the run and its unit, ``"epoch"`` or ``"step"``; None if only time limits it.
 
-    Steps count only where no ``max_epochs`` is set; where both are, whichever ends first.
+    The unit is steps only if ``max_epochs`` is not set. If both are set, the earlier end counts.
     """
     epochs, steps = trainer.max_epochs, trainer.max_steps
     if epochs is None or epochs < 0:
@@ -138,7 +138,7 @@ def run_length(trainer: Trainer) -> tuple[int | None, str]:
 
 
 def grid_description(module: nn.Module) -> str:
-    """``G 10``, or ``G 3 to 10`` where layers differ; ``Training`` where there is no grid."""
+    """``G 10``, ``G 3 to 10`` if the layers differ, or ``Training`` if there is no grid."""
     found = [getattr(part, "grid_size", None) for part in module.modules()]
     sizes = [size for size in found if isinstance(size, int)]
     if not sizes:

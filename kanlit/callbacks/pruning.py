@@ -1,4 +1,4 @@
-"""Makes a network smaller while it trains, or when it has been trained."""
+"""Prunes a network during or after training."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from kanlit.adaptation.optimizer_state import retain_optimizer_state
-from kanlit.callbacks.distributed import share, unwrapped
-from kanlit.callbacks.notices import now, refuse_averaging, tell, warn
+from kanlit.callbacks.distributed import broadcast, unwrapped
+from kanlit.callbacks.notices import notify, now, refuse_averaging, warn
 from kanlit.callbacks.training_samples import TrainingSamples, network_of
 from kanlit.errors import ConfigurationError
 from kanlit.nn import Kept, PruningReport, check_prunable, edge_importance, prune, select
@@ -22,40 +22,40 @@ __all__ = ["PruningCallback"]
 
 
 class PruningCallback(Callback):
-    r"""Takes nodes and edges out that the outputs of a KAN hardly depend on.
+    r"""Removes nodes and edges of a KAN that its outputs hardly depend on.
 
-    The importance of an edge is the share of its standard deviation over the training samples in
-    what its node has together, that of a node the sum over its outgoing edges
-    (:func:`kanlit.nn.edge_importance`). What lies under a threshold goes; its mean output goes into
-    the bias of the node it led to. Widths shrink with the nodes, which is what makes steps faster.
-    An edge that goes while its nodes stay is held at zero and costs what it did. Inputs and
-    outputs of the network stay; an input that has lost all its edges is named in the log.
+    The importance of an edge is the fraction that its standard deviation over the training samples
+    contributes to its node; the importance of a node is the sum over its outgoing edges
+    (:func:`kanlit.nn.edge_importance`). Nodes and edges below a threshold are removed; their mean
+    output is added to the bias of the next node. Removing nodes reduces the widths, which makes
+    steps faster. A pruned edge between two kept nodes is masked; it saves no compute. The inputs
+    and outputs of the network are kept; the log names inputs that have lost all their edges.
 
-    Optimizer, scheduler, grids, checkpoints and resumed runs go on as they do when grids are
-    extended: moments of what stays are kept, L-BFGS starts anew. Each pruning is one line in the
-    log; other callbacks that have a method ``on_pruning(trainer, module, report)`` are told, and
-    before it those that have ``before_pruning(trainer, module)``. Sparsity in the loss
-    (``model.sparsity_l1``, ``model.sparsity_entropy``) sorts the nodes beforehand.
+    Optimizer, scheduler, grids, checkpoints and resuming work as for grid extensions: the moments
+    of the kept parameters are kept, and L-BFGS is reset. Each pruning logs one line. Other
+    callbacks may define the hooks ``before_pruning(trainer, module)`` and
+    ``on_pruning(trainer, module, report)``. Sparsity in the loss (``model.sparsity_l1``,
+    ``model.sparsity_entropy``) concentrates the function in few nodes before pruning.
 
     Args:
-        epochs: Before which epochs to prune, such as [500, 1000]; null is once, at the end of
+        epochs: Epochs before which to prune, such as [500, 1000]; null prunes once, at the end of
             training.
-        node_threshold: A hidden node goes if its importance is at most this share of the greatest
-            in its layer; at least 0, which takes what has none at all, and under 1.
-        edge_threshold: Likewise for an edge.
-        max_samples: So many training samples at most are used.
-        max_loss_growth: A pruning that multiplies the training loss (without sparsity) by more
-            than this is undone whole, with a warning; above 1.
-        keep_sparsity: Whether the loss has its sparsity term after the last of ``epochs``, too; it
-            has done its work then, and keeps the network from fitting as well as it can.
+        node_threshold: A hidden node is removed if its importance is at most this fraction of the
+            largest in its layer; at least 0 (removes nodes of zero importance) and below 1.
+        edge_threshold: The same for edges.
+        max_samples: Largest number of training samples used to compute the importances.
+        max_loss_growth: A pruning that multiplies the training loss (without the sparsity term) by
+            more than this factor, above 1, is rolled back with a warning.
+        keep_sparsity: Whether the loss keeps its sparsity term after the last of ``epochs``. The
+            term is no longer needed then, and it limits how well the network fits.
 
     Attributes:
-        report: What the latest pruning did; ``None`` before one.
-        undone: How many were undone.
+        report: Report of the latest pruning; ``None`` before the first.
+        undone: Number of prunings that were rolled back.
 
     Raises:
-        ConfigurationError: A setting out of its range; at the start of training, a network that
-            is no :class:`~kanlit.KAN`, an epoch beyond the run.
+        ConfigurationError: A setting is out of range. At the start of training: the network is not
+            a :class:`~kanlit.KAN`, or an epoch is beyond the run.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class PruningCallback(Callback):
     ) -> None:
         if epochs is not None and (not epochs or min(epochs) < 1):
             raise ConfigurationError(
-                f"epochs must be at least 1, one or more, got {list(epochs)}: an untrained network "
-                f"has nothing to prune; null prunes at the end"
+                f"epochs must be a non-empty list of epochs from 1 on, got {list(epochs)}: use "
+                f"null to prune at the end of training"
             )
         check_threshold("node_threshold", node_threshold)
         check_threshold("edge_threshold", edge_threshold)
@@ -88,18 +88,18 @@ class PruningCallback(Callback):
         self.undone = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Before a checkpoint is loaded. A trainer that has stepped already goes on.
+        # Called before a checkpoint is loaded. A trainer that has already stepped continues.
         if stage == "fit" and trainer.global_step == 0:
             self.report, self.undone = None, 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         check_prunable(network_of(pl_module))
-        refuse_averaging(trainer, "weights of nodes that pruning takes out")
+        refuse_averaging(trainer, "weights of nodes that pruning removes")
         total = trainer.max_epochs
         if self.epochs and total is not None and 0 <= total <= self.epochs[-1]:
             raise ConfigurationError(
-                f"epochs of PruningCallback name {self.epochs[-1]}, but max_epochs is {total}: "
-                f"raise --trainer.max_epochs or lower it; null prunes at the end"
+                f"epochs of PruningCallback contains {self.epochs[-1]}, but max_epochs is {total}: "
+                f"raise trainer.max_epochs, lower the epoch, or use null to prune at the end"
             )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -108,20 +108,23 @@ class PruningCallback(Callback):
         over = self.epochs and trainer.current_epoch >= self.epochs[-1]
         end_sparsity = getattr(pl_module, "end_sparsity", None)
         if over and not self.keep_sparsity and end_sparsity is not None:
-            end_sparsity()  # by the epoch alone: a resumed run does the same
+            end_sparsity()  # depends on the epoch only, so that resuming repeats it
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.epochs is None:
             self.prune(trainer, pl_module)
 
     def prune(self, trainer: Trainer, pl_module: LightningModule) -> PruningReport | None:
-        """Prunes the module's network now; ``None`` if that hurt and was undone.
+        """Prunes the module's network now.
 
         Args:
-            trainer: Its training data are the samples, its optimizers follow.
+            trainer: Provides the training samples and the optimizers.
             pl_module: The module.
+
+        Returns:
+            A report; ``None`` if the pruning was rolled back.
         """
-        tell(trainer, pl_module, "before_pruning")
+        notify(trainer, pl_module, "before_pruning")
         network = network_of(pl_module)
         layers = check_prunable(network)
         samples = TrainingSamples(trainer, pl_module, self.max_samples)
@@ -133,15 +136,16 @@ class PruningCallback(Callback):
                 report = prune(
                     network,
                     x,
-                    _shared(trainer, kept),
+                    _of_rank_zero(trainer, kept),
                     loss=samples.loss(),
                     max_loss_growth=self.max_loss_growth,
                 )
-                share(trainer, [parameter.detach() for parameter in network.parameters()])
+                broadcast(trainer, [parameter.detach() for parameter in network.parameters()])
         except ValueError as error:
             self.undone += 1
             warn(
-                f"pruning at {now(trainer)} was undone, training goes on unpruned: {error}",
+                f"pruning at {now(trainer)} was rolled back, training continues with the unpruned "
+                f"network: {error}",
                 __file__,
             )
             _log(trainer, {"pruning/undone": float(self.undone)})
@@ -151,7 +155,7 @@ class PruningCallback(Callback):
         self.report = report
         pl_module.print(_line(trainer, report))
         _log(trainer, _scalars(report))
-        tell(trainer, pl_module, "on_pruning", report)
+        notify(trainer, pl_module, "on_pruning", report)
         return report
 
     def state_dict(self) -> dict[str, Any]:
@@ -161,10 +165,10 @@ class PruningCallback(Callback):
         self.undone = state_dict["undone"]
 
 
-def _shared(trainer: Trainer, kept: Sequence[Kept]) -> list[Kept]:
-    """What rank 0 keeps: of two importances near a threshold ranks may see each its own."""
+def _of_rank_zero(trainer: Trainer, kept: Sequence[Kept]) -> list[Kept]:
+    """The selection of rank 0: near a threshold the ranks may select differently by rounding."""
     numbers = [{k: mask.to(torch.uint8) for k, mask in vars(part).items()} for part in kept]
-    share(trainer, [mask for part in numbers for mask in part.values()])
+    broadcast(trainer, [mask for part in numbers for mask in part.values()])
     return [
         replace(part, **{k: mask.bool() for k, mask in own.items()})
         for part, own in zip(kept, numbers, strict=True)
@@ -172,7 +176,7 @@ def _shared(trainer: Trainer, kept: Sequence[Kept]) -> list[Kept]:
 
 
 def _log(trainer: Trainer, scalars: dict[str, float]) -> None:
-    if trainer.is_global_zero:  # not through the module: it takes none in some hooks
+    if trainer.is_global_zero:  # module.log is not allowed in some hooks
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=trainer.global_step)
 

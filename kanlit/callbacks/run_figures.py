@@ -1,4 +1,4 @@
-"""The pictures of a trained network, from its module and data."""
+"""Pictures of a trained network, from its module and data."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from kanlit.problems.functions.target import TargetFunction, uniform_points
 
 __all__ = ["error_picture", "knot_migration_picture", "layer_pictures", "names_of"]
 
-_ROWS = 8192  # evaluated at a time
-_SCATTERED = 4000  # points of a function of more than two inputs
+_ROWS = 8192  # rows per evaluation
+_SCATTERED = 4000  # points of the scatter plot of a function of more than two inputs
 
 
 def layer_pictures(
@@ -36,12 +36,12 @@ def layer_pictures(
     """``network`` and ``curves``: the network as a graph, and its edge functions by feature.
 
     Args:
-        layers: Each takes what the one before it gives.
+        layers: The layers in order; the outputs of one are the inputs of the next.
         input_names: One for each input.
         target_names: One for each output.
 
     Raises:
-        ValueError: Layers that do not follow one another, names that do not fit.
+        ValueError: Widths of successive layers differ, or the number of names is wrong.
     """
     importances = edge_importance(layers, grid_samples(layers[0]))
     return {
@@ -56,12 +56,12 @@ def knot_migration_picture(
     epoch: int,
     input_names: Sequence[str],
 ) -> Figure:
-    """Breakpoints of a run against the epoch.
+    """The breakpoints of a run against the epoch.
 
     Args:
-        records: Of its adaptations, one at least.
-        layers: By the names that the records have, as they stand.
-        epoch: At which they stand so.
+        records: Records of its adaptations, at least one.
+        layers: The current layers by name, with the names used in the records.
+        epoch: The current epoch.
         input_names: One for each input of the first layer.
     """
     last = {name: layer.breakpoints for name, layer in layers.items()}
@@ -75,10 +75,10 @@ def error_picture(
     input_names: Sequence[str],
     target_names: Sequence[str],
 ) -> Figure:
-    """Errors of a network: as a map of its target's box in 1-D and 2-D, else as a scatter.
+    """Errors of a network: an error map in 1-D and 2-D, otherwise a scatter plot.
 
-    The scatter is of 4000 uniform points of a function of more inputs, and of the test share where
-    no function is known.
+    The scatter plot uses 4000 uniform points if the target function is known and has more inputs,
+    and the test set if no function is known.
 
     Args:
         module: Its ``forward`` takes ``(n, in)`` in the user's units and gives ``(n, out)``.
@@ -88,8 +88,8 @@ def error_picture(
         target_names: One for each output.
 
     Raises:
-        ConfigurationError: Data with neither a known function nor a test share of inputs and
-            targets, or a table that cannot be read.
+        ConfigurationError: The data have neither a known function nor a test set of inputs and
+            targets, or a table cannot be read.
     """
     target = getattr(data, "target", None)
     if isinstance(target, TargetFunction):
@@ -104,18 +104,18 @@ def error_picture(
         return scatter_figure(
             target(x), _predict(module, x), target_names, f"{target.name}, uniform points"
         )
-    share = data.build("test") if isinstance(data, TensorDataModule) else ()
-    if not isinstance(share, tuple) or len(share) != 2:
+    test = data.build("test") if isinstance(data, TensorDataModule) else ()
+    if not isinstance(test, tuple) or len(test) != 2:
         raise ConfigurationError(
-            f"{type(data).__name__} has no known function and no test share of inputs and targets "
-            f"to compare the network with: take data that have, such as SyntheticData or TableData"
+            f"{type(data).__name__} has neither a known function nor a test set of inputs and "
+            f"targets to compare the network with: use data such as SyntheticData or TableData"
         )
-    x, y = share
-    return scatter_figure(y, _predict(module, x), target_names, f"test share, {len(x)} rows")
+    x, y = test
+    return scatter_figure(y, _predict(module, x), target_names, f"test set, {len(x)} rows")
 
 
 def names_of(data: object, in_features: int, out_features: int) -> tuple[list[str], list[str]]:
-    """Names of inputs and targets: the data module's where it has them, else x1…, and y or y1…."""
+    """Names of inputs and targets: the data module's, or x1, x2, … and y (or y1, y2, …)."""
     outputs = ["y"] if out_features == 1 else [f"y{i + 1}" for i in range(out_features)]
     return (
         _names(data, "input_names", in_features) or [f"x{i + 1}" for i in range(in_features)],
@@ -131,7 +131,7 @@ def _names(data: object, attribute: str, count: int) -> list[str]:
 
 
 def _predict(module: LightningModule, x: Tensor) -> Tensor:
-    """``(n, in)`` to ``(n, out)`` in float64, on the CPU."""
+    """Predictions ``(n, out)`` for ``(n, in)``, in float64 on the CPU."""
     like = next(p for p in module.parameters() if p.is_floating_point())
     with evaluating(module):
         return torch.cat([module(rows.to(like)).double().cpu() for rows in x.split(_ROWS)])

@@ -1,4 +1,4 @@
-"""Target and prediction along one input, in the units that the first layer sees."""
+"""Target and prediction along one input, in the units of the first layer."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ def slice_curve(
     target: TargetFunction | None,
     names: Sequence[str],
 ) -> TargetCurve:
-    """Target and prediction along the first input, in the units that the first layer sees.
+    """Target and prediction along the first input, in the units of the first layer.
 
-    The other inputs are held at one point. With a target it is the 99th percentile of
-    ``|f − median f|`` over fixed random points of the box, the same at each adaptation: a slice
-    that meets the function's features, where the box's centre may meet none (the Helmholtz
-    solution is zero there) and the maximum may be a pole. Without, it is the median of the
-    first layer's samples.
+    The other inputs are fixed. With a target, they are those of the point at the 99th percentile
+    of ``|f − median f|`` over fixed random points of the box, so that the slice shows features of
+    the function. (At the center of the box there may be none, and the maximum may be a pole.)
+    Without a target, they are at the median of the first layer's samples.
 
     Args:
-        module: Its ``forward`` takes ``(n, in)`` in the user's units and gives ``(n, out)``, of
-            which the first output is drawn; its ``network_inputs``, where it has one, maps the
-            user's units to the first layer's.
-        report: Where the first layer's samples come from.
-        target: The function that is learnt, if it is known.
+        module: Its ``forward`` maps ``(n, in)`` in the user's units to ``(n, out)``, of which the
+            first output is drawn; its ``network_inputs``, if defined, maps the user's units to
+            those of the first layer.
+        report: Provides the first layer's samples.
+        target: The target function, if known.
         names: One for each input.
 
     Raises:
-        ValueError: If forward's output is not of that shape, or ``network_inputs`` is not a
-            change of units of each column by itself and no target says where to evaluate.
+        ValueError: The output of ``forward`` has another shape, or there is no target and
+            ``network_inputs`` does not scale and shift each column independently.
     """
     parameter = next(p for p in module.parameters() if p.is_floating_point())
     to_network = getattr(module, "network_inputs", None) or _identity
@@ -55,14 +54,14 @@ def slice_curve(
             )
         else:
             inputs = to_user_units(module, _slice_of_samples(report).to(parameter))
-            held = "the others at their median"
+            held = "other inputs at their median"
         x = to_network(inputs)[:, 0]
         prediction = module(inputs)
     if not isinstance(prediction, Tensor) or prediction.shape[:1] != (POINTS,):
         got = tuple(prediction.shape) if isinstance(prediction, Tensor) else type(prediction)
         raise ValueError(f"forward must map ({POINTS}, in) to ({POINTS}, out), got {got}")
     outputs = prediction.reshape(POINTS, -1)
-    units = "" if torch.equal(x, inputs[:, 0]) else ", as the network sees it"
+    units = "" if torch.equal(x, inputs[:, 0]) else ", in network units"
     return TargetCurve(
         x=x,
         prediction=outputs[:, 0],
@@ -93,13 +92,14 @@ def _slice_of_samples(report: AdaptationReport) -> Tensor:
 
 
 def to_user_units(module: LightningModule, points: Tensor) -> Tensor:
-    """The user's units ``(m, in)`` of network inputs ``(m, in)``, for a change of units a column.
+    """Maps network inputs ``(m, in)`` back to the user's units ``(m, in)``.
 
-    Offset and slope are read off at 0 and 1, in float64: beside the offset of a column of Unix
-    times float32 would not hold the slope. The corrections take out what rounding leaves.
+    ``network_inputs`` must scale and shift each column independently. Offset and slope are
+    computed from the images of 0 and 1, in float64: with a large offset, such as that of Unix
+    times, float32 would lose the slope. The iterations remove rounding errors.
 
     Raises:
-        ValueError: If ``network_inputs`` is not a change of units of each column by itself.
+        ValueError: ``network_inputs`` does not scale and shift each column independently.
     """
     to_network = getattr(module, "network_inputs", None) or _identity
     inputs = points.double()
@@ -110,7 +110,7 @@ def to_user_units(module: LightningModule, points: Tensor) -> Tensor:
         raw = raw + (inputs - to_network(raw)) / slope
     scale = inputs.abs().max().item() + 1e-12
     if not torch.allclose(to_network(raw), inputs, rtol=0.0, atol=1e-3 * scale):
-        raise ValueError("network_inputs does not scale and shift each column by itself")
+        raise ValueError("network_inputs does not scale and shift each column independently")
     return raw.to(points.dtype)
 
 

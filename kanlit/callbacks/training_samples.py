@@ -1,4 +1,4 @@
-"""What the grid adaptation takes of a module and its training data."""
+"""Training samples of a module, as grid adaptation and pruning need them."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ __all__ = ["GridAdaptable", "TrainingSamples", "evaluating", "network_of"]
 
 @runtime_checkable
 class GridAdaptable(Protocol):
-    """What the callback can use of a LightningModule that holds KAN layers.
+    """Optional interface of a LightningModule with KAN layers.
 
-    A module without these is adapted all the same: its network is then the module itself, called
-    with the batch or the batch's first element. ``loss(batch)``, where a module has it, gives the
-    loss before and after; ``sample_losses(batch)``, one loss per sample, serves densities that use
-    it.
+    A module without these attributes can be adapted too: its network is then the module itself,
+    called with the batch or with the first element of the batch. An optional method
+    ``loss(batch)`` gives the loss before and after an adaptation; an optional method
+    ``sample_losses(batch)`` returns one loss per sample, for densities that need it.
     """
 
     network: nn.Module
 
     def adaptation_inputs(self, batch: Any) -> Tensor:
-        """What the network is called with, ``(n, …)``: one entry per sample."""
+        """The inputs of the network, ``(n, …)``, one entry per sample."""
         ...
 
 
 class TrainingSamples:
-    """Training samples of all processes, and the losses on them.
+    """Training samples of all ranks, and their losses.
 
     Args:
-        trainer: Has the training data.
-        module: Says what the network sees of a batch.
-        most: So many samples at most.
+        trainer: Provides the training data.
+        module: Defines the network's inputs in a batch.
+        most: Largest number of samples.
     """
 
     def __init__(self, trainer: Trainer, module: LightningModule, most: int) -> None:
@@ -52,14 +52,14 @@ class TrainingSamples:
         self._batches = list(_batches(trainer, module, -(-most // trainer.world_size)))
 
     def inputs(self) -> Tensor:
-        """What the network is called with, ``(n, …)``; the same on every process."""
+        """The inputs of the network, ``(n, …)``; the same on every rank."""
         return self._gather([_inputs(self._module, batch).detach() for batch in self._batches])
 
     def sample_losses(self) -> Tensor | None:
-        """Loss of each, ``(n,)``; ``None`` where the module does not say.
+        """Loss of each sample, ``(n,)``; ``None`` if the module has no ``sample_losses``.
 
         Raises:
-            ConfigurationError: The module gives one number for a whole batch.
+            ConfigurationError: ``sample_losses`` returns one number for the whole batch.
         """
         method = _of_batch(self._module, "sample_losses")
         if method is None:
@@ -68,13 +68,13 @@ class TrainingSamples:
             own = [method(batch) for batch in self._batches]
         if any(losses.dim() == 0 for losses in own):
             raise ConfigurationError(
-                f"{type(self._module).__name__}.sample_losses(batch) gives one number for a whole "
-                "batch: let it give the loss of each sample, (n,), not their mean"
+                f"{type(self._module).__name__}.sample_losses(batch) returns one number for the "
+                "whole batch: return one loss per sample, (n,), not their mean"
             )
         return self._gather(own)
 
     def loss(self) -> Callable[[], Tensor] | None:
-        """Gives the mean loss over them now; ``None`` where the module has no ``loss(batch)``."""
+        """A function that computes the mean loss; ``None`` if the module has no ``loss(batch)``."""
         method = _of_batch(self._module, "loss")
         if method is None:
             return None
@@ -95,9 +95,9 @@ class TrainingSamples:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; each submodule's own mode comes back after it.
+    """Evaluation mode without gradients; the mode of each submodule is restored afterwards.
 
-    Runs eagerly: a compiled network would be compiled again for another number of rows.
+    Runs eagerly: a compiled network would be recompiled for another number of rows.
     """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
@@ -110,7 +110,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _batches(trainer: Trainer, module: LightningModule, most: int) -> Iterator[Any]:
-    """Training batches of this process on the module's device, enough for ``most`` samples."""
+    """Training batches of this rank on the module's device, enough for ``most`` samples."""
     count = 0
     with _unnoticed(trainer.train_dataloader) as loader:
         for batch in loader or ():
@@ -122,16 +122,16 @@ def _batches(trainer: Trainer, module: LightningModule, most: int) -> Iterator[A
 
 
 def network_of(module: LightningModule) -> nn.Module:
-    """The network inside a module; the module itself where it names none."""
+    """The network inside a module; the module itself if it has no attribute ``network``."""
     network: nn.Module = module.network if isinstance(module, GridAdaptable) else module
-    # A compiled network is adapted through the module it was made from.
+    # A compiled network is adapted through the original module.
     return original_module(network)
 
 
 def _of_batch(module: LightningModule, name: str) -> Callable[[Any], Tensor] | None:
-    """The module's method of that name if it takes a batch alone.
+    """The module's method of this name if it takes the batch as its only argument.
 
-    ``self.loss = nn.MSELoss()`` and ``def loss(self, prediction, target)`` do not.
+    ``self.loss = nn.MSELoss()`` and ``def loss(self, prediction, target)`` do not qualify.
     """
     method = getattr(module, name, None)
     if not inspect.ismethod(method):
@@ -145,10 +145,10 @@ def _of_batch(module: LightningModule, name: str) -> Callable[[Any], Tensor] | N
 
 @contextmanager
 def _unnoticed(loader: Any) -> Iterator[Any]:
-    """Lets a loader be read once more without training noticing.
+    """Allows an extra pass over a loader without side effects on training.
 
-    A DataLoader draws from the global generator or its own when it starts, and one whose workers
-    persist has a single iterator, which training may hold at this moment.
+    Starting a DataLoader draws from the global generator or its own. With persistent workers, its
+    single iterator may be in use by training.
     """
     sampler = getattr(loader, "sampler", None)
     own = (getattr(loader, "generator", None), getattr(sampler, "generator", None))
@@ -170,7 +170,7 @@ def _inputs(module: LightningModule, batch: Any) -> Tensor:
     first = batch[0] if isinstance(batch, (tuple, list)) else batch
     if not isinstance(first, Tensor):
         raise ConfigurationError(
-            f"cannot tell the network's inputs in a batch of type {type(batch).__name__}: give "
-            f"{type(module).__name__} a method adaptation_inputs(batch) and an attribute network"
+            f"the network's inputs in a batch of type {type(batch).__name__} are unknown: define "
+            f"adaptation_inputs(batch) and an attribute network in {type(module).__name__}"
         )
     return first

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
 from kanlit.scaling import Columns
+from kanlit.signatures import constructor_parameters
 
 __all__ = ["module_class", "module_settings", "restore_layers", "restore_module"]
 
@@ -148,7 +149,7 @@ def module_settings(content: Mapping[str, Any], cls: type[KANModule], path: Path
     for name, kinds in _simple_parameters(cls).items():
         if name not in given:
             continue
-        items = given[name] if isinstance(given[name], list) else [given[name]]
+        items = given[name] if isinstance(given[name], list | tuple) else [given[name]]
         # A whole number does for a number.
         if any(type(i) not in kinds and not (type(i) is int and float in kinds) for i in items):
             raise ConfigurationError(
@@ -178,7 +179,7 @@ def _check_sizes(
 ) -> None:
     """Refuses settings that would build a far larger network than the weights are of."""
     state = content["state_dict"]
-    parameters = inspect.signature(cls).parameters
+    parameters = constructor_parameters(cls)
     hidden, grid_size, degree = (
         settings.get(name, parameters[name].default)
         for name in ("hidden", "grid_size", "spline_order")
@@ -207,21 +208,14 @@ def _check_sizes(
 
 
 def _simple_parameters(cls: type) -> dict[str, set[type]]:
-    """A constructor's arguments that take numbers and texts alone, and which of these."""
+    """The arguments of a constructor that take numbers and texts only, and which of these."""
     found: dict[str, set[type]] = {}
-    for link in cls.__mro__:
-        if "__init__" not in vars(link):
-            continue
-        made = vars(link)["__init__"]
-        parameters = inspect.signature(made).parameters
-        for name, annotation in get_type_hints(made).items():
-            kinds = _kinds(annotation)
-            if name == "basis":
-                kinds -= {type}  # of a class only the name, which imports nothing
-            if name in parameters and kinds <= set(_SIMPLE):
-                found.setdefault(name, kinds)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            break
+    for name, parameter in constructor_parameters(cls, eval_str=True).items():
+        kinds = _kinds(parameter.annotation)
+        if name == "basis":
+            kinds -= {type}  # of a class only the name, which imports nothing
+        if kinds <= set(_SIMPLE):
+            found[name] = kinds
     return found
 
 

@@ -1,4 +1,4 @@
-"""Data modules, their loader, and the standardisation of tables."""
+"""Data modules, their loader, and the standardization of tables."""
 
 from kanlit.data.base import TensorDataModule
 from kanlit.data.class_table import ClassTableData

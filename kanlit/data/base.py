@@ -1,4 +1,4 @@
-"""What all data modules share: tensors built once, cast once, put on the trainer's device."""
+"""Base class of the data modules: tensors built once, cast once, on the trainer's device."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ _PARTS: dict[str, tuple[Part, ...]] = {
 
 
 class TensorDataModule(LightningDataModule, ABC):
-    """A data set of tensors; a member says in :meth:`build` what each part of it is.
+    """A data set of tensors; a subclass builds its parts in :meth:`build`.
 
     Batches are ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``, and ``(x,)`` for prediction,
-    unless the member says otherwise. They lie on the trainer's device, in float64 where its
-    precision is ``64-true`` and in float32 elsewhere; without a trainer on the CPU in float32.
-    Training is full batch unless ``batch_size`` is given; evaluation goes in chunks of 65536.
+    unless a subclass documents otherwise. They are on the trainer's device, in float64 if the
+    trainer's precision is ``64-true`` and in float32 otherwise; without a trainer, on the CPU in
+    float32. Training uses full batches unless ``batch_size`` is given; evaluation uses batches of
+    65536 rows.
 
     Args:
         in_features: Number of inputs.
         out_features: Number of targets.
-        batch_size: Rows in a training step; None is all of them.
+        batch_size: Rows per training step; None uses all rows.
         seed: Seed of the order of mini-batches.
         input_names: A name for each input; by default ``x1, x2, …``.
         target_names: A name for each target; by default ``y``, or ``y1, y2, …``.
-        target: The function behind the data, where there is one.
+        target: The function that generated the data, if known.
 
     Attributes:
-        default_module: Name of the module of kanlit's that learns from such data where none is
-            named.
+        default_module: Name of the kanlit module that is used for these data if none is set.
     """
 
     default_module: ClassVar[str] = "RegressionModule"
@@ -78,10 +78,10 @@ class TensorDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def build(self, part: Part) -> Tensors:
-        """The tensors of a part, on the CPU, float64 or in the type of the batches."""
+        """The tensors of a part, on the CPU, in float64 or in the dtype of the batches."""
 
     def standardization(self) -> Standardization | None:
-        """How to bring the columns to a common scale; None where they are on one already."""
+        """Means and standard deviations of the columns; None if they are not standardized."""
         return None
 
     def target_spread(self) -> Tensor | None:
@@ -90,9 +90,9 @@ class TensorDataModule(LightningDataModule, ABC):
         return spread_of(tensors[1]) if isinstance(tensors, tuple) else None
 
     def training_columns(self) -> Columns | None:
-        """Names and training range of the columns; None where no training points are known.
+        """Names and training range of the columns; None if the training points are not known.
 
-        :meth:`setup` for ``fit`` has been called.
+        Call :meth:`setup` for ``fit`` first.
         """
         points = self.training_points()
         if points is None:
@@ -101,36 +101,36 @@ class TensorDataModule(LightningDataModule, ABC):
 
     @property
     def class_label(self) -> str | None:
-        """What the class is called where the targets are classes; None for numbers."""
+        """Name of the class column if the targets are classes; None for numeric targets."""
         return None
 
     def training_points(self) -> Tensor | None:
-        """Points ``(n, in)`` that span what the network is trained on, in the user's units.
+        """Points ``(n, in)`` that span the training range, in the user's units.
 
-        None where batches are dicts: a member says which of their tensors the network takes.
+        None if batches are dicts; a subclass then overrides this method.
         """
         tensors = self._parts["train"]
         return tensors[0] if isinstance(tensors, tuple) else None
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the batches."""
+        """The dtype of the batches."""
         double = self.trainer is not None and self.trainer.precision == "64-true"
         return torch.float64 if double else torch.float32
 
     def setup(self, stage: str) -> None:
-        parts, processes = _PARTS[stage], 1 if self.trainer is None else self.trainer.world_size
-        if stage == "fit" and processes > 1:
-            parts = (*parts, "test")  # which comes after training, too late to be too small
+        parts, ranks = _PARTS[stage], 1 if self.trainer is None else self.trainer.world_size
+        if stage == "fit" and ranks > 1:
+            parts = (*parts, "test")  # so that a test set too small is found before training
         for part in parts:
             if part not in self._parts:
                 self._parts[part] = self.build(part)
-            if processes > 1:
+            if ranks > 1:
                 rows, _ = self.divide(self._parts[part])
-                check_rows(len(next(iter(_tensors(rows)))), processes, part)
+                check_rows(len(next(iter(_tensors(rows)))), ranks, part)
 
     def train_dataloader(self) -> TensorLoader:
-        # To overfit some batches, Lightning wants the same ones in each epoch.
+        # overfit_batches needs the same batches in each epoch.
         overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return self.loader("train", self.batch_size, shuffle=not overfits)
 
@@ -144,7 +144,7 @@ class TensorDataModule(LightningDataModule, ABC):
         return self.loader("predict", _EVALUATION_ROWS)
 
     def loader(self, part: Part, batch_size: int | None, shuffle: bool = False) -> TensorLoader:
-        """A loader over a part, which :meth:`setup` has built."""
+        """A loader over a part that :meth:`setup` has built."""
         if part not in self._parts:
             raise RuntimeError(f"{type(self).__name__} has no {part} data yet: call setup first")
         tensors, whole = self.divide(self._parts[part])
@@ -161,7 +161,7 @@ class TensorDataModule(LightningDataModule, ABC):
         )
 
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
-        """Tensors to be cut into batches, and those that go whole into each."""
+        """Tensors to split into batches, and tensors that every batch contains whole."""
         return tensors, {}
 
 

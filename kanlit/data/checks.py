@@ -1,4 +1,4 @@
-"""Checks that every data set passes before training starts."""
+"""Checks of data sets before training starts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_at_least", "check_finite", "check_rows", "check_shares"]
+__all__ = ["check_at_least", "check_finite", "check_fractions", "check_rows"]
 
-_BLOCK = 65536  # rows looked at together: the answer for all would be as large as they are
+_BLOCK = 65536  # rows per check, to bound the memory for the mask
 
 
 def check_finite(values: Tensor, name: str, columns: Sequence[str] | None = None) -> None:
-    """Refuse NaN and infinite values.
+    """Raises if values are NaN or infinite.
 
     Args:
         values: ``(rows, columns)``, or ``(rows,)`` for a single column.
-        name: What the tensor is, for the message.
-        columns: The columns' names, for the message; without them their numbers from 1.
+        name: Name of the tensor, for the message.
+        columns: Names of the columns, for the message; None uses their numbers from 1.
 
     Raises:
-        ConfigurationError: Names the first column with such values, how many there are, and
-            the row of the first, counted from 1.
+        ConfigurationError: Names the first column with such values, their count, and the row of
+            the first, counted from 1.
     """
     if all(bool(block.isfinite().all()) for block in values.split(_BLOCK)):
         return
@@ -38,7 +38,7 @@ def check_finite(values: Tensor, name: str, columns: Sequence[str] | None = None
 
 
 def check_at_least(name: str, value: int, least: int) -> None:
-    """Refuse a count under ``least``.
+    """Raises if a count is below ``least``.
 
     Raises:
         ConfigurationError: Names the setting, its value and the least value.
@@ -47,38 +47,39 @@ def check_at_least(name: str, value: int, least: int) -> None:
         raise ConfigurationError(f"{name} must be at least {least}, got {value}: raise it")
 
 
-def check_rows(rows: int, processes: int, part: str) -> None:
-    """Refuse rows of which some process would have none.
+def check_rows(rows: int, ranks: int, part: str) -> None:
+    """Raises if there are fewer rows than ranks.
 
     Raises:
         ConfigurationError: Names the part and the numbers.
     """
-    if rows < processes:
+    if rows < ranks:
         raise ConfigurationError(
-            f"{rows} rows of the {part} part are too few for {processes} processes: add rows or "
-            f"use fewer devices"
+            f"{rows} rows of the {part} part are too few for {ranks} ranks: add rows or use fewer "
+            f"devices"
         )
 
 
-def check_shares(validation: float | None, test: float | None) -> None:
-    """Refuse shares of the rows that are none, or that leave nothing to train on.
+def check_fractions(validation: float | None, test: float | None) -> None:
+    """Raises if fractions of the rows are out of range or leave no rows for training.
 
     Args:
-        validation: Share of the rows that validates; None where it has a file of its own.
-        test: Share of the rows for the test, likewise.
+        validation: Fraction of the rows for validation; None if validation has its own file.
+        test: Fraction of the rows for the test; None if the test has its own file.
 
     Raises:
-        ConfigurationError: Names the share and its value.
+        ConfigurationError: Names the fraction and its value.
     """
     given = {"validation": validation, "test": test}
-    shares = {setting: share for setting, share in given.items() if share is not None}
-    for setting, share in shares.items():
-        if not 0 < share < 1:
+    fractions = {setting: value for setting, value in given.items() if value is not None}
+    for setting, value in fractions.items():
+        if not 0 < value < 1:
             raise ConfigurationError(
-                f"{setting} must be a share between 0 and 1, got {share}: choose one such as 0.15"
+                f"{setting} must be a fraction between 0 and 1, got {value}: choose a value such "
+                f"as 0.15"
             )
-    if sum(shares.values()) >= 1:
+    if sum(fractions.values()) >= 1:
         raise ConfigurationError(
-            f"validation {validation} and test {test} leave nothing to train on: "
+            f"validation {validation} and test {test} leave no rows for training: "
             "make their sum less than 1"
         )

@@ -1,4 +1,4 @@
-"""The user's own table with a column of classes."""
+"""A table file with a column of classes."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ __all__ = ["ClassTableData"]
 
 
 class ClassTableData(ClassData):
-    """A table in a file: some columns are inputs, one has each row's class.
+    """A table file with input columns and one column of class labels.
 
-    Classes are integers or texts, as the file has them: 7, 07 and 007 are three. Rows are drawn
-    into training, validation and test shares by the seed, class by class. Batches are in the
-    file's units; the model standardises with :meth:`standardization`. Prediction takes every row
-    of the file in its order; with ``classes`` it needs the input columns only.
+    Class labels are integers or text, as written in the file: 7, 07 and 007 are three classes. The
+    rows are split at random, stratified by class, into training, validation and test sets. Batches
+    are in the file's units; the model standardizes with :meth:`standardization`. Prediction uses
+    every row of the file in order; if ``classes`` is set, it needs the input columns only.
 
     Args:
-        path: The file, a CSV, TSV, NPZ or Parquet; see TableData.
-        inputs: Names of the input columns, in the order in which the model takes them. A pattern
-            such as c* takes all columns that it matches, in the file's order; all takes every
-            column but the label.
-        label: Name of the column of classes.
-        classes: The classes, in the order of the model's outputs; null finds them in the file,
-            integers in the order of their size, texts in that of the alphabet.
-        batch_size: Rows in a training step; null is all of them (full batch, one step an epoch).
-        validation: Share of the rows for validation, between 0 and 1.
-        test: Share of the rows for the test, between 0 and 1; the rest trains.
+        path: The file: CSV, TSV, NPZ or Parquet; see TableData.
+        inputs: Names of the input columns, in the order of the model's inputs. A pattern such as c*
+            selects all matching columns in the file's order; all selects every column except the
+            label.
+        label: Name of the class column.
+        classes: The classes, in the order of the model's outputs; null collects them from the file
+            and sorts integers by value, text alphabetically.
+        batch_size: Rows per training step; null uses all rows (full batch, one step per epoch).
+        validation: Fraction of the rows for validation, between 0 and 1.
+        test: Fraction of the rows for the test, between 0 and 1; training uses the other rows.
         seed: Seed of the split and of the order of mini-batches.
 
     Raises:
-        ConfigurationError: A column that is missing, is not of classes, or has one class only; a
-            class without rows.
+        ConfigurationError: A column is missing, does not contain classes, or has only one class; a
+            class has no rows.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class ClassTableData(ClassData):
             names = [str(name) for name in given]
             if len(names) < 2 or len(set(names)) < len(names):
                 raise ConfigurationError(
-                    f"classes must be two different ones or more, got {names}: leave classes out "
-                    f"to take those of the file"
+                    f"classes must be at least two different names, got {names}: remove classes to "
+                    f"use those of the file"
                 )
         self._rows: tuple[Tensor, Tensor] | None = None
         super().__init__(selection.inputs, names, label, batch_size, validation, test, seed)

@@ -1,4 +1,4 @@
-"""What data sets of classes share: one-hot targets, and shares that keep the classes' mix."""
+"""Base class of classification data: one-hot targets and stratified splits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
-from kanlit.data.checks import check_shares
+from kanlit.data.checks import check_fractions
 from kanlit.data.precision import PrecisionCheck
 from kanlit.errors import ConfigurationError
 from kanlit.scaling import Standardization
@@ -20,23 +20,23 @@ __all__ = ["ClassData", "stratified_split"]
 
 
 class ClassData(TensorDataModule):
-    """Rows that belong to one of several classes each; a member says which in :meth:`rows`.
+    """Rows with one class each; a subclass provides them in :meth:`rows`.
 
-    Batches are ``(x, y)`` with x ``(n, in)`` and y ``(n, classes)``, one-hot. Rows are drawn into
-    training, validation and test shares by the seed, class by class, so that each share has the
-    classes in the proportions of the whole. Prediction takes the test rows.
+    Batches are ``(x, y)`` with x ``(n, in)`` and y ``(n, classes)``, one-hot. The rows are split
+    at random, stratified by class, into training, validation and test sets. Prediction uses the
+    test rows.
 
     Args:
         input_names: A name for each input.
-        classes: The classes' labels, in the order of the model's outputs.
-        label: What the class is called in predictions.
-        batch_size: Rows in a training step; None is all of them.
-        validation: Share of the rows for validation, between 0 and 1.
-        test: Share of the rows for the test, between 0 and 1; the rest trains.
+        classes: Names of the classes, in the order of the model's outputs.
+        label: Name of the class column in predictions.
+        batch_size: Rows per training step; None uses all rows.
+        validation: Fraction of the rows for validation, between 0 and 1.
+        test: Fraction of the rows for the test, between 0 and 1; training uses the other rows.
         seed: Seed of the split and of the order of mini-batches.
 
     Raises:
-        ConfigurationError: A share out of its range; a checkpoint of other classes.
+        ConfigurationError: A fraction is out of range; a checkpoint has other classes.
     """
 
     default_module = "ClassificationModule"
@@ -51,7 +51,7 @@ class ClassData(TensorDataModule):
         test: float,
         seed: int,
     ) -> None:
-        check_shares(validation, test)
+        check_fractions(validation, test)
         super().__init__(
             len(input_names),
             len(classes),
@@ -71,10 +71,10 @@ class ClassData(TensorDataModule):
 
     @abstractmethod
     def rows(self) -> tuple[Tensor, Tensor]:
-        """All rows: inputs ``(rows, in)``, float64, and class numbers ``(rows,)``, int64."""
+        """All rows: inputs ``(rows, in)``, float64, and class indices ``(rows,)``, int64."""
 
     def split(self) -> dict[Part, Tensor]:
-        """Row numbers of each share, rising."""
+        """Sorted row indices of each part."""
         labels = self.rows()[1]
         return stratified_split(labels, self.classes, self.validation, self.test, self.seed)
 
@@ -90,7 +90,7 @@ class ClassData(TensorDataModule):
         return inputs[rows], self._one_hot(labels[rows])
 
     def standardization(self) -> Standardization:
-        """Means and standard deviations of the training share."""
+        """Means and standard deviations of the training rows."""
         inputs, labels = self.rows()
         rows = self.split()["train"]
         return Standardization.of(inputs[rows], self._one_hot(labels[rows]))
@@ -98,7 +98,7 @@ class ClassData(TensorDataModule):
     def _one_hot(self, labels: Tensor) -> Tensor:
         return F.one_hot(labels, len(self.classes)).double()
 
-    # What the outputs of a checkpoint stand for; Lightning keeps it there and hands it back.
+    # The classes are saved in the checkpoint: they define the meaning of the model's outputs.
 
     def state_dict(self) -> dict[str, Any]:
         return {"classes": list(self.classes)}
@@ -108,37 +108,37 @@ class ClassData(TensorDataModule):
         if kept != self.classes:
             raise ConfigurationError(
                 f"the checkpoint's classes are {', '.join(kept)}, but those of the data are "
-                f"{', '.join(self.classes)}: give the data that it was trained on, or train anew"
+                f"{', '.join(self.classes)}: use the data that it was trained on, or train again"
             )
 
 
 def stratified_split(
     labels: Tensor, classes: Sequence[str], validation: float, test: float, seed: int
 ) -> dict[Part, Tensor]:
-    """Row numbers of each share, rising; in each the classes have the proportions of the whole.
+    """Sorted row indices of each part of a random split, stratified by class.
 
-    Each share has within one row of its part of each class, and of all rows. A class has at least
-    one row in training.
+    The size of each part, in total and per class, is within one row of its fraction. Each class
+    has at least one training row.
 
     Args:
-        labels: Class number of each row ``(rows,)``.
-        classes: The classes' labels, for messages.
-        validation: Share for validation.
-        test: Share for the test.
-        seed: Seed of the draw.
+        labels: Class index of each row ``(rows,)``.
+        classes: Names of the classes, for messages.
+        validation: Fraction of the rows for validation.
+        test: Fraction of the rows for the test.
+        seed: Seed of the split.
 
     Raises:
-        ConfigurationError: A class without rows; too few rows for three shares.
+        ConfigurationError: A class has no rows; there are too few rows for three parts.
     """
     generator = torch.Generator().manual_seed(seed)
     held = validation + test
     shares: dict[Part, list[Tensor]] = {"train": [], "validate": [], "test": []}
-    rows = evaluated = 0  # so far; rounding their sums, not each class's count, keeps totals right
+    rows = evaluated = 0  # running totals: rounding these, not each class's count, keeps sums exact
     for number, name in enumerate(classes):
         members = (labels == number).nonzero()[:, 0]
         if not len(members):
             raise ConfigurationError(
-                f"class {name!r} has no rows to train on: add rows of it or leave it out of classes"
+                f"class {name!r} has no training rows: add rows of it or remove it from classes"
             )
         members = members[torch.randperm(len(members), generator=generator)]
         count = round(held * (rows + len(members))) - round(held * rows)
@@ -153,6 +153,6 @@ def stratified_split(
     if empty := [part for part, share in found.items() if not len(share)]:
         raise ConfigurationError(
             f"{rows} rows of {len(classes)} classes leave none for {empty[0]} with validation: "
-            f"{validation} and test: {test}: add rows or raise that share"
+            f"{validation} and test: {test}: add rows or raise that fraction"
         )
     return found

@@ -1,4 +1,4 @@
-"""Points at which a differential equation and its conditions are to hold."""
+"""Collocation points of a differential equation and points of its conditions."""
 
 from __future__ import annotations
 
@@ -26,33 +26,34 @@ __all__ = ["EquationData", "HelmholtzData", "Sampling"]
 Sampling = Literal["grid", "sobol", "uniform"]
 
 _TEST_POINTS_PER_AXIS = 100
-_TEST_POINTS = 65536  # in all, where so many along each axis would be more
+_TEST_POINTS = 65536  # largest total number
 _CUT = ("collocation", "source")
 
 
 class EquationData(TensorDataModule):
     """Collocation points of a differential equation, and points on the faces of its conditions.
 
-    Training and validation batches are dicts of ``collocation`` (n, d), ``source`` (n, 1) where
-    the residual asks for it, and for each condition its points under its name and what goes with
-    them. Training takes a grid with the ends of each axis, or points drawn; validation the points
-    midway between those of the grid, or others drawn. The test set is the equation's solution on
-    a grid of 100 points an axis (65536 in all at most), or, where it has none, the validation's.
+    Training and validation batches are dicts of ``collocation`` (n, d), ``source`` (n, 1) if the
+    residual uses it, and for each condition its points under its name, with their values.
+    Training uses a grid that includes the ends of each axis, or random points; validation uses the
+    midpoints of the grid, or other random points. The test set is the equation's solution on a
+    grid of 100 points per axis (at most 65536 in total), or the validation set if the solution is
+    not known.
 
     Args:
-        equation: What is to be solved: Helmholtz, Poisson, Burgers, AllenCahn,
-            ReactionDiffusion, or a class of one's own derived from kanlit.Equation.
-        points_per_axis: Of a grid, its points along each axis: one number, or one for each.
-        sampling: A grid, a scrambled Sobol sequence, or uniformly at random.
-        points: Collocation points in all where they are drawn (sobol, uniform).
-        condition_points: Points along each axis of a face of a condition; where they are drawn,
-            so many on each face.
-        batch_size: Collocation points in a training step, with all points of the conditions; null
-            is all of them (full batch, one step an epoch).
-        seed: Seed of the points drawn and of the order of mini-batches.
+        equation: The equation: Helmholtz, Poisson, Burgers, AllenCahn, ReactionDiffusion, or your
+            own subclass of kanlit.Equation.
+        points_per_axis: Grid points along each axis: one number, or one per axis.
+        sampling: grid, sobol (a scrambled Sobol sequence) or uniform (uniformly random).
+        points: Number of collocation points with sobol or uniform sampling.
+        condition_points: Points along each axis of a face of a condition; with sobol or uniform
+            sampling, points per face.
+        batch_size: Collocation points per training step, together with all points of the
+            conditions; null uses all of them (full batch, one step per epoch).
+        seed: Seed of random points and of the order of mini-batches.
 
     Raises:
-        ConfigurationError: An equation that cannot be read; a count under its least value.
+        ConfigurationError: The equation is invalid; a count is too small.
     """
 
     default_module = "PDEModule"
@@ -83,8 +84,8 @@ class EquationData(TensorDataModule):
             raise ConfigurationError(f"sampling must be grid, sobol or uniform, got {sampling!r}")
         if (sampling == "grid") != (points is None):
             raise ConfigurationError(
-                "points is the number of points drawn, by sampling sobol or uniform; that of a "
-                f"grid is points_per_axis: got points {points} with sampling {sampling}"
+                "set points with sampling sobol or uniform, and points_per_axis with sampling "
+                f"grid: got points {points} with sampling {sampling}"
             )
         if points is not None:
             check_at_least("points", points, 1)
@@ -116,7 +117,7 @@ class EquationData(TensorDataModule):
         return (x, problem.solution(x)) if problem.has_solution else self._points(problem, True)
 
     def training_points(self) -> Tensor:
-        """The corners of the equation's box: it is to hold up to them, wherever points fall."""
+        """The corners of the domain: the equation holds up to them, wherever the points are."""
         return torch.tensor(self.problem.bounds, dtype=torch.float64).T
 
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
@@ -150,23 +151,23 @@ class EquationData(TensorDataModule):
 
 
 class HelmholtzData(EquationData):
-    """Collocation and boundary points for u_x1x1 + u_x2x2 + k²u = q on [-1, 1]², u = 0 around it.
+    """Points for u_x1x1 + u_x2x2 + k²u = q on [-1, 1]² with u = 0 on the boundary.
 
     The exact solution is sin(a1 π x1) sin(a2 π x2). Training and validation batches are dicts
     of ``collocation`` (n, 2), ``source`` (n, 1), ``boundary`` (m, 2) and ``boundary_values``
-    (m, 1). Training takes a grid with the ends of each axis and evenly spaced points on each
-    side; validation takes the points midway between these. The test set is the exact solution
-    on a 100 × 100 grid.
+    (m, 1). Training uses a grid that includes the ends of each axis, and evenly spaced points on
+    each side; validation uses the midpoints. The test set is the exact solution on a 100 × 100
+    grid.
 
     Args:
-        a1: Half waves of the exact solution per unit length along x1, a whole number from 1.
-        a2: The same along x2.
-        wavenumber: k, in radians per unit length (not its square); values at which the solution
-            is not unique are refused.
-        points_per_axis: Collocation points along each axis, so that there are as many squared.
-        boundary_points: Points on each of the four sides, the corners among them.
-        batch_size: Collocation points in a training step, with the whole boundary; null is all of
-            them (full batch, one step an epoch).
+        a1: Half waves of the exact solution per unit length along x1, an integer from 1.
+        a2: Half waves per unit length along x2, an integer from 1.
+        wavenumber: k, in radians per unit length (not its square). Values for which the solution
+            is not unique raise an error.
+        points_per_axis: Collocation points along each axis; their total is its square.
+        boundary_points: Points on each of the four sides, including the corners.
+        batch_size: Collocation points per training step, together with the whole boundary; null
+            uses all of them (full batch, one step per epoch).
         seed: Seed of the order of mini-batches.
     """
 
@@ -197,14 +198,14 @@ class HelmholtzData(EquationData):
 
 
 class _Draws:
-    """Draws of points, one after another; the same ones for the same seed."""
+    """Draws random points, reproducible for a seed."""
 
     def __init__(self, sampling: Sampling, seed: int) -> None:
         self._sampling = sampling
         self._generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, bounds: Sequence[tuple[float, float]], count: int) -> Tensor:
-        """``(count, d)`` in a box."""
+        """Points ``(count, d)`` in a box."""
         if self._sampling == "uniform":
             return uniform_points(tuple(bounds), count, self._generator)
         seed = int(torch.randint(2**31, (), generator=self._generator))
@@ -214,7 +215,7 @@ class _Draws:
 
 
 def _grid(bounds: Sequence[tuple[float, float]], counts: Sequence[int], midway: bool) -> Tensor:
-    """A grid with the ends of each axis, or the points midway between those along each axis."""
+    """A grid that includes the ends of each axis, or the midpoints of that grid."""
     axes = []
     for (low, high), count in zip(bounds, counts, strict=True):
         axis = torch.linspace(low, high, count, dtype=torch.float64)
@@ -223,7 +224,7 @@ def _grid(bounds: Sequence[tuple[float, float]], counts: Sequence[int], midway: 
 
 
 def _target(problem: BoundaryValueProblem) -> TargetFunction | None:
-    """The solution as a function to be learnt, where there is one and one unknown."""
+    """The solution as a target function, if it is known and has one unknown."""
     if not problem.has_solution or len(problem.equation.unknowns) > 1:
         return None
     return TargetFunction(

@@ -1,4 +1,4 @@
-"""Data sampled from a formula that the user types."""
+"""Data sampled from a formula given as text."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _NOISE_SEED_SHIFT = 3_000_000_019
 class FormulaData(FunctionData):
     """A formula such as y = sin(3*x)*exp(-z), sampled at uniform points within bounds.
 
-    It may hold numbers, variables, e and pi, + - * / ** and parentheses, and the functions abs,
-    sqrt, exp, expm1, log (ln), log1p, log2, log10, sin, cos, tan, asin (arcsin), acos, atan, sinh,
-    cosh, tanh, asinh, acosh, atanh, erf and sign. Nothing in it is run as Python.
+    The formula may contain numbers, variables, e and pi, + - * / ** and parentheses, and the
+    functions abs, sqrt, exp, expm1, log (ln), log1p, log2, log10, sin, cos, tan, asin (arcsin),
+    acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf and sign. It is never run as Python.
 
-    Inputs are the variables, in the order in which they appear; the target has the name on the
-    left side, y where there is none. Validation takes 1000 fresh points. The test is on a grid:
-    1000 points in 1-D, 200² in 2-D, 30³ in 3-D, 20⁴ in 4-D, 10⁶ uniform points beyond that.
+    The inputs are the variables, in order of appearance; the target has the name on the left side,
+    or y if there is none. Validation uses 1000 other points. The test set is a grid of 1000 points
+    in 1-D, 200² in 2-D, 30³ in 3-D and 20⁴ in 4-D, and 10⁶ uniform points in higher dimensions.
 
     Args:
         formula: The formula.
-        bounds: Low and high of each variable, such as {x: [-1, 1], z: [0, 2]}.
+        bounds: Lower and upper bound of each variable, such as {x: [-1, 1], z: [0, 2]}.
         samples: Number of training points.
-        noise: Standard deviation of normal noise on training and validation targets, as a share
-            of the targets' own; the test has none.
-        test_points: Number of uniform test points, always the same; null takes the grid.
-        batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
+        noise: Standard deviation of normal noise on training and validation targets, as a fraction
+            of the targets' standard deviation; test targets have no noise.
+        test_points: Number of uniform test points, independent of the seed; null uses the grid.
+        batch_size: Points per training step; null uses all points (full batch, one step per epoch).
         seed: Seed of the points, of the noise and of the order of mini-batches.
-        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
-            those of the training points; errors stay in the formula's units.
+        standardize: Whether the model standardizes inputs and targets to mean 0 and standard
+            deviation 1 over the training points; errors stay in the formula's units.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class FormulaData(FunctionData):
         return self.uniform_test_points(self.test_points)
 
     def build(self, part: Part) -> Tensors:
-        if part == "train":  # what is wrong at a test point shows now, not after training
+        if part == "train":  # report an invalid test point before training, not after it
             self._checked(self._test_points())
         return super().build(part)
 
@@ -96,8 +96,8 @@ class FormulaData(FunctionData):
         y = self._checked(x)
         if part == "train" and bool((y == y[0]).all()):
             raise ConfigurationError(
-                f"formula {self.formula.text!r} is {float(y[0]):g} at every training point: there "
-                "is nothing to learn, write one that varies within the bounds"
+                f"formula {self.formula.text!r} is {float(y[0]):g} at every training point: use a "
+                "formula that varies within the bounds"
             )
         if self.noise == 0 or part not in ("train", "validate"):
             return y
@@ -106,7 +106,7 @@ class FormulaData(FunctionData):
         return y + self.noise * y.std(correction=0) * normal
 
     def _checked(self, x: Tensor) -> Tensor:
-        """The formula's values at x, finite in the type of the batches."""
+        """The formula's values at x, checked to be finite in the dtype of the batches."""
         y = self.target(x)
         wrong = ~y.to(self.dtype).isfinite()[:, 0]
         if bool(wrong.any()):
@@ -119,6 +119,6 @@ class FormulaData(FunctionData):
             what = f"{part} is not finite" if part else f"its value is beyond {self.dtype}"
             raise ConfigurationError(
                 f"formula {self.formula.text!r}: {what} at {at}, which is within the bounds: "
-                "change these or the formula"
+                "change the bounds or the formula"
             )
         return y

@@ -26,19 +26,19 @@ _TEST_POINTS = 10**6
 
 
 class FunctionData(TensorDataModule):
-    """Points in a function's box and its values there.
+    """Samples of a function at points in its box.
 
-    The test set is a grid with both ends of each axis: 1000 points in 1-D, 200² in 2-D, 30³ in
-    3-D, 20⁴ in 4-D; beyond that 10⁶ uniform points, always the same. Prediction is on its
-    inputs.
+    The test set is a grid that includes both ends of each axis: 1000 points in 1-D, 200² in 2-D,
+    30³ in 3-D and 20⁴ in 4-D; in higher dimensions it is 10⁶ uniform points, independent of the
+    seed. Prediction uses the inputs of the test set.
 
     Args:
         target: The function.
         samples: Number of points drawn.
-        batch_size: Points in a training step; None is all of them.
+        batch_size: Points per training step; None uses all points.
         seed: Seed of the points and of the order of mini-batches.
-        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
-            those of the training points; errors stay in the function's units.
+        standardize: Whether the model standardizes inputs and targets to mean 0 and standard
+            deviation 1 over the training points; errors stay in the function's units.
         input_names: A name for each input; by default ``x1, x2, …``.
         target_name: A name for the values; by default ``y``.
     """
@@ -67,10 +67,10 @@ class FunctionData(TensorDataModule):
 
     @abstractmethod
     def points(self, part: Part) -> Tensor:
-        """Points ``(n, dim)`` of the training or the validation part."""
+        """Points ``(n, dim)`` of the training or validation part."""
 
     def values(self, part: Part, x: Tensor) -> Tensor:
-        """What is to be learnt at the points of a part, ``(n, 1)``."""
+        """Targets at the points of a part, ``(n, 1)``."""
         return self.target(x)
 
     def build(self, part: Part) -> Tensors:
@@ -78,17 +78,17 @@ class FunctionData(TensorDataModule):
         return (x,) if part == "predict" else (x, self.values(part, x))
 
     def _test_points(self) -> Tensor:
-        """Points ``(n, dim)`` of the test, which prediction is on as well."""
+        """Points ``(n, dim)`` of the test set, also used for prediction."""
         if (per_axis := _POINTS_PER_AXIS.get(self.target.dim)) is not None:
             return grid_points(self.target.bounds, per_axis)
         return self.uniform_test_points(_TEST_POINTS)
 
     def uniform_test_points(self, count: int) -> Tensor:
-        """So many uniform points, always the same."""
+        """``count`` uniform points, independent of the seed."""
         return self._uniform(count, _TEST_SEED)
 
     def fresh_points(self, part: Part) -> Tensor:
-        """The training points, or 1000 others for validation."""
+        """The training points, or 1000 other points for validation."""
         if part == "train":
             return self._uniform(self.samples, self.seed)
         return self._uniform(_VALIDATION_POINTS, self.seed + _VALIDATION_SEED_SHIFT)
@@ -100,17 +100,17 @@ class FunctionData(TensorDataModule):
 class SyntheticData(FunctionData):
     """The synthetic benchmark: training and validation points uniform in the function's box.
 
-    Validation takes 1000 fresh points; the test set is a grid of 1000 points in 1-D, 200² in
-    2-D, 20⁴ in 4-D, and 10⁶ uniform points in 6-D.
+    Validation uses 1000 other points. The test set is a grid of 1000 points in 1-D, 200² in 2-D
+    and 20⁴ in 4-D, and 10⁶ uniform points in 6-D.
 
     Args:
         function: Name of the function: f1 to f10, or gaussian for exp(-200 x²).
         samples: Number of training points.
-        batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
+        batch_size: Points per training step; null uses all points (full batch, one step per epoch).
         seed: Seed of the points; null is 42 plus the function's number (42 for gaussian), so that
             each function has one fixed training set.
-        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
-            those of the training points; errors stay in the function's units.
+        standardize: Whether the model standardizes inputs and targets to mean 0 and standard
+            deviation 1 over the training points; errors stay in the function's units.
     """
 
     def __init__(
@@ -138,17 +138,17 @@ class SyntheticData(FunctionData):
 
 
 class FeynmanData(FunctionData):
-    """The Feynman benchmark: uniform points, four fifths for training, one for validation.
+    """The Feynman benchmark: uniform points, 80 % for training and 20 % for validation.
 
     Inputs lie in [-1 + 1e-6, 1]; the test set is a grid of 200² points in 2-D, 30³ in 3-D.
 
     Args:
         equation: Number of the equation, 1 to 15.
-        samples: Number of points drawn, of which 80 % train and the others validate.
-        batch_size: Points in a training step; null is all of them (full batch, one step an epoch).
+        samples: Number of training and validation points together.
+        batch_size: Points per training step; null uses all points (full batch, one step per epoch).
         seed: Seed of the points; null is 42 plus the equation's number.
-        standardize: Whether the model brings inputs and targets to mean 0 and deviation 1, by
-            those of the training points; errors stay in the function's units.
+        standardize: Whether the model standardizes inputs and targets to mean 0 and standard
+            deviation 1 over the training points; errors stay in the function's units.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Whether float32 holds what the columns of a table say."""
+"""Checks that float32 can represent the variation of a table's columns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _LARGEST_ROUNDING = 1e-2  # of a column's standard deviation
 
 
 class PrecisionCheck:
-    """Collects, block of rows by block, how columns vary and what float32 rounds away of it.
+    """Accumulates the variance of columns and their rounding errors in float32, by blocks of rows.
 
     Means and sums of squared deviations of blocks are merged as in Chan, Golub, LeVeque,
     "Updating formulae and a pairwise algorithm for computing sample variances", 1979, eq. 1.5.
 
     Args:
-        names: Of the columns.
+        names: Names of the columns.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class PrecisionCheck:
         self._overflows = zeros.bool()
 
     def add(self, values: Tensor) -> None:
-        """Takes in rows ``(n, columns)``, float64."""
+        """Adds rows ``(n, columns)``, float64."""
         rows, before = len(values), self._rows
         self._rows = before + rows
         mean = values.mean(0)
@@ -51,18 +51,18 @@ class PrecisionCheck:
         self._high = torch.maximum(self._high, values.amax(0))
 
     def check(self) -> None:
-        """Refuse a column whose variation float32 rounds away, such as seconds since 1970.
+        """Raises if float32 loses a column's variation, as with seconds since 1970.
 
         Raises:
-            ConfigurationError: The rounding errors' root mean square is over a hundredth of the
-                column's standard deviation, or float32 has no such number; names column and range.
+            ConfigurationError: The root mean square of the rounding errors exceeds 1 % of the
+                column's standard deviation, or a value overflows; names the column and its range.
         """
         is_flat = self._rounding > _LARGEST_ROUNDING**2 * self._squares
         lost = (self._high > self._low) & is_flat | self._overflows
         for column in lost.nonzero()[:, 0].tolist():
             low, high = float(self._low[column]), float(self._high[column])
             raise ConfigurationError(
-                f"column {self._names[column]!r} runs from {low:.10g} to {high:.10g}, in "
-                "digits that float32 does not hold: shift or rescale it in the file, or run with "
-                "--trainer.precision 64-true"
+                f"column {self._names[column]!r} ranges from {low:.10g} to {high:.10g}, which "
+                "float32 cannot resolve: shift or rescale it in the file, or set "
+                "trainer.precision to 64-true"
             )

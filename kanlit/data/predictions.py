@@ -47,11 +47,11 @@ def prediction_table(
     if not bool(finite.all()):
         bad = (~finite).nonzero()[:, 0]
         raise DivergenceError(
-            f"{len(bad)} of {len(outputs)} rows have predictions that are NaN or infinite, the "
-            f"first is row {int(bad[0]) + 1}: check its inputs, or train anew; nothing is written"
+            f"{len(bad)} of {len(outputs)} rows have NaN or infinite predictions, first in row "
+            f"{int(bad[0]) + 1}: check its inputs, or train again; no predictions were written"
         )
     given = pd.DataFrame(inputs.numpy(), columns=list(input_names))
-    # In the network's own dtype: float32 widened would print digits that it does not have.
+    # In the network's dtype: cast to float64, a float32 value would print spurious digits.
     prefix, suffix = ("", "_predicted") if label is None else ("probability_", "")
     names = [f"{prefix}{name}{suffix}" for name in target_names]
     predicted = pd.DataFrame(outputs.numpy(), columns=names)
@@ -77,7 +77,7 @@ def predicted_rows(
         predictions: Batches ``(n, out)`` of this rank.
         gather: Joins the rows ``(n, …)`` of all ranks.
     """
-    # In the batches' own dtype: float32 prints as the user typed it, widened it would not.
+    # In the batches' dtype: cast to float64, a float32 value would print spurious digits.
     outputs = torch.cat(list(predictions)).cpu()
     batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
     inputs = torch.cat([batch[0] for batch in batches])
@@ -89,12 +89,12 @@ def predicted_rows(
 def predict_rows(
     predict: Callable[[Tensor], Tensor], inputs: Tensor, dtype: torch.dtype, rows: int = 4096
 ) -> Tensor:
-    """Predictions ``(n, out)`` for ``inputs`` ``(n, in)``, some rows at a time.
+    """Predictions ``(n, out)`` for ``inputs`` ``(n, in)``, in chunks of rows.
 
     Args:
-        predict: ``(rows, in)`` to ``(rows, out)``.
-        inputs: Of any type.
-        dtype: What ``predict`` takes.
-        rows: At a time; what a network holds between its layers grows with them.
+        predict: Maps ``(rows, in)`` to ``(rows, out)``.
+        inputs: The inputs, of any dtype.
+        dtype: The dtype that ``predict`` needs.
+        rows: Rows per chunk, to bound the memory.
     """
     return torch.cat([predict(chunk.to(dtype)) for chunk in inputs.split(rows)])

@@ -1,4 +1,4 @@
-"""Tables of classes that come with scikit-learn."""
+"""Classification data sets of scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Name = Literal["digits", "breast_cancer", "wine", "iris"]
 
 
 class ScikitData(ClassData):
-    """A table of classes that is shipped inside scikit-learn, an optional package.
+    """A classification data set that is part of scikit-learn, an optional package.
 
     ===============  ====  ======  =======  ==============================================
     name             rows  inputs  classes  what
@@ -28,14 +28,14 @@ class ScikitData(ClassData):
     iris              150       4        3  species, by sepals and petals
     ===============  ====  ======  =======  ==============================================
 
-    Rows are drawn into training, validation and test shares by the seed, class by class.
-    Prediction takes the test rows.
+    The rows are split at random, stratified by class, into training, validation and test sets.
+    Prediction uses the test rows.
 
     Args:
         name: digits, breast_cancer, wine or iris.
-        batch_size: Rows in a training step; null is all of them (full batch, one step an epoch).
-        validation: Share of the rows for validation, between 0 and 1.
-        test: Share of the rows for the test, between 0 and 1; the rest trains.
+        batch_size: Rows per training step; null uses all rows (full batch, one step per epoch).
+        validation: Fraction of the rows for validation, between 0 and 1.
+        test: Fraction of the rows for the test, between 0 and 1; training uses the other rows.
         seed: Seed of the split and of the order of mini-batches.
 
     Raises:
@@ -68,12 +68,12 @@ class ScikitData(ClassData):
 
 
 def _load(name: str) -> Any:
-    """scikit-learn's bunch of a data set."""
+    """The data set as scikit-learn returns it."""
     try:
         datasets = import_module("sklearn.datasets")
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "ScikitData needs scikit-learn, which is not installed: pip install scikit-learn, or "
-            "kanlit with its extra, kanlit[scikit]"
+            "ScikitData needs scikit-learn, which is not installed: run "
+            "pip install 'kanlit[scikit]'"
         ) from None
     return getattr(datasets, f"load_{name}")()

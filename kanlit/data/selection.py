@@ -1,4 +1,4 @@
-"""Which columns of a table a network learns from, and which it learns."""
+"""Selects the input and target columns of a table by name or pattern."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from kanlit.errors import ConfigurationError
 __all__ = ["Name", "Names", "Selection", "select_columns"]
 
 Name = str | int
-"""A column's name; an integer where YAML takes it for one."""
+"""A column's name; an integer if YAML parses it as one."""
 
-# The tuple comes first: for each item of a list jsonargparse copies all of it.
+# The tuple comes first: for a list, jsonargparse copies the whole list for each item.
 Names = tuple[str | int, ...] | Sequence[str | int] | str
-"""Names of columns, patterns such as c*, or all."""
+"""Names of columns, patterns such as c*, or the word all."""
 
 _ALL = "all"
-_SHOWN = 5  # names at the start of a long list
+_SHOWN = 5  # names shown at the start of a long list
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Columns by name.
+    """Names of the selected columns.
 
     Attributes:
-        inputs: In the order in which the network takes them.
-        targets: In the order in which it gives them.
-        note: What a pattern has chosen, for the user; None where all were named.
+        inputs: Input columns, in the order of the network's inputs.
+        targets: Target columns, in the order of the network's outputs.
+        note: A log line with the columns that patterns selected; None without patterns.
     """
 
     inputs: tuple[str, ...]
@@ -41,21 +41,21 @@ class Selection:
 def select_columns(
     path: str, inputs: Names, targets: Names, others: Sequence[str] = ()
 ) -> Selection:
-    """The columns of a file that names and patterns choose.
+    """Selects columns of a file by names and patterns.
 
-    A pattern with ``*`` or ``?`` takes the columns that it matches (:mod:`fnmatch`), in the
-    file's order; ``all`` in place of a list takes every column. They take none that ``others`` or
-    the other of the two name, and no index that a data frame has written.
+    A pattern with ``*`` or ``?`` selects the matching columns (:mod:`fnmatch`) in the file's order;
+    ``all`` instead of a list selects every column. Patterns do not select columns that are named
+    elsewhere (in ``others``, ``inputs`` or ``targets``), nor the index of a data frame.
 
     Args:
-        path: The file; it is opened only where there is a pattern.
-        inputs: Names of the inputs, in order.
-        targets: Names of the targets, in order.
-        others: Columns that are neither.
+        path: The file; it is opened only if there is a pattern.
+        inputs: Names or patterns of the inputs, in order.
+        targets: Names or patterns of the targets, in order.
+        others: Columns that are neither inputs nor targets.
 
     Raises:
-        ConfigurationError: The file cannot be read; a pattern matches nothing; a column is named
-            twice, or none is.
+        ConfigurationError: The file cannot be read; a pattern matches no column; a column is named
+            twice; no column is selected.
     """
     chosen = {"inputs": _listed(inputs), "targets": _listed(targets)}
     patterns = {setting: _patterns(names) for setting, names in chosen.items()}
@@ -90,7 +90,7 @@ def _patterns(names: Sequence[str]) -> list[str]:
 
 
 def _is_pattern(name: str, there: Sequence[str]) -> bool:
-    """Whether a name is a pattern: a column of the very name is meant itself."""
+    """Whether a name is a pattern and not the exact name of a column."""
     return bool(_patterns([name])) and name not in there
 
 
@@ -124,5 +124,5 @@ def _check(inputs: Sequence[str], targets: Sequence[str]) -> None:
     targets_named = set(targets)
     if both := [name for name in inputs if name in targets_named]:
         raise ConfigurationError(
-            f"column {both[0]!r} is both an input and a target: take it out of one of the two"
+            f"column {both[0]!r} is both an input and a target: remove it from one of the two"
         )

@@ -1,4 +1,4 @@
-"""Which rows of a table train, validate and test."""
+"""Splits the rows of a table into training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["LABELS", "PARTS", "label_split", "random_split", "reorder"]
 
 PARTS: tuple[Part, ...] = ("train", "validate", "test")
-"""In the order of their numbers."""
+"""The parts, in the order of their numbers."""
 
 LABELS: Mapping[str, int] = {
     "train": 0,
@@ -28,61 +28,61 @@ LABELS: Mapping[str, int] = {
     "test": 2,
     "testing": 2,
 }
-"""What a column may call the parts, and their numbers."""
+"""Accepted names of the parts in a split column, and their numbers."""
 
-_LEAST = (2, 1, 1)  # rows: two points make a line, one makes an error
+_LEAST = (2, 1, 1)  # least number of rows per part
 
 
 def random_split(
     path: str, rows: int, validation: float | None, test: float | None, seed: int
 ) -> tuple[Tensor, list[int]]:
-    """Rows drawn into training, validation and test by the seed.
+    """Splits rows at random into training, validation and test sets.
 
     Args:
         path: The file, for messages.
         rows: Number of its rows.
-        validation: Share of them for validation; None where that has a file of its own.
-        test: Share of them for the test; None where that has a file of its own.
-        seed: Of the draw.
+        validation: Fraction of the rows for validation; None if validation has its own file.
+        test: Fraction of the rows for the test; None if the test has its own file.
+        seed: Seed of the split.
 
     Returns:
-        Row numbers ``(rows,)``, training first, then validation, then test, rising in each; and
-        the number of rows of each.
+        Row indices ``(rows,)``, first training, then validation, then test, sorted in each part;
+        and the number of rows of each part.
 
     Raises:
-        ConfigurationError: A part is left with too few rows.
+        ConfigurationError: A part has too few rows.
     """
-    shares = {"validation": validation, "test": test}
-    taken = [0 if share is None else round(share * rows) for share in shares.values()]
+    fractions = {"validation": validation, "test": test}
+    taken = [0 if value is None else round(value * rows) for value in fractions.values()]
     sizes = [rows - sum(taken), *taken]
     drawn = [True, validation is not None, test is not None]
     if any(d and size < least for d, size, least in zip(drawn, sizes, _LEAST, strict=True)):
         parts = [
-            f"{name}: {share} takes {count}"
-            for (name, share), count in zip(shares.items(), taken, strict=True)
-            if share is not None
+            f"{name}: {value} takes {count}"
+            for (name, value), count in zip(fractions.items(), taken, strict=True)
+            if value is not None
         ]
         held = f", of which {', '.join(parts)} and training {sizes[0]}" if parts else ""
         cure = (
-            "add rows or change the shares, so that training has 2 and the others 1"
+            "add rows or change the fractions, so that training has at least 2 and the others 1"
             if parts
-            else "training needs 2: add rows"
+            else "training needs at least 2: add rows"
         )
         raise ConfigurationError(f"{path} has {rows} rows{held}: {cure}")
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
-    return torch.cat([share.sort().values for share in order.split(sizes)]), sizes
+    return torch.cat([part.sort().values for part in order.split(sizes)]), sizes
 
 
 def label_split(path: str, column: str, labels: Tensor) -> tuple[Tensor, list[int]]:
-    """Rows sorted into training, validation and test by a column of the file.
+    """Splits rows into training, validation and test sets by a column of the file.
 
     Args:
         path: The file, for messages.
-        column: The column's name, for messages.
-        labels: The part of each row ``(rows,)``, by number.
+        column: Name of the column, for messages.
+        labels: Number of each row's part ``(rows,)``.
 
     Returns:
-        As :func:`random_split`.
+        The same as :func:`random_split`.
 
     Raises:
         ConfigurationError: A part has too few rows.
@@ -91,13 +91,13 @@ def label_split(path: str, column: str, labels: Tensor) -> tuple[Tensor, list[in
     for part, size, least in zip(PARTS, sizes, _LEAST, strict=True):
         if size < least:
             raise ConfigurationError(
-                f"column {column!r} of {path} names {size} rows {part}, which needs {least} or "
-                f"more: write {part} in more rows, or leave split_column out and draw shares"
+                f"column {column!r} of {path} labels {size} rows {part}, but {part} needs at least "
+                f"{least}: label more rows {part}, or remove split_column to split at random"
             )
     return labels.sort(stable=True).indices, sizes
 
 
 def reorder(values: Tensor, order: Tensor) -> None:
-    """Puts the rows of ``values`` ``(rows, columns)`` in this order, in place, by columns."""
+    """Reorders the rows of ``values`` ``(rows, columns)`` in place, one column at a time."""
     for column in values.T:
         column.copy_(column[order])

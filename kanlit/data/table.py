@@ -1,4 +1,4 @@
-"""The user's own table of numbers."""
+"""A table file of numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
-from kanlit.data.checks import check_shares
+from kanlit.data.checks import check_fractions
 from kanlit.data.precision import PrecisionCheck
 from kanlit.data.selection import Name, Names, select_columns
 from kanlit.data.split import LABELS, PARTS, label_split, random_split, reorder
@@ -19,35 +19,35 @@ __all__ = ["TableData"]
 
 
 class TableData(TensorDataModule):
-    """A table in a file: some columns are inputs, others targets.
+    """A table file with input columns and target columns.
 
-    The suffix says the format: .csv (and any other that is not listed here) is text with commas,
-    .tsv and .tab with tabs, names in the first line; .npz holds named arrays, of which a 1-D one
-    is a column and a 2-D one `a` the columns a1, a2, …; .parquet and .pq need
-    pip install 'kanlit[table]'.
+    The suffix sets the format: .csv (and any suffix not listed here) is text separated by commas,
+    .tsv and .tab text separated by tabs, with the names in the first line; .npz has named arrays,
+    where a 1-D array is a column and a 2-D array `a` has the columns a1, a2, …; .parquet and .pq
+    need pip install 'kanlit[table]'.
 
-    Rows are drawn into training, validation and test shares by the seed, unless a column or
-    files of their own say which is which. Batches are in the file's units; the model standardises
-    with :meth:`standardization`. Prediction takes every row of the file in its order and needs
-    the input columns only.
+    The rows are split at random into training, validation and test sets, unless a split column or
+    separate files define the sets. Batches are in the file's units; the model standardizes with
+    :meth:`standardization`. Prediction uses every row of the file in order and needs the input
+    columns only.
 
-    The table is read once, in the precision of the trainer, and put in the order of the parts, so
-    that these are views of it: no second copy is held.
+    The table is read once, in the trainer's precision, and sorted by parts, so that the parts are
+    views and need no copy.
 
     Args:
         path: The file.
-        inputs: Names of the input columns, in the order in which the model takes them. A pattern
-            such as c* takes all columns that it matches, in the file's order; all takes every
-            column that is not named elsewhere.
+        inputs: Names of the input columns, in the order of the model's inputs. A pattern such as c*
+            selects all matching columns in the file's order; all selects every column that is not
+            named elsewhere.
         targets: Names of the target columns, or patterns.
-        batch_size: Rows in a training step; null is all of them (full batch, one step an epoch).
-        validation: Share of the rows for validation, between 0 and 1.
-        test: Share of the rows for the test, between 0 and 1; the rest trains.
+        batch_size: Rows per training step; null uses all rows (full batch, one step per epoch).
+        validation: Fraction of the rows for validation, between 0 and 1.
+        test: Fraction of the rows for the test, between 0 and 1; training uses the other rows.
         seed: Seed of the split and of the order of mini-batches.
-        split_column: Name of a column that says train, validate or test of each row; null draws
-            shares.
-        validation_path: A file with the rows for validation, in place of a share.
-        test_path: A file with the rows for the test, in place of a share.
+        split_column: Name of a column with train, validate or test in each row; null splits at
+            random.
+        validation_path: A file with the validation rows, instead of a fraction.
+        test_path: A file with the test rows, instead of a fraction.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class TableData(TensorDataModule):
         }
         _check_split(split_column, [*names[0], *names[1]], self._files)
         if split_column is None:
-            check_shares(
+            check_fractions(
                 None if validation_path is not None else validation,
                 None if test_path is not None else test,
             )
@@ -101,7 +101,7 @@ class TableData(TensorDataModule):
             rank_zero_info(self._note)
         super().setup(stage)
         if stage == "fit" and self.test_path is not None:
-            super().setup("test")  # what is wrong with it shows now, not after training
+            super().setup("test")  # report a faulty test file before training, not after it
 
     def build(self, part: Part) -> Tensors:
         if part == "predict":
@@ -113,24 +113,24 @@ class TableData(TensorDataModule):
             return inputs, targets
         inputs, targets = self._divided()[part]
         if part == "train":
-            _check_varies(inputs, self.input_names, self.path, "take it out of inputs")
+            _check_varies(inputs, self.input_names, self.path, "remove it from inputs")
             _check_varies(targets, self.target_names, self.path, "choose a target that varies")
         return inputs, targets
 
     def standardization(self) -> Standardization:
-        """Means and standard deviations of the training share, in the precision of the batches."""
+        """Means and standard deviations of the training rows, in the dtype of the batches."""
         self._forget_other_precision()
         return Standardization.of(*self._divided()["train"])
 
     def _forget_other_precision(self) -> None:
-        """What was read for another trainer in float32 must not serve one in float64."""
+        """Discards data that were read in another dtype for another trainer."""
         if self._precision != self.dtype:
             self._precision = self.dtype
             self._parts.clear()
             self._rows.clear()
 
     def _divided(self) -> dict[Part, tuple[Tensor, Tensor]]:
-        """Inputs ``(rows, in)`` and targets ``(rows, out)`` of the parts that ``path`` holds."""
+        """Inputs ``(rows, in)`` and targets ``(rows, out)`` of the parts in ``path``."""
         if self._rows:
             return self._rows
         precision = PrecisionCheck(self.input_names + self.target_names)
@@ -170,18 +170,17 @@ def _check_split(
         return
     if column in names:
         raise ConfigurationError(
-            f"split_column {column!r} is an input or a target, too: take it out of these"
+            f"split_column {column!r} is also an input or a target: remove it from these"
         )
     for setting, file in files.values():
         if file is not None:
             raise ConfigurationError(
-                f"split_column {column!r} and {setting} {file!r} both say what is in a part: "
-                "leave one out"
+                f"split_column {column!r} and {setting} {file!r} both define a part: remove one"
             )
 
 
 def _check_varies(values: Tensor, names: tuple[str, ...], path: str, cure: str) -> None:
-    """Refuse a column that is one number throughout: nothing can be learnt from it, or of it."""
+    """Raises if a column is constant: it carries no information."""
     low, high = values.aminmax(dim=0)
     for column in (low == high).nonzero()[:, 0].tolist():
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Trained networks as files that other programs run: ONNX and torch.export.
+"""Exports trained networks to ONNX and torch.export files.
 
 ``layer`` has the layers in operations that both formats know, ``program`` makes a file's bytes of
 a module and runs them, ``check`` holds the one against the other.

@@ -1,4 +1,4 @@
-"""Holds what an exported file computes against the module that it was made of."""
+"""Compares the outputs of an exported file with those of its module."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from kanlit.modules import KANModule
 __all__ = ["check", "largest_difference", "points_to_check"]
 
 _TOLERANCE = 1e-5
-_ROUNDINGS = 4  # of the checkpoint's own, that a file may differ by where these are larger
-_POINTS = 1000  # of each kind
+_ROUNDINGS = 4  # allowed difference in multiples of the module's own rounding error
+_POINTS = 1000  # points inside, and points around the grids
 
 
 def check(predict: Callable[[Tensor], Tensor], module: KANModule) -> float:
-    """Refuses what does not compute the same as the module.
+    """Checks that an exported file computes the same as its module.
 
-    Two ways to sum in float32 differ by their roundings, which steep splines make larger: so a
-    difference is allowed of 1e-5, or of four times that between the module and itself in
-    float64.
+    Different summation orders in float32 give different rounding errors, which steep splines
+    amplify. The allowed difference is therefore 1e-5, or four times the difference between the
+    module and itself in float64 if that is larger.
 
     Args:
-        predict: What an exported file computes, ``(n, in)`` to ``(n, out)``.
-        module: What it was made of.
+        predict: Function of the exported file, ``(n, in)`` to ``(n, out)``.
+        module: The exported module.
 
     Returns:
         The :func:`largest_difference` at the :func:`points_to_check`.
 
     Raises:
-        ConfigurationError: The module gives no finite numbers, or the file others.
+        ConfigurationError: If outputs of the module are not finite, or those of the file differ.
     """
     points = points_to_check(module)
     exact = copy.deepcopy(module).double()
     rounding = largest_difference(module, lambda x: exact(x.double()), points)
     if not isfinite(rounding):
         raise ConfigurationError(
-            "the checkpoint predicts NaN or infinite values on its own grids: export one whose "
-            "training did not diverge"
+            "the checkpoint predicts NaN or infinite values on its own grids: export a checkpoint "
+            "whose training did not diverge"
         )
     difference = largest_difference(predict, module, points)
     allowed = max(_TOLERANCE, _ROUNDINGS * rounding)
@@ -57,10 +57,10 @@ def check(predict: Callable[[Tensor], Tensor], module: KANModule) -> float:
 
 
 def points_to_check(module: KANModule) -> tuple[Tensor, Tensor]:
-    """Points inside the first grids with those at their breakpoints, and points around them.
+    """Points inside the grids of the first layer, including breakpoints, and points around them.
 
-    Each ``(n, in)``, the same ones each time, in the user's units and the module's type. Around:
-    up to the width of a grid beyond each of its ends.
+    Each ``(n, in)``, always the same, in the user's units and the dtype of the module. The second
+    set extends beyond each end of a grid by the width of the grid.
     """
     first = next(iter(kan_layers(module).values()))
     breakpoints = first.breakpoints.T  # (G+1, in)
@@ -85,13 +85,13 @@ def largest_difference(
     Args:
         predict: f, ``(n, in)`` to ``(n, out)``.
         module: g, likewise.
-        points: Sets of x ``(n, in)``; the first, X₁, gives the scale of each output.
+        points: Sets of x ``(n, in)``; the first, X₁, determines the scale of each output.
 
     Returns:
-        NaN or infinity where one of them is not finite.
+        The difference; NaN or infinity if f or g is not finite.
     """
     with torch.no_grad():
-        found, wanted = predict(torch.cat(list(points))), module(torch.cat(list(points)))
-        scale = wanted[: len(points[0])].abs().amax(0).maximum(wanted.abs())
-    difference = (found - wanted).abs()
+        actual, expected = predict(torch.cat(list(points))), module(torch.cat(list(points)))
+        scale = expected[: len(points[0])].abs().amax(0).maximum(expected.abs())
+    difference = (actual - expected).abs()
     return float(torch.where(difference == 0, 0, difference / scale).amax())

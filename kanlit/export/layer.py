@@ -1,4 +1,4 @@
-"""A KAN layer in operations that ONNX and torch.export know."""
+"""A KAN layer in operations that ONNX and torch.export support."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["ExportableLayer", "exportable"]
 
 
 class ExportableLayer(nn.Module):
-    r"""What a :class:`~kanlit.nn.KANLayer` maps ``(n, in)`` to, with nothing left to train.
+    r"""The function of a :class:`~kanlit.nn.KANLayer`, without trainable parameters.
 
     .. math:: y_q = \sum_p \Big( r_{qp}\,\mathrm{silu}(x_p) + \sum_i c_{qpi} B_i(x_p) \Big) + b_q
 
     Args:
-        layer: Its basis and weights are copied, in their dtype.
+        layer: The layer, whose basis and weights are copied in their dtype.
     """
 
     base_weight: Tensor
@@ -37,7 +37,7 @@ class ExportableLayer(nn.Module):
 
 
 def exportable(module: nn.Module) -> nn.Module:
-    """A copy of a module in which every :class:`~kanlit.nn.KANLayer` is an exportable one."""
+    """A copy of a module whose :class:`~kanlit.nn.KANLayer` modules are exportable."""
     twin = copy.deepcopy(module).eval()
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):

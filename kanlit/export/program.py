@@ -1,4 +1,4 @@
-"""The bytes of a module's ONNX or ``.pt2`` file, and the numbers that such bytes give."""
+"""Writes and runs the contents of ONNX and ``.pt2`` files."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from kanlit.modules import KANModule
 __all__ = ["INPUT", "METADATA_FILE", "OUTPUT", "SUFFIXES", "check_packages", "make", "run"]
 
 SUFFIXES = (".onnx", ".pt2")
-INPUT, OUTPUT = "inputs", "predictions"  # of the graph: a matrix each, a column a feature
-METADATA_FILE = "kanlit.json"  # within a .pt2
+INPUT, OUTPUT = "inputs", "predictions"  # of the graph: matrices with one column per feature
+METADATA_FILE = "kanlit.json"  # inside a .pt2
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-_EXAMPLE_ROWS = 7  # any number from 2: the exported graph takes every number
+_EXAMPLE_ROWS = 7  # any number from 2; the exported graph accepts any number of rows
 
 
 class _Forward(nn.Module):
-    """A module's own forward, of which torch.export sees nothing but that."""
+    """Wraps a module so that torch.export sees only its forward."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Forward(nn.Module):
 
 
 def check_packages(suffix: str) -> None:
-    """Raises ConfigurationError where a format's packages are not installed."""
+    """Raises ConfigurationError if the packages for a format are not installed."""
     missing = [name for name in _PACKAGES if suffix == ".onnx" and find_spec(name) is None]
     if missing:
         raise ConfigurationError(
@@ -50,12 +50,12 @@ def check_packages(suffix: str) -> None:
 
 
 def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
-    """A file of ``module`` for any number of rows.
+    """The contents of a file with the forward of ``module``, for any number of rows.
 
     Args:
-        module: Its forward, ``(n, in)`` to ``(n, out)``; its KAN layers are made exportable.
-        metadata: Text under names, kept in the file.
-        suffix: Which format: ``.onnx`` or ``.pt2``.
+        module: A module that maps ``(n, in)`` to ``(n, out)``; its KAN layers are converted.
+        metadata: Strings by name, stored in the file.
+        suffix: The format: ``.onnx`` or ``.pt2``.
     """
     knots = next(iter(kan_layers(module).values())).knots
     example = torch.zeros(_EXAMPLE_ROWS, len(knots), dtype=knots.dtype)
@@ -64,7 +64,7 @@ def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
         program = torch.export.export(
             _Forward(exportable(module)), (example,), dynamic_shapes=({0: rows},), strict=False
         )
-        for node in program.graph.nodes:  # where the code lies on this machine is not for others
+        for node in program.graph.nodes:  # remove the paths of source files on this machine
             for trace in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
                 node.meta.pop(trace, None)
         if suffix == ".pt2":
@@ -83,11 +83,11 @@ def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
 
 
 def run(content: bytes, suffix: str) -> Callable[[Tensor], Tensor]:
-    """What a file's bytes compute, ``(n, in)`` to ``(n, out)``: by onnxruntime or torch.export."""
+    """The function of a file, ``(n, in)`` to ``(n, out)``, by onnxruntime or torch.export."""
     if suffix == ".pt2":
         with _quiet():
             return torch.export.load(io.BytesIO(content)).module()
-    import onnxruntime  # type: ignore[import-untyped]  # of the extra export
+    import onnxruntime  # type: ignore[import-untyped]  # from the extra "export"
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
@@ -100,7 +100,7 @@ def run(content: bytes, suffix: str) -> Callable[[Tensor], Tensor]:
 
 
 def _tidy(graph: Any) -> None:
-    """Calls the free dimension of an ONNX graph ``rows``; drops what tells how it was traced."""
+    """Names the dynamic dimension of an ONNX graph ``rows`` and removes tracing metadata."""
     (number,) = {value.type.tensor_type.shape.dim[0].dim_param for value in graph.input}
     for value in (*graph.input, *graph.output, *graph.value_info):
         for dim in value.type.tensor_type.shape.dim:
@@ -114,7 +114,7 @@ def _tidy(graph: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leaves out what the exporters say of themselves, such as packages kanlit has no use for."""
+    """Suppresses the messages of the exporters, for example about packages that are not needed."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

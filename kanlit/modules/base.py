@@ -42,18 +42,25 @@ class KANModule(LightningModule):
     step adds :meth:`sparsity` if its weights are not zero.
 
     Args:
-        in_features: Number of inputs.
-        out_features: Number of outputs.
-        hidden: Widths of the hidden layers, such as [10] or [6, 6]; empty for none.
-        spline_order: Degree k of the splines, 1 to 5.
+        in_features: Number of inputs; set by the data module.
+        out_features: Number of outputs; set by the data module.
+        hidden: Widths of the hidden layers, such as [10] or [6, 6]; [] for none.
+        spline_order: Degree k of the splines, 1 to 5; curvature densities need 2 or more.
         grid_size: G, intervals per input feature before the first adaptation.
-        outside: Splines outside their grid: linear, or zero as in arXiv 2601.18672.
-        basis: Basis functions of an edge, see :class:`kanlit.bases.Basis`.
+        outside: Splines outside their grid: linear (continued with the value and slope at the
+            ends) or zero (decay to zero over k exterior intervals, as in arXiv 2601.18672).
+        basis: Basis functions of an edge, G+k of them: bspline, radial (Gaussians whose centers and
+            widths follow the knots), or, without knots, chebyshev (polynomials over the range of
+            the samples) or fourier; or the class path of a subclass of kanlit.bases.Basis.
         initialization: glorot_fine (of arXiv 2601.18672) or plain.
-        sparsity_l1: μ₁, weight of the edges' L1 norm in the training loss.
-        sparsity_entropy: μ₂, weight of the edges' entropy in the training loss.
-        optimizer: Creates the optimizer from the parameters.
-        lr_scheduler: Creates the learning-rate scheduler, stepped once per epoch.
+        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to the training loss, where ``|φ|₁`` is the
+            mean absolute output of an edge over the samples or collocation points of the batch;
+            this makes unneeded edges small. Not available with LevenbergMarquardt.
+        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁`` to the
+            training loss; this concentrates the layer's output in few edges.
+        optimizer: Optimizer class and its arguments, such as torch.optim.Adam with lr.
+        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once per epoch;
+            ReduceLROnPlateau, with its monitor, once per validation.
 
     Raises:
         ConfigurationError: A width, a degree, G or a weight is out of range.
@@ -65,16 +72,16 @@ class KANModule(LightningModule):
         self,
         in_features: int,
         out_features: int,
-        hidden: Sequence[int],
-        spline_order: int,
-        grid_size: int,
-        outside: Outside,
-        basis: BasisName | type[Basis],
-        initialization: Initialization,
-        sparsity_l1: float,
-        sparsity_entropy: float,
-        optimizer: OptimizerCallable,
-        lr_scheduler: LRSchedulerCallable | None,
+        hidden: Sequence[int] = (10,),
+        spline_order: int = 3,
+        grid_size: int = 3,
+        outside: Outside = "linear",
+        basis: BasisName | type[Basis] = "bspline",
+        initialization: Initialization = "glorot_fine",
+        sparsity_l1: float = 0.0,
+        sparsity_entropy: float = 0.0,
+        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-2),
+        lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
         if any(width < 1 for width in hidden):

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import (
@@ -16,12 +15,9 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from kanlit.bases import Basis, BasisName
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.ranks import block_weights
-from kanlit.nn import Initialization
-from kanlit.splines import Outside
 
 __all__ = ["ClassificationModule"]
 
@@ -41,23 +37,9 @@ class ClassificationModule(KANModule):
     probabilities.
 
     Args:
-        in_features: Number of inputs; set by the data module.
         out_features: Number of classes, at least 2; set by the data module.
-        hidden: Widths of the hidden layers, such as [16] or [32, 16]; [] for none.
-        spline_order: Degree k of the splines, 1 to 5; curvature densities need 2 or more.
-        grid_size: G, intervals per input feature before the first adaptation.
-        outside: Splines outside their grid: linear (continued with the value and slope at the
-            ends) or zero (decay to zero over k exterior intervals, as in arXiv 2601.18672).
-        basis: Basis functions of an edge, G+k of them: bspline, radial (Gaussians whose centers and
-            widths follow the knots), or, without knots, chebyshev (polynomials over the range of
-            the samples) or fourier; or the class path of a subclass of kanlit.bases.Basis.
-        initialization: glorot_fine (of arXiv 2601.18672) or plain.
-        sparsity_l1: μ₁, weight of the edges' L1 norm in the training loss.
-        sparsity_entropy: μ₂, weight of the edges' entropy in the training loss.
-        optimizer: Optimizer class and its arguments, such as torch.optim.Adam with lr;
-            LevenbergMarquardt is not available.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once per epoch;
-            ReduceLROnPlateau, with its monitor, once per validation.
+        **kwargs: The other arguments are those of :class:`KANModule`; LevenbergMarquardt is not
+            available.
 
     Raises:
         ConfigurationError: Fewer than two classes; data without classes; an optimizer that needs
@@ -76,15 +58,7 @@ class ClassificationModule(KANModule):
         in_features: int,
         out_features: int,
         hidden: Sequence[int] = (16,),
-        spline_order: int = 3,
-        grid_size: int = 3,
-        outside: Outside = "linear",
-        basis: BasisName | type[Basis] = "bspline",
-        initialization: Initialization = "glorot_fine",
-        sparsity_l1: float = 0.0,
-        sparsity_entropy: float = 0.0,
-        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-2),
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
         if out_features < 2:
             raise ConfigurationError(
@@ -92,20 +66,7 @@ class ClassificationModule(KANModule):
                 f"data with classes, such as ClassTableData, or --model RegressionModule for "
                 f"numeric targets"
             )
-        super().__init__(
-            in_features,
-            out_features,
-            hidden,
-            spline_order,
-            grid_size,
-            outside,
-            basis,
-            initialization,
-            sparsity_l1,
-            sparsity_entropy,
-            optimizer,
-            lr_scheduler,
-        )
+        super().__init__(in_features, out_features, hidden=hidden, **kwargs)
         self.register_buffer("input_mean", torch.zeros(in_features))
         self.register_buffer("input_std", torch.ones(in_features))
         self.val_accuracy = MulticlassAccuracy(out_features, average="micro")

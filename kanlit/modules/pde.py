@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from kanlit.bases import Basis, BasisName, basis_class
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
-from kanlit.nn import Initialization
 from kanlit.problems import BoundaryValueProblem, Equation
-from kanlit.splines import Outside
 
 __all__ = ["PDEModule"]
 
@@ -31,27 +29,10 @@ class PDEModule(KANModule):
     equation as its ``problem`` and yields batches ``{collocation, …}``, as ``EquationData`` does.
 
     Args:
-        in_features: Number of coordinates; set by the data module.
-        out_features: Number of unknown functions; set by the data module.
-        hidden: Widths of the hidden layers, such as [6, 6]; [] for none.
         spline_order: Degree k of the splines, up to 5: at least 3 for a second-order equation,
             which needs a continuous second derivative, and at least 2 for a first-order one.
-        grid_size: G, intervals per input feature before the first adaptation.
-        outside: Splines outside their grid: linear (continued with the value and slope at the
-            ends) or zero (decay to zero over k exterior intervals, as in arXiv 2601.18672).
-        basis: Basis functions of an edge, G+k of them: bspline, radial (Gaussians whose centers and
-            widths follow the knots), or, without knots, chebyshev (polynomials over the range of
-            the samples) or fourier; or the class path of a subclass of kanlit.bases.Basis.
-        initialization: glorot_fine (of arXiv 2601.18672) or plain.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
-        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to the training loss, where ``|φ|₁`` is the
-            mean absolute output of an edge over the collocation points; this makes unneeded edges
-            small. Not available with LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁`` to the
-            training loss; this concentrates the layer's output in few edges.
-        optimizer: Optimizer class and its arguments, such as torch.optim.Adam with lr.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once per epoch;
-            ReduceLROnPlateau, with its monitor, once per validation.
+        **kwargs: The other arguments are those of :class:`KANModule`.
 
     Raises:
         ConfigurationError: A degree too low for the equation; a weight that is not positive; data
@@ -64,15 +45,10 @@ class PDEModule(KANModule):
         out_features: int,
         hidden: Sequence[int] = (6, 6),
         spline_order: int = 3,
-        grid_size: int = 3,
-        outside: Outside = "linear",
         basis: BasisName | type[Basis] = "bspline",
-        initialization: Initialization = "glorot_fine",
         boundary_weight: float = 1.0,
-        sparsity_l1: float = 0.0,
-        sparsity_entropy: float = 0.0,
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
         try:
             least = basis_class(basis).lowest_order(1)
@@ -88,16 +64,11 @@ class PDEModule(KANModule):
         super().__init__(
             in_features,
             out_features,
-            hidden,
-            spline_order,
-            grid_size,
-            outside,
-            basis,
-            initialization,
-            sparsity_l1,
-            sparsity_entropy,
-            optimizer,
-            lr_scheduler,
+            hidden=hidden,
+            spline_order=spline_order,
+            basis=basis,
+            optimizer=optimizer,
+            **kwargs,
         )
         self.boundary_weight = boundary_weight
         self._problem: BoundaryValueProblem | None = None

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from kanlit.bases import Basis, BasisName
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.robust import pseudo_huber_residual
-from kanlit.nn import Initialization
-from kanlit.splines import Outside
 
 __all__ = ["RegressionModule"]
 
@@ -32,28 +27,10 @@ class RegressionModule(KANModule):
     are ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``.
 
     Args:
-        in_features: Number of inputs; set by the data module.
-        out_features: Number of targets; set by the data module.
-        hidden: Widths of the hidden layers, such as [10] or [6, 6]; [] for none.
-        spline_order: Degree k of the splines, 1 to 5; curvature densities need 2 or more.
-        grid_size: G, intervals per input feature before the first adaptation.
-        outside: Splines outside their grid: linear (continued with the value and slope at the
-            ends) or zero (decay to zero over k exterior intervals, as in arXiv 2601.18672).
-        basis: Basis functions of an edge, G+k of them: bspline, radial (Gaussians whose centers and
-            widths follow the knots), or, without knots, chebyshev (polynomials over the range of
-            the samples) or fourier; or the class path of a subclass of kanlit.bases.Basis.
-        initialization: glorot_fine (of arXiv 2601.18672) or plain.
         robust: c, above 0: residuals larger than c times the spread of the training targets (their
             median absolute deviation) enter the loss linearly instead of squared, so that a few
             outliers do not dominate it. Null is plain least squares.
-        sparsity_l1: μ₁, at least 0: adds ``μ₁ Σ|φ|₁`` to the training loss, where ``|φ|₁`` is the
-            mean absolute output of an edge over the batch; this makes unneeded edges small. Not
-            available with LevenbergMarquardt.
-        sparsity_entropy: μ₂, at least 0: adds μ₂ times the entropy of each layer's ``|φ|₁`` to the
-            training loss; this concentrates the layer's output in few edges.
-        optimizer: Optimizer class and its arguments, such as torch.optim.Adam with lr.
-        lr_scheduler: Learning-rate scheduler class and its arguments, stepped once per epoch;
-            ReduceLROnPlateau, with its monitor, once per validation.
+        **kwargs: The other arguments are those of :class:`KANModule`.
 
     Raises:
         ConfigurationError: ``robust`` is not positive; the data have no targets.
@@ -71,34 +48,12 @@ class RegressionModule(KANModule):
         self,
         in_features: int,
         out_features: int,
-        hidden: Sequence[int] = (10,),
-        spline_order: int = 3,
-        grid_size: int = 3,
-        outside: Outside = "linear",
-        basis: BasisName | type[Basis] = "bspline",
-        initialization: Initialization = "glorot_fine",
         robust: float | None = None,
-        sparsity_l1: float = 0.0,
-        sparsity_entropy: float = 0.0,
-        optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-2),
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
         if robust is not None and not 0 < robust < float("inf"):
             raise ConfigurationError(f"robust must be above 0 or null, got {robust}: try 1.0")
-        super().__init__(
-            in_features,
-            out_features,
-            hidden,
-            spline_order,
-            grid_size,
-            outside,
-            basis,
-            initialization,
-            sparsity_l1,
-            sparsity_entropy,
-            optimizer,
-            lr_scheduler,
-        )
+        super().__init__(in_features, out_features, **kwargs)
         self.register_buffer("input_mean", torch.zeros(in_features))
         self.register_buffer("input_std", torch.ones(in_features))
         self.register_buffer("target_mean", torch.zeros(out_features))

@@ -1,4 +1,4 @@
-"""Least-squares optimisation of networks of KAN layers."""
+"""Least-squares optimization of networks of KAN layers."""
 
 from kanlit.optim.levenberg_marquardt import LevenbergMarquardt
 from kanlit.optim.residual import Residual

@@ -1,13 +1,14 @@
-r"""Recorded calls of layers, and the rows of the Jacobian that each gives.
+r"""Recorded calls of layers and their contributions to the Jacobian.
 
-A layer's output is linear in the layer's own parameters. With :math:`\delta` the gradient of a
-residual at the outputs of a call, the residual's derivatives by a KAN layer's parameters are
+The output of a layer is linear in its own parameters. With :math:`\delta` the gradient of a
+residual with respect to the outputs of a call, the derivatives of the residual with respect to the
+parameters of a KAN layer are
 
 .. math:: \delta_h F + \sum_d \delta_{h_d} F' x_d
           + \sum_{(d,e)} \delta_{h_{de}} \big(F'' x_d x_e + F' x_{de}\big),
 
-one term for each stream that a sweep carries, the first alone for a plain forward, with F the
-layer's features at the inputs x: an edge's scale times the bases, silu, and 1 for the bias.
+with one term per stream of a sweep, and only the first for a plain forward. F are the features of
+the layer at its inputs x: edge scale times basis functions, silu, and 1 for the bias.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ __all__ = ["Call", "Factors", "Features", "Linear", "LinearCall", "SweepCall", "
 
 
 class Factors(NamedTuple):
-    """Derivatives ``(n, *parameter.shape)`` as the product of two tensors that broadcast."""
+    """Derivatives ``(n, *parameter.shape)`` as the broadcast product of two tensors."""
 
     parameter: Tensor
     left: Tensor
-    right: Tensor | None = None  # 1
+    right: Tensor | None = None  # None stands for 1
 
 
 class Features(NamedTuple):
-    """The features of a KAN layer at n points, or their derivatives of some order; float64.
+    """The features of a KAN layer at n points, or derivatives of them, in float64.
 
     Attributes:
-        bases: The layer's bases ``(n, in, G+k)``.
-        silu: The base branch's function ``(n, in)``.
+        bases: Basis functions of the layer ``(n, in, G+k)``.
+        silu: Function of the base branch ``(n, in)``.
     """
 
     bases: Tensor
@@ -52,16 +53,16 @@ def kan_features(basis: Basis, x: Tensor, orders: int = 1) -> list[Features]:
     """Features of a layer and their first ``orders - 1`` derivatives.
 
     Args:
-        basis: Of the layer's knots.
+        basis: Basis of the layer.
         x: ``(n, in)``.
-        orders: How many.
+        orders: Number of orders, including the values.
     """
-    found = zip(basis.designs(x, range(orders)), silu_derivatives(x, orders - 1), strict=True)
-    return [Features(values, silu) for values, silu in found]
+    pairs = zip(basis.designs(x, range(orders)), silu_derivatives(x, orders - 1), strict=True)
+    return [Features(values, silu) for values, silu in pairs]
 
 
 class Linear(NamedTuple):
-    """A linear map, that of an ``nn.Linear``."""
+    """The weight and bias of an ``nn.Linear``."""
 
     weight: Tensor
     bias: Tensor | None
@@ -73,11 +74,11 @@ class Linear(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One call of a layer.
+    """One recorded call of a layer.
 
     Attributes:
         layer: The layer.
-        outputs: What came out; gradients are taken at these.
+        outputs: Its outputs, at which gradients are taken.
     """
 
     layer: KANLayer | Linear
@@ -86,28 +87,28 @@ class Call:
     @property
     @abstractmethod
     def rows(self) -> int:
-        """Rows of the batch that went in."""
+        """Number of rows of the input batch."""
 
     @abstractmethod
     def features(self, rows: slice) -> Any:
-        """What some rows of the outputs are linear in."""
+        """The features for some rows."""
 
     @abstractmethod
     def factors(
         self, features: Any, gradients: Sequence[Tensor | None], rows: slice
     ) -> Iterator[Factors]:
-        """Derivatives of some rows of a residual by the layer's parameters.
+        """Derivatives of some rows of a residual with respect to the parameters of the layer.
 
         Args:
-            features: What :meth:`features` gives for these rows.
-            gradients: Of the residual, at each of the outputs; all rows of them.
-            rows: Which rows.
+            features: Result of :meth:`features` for these rows.
+            gradients: Gradient of the residual with respect to each output, for all rows.
+            rows: The rows.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class PlainCall(Call):
-    """A forward on x ``(n, …, in)``; what lies between are positions, and those of a row add up."""
+    """A forward call on x ``(n, …, in)``; axes in between are positions, summed for each row."""
 
     x: Tensor
 
@@ -173,7 +174,7 @@ class ValueCall(PlainCall):
         if delta.shape[1] == 1:
             yield _spline(layer, delta[:, 0, :, None], features.bases[:, 0])
             return
-        # Of several positions each is a row of its own until they are summed.
+        # Treat each position as a row, then sum the positions.
         one = _spline(layer, delta.flatten(0, 1).unsqueeze(-1), features.bases.flatten(0, 1))
         assert one.right is not None
         each = (one.left * one.right).unflatten(0, delta.shape[:2])
@@ -181,11 +182,11 @@ class ValueCall(PlainCall):
 
 
 def _spline(layer: KANLayer, amplitude: Tensor, bases: Tensor) -> Factors:
-    """By the coefficients, or by the edges' scales where the coefficients are not trained.
+    """Derivatives by the coefficients, or by the edge scales if coefficients are not trained.
 
     Args:
         layer: The layer.
-        amplitude: What the bases are multiplied by, ``(n, out, in)`` or ``(n, out, 1)``.
+        amplitude: Factor of the basis functions, ``(n, out, in)`` or ``(n, out, 1)``.
         bases: ``(n, in, G+k)``.
     """
     if layer.coefficients.requires_grad:
@@ -196,7 +197,7 @@ def _spline(layer: KANLayer, amplitude: Tensor, bases: Tensor) -> Factors:
 
 
 def _masked(layer: KANLayer, base: Factors) -> Factors:
-    """Those by the base branch, 0 for edges put out; by the splines their scale, 0, makes it so."""
+    """Sets derivatives by base weights to 0 for pruned edges (their edge scale is 0 already)."""
     if layer.edge_mask is None:
         return base
     return base._replace(left=base.left * layer.edge_mask)
@@ -211,7 +212,7 @@ def _outer(parameter: Tensor, delta: Tensor, x: Tensor) -> Factors:
 
 @dataclass(frozen=True, eq=False)
 class SweepCall(Call):
-    """``KANLayer.sweep``; shapes as there, points last."""
+    """``KANLayer.sweep``, with the same shapes (points last)."""
 
     layer: KANLayer
     value: Tensor
@@ -252,8 +253,8 @@ class SweepCall(Call):
         by_second: Tensor | None,
         rows: slice,
     ) -> list[Tensor | None]:
-        """What F, F' and F'' are multiplied by, each ``(n, out, in)``."""
-        # At a network's inputs the derivatives are the same at every point, and given once.
+        """The factors of F, F' and F'', each ``(n, out, in)``."""
+        # At the inputs of a network the derivatives are constant and given at one point.
         first, second = (
             t.detach().expand(-1, -1, self.rows)[..., rows].double()
             for t in (self.first, self.second)

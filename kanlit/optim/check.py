@@ -1,4 +1,4 @@
-"""Whether residuals are such that their Jacobian can be had row by row."""
+"""Checks that the Jacobian of residuals can be computed row by row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kanlit.optim.objective import as_blocks
 
 __all__ = ["check_gradient"]
 
-_TOLERANCE = {torch.float64: 1e-6}  # of the largest that a gradient can be; 3e-3 in other types
+_TOLERANCE = {torch.float64: 1e-6}  # relative to the largest possible gradient; otherwise 3e-3
 
 
 @torch.no_grad()
@@ -24,13 +24,13 @@ def check_gradient(
     columns: JacobianColumns,
     closure: Callable[[], Any],
 ) -> None:
-    """Compares Jᵀr with the gradient that autograd finds for the same residuals.
+    """Compares Jᵀr with the gradient from autograd for the same residuals.
 
-    The rows of J come from the gradient of a sum, in which each row is taken for its own. Where
-    rows depend on each other, or on parameters by a way that was not seen, Jᵀr is something else.
+    The rows of J come from the gradient of a sum, assuming that the rows are independent. Where
+    rows depend on each other, or on parameters outside the recorded calls, Jᵀr is wrong.
 
     Raises:
-        ConfigurationError: They differ.
+        ConfigurationError: If they differ.
     """
     ours = torch.zeros(columns.count, dtype=torch.float64, device=columns.parameters[0].device)
     squares, residuals = torch.zeros_like(ours), torch.zeros_like(ours[0])
@@ -44,25 +44,25 @@ def check_gradient(
         half = torch.stack(
             [(scales[name] * b.values.double()).square().sum() / 2 for name, b in blocks.items()]
         ).sum()
-        found: Sequence[Tensor | None] = [None]
+        gradients: Sequence[Tensor | None] = [None]
         if half.requires_grad:
-            found = torch.autograd.grad(half, columns.parameters, allow_unused=True)
-    if all(gradient is None for gradient in found):
+            gradients = torch.autograd.grad(half, columns.parameters, allow_unused=True)
+    if all(gradient is None for gradient in gradients):
         raise ConfigurationError(
             "no residual depends on a parameter of LevenbergMarquardt: give it the parameters of "
             "the network that the closure evaluates"
         )
-    theirs = columns.joined(found)
-    types = {block.values.dtype for block in blocks.values()}
-    tolerance = max(_TOLERANCE.get(dtype, 3e-3) for dtype in types)
-    # No gradient is larger than |column| · |r|, and rounding is a share of that; but a basis that
-    # hardly reaches any sample is lost in it.
+    theirs = columns.flatten_gradients(gradients)
+    dtypes = {block.values.dtype for block in blocks.values()}
+    tolerance = max(_TOLERANCE.get(dtype, 3e-3) for dtype in dtypes)
+    # No gradient exceeds |column| · |r|, and rounding errors are proportional to that. The second
+    # term allows for columns of basis functions with almost no samples in their support.
     lengths = squares.sqrt()
     bound = tolerance * residuals.sqrt() * (lengths + tolerance * lengths.max())
     if not bool(((ours - theirs).abs() <= bound).all()):
         raise ConfigurationError(
-            "LevenbergMarquardt cannot take these residuals row by row: row i may depend on row i "
-            "of the inputs only (batch normalisation mixes them), derivatives must come from "
-            "KAN.sweep, and the closure must give the same residuals when called again (dropout "
-            "does not); change that or take torch.optim.LBFGS"
+            "LevenbergMarquardt cannot compute the Jacobian of these residuals row by row: row i "
+            "must depend only on row i of the inputs (batch normalization mixes rows), derivatives "
+            "must come from KAN.sweep, and the closure must return the same residuals when called "
+            "again (dropout does not); change that or use torch.optim.LBFGS"
         )

@@ -1,8 +1,8 @@
-"""The Jacobian of residuals by the parameters, from one backward pass a component.
+"""The Jacobian of residuals with respect to the parameters, by one backward pass per component.
 
-Rows of a batch do not touch each other, so the gradient of the sum of a component over all rows
-holds, at the outputs of each layer, every row's own; from these and the layer's features follow
-the rows of the Jacobian, a few at a time.
+The rows of a batch are independent. The gradient of the sum of a component over all rows therefore
+contains, at the outputs of each layer, the gradient of every row. Together with the features of
+the layer it gives the rows of the Jacobian, which are computed in chunks.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call, Factors
 from kanlit.optim.residual import Residual
 
-__all__ = ["JacobianColumns", "RowJacobian", "columns_of"]
+__all__ = ["JacobianColumns", "RowJacobian", "trained_columns"]
 
-_PANEL = 1024  # rows of which features are made at a time
-_CHUNK_ELEMENTS = 2**20  # numbers in the rows made at a time: 8 MiB
-_THREAD_ELEMENTS = 2**18  # numbers in all rows for which another thread is woken
+_PANEL = 1024  # rows whose features are computed at a time
+_CHUNK_ELEMENTS = 2**20  # elements of the rows computed at a time: 8 MiB
+_THREAD_ELEMENTS = 2**18  # elements of all rows from which several threads pay off
 
 
 class JacobianColumns:
-    """Which columns of a Jacobian belong to which parameter.
+    """Maps parameters to columns of a Jacobian.
 
     Args:
-        parameters: In the order of their columns.
+        parameters: The parameters in the order of their columns.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
@@ -41,16 +41,16 @@ class JacobianColumns:
             self._places[id(parameter)] = slice(start, stop)
         self.count = stop
 
-    def of(self, parameter: Tensor | None) -> slice | None:
-        """A parameter's columns; ``None`` where it has none."""
+    def slice_of(self, parameter: Tensor | None) -> slice | None:
+        """The columns of a parameter; ``None`` if it has none."""
         return self._places.get(id(parameter))
 
     def gather(self) -> Tensor:
-        """The parameters' values ``(P,)``, float64."""
+        """The values of the parameters ``(P,)``, float64."""
         return torch.cat([p.detach().double().flatten() for p in self.parameters])
 
-    def joined(self, gradients: Sequence[Tensor | None]) -> Tensor:
-        """Gradients by the parameters as one vector ``(P,)``, float64; ``None`` is zero."""
+    def flatten_gradients(self, gradients: Sequence[Tensor | None]) -> Tensor:
+        """Gradients of the parameters as one vector ``(P,)``, float64; ``None`` means zero."""
         return torch.cat(
             [
                 torch.zeros_like(p).double().flatten() if g is None else g.double().flatten()
@@ -59,11 +59,11 @@ class JacobianColumns:
         )
 
 
-def columns_of(calls: Sequence[Call], held: Sequence[Tensor]) -> JacobianColumns:
-    """All parameters that are trained, less the scales of edges.
+def trained_columns(calls: Sequence[Call], held: Sequence[Tensor]) -> JacobianColumns:
+    """Columns for all trained parameters except redundant edge scales.
 
-    A scale times coefficients is a direction in which nothing changes: where an edge's
-    coefficients are trained its scale stays as it is.
+    An edge scale and the coefficients of its edge enter only as a product, so the scale is kept
+    fixed where the coefficients are trained.
     """
     fixed = {
         id(call.layer.edge_scale)
@@ -74,20 +74,20 @@ def columns_of(calls: Sequence[Call], held: Sequence[Tensor]) -> JacobianColumns
 
 
 class RowJacobian:
-    """The rows of the Jacobian of ``scale · residual``, made a few at a time.
+    """The rows of the Jacobian of ``scale · residual``, computed in chunks.
 
     Args:
-        blocks: Residuals ``(n, targets)`` with the graph that ``calls`` were recorded in.
-        scales: What each block's rows are multiplied by.
+        blocks: Residuals ``(n, targets)`` with the graph in which ``calls`` were recorded.
+        scales: Factor of the rows of each block.
         calls: The recorded calls.
         columns: The parameters.
-        memory: Bytes for rows that wait for their use; without any one thread makes them.
+        memory: Bytes for chunks computed ahead of their use; 0 means one thread and none ahead.
 
     Attributes:
-        rows: How many there are.
+        rows: Number of rows.
 
     Raises:
-        ConfigurationError: A layer was called on another number of rows than the block has.
+        ConfigurationError: If a layer was called on another number of rows than its block has.
     """
 
     @torch.enable_grad()
@@ -109,36 +109,36 @@ class RowJacobian:
         self.rows = sum(block.values.numel() for block in blocks.values())
 
     def chunks(self, most: int | None = None) -> Iterator[Tensor]:
-        """The rows ``(rows, P+1)``, the residual in the last column.
+        """Yields rows ``(rows, P+1)`` with the residual in the last column.
 
         Args:
-            most: So many rows at most; left out, as many as the processor's cache can hold.
+            most: Largest number of rows per chunk; if omitted, as many as fit into the cache.
         """
         width = self._columns.count + 1
         most = most or max(64, _CHUNK_ELEMENTS // width)
 
-        def made(panel: tuple[str, slice]) -> list[Tensor]:
-            return list(self._made(*panel, most))
+        def compute(panel: tuple[str, slice]) -> list[Tensor]:
+            return list(self._compute(*panel, most))
 
         ahead = self._ahead(width)
-        if ahead < 2:  # nothing waits: a chunk is made when it is asked for
+        if ahead < 2:  # compute each chunk when it is requested
             for panel in self._panels():
-                yield from self._made(*panel, most)
+                yield from self._compute(*panel, most)
         else:
-            for chunks in in_order(made, self._panels(), ahead):
+            for chunks in in_order(compute, self._panels(), ahead):
                 yield from chunks
 
     def _ahead(self, width: int) -> int:
-        """How many panels may be made before the first is used."""
+        """Number of panels that may be computed before the first is used."""
         threads = thread_count()
         if threads == 1 or self.rows * width < _THREAD_ELEMENTS:
             return 1
         targets = max(len(components) for components in self._components.values())
-        panel = 2 * 8 * _PANEL * targets * width  # bytes of its rows and of what they are made from
+        panel = 2 * 8 * _PANEL * targets * width  # bytes of its rows and factors
         return min(2 * threads, int(self._memory // panel))
 
     @torch.no_grad()
-    def _made(self, name: str, panel: slice, most: int) -> Iterator[Tensor]:
+    def _compute(self, name: str, panel: slice, most: int) -> Iterator[Tensor]:
         components = self._components[name]
         features = {call: call.features(panel) for part in components for call in part.gradients}
         for part in components:
@@ -152,7 +152,7 @@ class RowJacobian:
                 yield matrix.mul_(self._scales[name])
 
     def ordered(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Other residuals ``(n, targets)``, scaled and in the order of the rows."""
+        """Other residuals ``(n, targets)`` by block, scaled and in the order of the rows."""
         parts = [
             (values[name][panel].T.double() * self._scales[name]).flatten()
             for name, panel in self._panels()
@@ -171,7 +171,7 @@ def _cut(count: int, most: int) -> Iterator[slice]:
 
 
 class _Component:
-    """One component of a block ``(n,)``, with its gradients at the outputs of every call."""
+    """One component of a block ``(n,)`` and its gradients at the outputs of every call."""
 
     def __init__(
         self, name: str, values: Tensor, calls: Sequence[Call], columns: JacobianColumns
@@ -182,36 +182,37 @@ class _Component:
         if not values.requires_grad or len(values) == 0:
             return
         points = [output for call in calls for output in call.outputs]
-        found: Iterator[Tensor | None] = iter(
+        all_gradients: Iterator[Tensor | None] = iter(
             torch.autograd.grad(
                 values.sum(), [*points, *columns.parameters], retain_graph=True, allow_unused=True
             )
         )
         for call in calls:
-            gradients = [next(found) for _ in call.outputs]
+            gradients = [next(all_gradients) for _ in call.outputs]
             if any(gradient is not None for gradient in gradients):
                 _check_rows(name, len(values), call)
                 self.gradients[call] = gradients
-        used = [p for p, g in zip(columns.parameters, found, strict=True) if g is not None]
+        by_parameter = zip(columns.parameters, all_gradients, strict=True)
+        used = [p for p, gradient in by_parameter if gradient is not None]
         if used:
             self._others = _one_by_one(values, used)
 
     def factors(self, features: Mapping[Call, object], rows: slice) -> list[Factors]:
-        """All that makes up some rows."""
-        found = [
+        """All derivatives of some rows."""
+        recorded = [
             factors
             for call, gradients in self.gradients.items()
             for factors in call.factors(features[call], gradients, rows)
         ]
-        return found + [Factors(p, derivatives[rows]) for p, derivatives, _ in self._others]
+        return recorded + [Factors(p, derivatives[rows]) for p, derivatives, _ in self._others]
 
 
 def _check_rows(name: str, rows: int, call: Call) -> None:
     if call.rows != rows:
         raise ConfigurationError(
-            f"residuals {name!r} have {rows} rows, but {call.layer!r} that they depend on was "
-            f"called on {call.rows}: call the network once for each group of rows, so that row i "
-            f"goes in where residual i comes out"
+            f"residuals {name!r} have {rows} rows, but they depend on {call.layer!r}, which was "
+            f"called on {call.rows}: call the network separately for each block, so that residual "
+            f"i depends only on row i of the inputs"
         )
 
 
@@ -221,7 +222,7 @@ def _fill(
     """Writes some rows of all factors into the columns of their parameters."""
     written: set[int] = set()
     for parameter, left, right in factors:
-        place = columns.of(parameter)
+        place = columns.slice_of(parameter)
         if place is None:
             continue
         view = matrix[:, place].view(-1, *parameter.shape)
@@ -234,22 +235,22 @@ def _fill(
             view.add_(left) if right is None else view.addcmul_(left, right)
     for parameter in columns.parameters:
         if id(parameter) not in written:
-            matrix[:, columns.of(parameter)] = 0
+            matrix[:, columns.slice_of(parameter)] = 0
 
 
 def _one_by_one(values: Tensor, parameters: Sequence[Tensor]) -> list[Factors]:
-    """Derivatives ``(n, *shape)`` by parameters that are in no recorded call.
+    """Derivatives ``(n, *shape)`` by parameters that are used outside the recorded calls.
 
-    The gradient Jᵀw is linear in w, and its own gradient by w is a column of J: a pass for each
-    single number, so meant for a few, such as a coefficient of an equation.
+    Jᵀw is linear in w, and the gradient of one of its entries with respect to w is a column of J.
+    This needs a backward pass per entry, so it suits a few, such as a coefficient of an equation.
     """
     weights = torch.ones_like(values, requires_grad=True)
     sums = torch.autograd.grad(values, list(parameters), weights, create_graph=True)
-    found = []
+    derivatives = []
     for parameter, total in zip(parameters, sums, strict=True):
         columns = [
             torch.autograd.grad(entry, weights, retain_graph=True)[0]
             for entry in total.flatten().unbind()
         ]
-        found.append(Factors(parameter, torch.stack(columns, 1).view(-1, *parameter.shape)))
-    return found
+        derivatives.append(Factors(parameter, torch.stack(columns, 1).view(-1, *parameter.shape)))
+    return derivatives

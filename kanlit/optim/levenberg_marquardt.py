@@ -15,8 +15,8 @@ from kanlit.kernel.threads import torch_on_one_thread
 from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call
 from kanlit.optim.check import check_gradient
-from kanlit.optim.jacobian import JacobianColumns, RowJacobian, columns_of
-from kanlit.optim.objective import agreed, as_blocks, loss_and_scales, processes
+from kanlit.optim.jacobian import JacobianColumns, RowJacobian, trained_columns
+from kanlit.optim.objective import as_blocks, from_first_rank, loss_and_scales, world_size
 from kanlit.optim.penalty import Penalty
 from kanlit.optim.recording import recorded
 from kanlit.optim.residual import Residual
@@ -25,51 +25,50 @@ from kanlit.optim.systems import DampedSystem, NormalSystem, ResidualSystem
 __all__ = ["LevenbergMarquardt"]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-15, 1e15
-_FALL = 1 / 3  # the damping falls to this share at most, step by step
-_GROWTH = 2.0  # what the first refusal multiplies it by; each further one by twice as much
+_FALL = 1 / 3  # smallest factor by which an accepted step reduces the damping
+_GROWTH = 2.0  # factor at the first rejected step; it doubles with each further rejection
 
 
 class LevenbergMarquardt(Optimizer):
-    r"""Levenberg-Marquardt for networks of KAN layers, a few hundred to some thousand parameters.
+    r"""Levenberg-Marquardt for networks of KAN layers with up to a few thousand parameters.
 
-    Makes smaller, and never larger,
+    Every step decreases, or leaves unchanged,
 
     .. math:: F(\theta) = L(\theta) + (\rho + c L_0) \|\theta\|^2
               + \sigma \sum_{\text{edges}} \int \varphi''^2, \qquad
               L(\theta) = \sum_b w_b\,\mathrm{mean}(r_b^2)
 
-    with L₀ the loss at the start of a step, by steps
+    with L₀ the loss at the start of the step. Steps h solve
     :math:`(J^T J + \Lambda + \mu D)\, h = -g` with the exact Jacobian J of the residuals, Λ of the
-    penalties, D the diagonal of :math:`J^T J + \Lambda`, and a damping μ that follows how well the
-    last step was foretold (Nielsen). The step's matrix is made from the rows a few at a time, in
-    float64 whatever the network's type; train the network itself in float64
-    (``--trainer.precision 64-true``) to get below errors of some 1e-4. A step is the same to the
-    last bit on any number of threads.
+    penalties and D the diagonal of :math:`J^T J + \Lambda`. The damping μ is updated by how well
+    the quadratic model predicted the last step (Nielsen). The matrix is accumulated in float64,
+    whatever the dtype of the network; train the network itself in float64 to reach errors below
+    about 1e-4. A step is bitwise the same on any number of threads.
 
     ``step(closure)`` takes a closure that returns the residuals, named blocks of
-    :class:`~kanlit.optim.Residual`, not their loss; it calls it at least twice, and does not call
-    ``backward``. KAN layers and ``nn.Linear`` have Jacobian blocks from one backward pass; other
-    parameters get a pass for each of their numbers, which suits a coefficient to be found, not a
-    layer. Scales of edges stay as they are: the coefficients can do the same. Row i of a block may
-    depend on row i of each input only, and derivatives come from ``KAN.sweep``. With several
-    processes all rows count as those of one.
+    :class:`~kanlit.optim.Residual`, instead of the loss. It calls the closure at least twice and
+    does not call ``backward``. For KAN layers and ``nn.Linear`` one backward pass gives the
+    Jacobian; other parameters need a pass per entry, which suits a coefficient of an equation but
+    not a layer. Edge scales stay fixed, because coefficients can represent them. Row i of a block
+    must depend only on row i of each input, and derivatives must come from ``KAN.sweep``. In a
+    distributed run, the rows of all ranks are used together.
 
     Args:
-        params: Parameters, or one group of them.
-        damping: μ of the first step, and of the first after a grid has moved.
-        max_trials: So many dampings at most are tried in a step; if none makes F smaller, the
-            parameters stay as they are.
-        corrections: So often at most a step is corrected for the curvature that it met.
-        ridge: ρ, toward zero.
-        relative_ridge: c, a ridge in proportion to the loss: it holds what the data do not tell,
-            and fades as the fit gets better. Where steps end, log L + c‖θ‖² is stationary: the
-            likeliest parameters under a Gaussian prior and noise whose size is not known.
-        smoothness: σ, toward straight lines; the integral takes each grid as the unit of length.
-        memory: GiB that the matrices may take.
+        params: Parameters, or one parameter group.
+        damping: μ of the first step, also after a grid has changed.
+        max_trials: Largest number of dampings tried per step; if none decreases F, the parameters
+            stay unchanged.
+        corrections: Largest number of second-order corrections per step.
+        ridge: ρ, penalty toward zero.
+        relative_ridge: c, a ridge in proportion to the loss. It determines directions that the
+            data leave free, and vanishes as the fit improves. At convergence log L + c‖θ‖² is
+            stationary: the most likely parameters under a Gaussian prior and unknown noise level.
+        smoothness: σ, penalty toward straight lines; the integral scales each grid to unit length.
+        memory: Largest size of the matrices in GiB.
 
     Raises:
-        ConfigurationError: A setting out of its range; in a step, a closure that does not return
-            residuals, rows that depend on each other, or more parameters than fit in ``memory``.
+        ConfigurationError: If a setting is out of range. In a step: if the closure does not return
+            residuals, rows depend on each other, or the matrices do not fit into ``memory``.
 
     Source: Marquardt, SIAM J. Appl. Math. 11 (1963); Nielsen, Damping parameter in Marquardt's
     method, IMM-REP-1999-05; the correction of a step: Transtrum and Sethna, arXiv 1201.5885.
@@ -115,21 +114,21 @@ class LevenbergMarquardt(Optimizer):
         super().__init__(params, defaults)
         if len(self.param_groups) != 1:
             raise ConfigurationError(
-                f"LevenbergMarquardt takes one group of parameters, got {len(self.param_groups)}: "
-                f"its step couples all of them"
+                f"LevenbergMarquardt supports one parameter group, got {len(self.param_groups)}: "
+                f"pass all parameters in one group"
             )
         self._checked = False
 
     @torch.no_grad()
     @torch_on_one_thread()
     def step(self, closure: Callable[[], Mapping[str, Residual]]) -> float:  # type: ignore[override]
-        """One step.
+        """Performs one step.
 
         Args:
-            closure: Evaluates the residuals at the parameters as they are.
+            closure: Evaluates the residuals at the current parameters.
 
         Returns:
-            The loss before the step, without the penalties.
+            The loss before the step, without penalties.
         """
         group = self.param_groups[0]
         held: list[Tensor] = group["params"]
@@ -142,10 +141,10 @@ class LevenbergMarquardt(Optimizer):
             blocks = as_blocks(closure())
         loss, scales = loss_and_scales(blocks, held[0].device)
         if math.isfinite(loss):
-            columns = columns_of(calls, held)
+            columns = trained_columns(calls, held)
             ridge = group["ridge"] + group["relative_ridge"] * loss
             penalty = self._penalty(ridge, calls, columns)
-            system, problem = self._linearised(closure, blocks, scales, calls, columns, penalty)
+            system, problem = self._linearize(closure, blocks, scales, calls, columns, penalty)
             objective = loss + problem.penalty.value(problem.theta)
             for _ in range(group["max_trials"]):
                 gain = _trial(system, problem, damping, objective, group["corrections"])
@@ -155,13 +154,13 @@ class LevenbergMarquardt(Optimizer):
                     break
                 damping, growth = damping * growth, 2 * growth
             else:
-                problem.put(problem.theta)
+                problem.set_parameters(problem.theta)
         else:
             damping, growth = damping * growth, 2 * growth
-        self._remember(held, damping, growth)
+        self._save_damping(held, damping, growth)
         return loss
 
-    def _linearised(
+    def _linearize(
         self,
         closure: Callable[[], Any],
         blocks: Mapping[str, Residual],
@@ -170,18 +169,18 @@ class LevenbergMarquardt(Optimizer):
         columns: JacobianColumns,
         penalty: Penalty,
     ) -> tuple[DampedSystem, _Problem]:
-        """What gives steps, and what they are tried on."""
+        """The linear system for the steps and the nonlinear problem."""
         group = self.param_groups[0]
         rows = sum(block.values.numel() for block in blocks.values())
-        within = rows < columns.count and group["smoothness"] == 0 and processes() == 1
-        size = rows if within else columns.count
+        use_rows = rows < columns.count and group["smoothness"] == 0 and world_size() == 1
+        size = rows if use_rows else columns.count
         spare = group["memory"] - _matrices_memory(size, columns.count, group["memory"])
         jacobian = RowJacobian(blocks, scales, calls, columns, 2**30 * spare)
         if not self._checked:
             check_gradient(jacobian, scales, columns, closure)
             self._checked = True
         problem = _Problem(closure, scales, columns, penalty)
-        if within:
+        if use_rows:
             return ResidualSystem(jacobian, problem.theta, penalty), problem
         return NormalSystem(jacobian, problem.theta, penalty, problem.pull), problem
 
@@ -190,10 +189,10 @@ class LevenbergMarquardt(Optimizer):
         return Penalty(ridge, self.param_groups[0]["smoothness"], columns, list(layers))
 
     def _damping(self, held: Sequence[Tensor]) -> tuple[float, float]:
-        """The damping, and what a refusal multiplies it by.
+        """The damping and its factor at the next rejected step.
 
-        Every parameter keeps a copy. Where one has lost its own, its grid has moved, and what was
-        learnt of the old one is worth nothing.
+        Every parameter stores a copy. A missing copy means that the grid of the parameter has
+        changed, and damping restarts from the initial value.
         """
         states = [self.state.get(parameter) for parameter in held]
         if not all(states):
@@ -202,10 +201,10 @@ class LevenbergMarquardt(Optimizer):
         assert first is not None
         return first["damping"], first["growth"]
 
-    def _remember(self, held: Sequence[Tensor], damping: float, growth: float) -> None:
+    def _save_damping(self, held: Sequence[Tensor], damping: float, growth: float) -> None:
         damping = min(max(damping, _LEAST_DAMPING), _MOST_DAMPING)
         for parameter in held:
-            # Plain numbers: a tensor would be cast to the parameter's type when it is loaded.
+            # Plain numbers, because loading casts tensors to the dtype of the parameter.
             self.state[parameter] = {"damping": damping, "growth": min(growth, _MOST_DAMPING)}
 
 
@@ -225,23 +224,23 @@ class _Problem:
         self.penalty = penalty
         self.theta = columns.gather()
 
-    def put(self, theta: Tensor) -> None:
-        """Gives the parameters these values."""
+    def set_parameters(self, theta: Tensor) -> None:
+        """Sets the parameters to θ ``(P,)``."""
         for parameter in self._columns.parameters:
-            place = self._columns.of(parameter)
+            place = self._columns.slice_of(parameter)
             parameter.copy_(theta[place].view_as(parameter))
 
-    def at(self, theta: Tensor) -> tuple[float, dict[str, Tensor]]:
-        """The objective and the residuals; the parameters stay there."""
-        self.put(theta)
+    def evaluate(self, theta: Tensor) -> tuple[float, dict[str, Tensor]]:
+        """The objective and the residuals at θ; leaves the parameters there."""
+        self.set_parameters(theta)
         blocks = as_blocks(self._closure())
         loss, _ = loss_and_scales(blocks, theta.device)
         values = {name: block.values for name, block in blocks.items()}
         return loss + self.penalty.value(theta), values
 
     def pull(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Jᵀ at θ times other residuals, by a backward pass; the parameters stay at θ."""
-        self.put(self.theta)
+        """Jᵀ at the initial θ times other residuals, by a backward pass; leaves θ there."""
+        self.set_parameters(self.theta)
         with torch.enable_grad():
             own = {name: block.values for name, block in as_blocks(self._closure()).items()}
             gradients = torch.autograd.grad(
@@ -250,44 +249,45 @@ class _Problem:
                 [self._scales[name] ** 2 * values[name] for name in own],
                 allow_unused=True,
             )
-        return self._columns.joined(gradients)
+        return self._columns.flatten_gradients(gradients)
 
 
 def _trial(
     system: DampedSystem, problem: _Problem, damping: float, objective: float, corrections: int
 ) -> float | None:
-    """Tries one damping; the ratio of what was gained to what was foretold, ``None`` if nothing.
+    """Tries a damping. Returns actual over predicted decrease, or ``None`` if F does not decrease.
 
-    A correction costs an evaluation and a solve with the same matrix, a new Jacobian many of both.
+    A correction costs one evaluation and one solve with the same matrix, much less than a new
+    Jacobian.
     """
-    step = agreed(system.step(damping))
+    step = from_first_rank(system.step(damping))
     if not bool(torch.isfinite(step).all()):
         return None
-    best, values = problem.at(problem.theta + step)
+    best, values = problem.evaluate(problem.theta + step)
     there = step
     for _ in range(corrections if math.isfinite(best) else 0):
-        there = step + agreed(system.correction(damping, step, values))
+        there = step + from_first_rank(system.correction(damping, step, values))
         if not bool(torch.isfinite(there).all()):
             break
-        value, found = problem.at(problem.theta + there)
+        value, new_values = problem.evaluate(problem.theta + there)
         if not value < best:
             break
-        step, best, values = there, value, found
+        step, best, values = there, value, new_values
     if not best < objective:
         return None
     if there is not step:
-        problem.put(problem.theta + step)
+        problem.set_parameters(problem.theta + step)
     predicted = system.predicted(step)
     return (objective - best) / predicted if predicted > 0 else 0.0
 
 
 def _matrices_memory(rows: int, columns: int, limit: float) -> float:
-    """GiB of a step's matrices; refuses more than the limit."""
+    """Size of the matrices of a step in GiB; raises if it exceeds the limit."""
     needed = 8 * (3 * rows**2 + (2 * rows * columns if rows != columns else 0)) / 2**30
     if needed > limit:
         raise ConfigurationError(
             f"LevenbergMarquardt would need {needed:.2g} GiB for {columns} parameters, more than "
-            f"memory {limit:g}: take torch.optim.LBFGS or torch.optim.Adam, a smaller network, or "
+            f"memory {limit:g}: use torch.optim.LBFGS or torch.optim.Adam, a smaller network, or "
             f"raise memory"
         )
     return needed

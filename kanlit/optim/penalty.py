@@ -1,4 +1,4 @@
-"""Quadratic penalties on the parameters: their size, and the roughness of the splines."""
+"""Quadratic penalties on the magnitude of the parameters and the roughness of the splines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Penalty", "roughness"]
 
 @torch.no_grad()
 def roughness(layer: KANLayer) -> Tensor:
-    r"""What the squared second derivatives of a layer's splines are made of, ``(in, G+k, G+k)``.
+    r"""Gram matrices of the second derivatives of a layer's basis, ``(in, G+k, G+k)``.
 
     .. math:: R_{pij} = (b_p - a_p)^3 \int_{a_p}^{b_p} B_i''(x)\,B_j''(x)\,dx
 
-    over the grid [a, b] of input p, so that :math:`c^T R c` is the integral of the squared second
-    derivative of a spline when its grid is taken as the unit of length. Exact for splines, whatever
-    the knots are (O'Sullivan, Statistical Science 1, 1986).
+    over the grid [a, b] of input p. Then :math:`c^T R c` is the integral of the squared second
+    derivative of a spline whose grid is scaled to unit length. Exact for splines on any knots
+    (O'Sullivan, Statistical Science 1, 1986).
     """
     breakpoints = layer.breakpoints.double()
     x, weight = layer.exact_basis.quadrature(derivative=2)
@@ -31,16 +31,16 @@ def roughness(layer: KANLayer) -> Tensor:
 
 
 class Penalty:
-    r"""The form :math:`\theta^T \Lambda \theta`, added to the loss.
+    r"""The quadratic form :math:`\theta^T \Lambda \theta` that is added to the loss.
 
     .. math:: \theta^T \Lambda \theta = \rho \|\theta\|^2
               + \sigma \sum_{qp} s_{qp}^2\, c_{qp}^T R_p\, c_{qp}
 
     Args:
-        ridge: ρ, toward zero.
-        smoothness: σ, toward straight lines; see :func:`roughness`.
-        columns: Which parameters θ is made of, in what order.
-        layers: The KAN layers among them.
+        ridge: ρ, penalty toward zero.
+        smoothness: σ, penalty toward straight lines; see :func:`roughness`.
+        columns: The parameters θ.
+        layers: The KAN layers with parameters in θ.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Penalty:
         if smoothness == 0:
             return
         for layer in layers:
-            place = columns.of(layer.coefficients)
+            place = columns.slice_of(layer.coefficients)
             if place is not None:
                 scale = smoothness * layer.edge_scale.detach().double().square()
                 self._splines.append((place, scale[..., None, None] * roughness(layer)))
 
     def value(self, theta: Tensor) -> float:
-        """θᵀΛθ of θ ``(P,)``."""
+        """θᵀΛθ for θ ``(P,)``."""
         return float(theta @ self.apply(theta))
 
     def apply(self, theta: Tensor) -> Tensor:
@@ -74,6 +74,6 @@ class Penalty:
         for place, form in self._splines:
             shape = form.shape[:3]
             square = matrix[place, place].unflatten(1, shape).unflatten(0, shape)
-            # Of (out, in, basis, out, in, basis) the part where edges agree: (b, b, out, in).
+            # The diagonal blocks of (out, in, basis, out, in, basis): (basis, basis, out, in).
             same = square.diagonal(dim1=0, dim2=3).diagonal(dim1=0, dim2=2)
             same += form.permute(2, 3, 0, 1)

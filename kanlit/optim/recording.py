@@ -1,4 +1,4 @@
-"""Records which layers a closure calls, on what inputs, and what comes out."""
+"""Records the layer calls of a closure with their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["recorded"]
 
 @contextmanager
 def recorded(held: set[int]) -> Iterator[list[Call]]:
-    """Records the calls of KAN layers and linear maps that own a parameter of ``held``.
+    """Records the calls of KAN layers and linear maps that own a parameter in ``held``.
 
-    Within such a call the layer's own parameters are constants, and its outputs are points at
-    which gradients can be taken. So a backward pass gives what a Jacobian needs, leaves out the
-    rest, and still finds a parameter that is used in any other way.
+    Within such a call the parameters of the layer are constants, and gradients can be taken at its
+    outputs. A backward pass then computes only what the Jacobian needs, and still reaches
+    parameters that are used outside the recorded calls.
 
     Args:
-        held: Identities of the parameters that are trained.
+        held: Ids of the trained parameters.
     """
     calls: list[Call] = []
 
     def record(method: Callable[..., Any], layer: KANLayer, *args: Any, **kwargs: Any) -> Any:
         own = _trained(layer.parameters(recurse=False), held)
-        with recording(None):  # what the layer calls itself is part of this call
+        with recording(None):  # nested calls are part of this call
             if not own:
                 return method(layer, *args, **kwargs)
             try:
@@ -53,7 +53,7 @@ def recorded(held: set[int]) -> Iterator[list[Call]]:
 
 
 class _LinearCalls(TorchFunctionMode):
-    """Records ``torch.nn.functional.linear``, which is what ``nn.Linear`` calls."""
+    """Records ``torch.nn.functional.linear``, which ``nn.Linear`` calls."""
 
     def __init__(self, held: set[int], calls: list[Call]) -> None:
         super().__init__()
@@ -82,14 +82,14 @@ class _LinearCalls(TorchFunctionMode):
 
 
 def _trained(parameters: Iterable[Tensor | None], held: set[int]) -> list[Tensor]:
-    """Those that are to be recorded now."""
+    """The parameters to record; none if gradients are disabled."""
     if not torch.is_grad_enabled():
         return []
     return [p for p in parameters if p is not None and p.requires_grad and id(p) in held]
 
 
 def _points(outputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Makes outputs points at which gradients can be taken."""
+    """Makes gradients available at the outputs."""
     for output in outputs:
         if not output.requires_grad:
             output.requires_grad_()

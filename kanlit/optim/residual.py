@@ -1,4 +1,4 @@
-"""A block of residuals: what a least-squares optimiser and a module's loss are made of."""
+"""A block of residuals, for least-squares optimizers and losses."""
 
 from __future__ import annotations
 

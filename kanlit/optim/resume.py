@@ -1,4 +1,4 @@
-"""What the optimizer and the scheduler of a resumed run take over from a checkpoint."""
+"""Optimizer and scheduler states of a resumed run whose settings may have changed."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from torch.optim import Optimizer
 
 __all__ = ["adopt", "describe"]
 
-_RATES = ("base_lrs", "_last_lr")  # of a scheduler, which follow the optimizer's settings
+_RATES = ("base_lrs", "_last_lr")  # scheduler state that follows the optimizer settings
 
 
 def describe(optimizer: Optimizer, scheduler: Any) -> dict[str, Any]:
-    """Classes and settings of an optimizer and its scheduler, in plain Python.
+    """Class paths and settings of an optimizer and its scheduler, as plain Python objects.
 
     Args:
-        optimizer: As it was made.
-        scheduler: Likewise, or none.
+        optimizer: The optimizer, newly created.
+        scheduler: Its scheduler, newly created, or ``None``.
 
     Returns:
-        ``class_path`` and ``settings`` of the optimizer and, under ``scheduler``, of that.
+        ``class_path`` and ``settings`` of the optimizer, and ``scheduler`` with the same keys.
     """
-    found = {"class_path": _path(optimizer), "settings": _plain(optimizer.defaults)}
+    record = {"class_path": _path(optimizer), "settings": _plain(optimizer.defaults)}
     if scheduler is None:
-        return {**found, "scheduler": None}
+        return {**record, "scheduler": None}
     settings = _without_rates(_plain(scheduler.state_dict()))
-    return {**found, "scheduler": {"class_path": _path(scheduler), "settings": settings}}
+    return {**record, "scheduler": {"class_path": _path(scheduler), "settings": settings}}
 
 
 def adopt(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: Any) -> list[str]:
-    """Fits the states in a checkpoint to the optimizer and the scheduler that are to load them.
+    """Adapts the states in a checkpoint to the optimizer and scheduler that will load them.
 
-    A setting that differs from the checkpoint's is put into its state. A learning rate that a
-    scheduler has changed is multiplied by the ratio of the two settings. Where the class differs,
-    or a setting that decides what a state holds, the state is reset.
+    New settings replace those in the checkpoint. A learning rate that a scheduler has changed is
+    multiplied by the ratio of new to old setting. The state is reset if the class differs, or a
+    setting that determines the contents of the state.
 
     Args:
         checkpoint: Its ``optimizer_states`` and ``lr_schedulers`` are replaced; a malformed
-            checkpoint is left as it is.
-        optimizer: As it was made.
-        scheduler: Likewise, or none.
+            checkpoint is left unchanged.
+        optimizer: The optimizer, newly created.
+        scheduler: Its scheduler, newly created, or ``None``.
 
     Returns:
-        What has changed, a line for each.
+        One line per change.
     """
     kept, own = checkpoint.get("kanlit", {}).get("optimizer"), describe(optimizer, scheduler)
     states, schedules = checkpoint.get("optimizer_states"), checkpoint.get("lr_schedulers")
@@ -103,17 +103,17 @@ def _scaled(current: Any, was: Any, now: Any) -> Any:
 
 
 def _rescaled(state: Any, fresh: Any, ratio: float) -> Any:
-    """A scheduler's state with the base rates of a fresh one and its last rates multiplied."""
+    """A scheduler state with the base rates of ``fresh`` and its last rates multiplied."""
     if isinstance(state, list) and isinstance(fresh, list) and len(state) == len(fresh):
         return [_rescaled(*pair, ratio) for pair in zip(state, fresh, strict=True)]
     if not (isinstance(state, dict) and isinstance(fresh, Mapping)):
         return state
-    found = {key: _rescaled(value, fresh.get(key), ratio) for key, value in state.items()}
-    if "base_lrs" in found and "base_lrs" in fresh:
-        found["base_lrs"] = fresh["base_lrs"]
-    if isinstance(found.get("_last_lr"), list):
-        found["_last_lr"] = [ratio * rate for rate in found["_last_lr"]]
-    return found
+    new = {key: _rescaled(value, fresh.get(key), ratio) for key, value in state.items()}
+    if "base_lrs" in new and "base_lrs" in fresh:
+        new["base_lrs"] = fresh["base_lrs"]
+    if isinstance(new.get("_last_lr"), list):
+        new["_last_lr"] = [ratio * rate for rate in new["_last_lr"]]
+    return new
 
 
 def _is_record(kept: Any) -> bool:
@@ -150,7 +150,7 @@ def _without_rates(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, texts and what holds these; of anything else nothing."""
+    """Keeps numbers, strings and their containers; replaces anything else by ``None``."""
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items() if type(k) in (str, int)}
     if isinstance(value, list | tuple):

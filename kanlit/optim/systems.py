@@ -1,4 +1,4 @@
-r"""Damped Gauss-Newton steps, in the space of the parameters or in that of the residuals.
+r"""Damped Gauss-Newton steps, in the space of the parameters or of the residuals.
 
 Both give the same step,
 
@@ -6,7 +6,7 @@ Both give the same step,
 
 with J and r the scaled rows of the Jacobian and the residuals, Λ a
 :class:`~kanlit.optim.penalty.Penalty`, D the diagonal of :math:`J^T J + \Lambda` (Marquardt's
-scaling, so that a step does not depend on the units of the parameters) and μ the damping.
+scaling, which makes steps independent of the units of the parameters) and μ the damping.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from torch import Tensor
 
 from kanlit.kernel.threads import in_order
 from kanlit.optim.jacobian import RowJacobian
-from kanlit.optim.objective import summed
+from kanlit.optim.objective import sum_over_ranks
 from kanlit.optim.penalty import Penalty
 
 __all__ = ["DampedSystem", "NormalSystem", "Pull", "ResidualSystem"]
 
 Pull = Callable[[Mapping[str, Tensor]], Tensor]
 
-_BLOCK, _BLOCKS = 64, 16  # of a product: so many columns at least, so many blocks at most
-_FLOOR = 1e-12  # of the largest entry of D: what no sample touches is damped, too
+_BLOCK, _BLOCKS = 64, 16  # smallest number of columns per block, largest number of blocks
+_FLOOR = 1e-12  # smallest entry of D relative to the largest; damps unused parameters, too
 
 
 class DampedSystem(ABC):
-    """Gives steps for any damping, once the Jacobian is in.
+    """A linear system that gives steps for any damping.
 
-    Inside, all is in the variables :math:`D^{1/2} h`, in which D is 1.
+    Internally uses the variables :math:`D^{1/2} h`, in which D is the identity.
 
     Args:
         theta: The parameters θ ``(P,)``.
         penalty: Λ.
-        diagonal: Of JᵀJ + Λ.
+        diagonal: Diagonal of JᵀJ + Λ.
     """
 
     def __init__(self, theta: Tensor, penalty: Penalty, diagonal: Tensor) -> None:
@@ -49,12 +49,12 @@ class DampedSystem(ABC):
         self._damping = -1.0
 
     def step(self, damping: float) -> Tensor:
-        """h ``(P,)``; not finite where rounding or the data leave nothing to solve."""
+        """h ``(P,)``; not finite if the system cannot be solved."""
         self._damp(damping)
         return self._first() * self._shrink
 
     def correction(self, damping: float, step: Tensor, values: Mapping[str, Tensor]) -> Tensor:
-        r"""What to add to a step for the curvature that it met, ``(P,)``.
+        r"""Second-order correction of a step for the curvature of the residuals, ``(P,)``.
 
         .. math:: (J^T J + \Lambda + \mu D)\, d
                   = -(J^T r(\theta + h) + \Lambda (\theta + h) + \mu D h)
@@ -70,7 +70,7 @@ class DampedSystem(ABC):
 
     @abstractmethod
     def predicted(self, step: Tensor) -> float:
-        r"""By how much the quadratic model falls, :math:`-(2 g^T h + h^T (J^T J + \Lambda) h)`."""
+        r"""Decrease of the quadratic model, :math:`-(2 g^T h + h^T (J^T J + \Lambda) h)`."""
 
     def _damp(self, damping: float) -> None:
         if damping != self._damping:
@@ -79,7 +79,7 @@ class DampedSystem(ABC):
 
     @abstractmethod
     def _damped(self, damping: float) -> Tensor:
-        """The matrix to be factorised."""
+        """The matrix to factorize."""
 
     @abstractmethod
     def _first(self) -> Tensor:
@@ -91,13 +91,13 @@ class DampedSystem(ABC):
 
 
 class NormalSystem(DampedSystem):
-    """From JᵀJ, summed over the rows of all processes: for more residuals than parameters.
+    """Steps from JᵀJ, summed over the rows of all ranks: for more residuals than parameters.
 
     Args:
-        jacobian: This process's rows.
+        jacobian: The rows of this rank.
         theta: The parameters ``(P,)``.
         penalty: Λ.
-        pull: Gives Jᵀ times other residuals, by block, on this process's rows ``(P,)``.
+        pull: Returns Jᵀ times other residuals, given by block, for the rows of this rank ``(P,)``.
     """
 
     def __init__(self, jacobian: RowJacobian, theta: Tensor, penalty: Penalty, pull: Pull) -> None:
@@ -105,7 +105,7 @@ class NormalSystem(DampedSystem):
         products = theta.new_zeros(size + 1, size + 1)
         for chunk in jacobian.chunks():
             _add_gram(products, chunk)
-        products = summed(_mirrored(products))
+        products = sum_over_ranks(_mirrored(products))
         matrix = products[:-1, :-1]
         penalty.add_to(matrix)
         super().__init__(theta, penalty, matrix.diagonal())
@@ -126,20 +126,20 @@ class NormalSystem(DampedSystem):
         return -self._factor.solve(self._gradient)
 
     def _solve(self, values: Mapping[str, Tensor], rest: Tensor) -> Tensor:
-        gradient = summed(self._pull(values))
+        gradient = sum_over_ranks(self._pull(values))
         return -self._factor.solve(gradient * self._shrink + rest)
 
 
 class ResidualSystem(DampedSystem):
     r"""The same steps from JJᵀ: for fewer residuals than parameters.
 
-    With A = Λ + μD, which must be diagonal, and any w and z
+    With A = Λ + μD, which must be diagonal, and any w and z,
 
     .. math:: (J^T J + A)^{-1} (J^T w + z)
               = A^{-1} z + A^{-1} J^T (1 + J A^{-1} J^T)^{-1} (w - J A^{-1} z).
 
     Args:
-        jacobian: All rows; they are kept.
+        jacobian: All rows, which are kept in memory.
         theta: The parameters ``(P,)``.
         penalty: Λ, a ridge only.
     """
@@ -179,7 +179,7 @@ class ResidualSystem(DampedSystem):
 
 
 def _add_gram(total: Tensor, rows: Tensor) -> None:
-    """Adds AᵀA of A ``(rows, P)`` to ``total`` ``(P, P)``, below the diagonal in blocks."""
+    """Adds AᵀA for A ``(rows, P)`` to the lower triangle of ``total`` ``(P, P)``, in blocks."""
     size = len(total)
     width = max(_BLOCK, -(-size // _BLOCKS))
 
@@ -188,17 +188,17 @@ def _add_gram(total: Tensor, rows: Tensor) -> None:
         total[start:stop, :stop].addmm_(rows[:, start:stop].T, rows[:, :stop])
 
     starts = range(0, size, width)
-    for _ in in_order(add, reversed(starts), len(starts)):  # the longest first
+    for _ in in_order(add, reversed(starts), len(starts)):  # the largest first
         pass
 
 
 def _mirrored(lower: Tensor) -> Tensor:
-    """The symmetric matrix of which only what is not above the diagonal is given."""
+    """The symmetric matrix with the given lower triangle."""
     return lower.tril() + lower.tril(-1).T
 
 
 class _Factor:
-    """Solves with a symmetric positive matrix, also where rounding has made it indefinite."""
+    """Solves a positive definite system, even if rounding has made the matrix indefinite."""
 
     def __init__(self, matrix: Tensor) -> None:
         self._cholesky, failed = torch.linalg.cholesky_ex(matrix)
@@ -212,7 +212,7 @@ class _Factor:
 
 
 def _spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, none below rounding, and eigenvectors; NaN where LAPACK finds none."""
+    """Eigenvalues, clamped to rounding error, and eigenvectors; NaN if LAPACK fails."""
     try:
         values, vectors = torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]

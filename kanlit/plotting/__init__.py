@@ -1,4 +1,4 @@
-"""Pictures, built from ``matplotlib.figure.Figure``: pyplot keeps every figure it makes alive."""
+"""Figures, built from ``matplotlib.figure.Figure`` because pyplot keeps every figure in memory."""
 
 from kanlit.plotting.convergence import convergence_figure
 from kanlit.plotting.curves import curve_figure

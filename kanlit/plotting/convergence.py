@@ -1,4 +1,4 @@
-"""Losses and errors of a run against the epoch."""
+"""Plots losses and errors of a run against the epoch."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def convergence_figure(
     title: str = "",
     unit: str = "epoch",
 ) -> Figure:
-    """Picture of metrics against the epoch, on a logarithmic scale.
+    """Plots metrics against the epoch on a logarithmic scale.
 
-    Values that are not positive or not finite are left out. Adaptations are dotted lines with
-    their G on top. The curves are artists with the ``gid`` ``metric:NAME``.
+    Values that are not positive or not finite are left out. Adaptations are dotted lines labeled
+    with their G. The curves are artists with the ``gid`` ``metric:NAME``.
 
     Args:
         curves: Epochs ``(n,)`` and values ``(n,)`` of each metric.
-        adaptations: Epoch and G of each.
-        title: Of the picture.
-        unit: What the horizontal axis counts.
+        adaptations: Epoch and G of each adaptation.
+        title: Title of the figure.
+        unit: Label of the horizontal axis.
 
     Raises:
-        ValueError: Nothing to be drawn.
+        ValueError: If no metric has a positive value.
     """
     drawn = {}
     for name, (epochs, values) in curves.items():

@@ -1,4 +1,4 @@
-"""The functions on a network's edges, feature by feature, with the knots under them."""
+"""Plots the functions on the edges of a network, per input feature, with the knots."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from kanlit.plotting.style import BLUE, VERMILLION, head, plain, rug, shortened,
 
 __all__ = ["curve_figure"]
 
-COLUMNS = (3, 5)  # of the first layer and of the others
+COLUMNS = (3, 5)  # for the first layer and for the others
 ROW_HEIGHTS = (1.9, 1.5)  # inches
-MOST_CURVES = 64  # of a feature; more would be one blot
+MOST_CURVES = 64  # per feature; more could not be distinguished
 
 
 def curve_figure(
@@ -31,22 +31,23 @@ def curve_figure(
     title: str = "",
     max_features: int = 6,
 ) -> Figure:
-    """Picture of each feature's edge functions over its grid.
+    """Plots the edge functions of each feature over its grid.
 
-    For each input feature of each layer all its φ_qp(x_p), less their means over the grid, for
-    the next node only sees their sum; the more opaque, the more important the edge. Below them the
-    breakpoints. The curves are artists with the ``gid`` ``curve:LAYER:OUT:IN``.
+    One panel per input feature of each layer shows all its φ_qp(x_p), minus their means over the
+    grid, because constants only add to the sum of the next node. Opacity shows the importance of
+    the edge. Ticks mark the breakpoints. The curves are artists with the ``gid``
+    ``curve:LAYER:OUT:IN``.
 
     Args:
-        layers: Each takes what the one before it gives.
+        layers: Successive layers; the outputs of each are the inputs of the next.
         importances: ``(out, in)`` of each layer, see :func:`kanlit.nn.edge_importance`.
-        input_names: One for each input.
-        title: Of the picture.
-        max_features: So many features of the first layer are drawn, and twice as many of each
-            hidden layer, the first ones; the headings count those left out.
+        input_names: Name of each input.
+        title: Title of the figure.
+        max_features: Number of features drawn of the first layer, and twice as many of each hidden
+            layer; the headings count those left out.
 
     Raises:
-        ValueError: Names that do not fit the first layer, ``max_features`` below 1.
+        ValueError: If the names do not fit the first layer, or ``max_features`` is below 1.
     """
     if len(input_names) != layers[0].in_features:
         raise ValueError(f"{len(input_names)} input_names for {layers[0].in_features} inputs")
@@ -82,7 +83,7 @@ def curve_figure(
 
 
 def _draw(axes: Axes, layer: int, p: int, x: Array, values: Array, opacity: Array) -> None:
-    """All curves ``(points, out)`` of a feature, or its most important ones."""
+    """Draws the curves ``(points, out)`` of a feature, or its most important ones."""
     for q in opacity.argsort(kind="stable")[-MOST_CURVES:]:
         y = values[:, q] - values[:, q].mean()
         axes.plot(

@@ -1,4 +1,4 @@
-"""What pictures of a network's edges have in common: the curves, and which to draw."""
+"""Shared by plots of edges: the curves, and which edges to draw."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kanlit.plotting.histogram import Array, as_array
 __all__ = ["edge_curves", "most_important", "opacities"]
 
 FAINTEST = 0.12
-_NUMBERS = 2**20  # edge outputs worked out at a time
+_NUMBERS = 2**20  # edge outputs computed at a time
 
 
 def edge_curves(layer: KANLayer, points: int = 101) -> tuple[Array, Array]:
-    """Every edge's function over the grid of its input.
+    """The function of every edge over the grid of its input.
 
     Args:
-        layer: Whose edges.
-        points: So many, evenly spaced from the first breakpoint to the last.
+        layer: The layer.
+        points: Number of points, equally spaced from the first breakpoint to the last.
 
     Returns:
         x ``(points, in)`` and φ_qp(x_p) ``(points, in, out)``, spline and base branch.
@@ -36,15 +36,15 @@ def edge_curves(layer: KANLayer, points: int = 101) -> tuple[Array, Array]:
 
 
 def most_important(importances: Sequence[Tensor], most: int) -> list[Tensor]:
-    """Which edges to draw where there is not room for all, ``(out, in)`` of each layer.
+    """Masks ``(out, in)`` of the edges to draw if there are too many.
 
-    Layers have equal room, and what one does not need goes to the others: a share of the outputs
-    is large where a layer has few edges, and the most important of all would leave wide layers
-    empty. Within a layer the most important are taken.
+    Each layer gets the same number of edges, and layers with fewer edges leave the rest to the
+    others. Importances are not comparable between layers: they are large in layers with few edges.
+    Within a layer, the most important edges are chosen.
 
     Args:
         importances: ``(out, in)`` of each layer.
-        most: Edges in all; each layer has one at least.
+        most: Total number of edges; each layer gets at least one.
     """
     room = [0] * len(importances)
     left = most
@@ -62,7 +62,7 @@ def most_important(importances: Sequence[Tensor], most: int) -> list[Tensor]:
 
 
 def opacities(importance: Tensor) -> Array:
-    """Opacity of each edge of a layer, from faint to 1 by the root of its importance.
+    """Opacity of each edge of a layer, up to 1, by the square root of its importance.
 
     Args:
         importance: ``(out, in)``.

@@ -1,4 +1,4 @@
-"""Target, prediction and error of a network where they are known."""
+"""Plots target, prediction and error of a network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kanlit.problems.functions.target import TargetFunction, grid_points
 __all__ = ["error_map_figure", "scatter_figure"]
 
 POINTS = {1: 2001, 2: 161}  # along each axis, by dimension
-DIGITS = 4  # decades of the error's scale in 2-D
+DIGITS = 4  # decades of the error scale in 2-D
 MOST_PANELS, MOST_ROWS = 6, 4000
 _BREAKPOINTS = Line2D([], [], color=BLUE, lw=0, marker="|", ms=9, label="first layer's breakpoints")
 
@@ -33,28 +33,28 @@ def error_map_figure(
     input_names: Sequence[str],
     title: str = "",
 ) -> Figure:
-    r"""Target, prediction and ``|prediction − target|`` over the target's box, in 1-D and 2-D.
+    r"""Plots target, prediction and ``|prediction − target|`` over the domain, in 1-D and 2-D.
 
-    In 1-D as curves, the error below them on a logarithmic scale; in 2-D as maps. The title gives
-    the relative L2 error ``‖prediction − target‖ / ‖target‖`` on the points drawn, 2001 of them in
-    1-D and 161² in 2-D. Points at which target or prediction are not finite are left out.
+    In 1-D as curves, with the error below on a logarithmic scale; in 2-D as maps. The title gives
+    the relative L2 error ``‖prediction − target‖ / ‖target‖`` at the plotted points, 2001 in 1-D
+    and 161² in 2-D. Points where target or prediction is not finite are left out.
 
     Args:
-        target: The function, of one input or two.
-        predict: ``(n, dim)`` to ``(n, 1)``, in the target's units.
-        breakpoints: Those of the first layer, ``(G+1,)`` of each input in these units.
-        input_names: One for each input.
-        title: Goes before the error.
+        target: The function, of one or two inputs.
+        predict: Maps ``(n, dim)`` to ``(n, 1)``, in the units of the target.
+        breakpoints: Breakpoints of the first layer, ``(G+1,)`` per input in these units.
+        input_names: Name of each input.
+        title: Title before the error.
 
     Raises:
-        ValueError: A target of more than two inputs, or a prediction of another shape.
+        ValueError: If the target has more than two inputs, or the prediction another shape.
     """
     if target.dim not in POINTS:
-        raise ValueError(f"an error map is of one input or two, {target.name} has {target.dim}")
+        raise ValueError(f"an error map needs one or two inputs, {target.name} has {target.dim}")
     x = grid_points(target.bounds, POINTS[target.dim])
     values, predicted = target(x), predict(x)
     if predicted.shape != values.shape:
-        raise ValueError(f"predict must give {tuple(values.shape)}, got {tuple(predicted.shape)}")
+        raise ValueError(f"predict must return {tuple(values.shape)}, got {tuple(predicted.shape)}")
     known, found = as_array(values[:, 0]), as_array(predicted[:, 0])
     bad = ~(np.isfinite(known) & np.isfinite(found))
     known[bad], found[bad] = np.nan, np.nan
@@ -68,19 +68,19 @@ def error_map_figure(
 def scatter_figure(
     true: Tensor, predicted: Tensor, target_names: Sequence[str], title: str = ""
 ) -> Figure:
-    """Predicted against true values, a panel each target.
+    """Plots predicted against true values, with one panel per target.
 
-    The panels' titles give the relative L2 error ``‖predicted − true‖ / ‖true‖`` of all rows; of
-    more than 4000 rows so many are drawn, evenly spaced.
+    The title of a panel gives the relative L2 error ``‖predicted − true‖ / ‖true‖`` over all rows.
+    At most 4000 rows are drawn, equally spaced.
 
     Args:
         true: ``(n, out)``.
         predicted: ``(n, out)``.
-        target_names: One for each target; the first six are drawn.
-        title: Of the picture.
+        target_names: Name of each target; the first six are drawn.
+        title: Title of the figure.
 
     Raises:
-        ValueError: Shapes or names that do not fit.
+        ValueError: If shapes or names do not fit.
     """
     if true.shape != predicted.shape or len(target_names) != true.shape[1]:
         raise ValueError(
@@ -153,7 +153,7 @@ def _curves(x: Array, known: Array, found: Array, knots: Array, name: str, headi
 
 
 def _with_ends(x: Array, knots: Array) -> tuple[float, float]:
-    """Limits of an axis that hold x, and breakpoints that reach a little past it."""
+    """Axis limits that contain x and breakpoints slightly beyond it."""
     room = 0.01 * (x[-1] - x[0])
     low = min(x[0], max(knots[0], x[0] - 5 * room)) - room
     high = max(x[-1], min(knots[-1], x[-1] + 5 * room)) + room
@@ -172,7 +172,7 @@ def _maps(
     page.skip(0.25)
     panels = page.row(3, 3.9, below=1.1, gap=0.65)
     finite = known[np.isfinite(known)]
-    # A pole or a spike is not to take the colours from all the rest.
+    # Percentiles, so that a pole or spike does not dominate the color scale.
     low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
     scale = Normalize(low, high if high > low else low + 1.0)
     error = np.abs(found - known)
@@ -223,7 +223,7 @@ def _draw_map(
 
 
 def _ends(values: Array, norm: Normalize) -> str:
-    """Which ends of a colour bar are pointed, for values beyond them."""
+    """The ends of the color bar that values exceed, for ``extend``."""
     assert norm.vmin is not None
     assert norm.vmax is not None
     low, high = bool(np.nanmin(values) < norm.vmin), bool(np.nanmax(values) > norm.vmax)
@@ -231,7 +231,7 @@ def _ends(values: Array, norm: Normalize) -> str:
 
 
 def _side_ticks(axes: Axes, knots: Sequence[Array]) -> None:
-    """Breakpoints of the first input above a map, of the second at its right."""
+    """Draws breakpoints of the first input above a map and of the second to its right."""
     limits = axes.get_xlim(), axes.get_ylim()
     inside = [each[(each >= a) & (each <= b)] for each, (a, b) in zip(knots, limits, strict=True)]
     style: dict[str, Any] = {"color": BLUE, "lw": 1.1, "clip_on": False}

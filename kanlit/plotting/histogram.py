@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 
 def as_array(tensor: Tensor) -> Array:
-    """The tensor's values as float64, on the CPU."""
+    """The values of a tensor as a float64 array on the CPU."""
     return tensor.detach().cpu().double().numpy()
 
 
@@ -26,12 +26,12 @@ def importance_histogram(
 
     Args:
         samples: ``(n,)``.
-        weights: ``(n,)``, not negative.
-        bins: How many.
-        span: Low and high end of the bins.
+        weights: ``(n,)``, nonnegative.
+        bins: Number of bins.
+        span: Lower and upper end of the bins.
 
     Returns:
-        ρ ``(bins,)`` and the bins' edges ``(bins + 1,)``.
+        ρ ``(bins,)`` and the bin edges ``(bins + 1,)``.
 
     Raises:
         ValueError: If samples or weights are not finite, a weight is negative, their shapes
@@ -42,11 +42,11 @@ def importance_histogram(
     if x.ndim != 1 or x.shape != w.shape:
         raise ValueError(f"samples and weights must both be (n,), got {x.shape} and {w.shape}")
     if not low < high:
-        raise ValueError(f"span must rise, got {span}")
+        raise ValueError(f"span must be increasing, got {span}")
     if not np.isfinite(x).all():
-        raise ValueError(f"samples hold {np.count_nonzero(~np.isfinite(x))} values not finite")
+        raise ValueError(f"samples contain {np.count_nonzero(~np.isfinite(x))} non-finite values")
     if not (np.isfinite(w).all() and (w >= 0).all()):
-        raise ValueError("weights must be finite and not negative")
+        raise ValueError("weights must be finite and nonnegative")
     edges = np.linspace(low, high, bins + 1)
     largest = w.max(initial=0.0)
     if largest == 0:

@@ -28,6 +28,7 @@ from kanlit.runs.hints import hint
 from kanlit.runs.settings import Setting, settings_of
 from kanlit.runs.type_errors import explain_type
 from kanlit.runs.user_classes import import_named, working_folder
+from kanlit.signatures import constructor_parameters
 
 __all__ = ["UsageError", "check_optimizers", "explain", "members"]
 
@@ -103,7 +104,7 @@ def check_optimizers(model: Mapping[str, Any]) -> None:
     for name in ("optimizer", "lr_scheduler"):
         value = (model.get("init_args") or {}).get(name)
         path = getattr(value, "class_path", None)
-        default = _parameters(import_named(model["class_path"])).get(name)
+        default = constructor_parameters(import_named(model["class_path"])).get(name)
         if value is None or (default is not None and value is default.default):
             continue
         if path is None:
@@ -197,20 +198,6 @@ def members(base: type) -> dict[str, type]:
     return found
 
 
-def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """A constructor's named arguments, those its bases take through ``**kwargs`` too."""
-    found: dict[str, inspect.Parameter] = {}
-    for link in cls.__mro__:
-        if "__init__" not in vars(link) or link is object:
-            continue
-        parameters = list(inspect.signature(vars(link)["__init__"]).parameters.values())[1:]
-        named = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-        found = named | found
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-            break
-    return found
-
-
 def _check_keys(
     settings: Sequence[Setting],
     classes: Mapping[str, type],
@@ -233,7 +220,7 @@ def _check_keys(
 
 
 def _check_argument(name: str, label: str, cls: type, kind: Kind) -> None:
-    known = [parameter for parameter in _parameters(cls) if parameter not in kind.given]
+    known = [parameter for parameter in constructor_parameters(cls) if parameter not in kind.given]
     if name not in known:
         near = get_close_matches(name, known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
@@ -271,7 +258,7 @@ def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) ->
     for place, cls in classes.items():
         needed = [
             name
-            for name, parameter in _parameters(cls).items()
+            for name, parameter in constructor_parameters(cls).items()
             if parameter.default is parameter.empty and name not in KINDS[place].given
         ]
         missing = [name for name in needed if f"{place}.{name}" not in keys]

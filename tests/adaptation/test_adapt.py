@@ -578,9 +578,9 @@ def test_samples_that_are_not_finite_are_refused(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"uniform_mix": -0.1}, "uniform_mix must lie in"),
-        ({"uniform_mix": 1.1}, "uniform_mix must lie in"),
-        ({"uniform_mix": float("nan")}, "uniform_mix must lie in"),
+        ({"uniform_mix": -0.1}, "uniform_mix must be between"),
+        ({"uniform_mix": 1.1}, "uniform_mix must be between"),
+        ({"uniform_mix": float("nan")}, "uniform_mix must be between"),
         ({"least_gap": 0}, "least_gap must be above 0"),
         ({"least_gap": 1.1}, "least_gap must be above 0"),
         ({"margin": -0.1}, "margin must be at least 0"),
@@ -607,7 +607,7 @@ def test_no_samples_are_refused() -> None:
 
 
 def test_a_network_without_kan_layers_is_refused() -> None:
-    with pytest.raises(ValueError, match="holds no KANLayer"):
+    with pytest.raises(ValueError, match="contains no KANLayer"):
         adapt_grids(nn.Linear(2, 1), points(dtype=torch.float32), InputDensity(), 6)
 
 

@@ -271,7 +271,9 @@ def test_the_callback_s_checkpoint_carries_what_each_member_remembers() -> None:
 )
 def test_the_state_of_other_members_is_refused(other: list[ImportanceDensity]) -> None:
     state = BlendedDensity([Counts(), Counts()]).state_dict()
-    with pytest.raises(ConfigurationError, match=r"blends Counts, Counts, this one .*: give those"):
+    with pytest.raises(
+        ConfigurationError, match=r"blends Counts, Counts, but this run blends .*: use the same"
+    ):
         BlendedDensity(other).load_state_dict(state)
 
 
@@ -285,9 +287,9 @@ def test_after_a_checkpoint_of_another_density_a_blend_starts_afresh() -> None:
     ("densities", "shares", "message"),
     [
         ([], None, "needs at least one density"),
-        ([InputDensity()], [], "as many as densities, 1, got 0"),
-        ([InputDensity()], [0.5, 0.5], "as many as densities, 1, got 2"),
-        ([InputDensity(), LossDensity()], [1, 0], "positive, got 0: leave the density out"),
+        ([InputDensity()], [], "one entry per density, 1, got 0"),
+        ([InputDensity()], [0.5, 0.5], "one entry per density, 1, got 2"),
+        ([InputDensity(), LossDensity()], [1, 0], "positive, got 0: remove the density"),
         ([InputDensity(), LossDensity()], [1, -1], "positive, got -1"),
         ([InputDensity()], [float("nan")], "positive, got nan"),
         ([InputDensity()], [float("inf")], "positive, got inf"),

@@ -224,7 +224,7 @@ def test_input_density_takes_degree_one_splines() -> None:
     [
         ({"scope": "net"}, "scope must be 'network' or 'layer', got 'net'"),
         ({"method": "autograd"}, "method must be .* got 'autograd'"),
-        ({"power": 0}, "power must be positive, got 0; 0.5"),
+        ({"power": 0}, "power must be positive, got 0: try 0.5"),
         ({"power": -1}, "power must be positive, got -1"),
         ({"power": float("nan")}, "power must be positive, got nan"),
         ({"power": float("inf")}, "power must be positive, got inf"),

@@ -94,7 +94,7 @@ def test_a_run_in_one_dimension_adapts_by_any_density(density: object, run: Run)
     status, output, error = run(FIT)
     assert status == 0, error
     assert "grid size: G = 6" in output
-    assert "was undone" not in output + error
+    assert "was rolled back" not in output + error
     knots = knots_of("version_0")
     assert knots.shape == (1, 6 + 2 * 3 + 1)
     assert (knots.diff(dim=1) > 0).all()
@@ -106,7 +106,7 @@ def test_a_differential_equation_adapts_by_its_residual(name: str, run: Run) -> 
     status, output, error = run(FIT)
     assert status == 0, error
     assert "grid size: G = 6" in output
-    assert "was undone" not in output + error
+    assert "was rolled back" not in output + error
 
 
 def test_a_run_of_a_blend_goes_on_where_it_stopped(run: Run) -> None:
@@ -136,11 +136,11 @@ BAD = {
     ),
     "shares that do not fit": (
         blend(densities=["InputDensity"], shares=[1, 2]),
-        ["as many as densities, 1, got 2"],
+        ["one entry per density, 1, got 2"],
     ),
     "a share of nothing": (
         blend(densities=["InputDensity", "LossDensity"], shares=[1, 0]),
-        ["shares must be positive", "leave the density out"],
+        ["shares must be positive", "remove the density"],
     ),
     "shares that are no list": (blend(densities=["InputDensity"], shares="x"), ["shares", "x"]),
 }

@@ -103,7 +103,7 @@ def test_a_ramp_has_the_root_of_its_slope_for_weight_and_epsilon_s_where_it_is_f
     ("settings", "message"),
     [
         ({"scope": "net"}, "scope must be 'network' or 'layer', got 'net'"),
-        ({"power": 0}, "power must be positive, got 0; 0.5"),
+        ({"power": 0}, "power must be positive, got 0: try 0.5"),
         ({"power": float("nan")}, "power must be positive, got nan"),
         ({"epsilon": -1e-9}, "epsilon must be at least 0, got -1e-09"),
         ({"epsilon": float("inf")}, "epsilon must be at least 0, got inf"),

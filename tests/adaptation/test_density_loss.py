@@ -75,10 +75,10 @@ def test_losses_of_a_run_that_has_diverged_undo_the_adaptation(bad: float) -> No
     ("losses", "message"),
     [
         (None, r"give the LightningModule a method sample_losses\(batch\)"),
-        (torch.rand(99), r"one loss for each sample, \(100,\), got \(99,\)"),
-        (torch.rand(100, 1), r"one loss for each sample, \(100,\), got \(100, 1\)"),
-        (torch.tensor(0.3), r"one loss for each sample, \(100,\), got \(\)"),
-        (torch.linspace(-0.5, 1, 100), r"not negative, the least is -0.5: .* squared"),
+        (torch.rand(99), r"one loss per sample, \(100,\), got \(99,\)"),
+        (torch.rand(100, 1), r"one loss per sample, \(100,\), got \(100, 1\)"),
+        (torch.tensor(0.3), r"one loss per sample, \(100,\), got \(\)"),
+        (torch.linspace(-0.5, 1, 100), r"nonnegative losses, but the smallest is -0.5: .* squared"),
     ],
 )
 def test_what_it_lacks_is_named_with_the_cure(losses: Tensor | None, message: str) -> None:
@@ -144,7 +144,7 @@ def test_a_module_of_ones_own_is_told_what_to_add_and_works_with_it() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"power": 0}, "power must be positive, got 0; 0.5"),
+        ({"power": 0}, "power must be positive, got 0: try 0.5"),
         ({"power": float("inf")}, "power must be positive, got inf"),
         ({"epsilon": -1}, "epsilon must be at least 0, got -1"),
         ({"epsilon": float("nan")}, "epsilon must be at least 0, got nan"),

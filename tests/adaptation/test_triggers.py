@@ -188,7 +188,9 @@ def test_a_checkpoint_of_another_number_of_triggers_is_refused(
     several: Callable[[list[Trigger]], Trigger],
 ) -> None:
     state = several([PeriodicTrigger(2)]).state_dict()
-    with pytest.raises(ConfigurationError, match="has 1 triggers, this one 2: give those"):
+    with pytest.raises(
+        ConfigurationError, match="has 1 triggers, but this run has 2: use the same"
+    ):
         several([PeriodicTrigger(2), PeriodicTrigger(3)]).load_state_dict(state)
 
 

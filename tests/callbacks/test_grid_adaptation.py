@@ -276,7 +276,7 @@ def test_no_extension_raises_the_loss_further_than_it_may(
     assert max(r.loss_after / r.loss_before for r in reports) <= 1.01
     inserted = [r.loss_replaced is not None for r in reports]
     assert 0 < sum(inserted) == adaptation.inserted < len(reports)  # only where it has to be
-    assert [" by inserted knots (replaced ones: " in line for line in lines[1:]] == inserted
+    assert [" with inserted knots (with replaced knots: " in line for line in lines[1:]] == inserted
     for epoch in (29, 59, 89):  # before, between and after them
         resumed, _, again = on_f2(start=str(tmp_path / f"epoch={epoch}.ckpt"), insert_above=1.01)
         assert again.inserted == adaptation.inserted
@@ -414,9 +414,9 @@ def test_an_adaptation_that_fails_is_undone_with_one_warning_and_training_goes_o
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         failed, recorder = run(GridAdaptationCallback(NaNAt(1), {0: 3, 2: 6}))
-    undone = [str(w.message) for w in caught if "was undone" in str(w.message)]
+    undone = [str(w.message) for w in caught if "was rolled back" in str(w.message)]
     assert len(undone) == 1
-    assert undone[0].startswith("grid adaptation at epoch 2 was undone, training goes on")
+    assert undone[0].startswith("grid adaptation at epoch 2 was rolled back, training continues")
     assert "weights must be finite" in undone[0]
     assert recorder.by_epoch == [3, 3, 3, 3]
     assert len(recorder.reports) == 1
@@ -428,7 +428,7 @@ def test_an_adaptation_that_fails_is_undone_with_one_warning_and_training_goes_o
 
 
 def test_the_next_adaptation_makes_up_for_one_that_failed() -> None:
-    with pytest.warns(UserWarning, match="was undone"):
+    with pytest.warns(UserWarning, match="was rolled back"):
         recorder = fit(GridAdaptationCallback(NaNAt(0), {0: 5, 2: 6}), 4)
     assert recorder.by_epoch == [3, 3, 6, 6]
 
@@ -552,7 +552,7 @@ def test_batches_whose_inputs_cannot_be_told_are_refused_with_the_cure() -> None
         fit(GridAdaptationCallback(schedule={0: 3}), 1, DictBatches(), dict_loader())
     message = str(caught.value)
     assert "batch of type dict" in message
-    assert "give DictBatches a method adaptation_inputs(batch) and an attribute network" in message
+    assert "define adaptation_inputs(batch) and an attribute network in DictBatches" in message
     assert "\n" not in message
 
 
@@ -682,7 +682,7 @@ def test_adapt_can_be_called_by_hand_in_a_run() -> None:
     [
         ({"schedule": []}, "schedule is empty"),
         ({"schedule": {}}, "schedule is empty"),
-        ({"schedule": [6, 3]}, "falls from G = 6 to 3"),
+        ({"schedule": [6, 3]}, "decreases from G = 6 to 3"),
         ({"schedule": {0: 0}}, "G = 0"),
         ({"schedule": {-1: 3}}, "before 0"),
         ({"max_samples": 0}, "max_samples must be at least 1, got 0"),
@@ -721,7 +721,7 @@ def untrained(adaptation: GridAdaptationCallback, message: str, **settings: Any)
 @pytest.mark.parametrize("latest", [6, 500])
 def test_an_epoch_beyond_the_run_is_refused_before_training(latest: int) -> None:
     adaptation = GridAdaptationCallback(schedule={0: 3, latest: 6})
-    untrained(adaptation, f"names epoch {latest}, but max_epochs is 6: raise --trainer.max_epochs")
+    untrained(adaptation, f"names epoch {latest}, but max_epochs is 6: raise trainer.max_epochs")
 
 
 def test_a_step_beyond_the_run_is_refused_before_training() -> None:
@@ -732,7 +732,7 @@ def test_a_step_beyond_the_run_is_refused_before_training() -> None:
 @pytest.mark.parametrize("interval", ["epoch", "step"])
 def test_a_list_without_an_end_of_the_run_is_refused_before_training(interval: Any) -> None:
     adaptation = GridAdaptationCallback(schedule=[3, 6], interval=interval)
-    message = rf"max_{interval}s is not set: set --trainer\.max_{interval}s"
+    message = rf"max_{interval}s is not set: set trainer\.max_{interval}s"
     settings = {"max_time": "00:00:00:05"}
     untrained(adaptation, message, epochs=-1, **settings)
 
@@ -740,7 +740,7 @@ def test_a_list_without_an_end_of_the_run_is_refused_before_training(interval: A
 def test_a_module_without_kan_layers_is_refused_before_training() -> None:
     module = Own()
     module.body = nn.Sequential(nn.Linear(2, 1))
-    untrained(GridAdaptationCallback(), "Own holds no KANLayer", module=module)
+    untrained(GridAdaptationCallback(), "Own has no KANLayer", module=module)
 
 
 def test_a_density_that_cannot_work_on_the_network_is_refused_before_training() -> None:

@@ -105,7 +105,7 @@ def test_without_it_the_run_ends_where_it_stands() -> None:
     assert module.network.layers[0].grid_size == 25
 
 
-def test_an_optimizer_goes_on_from_what_was_put_back() -> None:
+def test_an_optimizer_is_reset_when_the_best_is_restored() -> None:
     for optimizer in (
         lambda p: torch.optim.Adam(p, lr=5e-2),
         lambda p: torch.optim.LBFGS(p, max_iter=3),

@@ -258,7 +258,7 @@ def test_curve_stands_on_the_axis_that_the_first_layer_sees(target: TargetFuncti
         assert curve.target is None
         torch.testing.assert_close(curve.x.aminmax(), samples[:, 0].aminmax(), rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(curve.prediction, curve.x + held, rtol=1e-3, atol=1e-3)
-        assert curve.label == "year, as the network sees it (the others at their median)"
+        assert curve.label == "year, in network units (other inputs at their median)"
     else:
         torch.testing.assert_close(curve.x[[0, -1]], torch.tensor([-200.1, -199.7]))
 
@@ -301,7 +301,7 @@ class Dictionary(Plain):
 def test_module_without_a_slice_gets_the_picture_without_curve_and_is_told_why(
     tmp_path: Path, module: type[Plain], cause: str
 ) -> None:
-    with pytest.warns(UserWarning, match=f"without target and prediction: .*{cause}"):
+    with pytest.warns(UserWarning, match=f"no target and prediction: .*{cause}"):
         fit(tmp_path, KnotPlotCallback(), False, 0, module=module(), data=Named())
     assert png_size(tmp_path / "knots_step=000000.png")[0] == 960
 

@@ -188,7 +188,8 @@ def test_a_pruning_that_hurts_is_undone_with_one_warning_and_training_goes_on() 
         module, _, seen = fit(callback, quiet=False)
     (told,) = (str(w.message) for w in caught if "pruning" in str(w.message))
     assert told.startswith(
-        "pruning at epoch 4 was undone, training goes on unpruned: the loss grew"
+        "pruning at epoch 4 was rolled back, training continues with the unpruned network: "
+        "the loss grew"
     )
     assert told.endswith("more than 1.001 times")
     assert callback.undone == 1
@@ -312,8 +313,8 @@ def test_every_command_takes_a_checkpoint_of_a_pruned_network(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": []}, r"epochs must be at least 1, one or more, got \[\]"),
-        ({"epochs": [0, 5]}, r"epochs must be at least 1, one or more, got \[0, 5\]"),
+        ({"epochs": []}, r"epochs must be a non-empty list of epochs from 1 on, got \[\]"),
+        ({"epochs": [0, 5]}, r"epochs must be a non-empty list of epochs from 1 on, got \[0, 5\]"),
         ({"node_threshold": 1.0}, "node_threshold must be at least 0 and below 1"),
         ({"edge_threshold": -1.0}, "edge_threshold must be at least 0 and below 1"),
         ({"max_samples": 1}, "max_samples must be at least 2, got 1"),
@@ -347,7 +348,7 @@ def test_what_cannot_be_pruned_is_refused_before_training() -> None:
         fit(pruning([4]), module=Own(nn.Sequential(KAN([2, 1]))))
     with pytest.raises(ConfigurationError, match="WeightAveraging averages weights of nodes"):
         fit(pruning([4]), WeightAveraging())
-    with pytest.raises(ConfigurationError, match="name 9, but max_epochs is 9"):
+    with pytest.raises(ConfigurationError, match="contains 9, but max_epochs is 9"):
         fit(pruning([4, 9]))
 
 

@@ -176,7 +176,7 @@ def test_a_plateau_of_a_real_run_extends_the_grid_and_the_loss_falls_again() -> 
 def test_a_run_that_has_diverged_goes_on_to_its_end() -> None:
     trigger = AnyTrigger([PlateauTrigger(2, cooldown=0), PeriodicTrigger(2)])
     adaptation = GridAdaptationCallback(schedule=[3, 6], trigger=trigger)
-    with pytest.warns(UserWarning, match="was undone"):
+    with pytest.warns(UserWarning, match="was rolled back"):
         recorder = fit(adaptation, 8, regression(lr=float("inf")))
     assert len(recorder.sizes) == 8
     assert recorder.losses[-1] != recorder.losses[-1]
@@ -233,7 +233,7 @@ def test_a_checkpoint_of_another_trigger_is_told_and_the_new_one_starts_afresh(
     trainer.fit(regression(), pairs())
     trainer.save_checkpoint(tmp_path / "one.ckpt")
     other = GridAdaptationCallback(schedule=[3], trigger=PlateauTrigger())
-    words = r"made with PeriodicTrigger, this run has PlateauTrigger, which starts afresh"
+    words = r"written with PeriodicTrigger, but this run has PlateauTrigger, which starts from its"
     with pytest.warns(UserWarning, match=words):
         trainer_for(3, other).fit(regression(), pairs(), ckpt_path=str(tmp_path / "one.ckpt"))
 
@@ -298,12 +298,13 @@ def test_an_adaptation_that_raises_the_loss_is_as_if_it_had_not_been(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         undone, trainer = run(adaptation)
-    texts = [str(w.message) for w in caught if "undone" in str(w.message)]
+    texts = [str(w.message) for w in caught if "rolled back" in str(w.message)]
     assert len(texts) == 2
     for text, epoch in zip(texts, (4, 8), strict=True):
         assert text.startswith(f"grid adaptation at epoch {epoch}")
-        assert "was undone, training goes on with the old knots: the loss grew from" in text
-        assert "the worst refit is that of layer layers." in text
+        assert "was rolled back, training continues with the old knots: the loss grew from" in text
+        assert "the largest refit error is" in text
+        assert "in layer layers." in text
     assert adaptation.undone == 2
     assert adaptation.density.state_dict() == {"count": 0}
     plain, without = run()
@@ -319,7 +320,7 @@ def test_an_adaptation_that_raises_the_loss_is_as_if_it_had_not_been(
 
 def test_an_undone_adaptation_does_not_use_up_the_size_that_was_due() -> None:
     adaptation = counting([4, 7], trigger=PeriodicTrigger(2))
-    with pytest.warns(UserWarning, match="was undone"):
+    with pytest.warns(UserWarning, match="was rolled back"):
         recorder = fit(adaptation, 10, Suffers(5))
     assert recorder.at == [(6, 4), (8, 7)]
     assert adaptation.undone == 3
@@ -338,7 +339,7 @@ def test_undone_adaptations_and_health_are_scalars_of_every_logger(
     adaptation = counting({0: 3, 2: 7, 4: 8}, interval=interval)
     logger = kind(tmp_path)
     trainer = trainer_for(6, adaptation, LogsScalars(), logger=logger, log_every_n_steps=1)
-    with pytest.warns(UserWarning, match="was undone"):
+    with pytest.warns(UserWarning, match="was rolled back"):
         trainer.fit(Suffers(99), pairs())
     assert adaptation.undone == 2
     assert logger.log_dir is not None
@@ -400,7 +401,7 @@ def test_adapting_by_hand_in_any_hook_may_be_undone() -> None:
         def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
             self._adapt(trainer, pl_module, "epoch")
 
-    with pytest.warns(UserWarning, match="was undone"):
+    with pytest.warns(UserWarning, match="was rolled back"):
         trainer_for(2, ByHand(), adaptation).fit(Suffers(99), pairs())
     assert set(seen) == {"start", "batch", "epoch"}
 
@@ -410,19 +411,19 @@ def test_each_undone_adaptation_is_told_also_where_the_words_are_the_same() -> N
         warnings.simplefilter("default")
         for _ in range(3):
             fit(counting({1: 4}), 2, Suffers(99))
-    assert len([w for w in caught if "was undone" in str(w.message)]) == 3
+    assert len([w for w in caught if "was rolled back" in str(w.message)]) == 3
 
 
 def test_a_filter_of_the_user_s_holds() -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "grid adaptation")
-        with pytest.raises(UserWarning, match="was undone"):
+        with pytest.raises(UserWarning, match="was rolled back"):
             fit(counting({1: 4}), 2, Suffers(99))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "grid adaptation")
         fit(counting({1: 4}), 2, Suffers(99))
-    assert not [w for w in caught if "was undone" in str(w.message)]
+    assert not [w for w in caught if "was rolled back" in str(w.message)]
 
 
 # -- failures by name ---------------------------------------------------------------------------
@@ -510,7 +511,7 @@ def test_averages_over_different_knots_are_refused_at_the_start(
 
 
 def test_a_trigger_with_a_schedule_of_epochs_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="give the schedule as a list of grid sizes"):
+    with pytest.raises(ConfigurationError, match="write the schedule as a list of grid sizes"):
         GridAdaptationCallback(schedule={0: 3}, trigger=PeriodicTrigger(2))
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 
-from kanlit.checkpoints import read_checkpoint, restore_module
+from kanlit.checkpoints import module_settings, read_checkpoint, restore_module
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
-from kanlit.modules import KANModule, PDEModule, RegressionModule
+from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
+from kanlit.signatures import constructor_parameters
 
 HERE = Path("m.ckpt")
 
@@ -48,6 +49,28 @@ class Doubled(RegressionModule):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.factor * super().forward(x)
+
+
+class Passing(RegressionModule):
+    """One that passes on what it does not use."""
+
+    def __init__(self, in_features: int, out_features: int, extra: int = 1, **kwargs: Any) -> None:
+        super().__init__(in_features, out_features, **kwargs)
+
+
+@pytest.mark.parametrize("cls", [RegressionModule, PDEModule, ClassificationModule, Passing])
+def test_a_module_saves_every_argument_of_its_constructor(cls: type[KANModule]) -> None:
+    module = cls(in_features=2, out_features=2, outside="zero")
+    given = dict(module.hparams)
+    taken = module_settings(
+        {"hyper_parameters": given, "state_dict": module.state_dict()}, cls, HERE
+    )
+
+    names = set(constructor_parameters(cls)) - {"optimizer", "lr_scheduler"}
+    assert names >= set(constructor_parameters(KANModule)) - {"optimizer", "lr_scheduler"}
+    assert given.keys() == names
+    assert taken.keys() == names
+    assert taken["outside"] == "zero"
 
 
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])

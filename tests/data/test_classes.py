@@ -177,16 +177,16 @@ def test_a_checkpoint_of_other_classes_is_refused() -> None:
     [
         ([0.37, 1.2, 3] * 9, {}, r"'kind' of .* numbers such as 0.37, .* TableData"),
         (list(range(27)), {}, "27 different values in 27 rows, too many for classes.* TableData"),
-        (["one"] * 27, {}, "one class only, 'one': give rows of at least two"),
+        (["one"] * 27, {}, "only one class, 'one': add rows of at least one"),
         (["a", "", "b"] * 9, {}, "9 empty fields, the first in line 3: fill them in"),
-        (["a", "b", "c"] * 9, {"classes": ["a", "b"]}, "label 'c', .* none of classes a, b"),
+        (["a", "b", "c"] * 9, {"classes": ["a", "b"]}, "label 'c', .* not in classes a, b"),
         (["01", "02"] * 9, {"classes": [1, 2]}, "'01', .*: add it to classes .in quotes, '01'"),
-        (["a", "b"] * 9, {"classes": ["a", "b", "c"]}, "class 'c' has no rows .* add rows"),
-        (["a", "b"] * 9, {"classes": ["a", "a"]}, "classes must be two different ones"),
-        (["a", "b"] * 9, {"classes": ["a"]}, "classes must be two different ones"),
+        (["a", "b"] * 9, {"classes": ["a", "b", "c"]}, "class 'c' has no training rows: add rows"),
+        (["a", "b"] * 9, {"classes": ["a", "a"]}, "classes must be at least two different names"),
+        (["a", "b"] * 9, {"classes": ["a"]}, "classes must be at least two different names"),
         (["a", "b"] * 2, {"validation": 0.1}, "4 rows of 2 classes leave none for validate"),
-        (["a", "b"] * 9, {"validation": 1.5}, "validation must be a share .* got 1.5"),
-        (["a", "b"] * 9, {"validation": 0.6, "test": 0.6}, "leave nothing to train on"),
+        (["a", "b"] * 9, {"validation": 1.5}, "validation must be a fraction .* got 1.5"),
+        (["a", "b"] * 9, {"validation": 0.6, "test": 0.6}, "leave no rows for training"),
     ],
 )
 def test_a_column_or_a_setting_that_cannot_serve_is_one_line(
@@ -203,7 +203,7 @@ def test_a_column_or_a_setting_that_cannot_serve_is_one_line(
     [
         (lambda path: ClassTableData(path, ["a"], "sort"), "'sort' is not in .* a, b, kind"),
         (lambda path: ClassTableData(path, ["a", "kind"], "kind"), "both an input and a target"),
-        (lambda path: ClassTableData(path + "x", ["a"], "kind"), "there is no file"),
+        (lambda path: ClassTableData(path + "x", ["a"], "kind"), "does not exist: check data"),
         (lambda path: ScikitData("mnist"), "'mnist': choose one of digits, breast_cancer"),  # type: ignore[arg-type]
     ],
 )
@@ -219,5 +219,5 @@ def test_without_scikit_learn_its_data_say_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ConfigurationError, match=r"pip install scikit-learn, .* kanlit\[scikit\]"):
+    with pytest.raises(ConfigurationError, match=r"run pip install 'kanlit\[scikit\]'"):
         ScikitData("iris")

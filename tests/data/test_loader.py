@@ -98,11 +98,11 @@ def test_whole_tensors_go_undivided_into_each_batch_of_a_dict() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tensors": (torch.zeros(4, 1), torch.zeros(3, 1))}, "inputs have 4 .* targets 3"),
-        ({"tensors": {"a": torch.zeros(4, 1), "b": torch.zeros(5, 1)}}, "a have 4 .* b 5"),
-        ({"tensors": (torch.zeros(0, 1),)}, "inputs have no rows"),
+        ({"tensors": (torch.zeros(4, 1), torch.zeros(3, 1))}, "inputs has 4 .* targets has 3"),
+        ({"tensors": {"a": torch.zeros(4, 1), "b": torch.zeros(5, 1)}}, "a has 4 .* b has 5"),
+        ({"tensors": (torch.zeros(0, 1),)}, "inputs has no rows"),
         ({"tensors": ()}, "at least one tensor"),
-        ({"tensors": (torch.zeros(2, 1),), "world_size": 3}, "2 rows .* 3 processes"),
+        ({"tensors": (torch.zeros(2, 1),), "world_size": 3}, "2 rows .* 3 ranks"),
         ({"tensors": (torch.zeros(2, 1),), "batch_size": 0}, "batch_size .* got 0"),
         (
             {"tensors": (torch.tensor([[0.0, 1.0], [0.0, torch.nan], [0.0, torch.inf]]),)},

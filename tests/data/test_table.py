@@ -106,7 +106,7 @@ def test_numbers_survive_quotes_spaces_blank_lines_and_a_byte_order_mark(tmp_pat
 def test_column_that_float32_would_flatten_is_refused_but_float64_takes_it(tmp_path: Path) -> None:
     text = "time,y\n" + "".join(f"{1.7e9 + i},{i}\n" for i in range(30))
     data = TableData(_write(tmp_path, text), ["time"], ["y"])
-    with pytest.raises(ConfigurationError, match=r"'time' runs from 17.* float32 .* 64-true"):
+    with pytest.raises(ConfigurationError, match=r"'time' ranges from 17.* float32 .* 64-true"):
         data.setup("fit")
     data.trainer = SimpleNamespace(precision="64-true")  # type: ignore[assignment]
     data.setup("fit")
@@ -129,7 +129,7 @@ GOOD = {"inputs": ["a", "b"], "targets": ["y"]}
             "'bb' is not in .* mean 'b'.* columns are a, b, c, y",
         ),
         (_numbers(), {"targets": ["zzz"]}, "'zzz' is not in .*: its columns are a, b, c, y"),
-        (_numbers(header="a,b,b,y"), {}, "'b' is there 2 times"),
+        (_numbers(header="a,b,b,y"), {}, "'b' occurs 2 times"),
         ("a,b,y\n1,2,3\n1,two,3\n1,three,3\n", {}, "'b' .* is not a number: 'two' in line 3"),
         ("a,b,y\n\n1,True,3\n1,False,3\n", {}, "'b' .* is not a number: 'True' in line 3"),
         ("a,b,y\n1,2,3\n\n,2,3\n1,2,nan\n,2,3\n", {}, "'a' .* has 2 missing .* line 4"),
@@ -137,7 +137,7 @@ GOOD = {"inputs": ["a", "b"], "targets": ["y"]}
         ("a,b,y\n1,2,3\n1,2,3,4\n", {}, "line 3 .* 4 fields .* header has 3"),
         ("a,b,y\n1,2,3,4\n1,2,3,4\n", {}, "line 2 .* 4 fields .* header has 3"),
         ("a,b,y\n1,2,3\n1,2,3\n1,2,3\n", {}, "has 3 rows, .* add rows"),
-        ("a,b,y\n1,1e300,3\n" + "1,2,3\n" * 40, {}, "'b' .* float32 does not hold"),
+        ("a,b,y\n1,1e300,3\n" + "1,2,3\n" * 40, {}, "'b' .* float32 cannot resolve"),
     ],
 )
 def test_table_that_cannot_be_used_is_refused_in_one_line(
@@ -159,7 +159,7 @@ def test_table_that_cannot_be_used_is_refused_in_one_line(
         ({"validation": 0.0}, "validation .* got 0.0"),
         ({"test": 1.5}, "test .* got 1.5"),
         ({"validation": float("nan")}, "validation .* got nan"),
-        ({"validation": 0.5, "test": 0.5}, "nothing to train on"),
+        ({"validation": 0.5, "test": 0.5}, "leave no rows for training"),
         ({"batch_size": 0}, "batch_size .* got 0"),
     ],
 )
@@ -174,7 +174,7 @@ def test_file_that_cannot_be_read_is_refused_by_its_path(tmp_path: Path) -> None
     binary = tmp_path / "binary.csv"
     binary.write_bytes(b"\x89PNG\xff\xfe\x00")
     for path, message in [
-        (tmp_path / "none.csv", "there is no file .*none.csv"),
+        (tmp_path / "none.csv", "none.csv does not exist: check data"),
         (tmp_path, "is a folder"),
         (binary, "is not UTF-8 text"),
     ]:

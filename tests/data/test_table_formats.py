@@ -141,7 +141,7 @@ def test_rounding_of_blocks_is_that_of_the_whole(blocks: int) -> None:
     for block in values.chunk(blocks):
         precision.add(block)
     first = int((rounding > 1e-2).nonzero()[0])
-    with pytest.raises(ConfigurationError, match=f"column '{'abc'[first]}' runs from"):
+    with pytest.raises(ConfigurationError, match=f"column '{'abc'[first]}' ranges from"):
         precision.check()
     precision = PrecisionCheck(["a"])
     for block in values[:, :1].chunk(blocks):

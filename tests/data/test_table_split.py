@@ -76,7 +76,7 @@ def test_files_say_the_part_of_their_rows(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_test_file_shows_before_training(tmp_path: Path) -> None:
     main = write(tmp_path / "t.csv", [f"{i},{-i}" for i in range(20)], "a,y")
     data = TableData(main, ["a"], ["y"], test_path=str(tmp_path / "none.csv"))
-    with pytest.raises(ConfigurationError, match=r"none\.csv: check data\.test_path"):
+    with pytest.raises(ConfigurationError, match=r"does not exist: check data\.test_path"):
         data.setup("fit")
 
 
@@ -120,11 +120,14 @@ def test_reordering_in_place_is_indexing() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["1,2,train", "2,3,tarin"], "'part' .* has 'tarin' in line 3, .*: write train, "),
+        (["1,2,train", "2,3,tarin"], "'part' .* has 'tarin' in line 3, .*: write one of train, "),
         (["1,2,train", "2,3,", "2,3,"], "'part' .* has 2 missing .* line 3"),
         (["1,2,0", "2,3,1"], "'part' .* has '0' in line 2"),
-        (["1,2,train", "2,3,train", "1,1,val"], "'part' .* names 0 rows test"),
-        (["1,2,train", "2,3,test", "1,1,val"], "'part' .* names 1 rows train, which needs 2"),
+        (["1,2,train", "2,3,train", "1,1,val"], "'part' .* labels 0 rows test"),
+        (
+            ["1,2,train", "2,3,test", "1,1,val"],
+            "'part' .* labels 1 rows train, but .* at least 2",
+        ),
         (["1,2,train", "1,3,train", "2,1,val", "3,1,test"], "'a' .* is 1 in all 2 training rows"),
         (["1,2,train", "2,2,train", "2,1,val", "3,1,test"], "'y' .* is 2 in all 2 .*: choose"),
     ],
@@ -141,9 +144,12 @@ def test_a_column_of_parts_that_cannot_be_used_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split_column": "a"}, "'a' is an input or a target"),
-        ({"split_column": "part", "test_path": "t.csv"}, "'part' and test_path 't.csv' both say"),
-        ({"validation_path": "v.csv", "test": 1.0}, "test must be a share .* got 1.0"),
+        ({"split_column": "a"}, "'a' is also an input or a target"),
+        (
+            {"split_column": "part", "test_path": "t.csv"},
+            "'part' and test_path .* both define",
+        ),
+        ({"validation_path": "v.csv", "test": 1.0}, "test must be a fraction .* got 1.0"),
     ],
 )
 def test_splits_that_contradict_are_refused_at_construction(

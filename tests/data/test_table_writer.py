@@ -37,7 +37,7 @@ def test_parquet_keeps_types_and_digits(tmp_path: Path) -> None:
         ("t.xlsx", r"ends in \.xlsx: name a file that ends in \.csv, \.tsv or \.parquet"),
         ("t", "has no suffix"),
         ("folder.csv", "is a folder"),
-        ("file/t.csv", "cannot write .*a file lies where its folder would be"),
+        ("file/t.csv", "cannot write .*a file exists where its folder would be"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused(name: str, said: str, tmp_path: Path) -> None:
@@ -52,5 +52,5 @@ def test_parquet_without_pyarrow_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kanlit.data.tables.writer.find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match="pip install pyarrow"):
+    with pytest.raises(ConfigurationError, match="pip install 'kanlit"):
         check_table_output(tmp_path / "t.parquet")

@@ -124,7 +124,7 @@ def test_a_resumed_run_ends_as_one_never_stopped_on_both_ranks(name: str, two: R
 
 def test_fewer_samples_than_processes_are_refused_before_training(two: Results) -> None:
     assert two["one sample"]["error"] == (
-        "1 rows of the train part are too few for 2 processes: add rows or use fewer devices"
+        "1 rows of the train part are too few for 2 ranks: add rows or use fewer devices"
     )
 
 
@@ -194,6 +194,6 @@ def test_an_error_on_all_ranks_is_printed_once(
     )
     assert ended.returncode == 2
     lines = [line for line in ended.stderr.splitlines() if "error" in line]
-    few = "1 rows of the train part are too few for 2 processes: add rows or use fewer devices"
+    few = "1 rows of the train part are too few for 2 ranks: add rows or use fewer devices"
     assert lines == [f"kanlit: error: {few}"]
     assert "Traceback" not in ended.stderr

@@ -62,7 +62,7 @@ def test_a_row_with_an_infinite_prediction_is_named(command_line: CommandLine) -
     Path("far.csv").write_text("a,b\n0.1,0.2\n1e300,0.3\n")
     status, _, err = command_line("predict --ckpt_path last --input far.csv --output far_y.csv")
     assert status == 1
-    assert "1 of 2 rows have predictions that are NaN or infinite, the first is row 2" in err
+    assert "1 of 2 rows have NaN or infinite predictions, first in row 2" in err
     assert not Path("far_y.csv").exists()
 
 

@@ -202,7 +202,7 @@ def test_a_checkpoint_loads_and_predicts_without_a_problem(tmp_path: Path) -> No
 def test_any_equation_of_a_data_module_will_do() -> None:
     module = PDEModule(2, 1)
     data = SimpleNamespace(problem=Linear())
-    module._trainer = SimpleNamespace(datamodule=data, callbacks=[])  # type: ignore[assignment]
+    module._trainer = SimpleNamespace(datamodule=data, callbacks=[], enable_validation=True)  # type: ignore[assignment]
     module.setup("fit")
     assert isinstance(module.problem, Linear)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import Residual
-from kanlit.optim.jacobian import RowJacobian, columns_of
+from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.recording import recorded
 
 Closure = Callable[[], dict[str, Residual]]
@@ -188,7 +188,7 @@ def by_rows(module: nn.Module, closure: Closure, most: int | None = None) -> Ten
     held = list(module.parameters())
     with recorded({id(p) for p in held}) as calls:
         blocks = closure()
-    jacobian = RowJacobian(blocks, SCALES, calls, columns_of(calls, held))
+    jacobian = RowJacobian(blocks, SCALES, calls, trained_columns(calls, held))
     return torch.cat(list(jacobian.chunks(most)))
 
 
@@ -253,7 +253,7 @@ def test_other_residuals_are_put_in_the_order_of_the_rows() -> None:
     held = list(net.parameters())
     with recorded({id(p) for p in held}) as calls:
         blocks = {"data": Residual(net(x)), "pde": Residual(net(x[:5]))}
-    jacobian = RowJacobian(blocks, SCALES, calls, columns_of(calls, held))
+    jacobian = RowJacobian(blocks, SCALES, calls, trained_columns(calls, held))
     last = torch.cat([chunk[:, -1].clone() for chunk in jacobian.chunks()])
     own = {name: block.values.detach() for name, block in blocks.items()}
     assert torch.equal(jacobian.ordered(own), last)
@@ -265,7 +265,7 @@ def test_rows_made_ahead_stay_within_their_memory(monkeypatch: pytest.MonkeyPatc
     held, x = list(net.parameters()), points(panels * 1024)
     with recorded({id(p) for p in held}) as calls:
         blocks = {"data": Residual(net(x))}
-    columns = columns_of(calls, held)
+    columns = trained_columns(calls, held)
     panel = 2 * 8 * 1024 * (columns.count + 1)
     made: list[slice] = []
     features = type(calls[0]).features
@@ -326,6 +326,7 @@ def test_another_number_of_rows_is_refused_with_the_cure() -> None:
     with recorded({id(p) for p in held}) as calls:
         left, right = net(x).chunk(2)
     with pytest.raises(
-        ConfigurationError, match=r"'data' have 3 rows, but KANLayer\(2, 1.* on 6: call"
+        ConfigurationError,
+        match=r"'data' have 3 rows, but they depend on KANLayer\(2.* on 6: call",
     ):
-        RowJacobian({"data": Residual(left - right)}, SCALES, calls, columns_of(calls, held))
+        RowJacobian({"data": Residual(left - right)}, SCALES, calls, trained_columns(calls, held))

@@ -16,7 +16,7 @@ from kanlit.adaptation import InputDensity, adapt_grids
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt, Residual
-from kanlit.optim.jacobian import RowJacobian, columns_of
+from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.penalty import Penalty
 from kanlit.optim.recording import recorded
 
@@ -73,7 +73,7 @@ def test_a_step_is_that_of_the_normal_equations_solved_by_hand(
     with recorded({id(p) for p in held}) as calls:
         blocks = closure()
     scales = {n: math.sqrt(b.weight / b.values.numel()) for n, b in blocks.items()}
-    columns = columns_of(calls, held)
+    columns = trained_columns(calls, held)
     jacobian = RowJacobian(blocks, scales, calls, columns)
     rows = torch.cat([chunk.clone() for chunk in jacobian.chunks()])
     J, r = rows[:, :-1], rows[:, -1]
@@ -241,7 +241,7 @@ def test_the_objective_never_rises(
 
     def objective() -> float:
         held = [p for n, p in net.named_parameters() if "edge_scale" not in n]
-        columns = columns_of((), held)
+        columns = trained_columns((), held)
         layers = [m for m in net.modules() if isinstance(m, KANLayer)]
         penalty = Penalty(
             settings.get("ridge", 0.0), settings.get("smoothness", 0.0), columns, layers
@@ -410,7 +410,7 @@ def test_settings_out_of_their_range_are_refused(settings: dict[str, Any], words
 
 def test_groups_of_parameters_are_refused() -> None:
     groups = [{"params": list(layer.parameters())} for layer in KAN([1, 2, 1]).layers]
-    with pytest.raises(ConfigurationError, match="takes one group of parameters, got 2"):
+    with pytest.raises(ConfigurationError, match="supports one parameter group, got 2"):
         LevenbergMarquardt(groups)
 
 
@@ -444,7 +444,7 @@ def test_rows_that_depend_on_each_other_are_refused() -> None:
     net = nn.Sequential(KANLayer(2, 3, dtype=DOUBLE), nn.BatchNorm1d(3, dtype=DOUBLE))
     x = points(40)
     optimizer = LevenbergMarquardt(net[0].parameters())
-    with pytest.raises(ConfigurationError, match="cannot take these residuals row by row"):
+    with pytest.raises(ConfigurationError, match="cannot compute the Jacobian of these residuals"):
         optimizer.step(lambda: {"data": Residual(net(x) - x[:, :1])})
 
 

@@ -80,5 +80,5 @@ def test_smoothness_leaves_the_other_parameters_alone() -> None:
     matrix: Tensor = torch.zeros(columns.count, columns.count, dtype=DOUBLE)
     Penalty(0.0, 1.0, columns, [layer]).add_to(matrix)
     for parameter in (layer.base_weight, layer.bias):
-        assert not matrix[columns.of(parameter)].any()
-    assert matrix[columns.of(layer.coefficients)].any()
+        assert not matrix[columns.slice_of(parameter)].any()
+    assert matrix[columns.slice_of(layer.coefficients)].any()

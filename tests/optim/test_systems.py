@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kanlit.nn import KAN
 from kanlit.optim import Residual
-from kanlit.optim.jacobian import RowJacobian, columns_of
+from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.penalty import Penalty
 from kanlit.optim.recording import recorded
 from kanlit.optim.systems import DampedSystem, NormalSystem, ResidualSystem
@@ -29,7 +29,7 @@ class Problem:
         held = list(self.net.parameters())
         with recorded({id(p) for p in held}) as calls:
             blocks = {"data": Residual(self.net(x) - x), "edge": Residual(self.net(edge))}
-        self.columns = columns_of(calls, held)
+        self.columns = trained_columns(calls, held)
         self.jacobian = RowJacobian(blocks, SCALES, calls, self.columns)
         self.penalty = Penalty(ridge, smoothness, self.columns, list(self.net.layers))  # type: ignore[arg-type]
         self.theta = self.columns.gather()

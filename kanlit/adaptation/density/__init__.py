@@ -1,4 +1,4 @@
-"""Importance density functions (IDFs): how much each sample counts when knots are placed."""
+"""Importance density functions (IDFs): the weights of samples in knot placement."""
 
 from kanlit.adaptation.density.base import (
     ImportanceContext,

@@ -1,4 +1,4 @@
-"""What every importance density function (IDF) is: how much each sample counts for the knots."""
+"""Base class of importance density functions (IDFs), which weigh samples for knot placement."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ Scope = Literal["network", "layer"]
 
 @dataclass(frozen=True)
 class ImportanceContext:
-    """What a density may look at.
+    """The data from which a density computes weights.
 
     Attributes:
-        layer: The layer whose grid is about to be adapted.
-        layer_input: Its input ``(rows, in)``, as the already adapted layers before it give it; one
-            row per sample, or several where the layer is applied to each position of a sample.
-        network: The whole network, a map from ``(n, d)``, or samples of any other shape, to
-            ``(n, out)``.
+        layer: The layer whose grid will be adapted.
+        layer_input: Its input ``(rows, in)`` from the already adapted layers before it; one row
+            per sample, or several if the layer is applied to each position of a sample.
+        network: The whole network, which maps ``(n, …)`` to ``(n, out)``.
         network_input: ``(n, d)``, or ``(n, …)``.
-        sample_losses: Loss of each sample ``(n,)``, or ``None`` where it is not known.
-        leading: Shape of the layer's input without its features, such as ``(n, positions)``;
-            left out, ``(rows,)``.
+        sample_losses: Loss of each sample ``(n,)``; ``None`` if unknown.
+        leading: Shape of the layer's input without the feature axis, such as ``(n, positions)``;
+            ``(rows,)`` if omitted.
     """
 
     layer: KANLayer
@@ -45,20 +44,20 @@ class ImportanceContext:
 
     @cached_property
     def order(self) -> Tensor:
-        """``(in, n)``, the numbers of the samples in rising order, feature by feature.
+        """``(in, n)``, indices that sort the samples of each feature.
 
-        Sorting takes a good part of an adaptation, so all who need the order share it.
+        Sorting takes a large part of an adaptation, so the result is cached.
         """
         return sorted_order(self.layer_input.detach())
 
     def by_row(self, weights: Tensor) -> Tensor:
-        """Weights of the samples ``(n, …)`` as weights of the layer's rows ``(rows, …)``.
+        """Expands weights of the samples ``(n, …)`` to the rows of the layer ``(rows, …)``.
 
-        Each row of a sample gets the sample's weight; weights of rows stay as they are. Rows that
-        were flattened before the layer belong to the samples in order.
+        Each row gets the weight of its sample; weights that are given by row are returned
+        unchanged. If rows were flattened before the layer, they are ordered by sample.
 
         Raises:
-            ConfigurationError: No axis of the layer's input belongs to the samples.
+            ConfigurationError: If no axis of the layer's input corresponds to the samples.
         """
         rows, samples = len(self.layer_input), len(self.network_input)
         if weights.shape[:1] == (rows,) or weights.shape[:1] != (samples,):
@@ -68,8 +67,8 @@ class ImportanceContext:
             return weights.repeat_interleave(rows // samples, dim=0)
         if samples not in leading:
             raise ConfigurationError(
-                f"importance weights of {samples} samples do not fit a layer that sees {rows} rows "
-                f"of them, {leading}: choose a density of layer scope, such as DeBoorDensity"
+                f"importance weights of {samples} samples do not fit a layer with {rows} input "
+                f"rows of shape {leading}: choose a density of layer scope, such as DeBoorDensity"
             )
         axis = leading.index(samples)
         each = weights.repeat_interleave(prod(leading[axis + 1 :]), dim=0)
@@ -80,12 +79,11 @@ Weigher = Callable[[ImportanceContext], Tensor]
 
 
 class ImportanceDensity(ABC):
-    """Base of all densities. A density of one's own is a subclass, named in YAML by its path.
+    """Base class of all densities. A custom density is a subclass, named in YAML by its class path.
 
-    ``scope`` says how often it is asked: ``"layer"``, anew for each layer; ``"network"``, once
-    for each adaptation, on the network before any layer has changed, and all layers share the
-    weights. ``uniform`` says whether the weights are equal by design, so that equal ones are no
-    sign of a failure.
+    With ``scope="layer"`` the weights are computed for each layer separately. With ``"network"``
+    they are computed once per adaptation, before any layer has changed, and all layers use the
+    same. ``uniform`` is True if weights are equal by design, so that equal weights are no failure.
     """
 
     scope: Scope = "layer"
@@ -93,20 +91,20 @@ class ImportanceDensity(ABC):
 
     @abstractmethod
     def __call__(self, context: ImportanceContext) -> Tensor:
-        """Importance weights, ``(n,)`` or ``(n, in)``, finite and not negative; any scale.
+        """Importance weights ``(n,)`` or ``(n, in)``, finite and nonnegative, on any scale.
 
         Raises:
-            ConfigurationError: The context lacks what this density needs.
+            ConfigurationError: If the context lacks what this density needs.
         """
 
     def prepare(self, context: ImportanceContext) -> Weigher:
-        """Begins an adaptation: what gives the weights of each layer in turn.
+        """Starts an adaptation; returns a function that gives the weights of each layer.
 
-        Called once for each adaptation, on the network before any layer has changed. ``scope``
-        decides here; only a density that is made of others needs its own.
+        Called once per adaptation, before any layer has changed. The default depends on ``scope``;
+        only densities that combine others override it.
 
         Args:
-            context: That of the network's first layer, with the network's input as its input.
+            context: The context of the first layer, with the input of the network as its input.
         """
         if self.scope == "layer":
             return self
@@ -114,11 +112,11 @@ class ImportanceDensity(ABC):
         return lambda _: weights
 
     def state_dict(self) -> dict[str, Any]:
-        """What the density remembers, for checkpoints: tensors and plain Python."""
+        """The state, for checkpoints: tensors and plain Python objects."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have no state
-        """Takes up where another left off."""
+        """Restores a state from :meth:`state_dict`."""
 
     def check(self, network: nn.Module) -> None:  # noqa: B027 - most densities work anywhere
         """Raises :class:`ConfigurationError` if the density cannot work on this network.

@@ -1,4 +1,4 @@
-"""Several densities in one."""
+"""A weighted mean of several densities."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["BlendedDensity"]
 
 
 class BlendedDensity(ImportanceDensity):
-    r"""Samples count by several densities at once, each with its share.
+    r"""Weighs samples by a weighted mean of several densities.
 
     .. math:: w_j = \sum_i s_i \frac{w_{ij}}{\bar w_i}, \qquad
               \bar w_i = \frac{1}{n} \sum_j w_{ij}, \qquad \sum_i s_i = 1
 
-    So a share is that of the knots which follow that density, whatever its units; means are of
-    each feature's own where a density gives such weights. A member whose weights are all zero
-    counts all samples alike. Members of network scope are asked once, before any layer has
-    changed, those of layer scope anew for each layer. Blends may hold blends.
+    A share is the fraction of knots that follow its density, independent of the scale of its
+    weights. Means are taken per feature for weights ``(n, in)``. A density whose weights are all
+    zero weighs all samples equally. Each density is evaluated by its own scope. Blends can be
+    nested.
 
     Args:
-        densities: The densities, at least one. Left out, DeBoorDensity and GradientDensity:
-            half of the knots where each layer's splines need them, half where the whole network
-            is steep; what served best over the benchmarks (docs/results/benchmark.md).
-        shares: s, one for each density, above 0; scaled to a sum of one. Left out, all are equal.
+        densities: The densities, at least one. By default DeBoorDensity and GradientDensity: half
+            of the knots where the splines of each layer need them, half where the whole network is
+            steep. This was the best choice in the benchmarks (docs/results/benchmark.md).
+        shares: s, one per density, above 0; scaled to a sum of one. Equal if omitted.
 
     Raises:
-        ConfigurationError: No density, as many shares as there are not densities, or one that is
-            not positive; what its densities raise.
+        ConfigurationError: If there is no density, shares and densities differ in number, or a
+            share is not positive; also whatever its densities raise.
 
     Example:
         >>> from kanlit.adaptation import CurvatureDensity, InputDensity
@@ -55,12 +55,12 @@ class BlendedDensity(ImportanceDensity):
         given = [1.0] * len(densities) if shares is None else list(shares)
         if len(given) != len(densities):
             raise ConfigurationError(
-                f"shares must be as many as densities, {len(densities)}, got {len(given)}"
+                f"shares must have one entry per density, {len(densities)}, got {len(given)}"
             )
         for share in given:
             if not 0 < share < float("inf"):
                 raise ConfigurationError(
-                    f"shares must be positive, got {share}: leave the density out instead"
+                    f"shares must be positive, got {share}: remove the density instead"
                 )
         self.densities = list(densities)
         self.shares = [share / sum(given) for share in given]
@@ -96,7 +96,7 @@ class BlendedDensity(ImportanceDensity):
         by_feature = any(w.ndim == 2 for w in weights)
         blended = torch.zeros((), dtype=torch.float64, device=weights[0].device)
         for density, share, own in zip(self.densities, self.shares, weights, strict=True):
-            if bool((own < 0).any()):  # another's weights could hide it
+            if bool((own < 0).any()):  # the sum could still be nonnegative
                 raise ValueError(f"importance weights of {type(density).__name__} are negative")
             own = own.unsqueeze(1) if by_feature and own.ndim == 1 else own
             blended = blended + share * _mean_one(own.double())
@@ -110,12 +110,12 @@ class BlendedDensity(ImportanceDensity):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "classes" not in state:
-            return  # of another density; this one starts afresh, as all do then
+            return  # the state of another density: start without state
         own = [type(density).__qualname__ for density in self.densities]
         if own != state["classes"]:
             raise ConfigurationError(
                 f"the checkpoint's BlendedDensity blends {', '.join(map(str, state['classes']))}, "
-                f"this one {', '.join(own)}: give those that it was made with"
+                f"but this run blends {', '.join(own)}: use the same densities as that run"
             )
         states = state["states"]
         if len(states) != len(own) or not all(isinstance(kept, dict) for kept in states):
@@ -125,7 +125,7 @@ class BlendedDensity(ImportanceDensity):
 
 
 def _mean_one(weights: Tensor) -> Tensor:
-    """Weights ``(n,)`` or ``(n, in)`` over their mean, by feature; all ones where all are zero."""
+    """Divides weights ``(n,)`` or ``(n, in)`` by their mean per feature; ones if all are zero."""
     peak = weights.amax(0)
     scaled = torch.where(peak != 0, weights / torch.where(peak != 0, peak, 1.0), 1.0)
     return scaled / scaled.mean(0)

@@ -1,4 +1,4 @@
-"""The density by curvature, the published one."""
+"""The published density, by curvature."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ __all__ = ["CurvatureDensity"]
 
 
 class CurvatureDensity(DerivativeDensity):
-    r"""Samples count by curvature, tempered by a power: knots gather where the function bends.
+    r"""Weighs samples by a power of the curvature: knots concentrate where the function bends.
 
     .. math:: w_j = \Big(\sum_q \sum_d \Big|\frac{\partial^2 f_q}{\partial x_d^2}(x_j)\Big|
               + \varepsilon\Big)^p
 
     With ``scope="layer"`` f is the layer itself, whose Hessian with respect to its inputs is
-    diagonal, and each input feature gets weights of its own,
+    diagonal, and each input feature gets separate weights,
     :math:`w_{jd} = (\sum_q |\varphi''_{qd}(x_{jd})| + \varepsilon)^p`.
 
     Args:
-        scope: ``"network"`` takes the whole network's output, as in the published experiments,
-            and hands the same weights to every layer; ``"layer"`` takes each layer's own.
-        method: ``"exact"`` derivatives, or central ``"finite_difference"`` of step 1e-3 in the
-            network's own precision, as published.
-        power: p in (0, 1] or more; 1 is the published density, 0.5 keeps flat regions from
-            starving.
-        epsilon: ε, at least 0, in units of the second derivative; the larger, the more uniform.
+        scope: ``"network"`` uses the output of the whole network, as in the published experiments,
+            with the same weights for every layer; ``"layer"`` uses the output of each layer.
+        method: ``"exact"`` derivatives, or central ``"finite_difference"`` with step 1e-3 in the
+            dtype of the network, as published.
+        power: p above 0; 1 is the published density, 0.5 leaves more knots to flat regions.
+        epsilon: ε, at least 0, in units of the second derivative; larger is more uniform.
 
     Raises:
-        ConfigurationError: A setting out of its range; splines of degree 1.
+        ConfigurationError: If a setting is out of range, or splines have degree 1.
 
-    Source: arXiv 2601.18672; the power is kanlit's.
+    Source: arXiv 2601.18672, without the power.
     """
 
     STEP = 1e-3
@@ -62,9 +61,9 @@ class CurvatureDensity(DerivativeDensity):
             least = layer.basis_class.lowest_order(2, continuous=False)
             if layer.spline_order < least:
                 raise ConfigurationError(
-                    f"CurvatureDensity needs splines of degree {least} or more, for those of "
-                    f"degree {layer.spline_order} in {name or 'the layer'} have no second "
-                    f"derivative: raise spline_order or take InputDensity"
+                    f"CurvatureDensity needs splines of degree {least} or more: those of degree "
+                    f"{layer.spline_order} in {name or 'the layer'} have no second derivative; "
+                    f"raise spline_order or use InputDensity"
                 )
 
     def of_network(self, network: nn.Module, x: Tensor) -> Tensor:

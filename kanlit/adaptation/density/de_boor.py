@@ -1,4 +1,4 @@
-"""The density by which splines approximate best, read off the splines themselves."""
+"""The density for optimal spline approximation, estimated from the splines themselves."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ from kanlit.nn import KANLayer
 
 __all__ = ["DeBoorDensity"]
 
-# Relative error that refits leave in coefficients, measured on polynomials of degree 1 to 5 and
-# grids up to G = 12: some units in the last place, and in float64 what the mass matrix costs,
-# whose condition grows with the degree.
+# Relative error of refitted coefficients, measured on polynomials of degree 1 to 5 and grids up to
+# G = 12: a few units in the last place, plus in float64 the error of solving with the mass matrix,
+# whose condition number grows with the degree.
 _ULPS, _REFIT_ERROR, _GROWTH = 4, 1e-17, 40.0
 
 
 class DeBoorDensity(ImportanceDensity):
-    r"""Knots as splines of degree k approximate best with: de Boor's NEWNOT, layer by layer.
+    r"""Knots for the best approximation by splines of degree k: de Boor's NEWNOT for each layer.
 
-    The error of the best spline on an interval of width h goes like ``h^(k+1) |φ^(k+1)|``, so the
-    intervals that share it evenly have the density
+    The error of the best spline on an interval of width h scales as ``h^(k+1) |φ^(k+1)|``. The
+    error is equidistributed over the intervals if they have the density
 
     .. math:: \rho(x) = \Big(\frac{g(x)}{\bar g} + \varepsilon\Big)^{1/(k+1)}, \qquad
               g(x) \approx \sum_q |\varphi^{(k+1)}_{qp}(x)|
 
-    with ḡ the mean of g over the grid. A spline has no derivative of order k+1, but its k-th is
-    a constant a_j on the interval [t_j, t_{j+1}), whose jumps ``J_j = |a_j - a_{j-1}|`` at the
-    breakpoints inside the grid tell it:
+    with ḡ the mean of g over the grid. A spline has no derivative of order k+1, but its k-th
+    derivative is a constant a_j on the interval [t_j, t_{j+1}). The jumps
+    ``J_j = |a_j - a_{j-1}|`` at the interior breakpoints give the estimate
 
     .. math:: g = \frac{J_j}{t_{j+1} - t_{j-1}} + \frac{J_{j+1}}{t_{j+2} - t_j}
               \quad \text{on } [t_j, t_{j+1}),
 
-    on the first and the last interval twice the one jump that they have. Jumps no larger than
-    rounding and refits make them count as none. (In float32 fine grids have no others: on
-    [-1, 1] those of degree 3 from about G = 100 on, of degree 5 from about 40.) A layer's base
-    branch r·silu(x) is left out: it is there whatever the knots are, so they have only the rest
-    to follow. Curves of other bases count as the nearest splines on the same knots.
+    and on the first and last interval twice their single jump. Jumps that rounding or refits can
+    cause are ignored. (In float32 this affects all jumps of fine grids: on [-1, 1] from about
+    G = 100 for degree 3, and from about 40 for degree 5.) The base branch r·silu(x) of a layer does
+    not depend on the knots and is left out. Curves in other bases are first approximated by splines
+    on the same knots.
 
-    ρ is a density in x, wherever the samples lie. Each sample therefore stands for the x that are
-    nearer to it than to any other, its cell, and weighs
+    ρ is a density in x, independent of the distribution of the samples. Each sample represents its
+    cell, the set of x nearer to it than to any other sample, and gets the weight
 
     .. math:: w_j = \int_{\mathrm{cell}_j} \rho(x)\,dx
 
-    (equal samples share theirs), so that the weighted quantiles cut the integral of ρ itself into
-    equal parts. Beyond the old grid ρ goes on as on its end intervals. A feature whose splines
-    are single polynomials, or that has one interval only, says nothing: its samples count alike.
+    (equal samples divide the weight of their cell). The weighted quantiles then divide the integral
+    of ρ into equal parts. ρ is extended beyond the old grid by its values on the end intervals.
+    If the splines of a feature are single polynomials, its samples are weighted equally.
 
     Args:
-        epsilon: ε, at least 0, as a share of the mean of g; the larger, the more even in x.
+        epsilon: ε, at least 0, as a fraction of the mean of g; larger is more uniform in x.
 
     Raises:
-        ConfigurationError: An epsilon out of its range.
+        ConfigurationError: If epsilon is out of range.
 
-    Source: C. de Boor, A Practical Guide to Splines, chapter XII (NEWNOT, there for one function;
-    the sum over the outputs and ε are kanlit's).
+    Source: C. de Boor, A Practical Guide to Splines, chapter XII (NEWNOT for one function, without
+    the sum over outputs and ε).
     """
 
     def __init__(self, epsilon: float = 1e-6) -> None:
@@ -69,32 +69,32 @@ class DeBoorDensity(ImportanceDensity):
         breakpoints = layer.breakpoints.double()
         size = _next_derivative(layer)
         mean = (size * breakpoints.diff(dim=1)).sum(1) / (breakpoints[:, -1] - breakpoints[:, 0])
-        told = (mean != 0).unsqueeze(1)  # NaN tells, too: it is to be seen, not hidden
-        relative = size / torch.where(told, mean.unsqueeze(1), 1.0) + self.epsilon
-        density = torch.where(told, relative ** (1 / (layer.spline_order + 1)), 0.0)
+        known = (mean != 0).unsqueeze(1)  # True for NaN, too, so that it is not hidden
+        relative = size / torch.where(known, mean.unsqueeze(1), 1.0) + self.epsilon
+        density = torch.where(known, relative ** (1 / (layer.spline_order + 1)), 0.0)
         masses = _cell_masses(breakpoints, density, samples.T.double(), context.order)
         total = masses.sum(1, keepdim=True)
-        share = masses / torch.where(total != 0, total, 1.0)
-        return (share * samples.shape[0]).T.to(samples.dtype)
+        fraction = masses / torch.where(total != 0, total, 1.0)
+        return (fraction * samples.shape[0]).T.to(samples.dtype)
 
 
 @torch.no_grad()
 def _next_derivative(layer: KANLayer) -> Tensor:
-    r"""g, the size of the derivative of order k+1 on each interval, ``(in, G)``, in float64.
+    r"""g, the magnitude of the derivative of order k+1 on each interval, ``(in, G)``, in float64.
 
-    The coefficients of a spline's derivative are differences of its own,
+    The coefficients of the derivative of a spline of degree d are
 
     .. math:: c'_i = d\,\frac{c_i - c_{i-1}}{t_{i+d} - t_i}
 
-    on splines of degree d-1, so that k times over they are its k-th derivative on each interval
-    (de Boor, chapter X).
+    for splines of degree d-1. Applied k times, they give the k-th derivative on each interval (de
+    Boor, chapter X).
     """
     k, knots = layer.spline_order, layer.knots.double()
     if layer.grid_size == 1:
         return knots.new_zeros(layer.in_features, 1)
     values = (layer.edge_scale.unsqueeze(-1) * layer.coefficients).double()  # (out, in, G+k)
     values = spline_coefficients(values, layer.exact_basis, knots, k)
-    # What an error of the coefficients can become on the same way.
+    # Propagate a bound on the error of the coefficients in the same way.
     eps = torch.finfo(layer.coefficients.dtype).eps
     noise = (_ULPS * eps + _REFIT_ERROR * _GROWTH**k) * values.abs()
     count = values.shape[-1]
@@ -112,16 +112,16 @@ def _next_derivative(layer: KANLayer) -> Tensor:
 
 
 def _cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor, order: Tensor) -> Tensor:
-    """Integrals of a density over the samples' cells.
+    """Integrals of a density over the cells of the samples.
 
     Args:
         breakpoints: ``(in, G+1)``.
-        density: Its value on each interval ``(in, G)``; those at the ends go on beyond the grid.
-        samples: ``(in, n)``; their range is what the cells share out.
-        order: ``(in, n)``, their numbers in rising order.
+        density: Values on the intervals ``(in, G)``; those at the ends also hold beyond the grid.
+        samples: ``(in, n)``; the cells partition their range.
+        order: ``(in, n)``, indices that sort the samples.
 
     Returns:
-        ``(in, n)``; equal samples have equal parts of their cell.
+        ``(in, n)``; equal samples get equal parts of their cell.
     """
     columns = samples.gather(1, order)
     middles = (columns[:, 1:] + columns[:, :-1]) / 2
@@ -131,9 +131,9 @@ def _cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor, order: T
     below = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], dim=1)
     past = edges - breakpoints.gather(1, interval)
     integral = below.gather(1, interval) + density.gather(1, interval) * past
-    masses = integral.diff(dim=1).clamp(min=0)  # rounding only
+    masses = integral.diff(dim=1).clamp(min=0)  # negative only by rounding
     new = torch.cat([torch.zeros_like(columns[:, :1]), columns.diff(dim=1)], dim=1) != 0
-    cell = new.cumsum(1)  # the number of each sample's cell, the same for equal samples
+    cell = new.cumsum(1)  # index of each sample's cell, the same for equal samples
     total = torch.zeros_like(masses).scatter_add(1, cell, masses)
     count = torch.zeros_like(masses).scatter_add(1, cell, torch.ones_like(masses))
     shared = (total / count.clamp(min=1)).gather(1, cell)

@@ -1,4 +1,4 @@
-"""What densities by derivatives share: settings, scopes, and exact derivatives of any network."""
+"""Base class of densities by derivatives, and exact derivatives of any network."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ __all__ = [
 ]
 
 CHUNK = 65536  # samples evaluated at once; bounds memory on tables of millions of rows
-_CHUNK_NUMBERS = 64 * CHUNK  # likewise for samples of many numbers, such as images
-_MOST_PASSES = 4096  # backward passes through a network that is no KAN
+_CHUNK_NUMBERS = 64 * CHUNK  # the same for large samples, such as images
+_MOST_PASSES = 4096  # backward passes through a network that is not a KAN
 
 
 class DerivativeDensity(ImportanceDensity):
-    r"""Base of densities that weigh samples by the size D of a derivative.
+    r"""Base class of densities that weigh samples by the magnitude D of a derivative.
 
     .. math:: w_j = (D(x_j) + \varepsilon)^p
 
-    A member gives D of a network, ``(n,)``, and of a layer, ``(rows, in)``, and adds its own
-    arguments to these.
+    A subclass defines D of a network, ``(n,)``, and of a layer, ``(rows, in)``.
 
     Args:
         scope: ``"network"`` or ``"layer"``.
@@ -39,8 +38,8 @@ class DerivativeDensity(ImportanceDensity):
         epsilon: ε, at least 0, in units of D.
 
     Raises:
-        ConfigurationError: A setting out of its range.
-        ValueError: When called, derivatives that are not finite.
+        ConfigurationError: If a setting is out of range.
+        ValueError: When called, if derivatives are not finite.
     """
 
     def __init__(self, scope: Scope, power: float, epsilon: float) -> None:
@@ -57,7 +56,7 @@ class DerivativeDensity(ImportanceDensity):
 
     @abstractmethod
     def of_layer(self, layer: KANLayer, x: Tensor) -> Tensor:
-        """D of one layer at its inputs ``(n, in)``, feature by feature: ``(n, in)``."""
+        """D of one layer at its inputs ``(n, in)``, per feature: ``(n, in)``."""
 
     def __call__(self, context: ImportanceContext) -> Tensor:
         self.check(context.layer)
@@ -66,7 +65,7 @@ class DerivativeDensity(ImportanceDensity):
         else:
             size = _in_chunks(lambda x: self.of_layer(context.layer, x), context.layer_input)
         if not bool(size.isfinite().all()):
-            # On intervals of width h the derivative of order m goes like h^-m.
+            # On intervals of width h the derivative of order m scales as h^-m.
             raise ValueError(
                 f"the derivatives that {type(self).__name__} needs are not finite in "
                 f"{size.dtype}: standardize the inputs, or use float64"
@@ -75,20 +74,20 @@ class DerivativeDensity(ImportanceDensity):
 
 
 def check_tempering(power: float, epsilon: float) -> None:
-    """Refuses a power or an epsilon out of its range.
+    """Checks power and epsilon.
 
     Raises:
-        ConfigurationError: A power that is not positive and finite, an epsilon that is negative
-            or not finite.
+        ConfigurationError: If power is not positive and finite, or epsilon is negative or not
+            finite.
     """
     if not 0 < power < float("inf"):
-        raise ConfigurationError(f"power must be positive, got {power}; 0.5 is a sound value")
+        raise ConfigurationError(f"power must be positive, got {power}: try 0.5")
     if not 0 <= epsilon < float("inf"):
         raise ConfigurationError(f"epsilon must be at least 0, got {epsilon}")
 
 
 def _in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Evaluates on a bounded number of samples at a time, keeping nothing for autograd."""
+    """Evaluates a function on chunks of samples, without keeping the autograd graph."""
     rows = min(CHUNK, max(1, _CHUNK_NUMBERS // max(1, x.shape[1:].numel())))
     return torch.cat([function(part).detach() for part in x.detach().split(rows)])
 
@@ -96,10 +95,10 @@ def _in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def first_derivatives(network: nn.Module, x: Tensor) -> Tensor:
     """First derivatives of any network at ``(n, …)``: ``(n, out, d)``, inputs and outputs flat.
 
-    A KAN gives them in one forward sweep; other modules that hold KAN layers by autograd.
+    Uses one forward sweep for a KAN, autograd for other modules with KAN layers.
 
     Raises:
-        ConfigurationError: The network has no derivatives at x, or too many outputs.
+        ConfigurationError: If the network has no derivatives at x, or too many outputs.
     """
     if isinstance(network, KAN) and x.ndim == 2:
         with torch.no_grad():
@@ -114,10 +113,10 @@ def first_derivatives(network: nn.Module, x: Tensor) -> Tensor:
 def second_derivatives(network: nn.Module, x: Tensor) -> Tensor:
     """Diagonal second derivatives of any network at ``(n, …)``: ``(n, out, d)``, likewise.
 
-    A KAN gives them in one forward sweep; other modules that hold KAN layers by nested autograd.
+    Uses one forward sweep for a KAN, nested autograd for other modules with KAN layers.
 
     Raises:
-        ConfigurationError: The network has no derivatives at x, or too many inputs and outputs.
+        ConfigurationError: If the network has no derivatives at x, or too many inputs and outputs.
     """
     if isinstance(network, KAN) and x.ndim == 2:
         with torch.no_grad():
@@ -139,7 +138,7 @@ def second_derivatives(network: nn.Module, x: Tensor) -> Tensor:
 
 
 def _evaluated(network: nn.Module, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """x as a leaf of a graph, and the network's outputs there, each ``(n,)``."""
+    """x as a leaf of the autograd graph, and the outputs of the network, each ``(n,)``."""
     if not x.is_floating_point():
         raise ConfigurationError(
             f"the network's inputs are {x.dtype} and have no derivatives: choose a density of "
@@ -152,6 +151,6 @@ def _evaluated(network: nn.Module, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...
 def _check_passes(passes: int) -> None:
     if passes > _MOST_PASSES:
         raise ConfigurationError(
-            f"derivatives of this network would take {passes} backward passes: choose a density of "
+            f"derivatives of this network would need {passes} backward passes: choose a density of "
             f"layer scope, such as DeBoorDensity"
         )

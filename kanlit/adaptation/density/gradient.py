@@ -13,26 +13,25 @@ __all__ = ["GradientDensity"]
 
 
 class GradientDensity(DerivativeDensity):
-    r"""Samples count by slope, tempered by a power: knots gather where the function is steep.
+    r"""Weighs samples by a power of the slope: knots concentrate where the function is steep.
 
     .. math:: w_j = \Big(\sum_q \sum_d \Big|\frac{\partial f_q}{\partial x_d}(x_j)\Big|
               + \varepsilon\Big)^p
 
-    The slopes' sizes are summed, as :class:`CurvatureDensity` sums its own. With
-    ``scope="layer"`` f is the layer itself, and each input feature gets weights of its own,
+    With ``scope="layer"`` f is the layer itself, and each input feature gets separate weights,
     :math:`w_{jd} = (\sum_q |\varphi'_{qd}(x_{jd})| + \varepsilon)^p`. The derivatives are exact.
 
     Args:
-        scope: ``"network"`` takes the whole network's output and hands the same weights to every
-            layer; ``"layer"`` takes each layer's own.
-        power: p in (0, 1] or more; 1 is the slope itself, 0.5 keeps flat regions from starving.
-        epsilon: ε, at least 0, in units of the derivative; the larger, the more uniform.
+        scope: ``"network"`` uses the output of the whole network, with the same weights for every
+            layer; ``"layer"`` uses the output of each layer.
+        power: p above 0; 1 is the slope itself, 0.5 leaves more knots to flat regions.
+        epsilon: ε, at least 0, in units of the derivative; larger is more uniform.
 
     Raises:
-        ConfigurationError: A setting out of its range.
+        ConfigurationError: If a setting is out of range.
 
     Source: the gradient monitor function of moving meshes (W. Huang, R. D. Russell, Adaptive
-    Moving Mesh Methods, Springer 2011); the power is kanlit's.
+    Moving Mesh Methods, Springer 2011), without the power.
     """
 
     def __init__(

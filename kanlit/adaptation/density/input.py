@@ -1,4 +1,4 @@
-"""The density of the inputs themselves."""
+"""The density of the inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["InputDensity"]
 
 
 class InputDensity(ImportanceDensity):
-    r"""Every sample counts alike, :math:`w_j = 1`: knots follow the input's own density."""
+    r"""Weighs all samples equally, :math:`w_j = 1`: knots follow the distribution of the inputs."""
 
     uniform = True
 

@@ -12,25 +12,25 @@ __all__ = ["LossDensity"]
 
 
 class LossDensity(ImportanceDensity):
-    r"""Samples count by their loss, tempered by a power: knots gather where the error is.
+    r"""Weighs samples by a power of their loss: knots concentrate where the error is large.
 
     .. math:: w_j = \Big(\frac{\ell_j}{\bar\ell} + \varepsilon\Big)^p, \qquad
               \bar\ell = \frac{1}{n} \sum_j \ell_j
 
-    ℓ is the squared residual, of the data or of the differential equation, at the samples; every
-    layer shares the weights. Losses that are all zero count alike.
+    ℓ is the squared residual of the data or of the differential equation at the samples. All layers
+    use the same weights. If all losses are zero, the weights are equal.
 
     Args:
-        power: p, above 0; on squared residuals 1 weighs by the square, 0.5 by the size.
-        epsilon: ε, at least 0, as a share of the mean loss, so that the density does not depend
-            on the loss's units or on how far training has come; the larger, the more uniform.
+        power: p, above 0; for squared residuals, 1 weighs by the square and 0.5 by the magnitude.
+        epsilon: ε, at least 0, as a fraction of the mean loss, so that the density does not depend
+            on the units of the loss or the progress of training; larger is more uniform.
 
     Raises:
-        ConfigurationError: A setting out of its range; no losses, losses of a wrong shape or
-            negative ones.
+        ConfigurationError: If a setting is out of range, or losses are missing, negative or of the
+            wrong shape.
 
-    Source: residual-based adaptive distribution of C. Wu et al., arXiv 2207.10289, there for
-    collocation points, with ε outside the power.
+    Source: residual-based adaptive distribution of C. Wu et al., arXiv 2207.10289, for collocation
+    points and with ε outside the power.
     """
 
     scope: Scope = "network"
@@ -45,20 +45,20 @@ class LossDensity(ImportanceDensity):
         if losses is None:
             raise ConfigurationError(
                 "LossDensity needs the loss of each sample: give the LightningModule a method "
-                "sample_losses(batch) that returns them as (n,), or pass sample_losses to "
+                "sample_losses(batch) that returns a tensor (n,), or pass sample_losses to "
                 "adapt_grids"
             )
         if tuple(losses.shape) != (count,):
             raise ConfigurationError(
-                f"LossDensity needs one loss for each sample, ({count},), got "
-                f"{tuple(losses.shape)}: mend sample_losses(batch)"
+                f"LossDensity needs one loss per sample, ({count},), got "
+                f"{tuple(losses.shape)}: correct sample_losses(batch)"
             )
         if bool((losses < 0).any()):
             raise ConfigurationError(
-                f"LossDensity needs losses that are not negative, the least is "
-                f"{float(losses.min()):.3g}: let sample_losses(batch) give squared residuals"
+                f"LossDensity needs nonnegative losses, but the smallest is "
+                f"{float(losses.min()):.3g}: return squared residuals from sample_losses(batch)"
             )
-        # float64: the sum of many squares, and powers of small ones, must not leave the range.
+        # In float64, so that sums of squares and powers of small numbers stay in range.
         wide = losses.detach().double()
         mean = wide.mean()
         if bool(mean == 0):

@@ -1,4 +1,4 @@
-"""Columns of numbers out of a file: one reader a format, one front for all."""
+"""Reads columns of numbers from files: one reader per format behind one interface."""
 
 from kanlit.data.tables.base import tidy_name
 from kanlit.data.tables.front import (

@@ -1,4 +1,4 @@
-"""What a reader of one format of tables gives to the front."""
+"""Interface of the readers of table formats."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pandas as pd
 
 __all__ = ["BLOCK", "TableFile", "tidy_name"]
 
-BLOCK = 65536  # rows read at a time
+BLOCK = 65536  # rows per block
 
 
 def tidy_name(name: object) -> str:
-    """A column's name as it is compared: composed letters (NFC), no spaces around it.
+    """Normalizes a column's name for comparison: NFC, without surrounding spaces.
 
     >>> tidy_name(" he\u0301 ") == "h\u00e9"
     True
@@ -24,31 +24,31 @@ def tidy_name(name: object) -> str:
 
 
 class TableFile(Protocol):
-    """A table in a file, read a block of rows at a time, so that it is never there twice."""
+    """A table file, read in blocks of rows, so that only one copy is in memory."""
 
     path: Path
 
     def names(self) -> list[str]:
-        """Tidy names of the columns, in the file's order; one can be there twice.
+        """Normalized names of the columns in the file's order; names may repeat.
 
         Raises:
-            ConfigurationError: The file has none.
+            ConfigurationError: The file has no columns.
         """
 
     def row_labels(self) -> Collection[str]:
-        """Columns that only number or name the rows, such as a data frame's index."""
+        """Columns that only identify the rows, such as a data frame's index."""
 
     def missing(self, column: str) -> str | None:
-        """Why a column is not there, where the format knows more than that it is not."""
+        """Why a column is missing, if the format gives a more specific reason; else None."""
 
     def rows_at_most(self) -> int:
-        """The number of rows, or a bound that is little more."""
+        """The number of rows, or a close upper bound."""
 
     def blocks(self, columns: Sequence[str], texts: bool = False) -> Iterator[pd.DataFrame]:
-        """The named columns, rows in order, in blocks of :data:`BLOCK` rows or fewer.
+        """The named columns, in blocks of at most :data:`BLOCK` rows, in order.
 
-        With ``texts`` a text file's fields are left as they stand there.
+        With ``texts``, the fields of a text file are not parsed.
         """
 
     def place(self, row: int) -> str:
-        """Where a user finds a row, counted from 0 here: ``line 2``, ``row 1``."""
+        """Position of a row (an index from 0) for messages: ``line 2``, ``row 1``."""

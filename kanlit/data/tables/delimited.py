@@ -1,4 +1,4 @@
-"""CSV and TSV: text with a header, a separator between the fields of a line."""
+"""CSV and TSV: text with a header and a separator between fields."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["DelimitedFile"]
 
 _ENCODING = "utf-8-sig"
 _SUFFIXES = {",": "CSV", "\t": "TSV"}
-_INDEX = re.compile(r"(Unnamed: \d+)?")  # how pandas writes an index, and reads it again
+_INDEX = re.compile(r"(Unnamed: \d+)?")  # names that pandas gives to an unnamed index
 
 
 class DelimitedFile:
-    """A text file: UTF-8, names in the first line, lines of numbers below.
+    """A UTF-8 text file with the names in the first line and numbers below.
 
     Args:
         path: The file.
-        separator: Between the fields, a comma or a tab.
+        separator: Separator of the fields, a comma or a tab.
     """
 
     def __init__(self, path: Path, separator: str = ",") -> None:
@@ -53,24 +53,24 @@ class DelimitedFile:
         shown = first if len(first) <= 40 else f"{first[:39]}…"
         if first.startswith("#"):
             return (
-                f"the first line of {self.path} is a comment ({shown}): remove it, or only the # "
-                "where it names the columns"
+                f"the first line of {self.path} is a comment ({shown}): remove it, or remove only "
+                "the # if the line names the columns"
             )
         if re.fullmatch(r"sep=.?", header[0]):
             return (
-                f"the first line of {self.path} ({header[0]}) is for Excel alone: remove it, so "
-                "that the file begins with the columns' names"
+                f"the first line of {self.path} ({header[0]}) is only for Excel: remove it, so "
+                "that the file starts with the column names"
             )
         if all(_is_number(name) for name in header):
             return (
-                f"{self.path} has no header (its first line is {shown}): add a line with the "
-                "columns' names on top"
+                f"{self.path} has no header (its first line is {shown}): add a first line with the "
+                "column names"
             )
         others = [s for s in ";\t|, " if s != self._separator]
         if len(header) == 1 and (found := next((s for s in others if s in header[0]), None)):
             wanted = "commas" if self._separator == "," else "tabs"
             rename = f", or name it .{_SUFFIXES[found].lower()}" if found in _SUFFIXES else ""
-            point = " and with a point for the decimals" if found == ";" else ""
+            point = " and a point as decimal separator" if found == ";" else ""
             by = "spaces" if found == " " else repr(found)
             return (
                 f"the fields of {self.path} are separated by {by}: save it with {wanted}{point}"
@@ -94,9 +94,8 @@ class DelimitedFile:
             raise ConfigurationError(f"{self.path} has a header but no rows: add rows of numbers")
         if len(row) != len(self._header):
             raise self._wrong_length(line, row)
-        # All columns are parsed, a block of rows at a time: with `usecols` pandas would let a
-        # line with too many fields pass.
-        # Texts such as None and NA are labels like any other.
+        # All columns are parsed, in blocks of rows: with `usecols`, pandas would accept a line
+        # with too many fields. With texts, None and NA are ordinary labels.
         as_they_stand: dict[str, Any] = {"dtype": str, "keep_default_na": False} if texts else {}
         places = {name: place for place, name in enumerate(self._header)}
         where = [places[column] for column in columns]
@@ -126,7 +125,7 @@ class DelimitedFile:
         return f"line {next(islice(self._rows(), row + 1, None))[0]}"
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Each row that is not blank, with the number of its last line in the file, from 1."""
+        """The rows that are not blank, each with the number of its last line, from 1."""
         try:
             with self.path.open(newline="", encoding=_ENCODING) as file:
                 reader = csv.reader(file, delimiter=self._separator)
@@ -145,8 +144,7 @@ class DelimitedFile:
             return ConfigurationError(f"line {line} of {self.path} is a comment: remove it")
         return ConfigurationError(
             f"line {line} of {self.path} has {len(row)} fields but the header has "
-            f"{len(self._header)}: give each row one number per column, with a point for the "
-            "decimals"
+            f"{len(self._header)}: write one number per column, with a point as decimal separator"
         )
 
 

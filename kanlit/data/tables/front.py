@@ -1,4 +1,4 @@
-"""Checked numbers out of a table in any format, in the precision that they are wanted in."""
+"""Reads and checks columns of a table file in any format."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from kanlit.files import check_regular, check_room
 
 __all__ = ["Table", "data_columns", "not_there", "read_columns", "read_table", "read_texts"]
 
-_LISTED = 10  # names of columns in a message
-_COMPARED = 2000  # names among which one that is like a given one is looked for
+_LISTED = 10  # largest number of column names in a message
+_COMPARED = 2000  # largest number of names searched for a similar one
 
 _FORMATS: Mapping[str, Callable[[Path], TableFile]] = {
     ".tsv": lambda path: DelimitedFile(path, "\t"),
@@ -40,8 +40,8 @@ class Table:
     """Columns of a file.
 
     Attributes:
-        groups: A tensor ``(rows, columns)`` for each group of columns that was asked for.
-        labels: ``(rows,)``, int8, the number of each row's label; None where none was asked for.
+        groups: A tensor ``(rows, columns)`` for each requested group of columns.
+        labels: The number of each row's label ``(rows,)``, int8; None if not requested.
     """
 
     groups: tuple[Tensor, ...]
@@ -51,7 +51,7 @@ class Table:
 def read_columns(
     path: str, columns: Sequence[str], dtype: torch.dtype = torch.float64, setting: str = "path"
 ) -> Tensor:
-    """The named columns of a table, ``(rows, columns)``; :func:`read_table` says more."""
+    """The named columns of a table, ``(rows, columns)``; see :func:`read_table`."""
     return read_table(path, [columns], dtype, setting=setting).groups[0]
 
 
@@ -64,37 +64,37 @@ def read_table(
     watch: Callable[[Tensor], None] | None = None,
     setting: str = "path",
 ) -> Table:
-    """Named columns of a table, group by group.
+    """Reads groups of named columns of a table.
 
-    The suffix says the format: ``.tsv`` and ``.tab`` are text with tabs, ``.npz`` an archive of
-    NumPy's, ``.parquet`` and ``.pq`` Parquet, all others CSV. The file is read a block of rows at
-    a time into tensors of ``dtype``, so that no more than these and a block are held.
+    The suffix sets the format: ``.tsv`` and ``.tab`` are text separated by tabs, ``.npz`` is a
+    NumPy archive, ``.parquet`` and ``.pq`` are Parquet, and all others are CSV. The file is read in
+    blocks of rows into tensors of ``dtype``, so that memory holds only these and one block.
 
     Args:
         path: The file.
-        groups: Names of columns; each group becomes one tensor, in the wanted order.
-        dtype: Its type. Values beyond its range become infinite.
-        label_column: A column of text, such as the share of the data that a row belongs to.
-        labels: Its values in lower case, and a number from 0 to 127 for each.
-        watch: Is given each block of rows in float64, all groups side by side.
-        setting: Where the path was set, under ``data``, for messages.
+        groups: Groups of column names; each group becomes one tensor, in the given order.
+        dtype: The dtype of the tensors. Values beyond its range become infinite.
+        label_column: A text column, such as the part of the data that a row belongs to.
+        labels: Its values in lower case, each with a number from 0 to 127.
+        watch: Called with each block of rows in float64, all groups side by side.
+        setting: Name of the setting under ``data`` that has the path, for messages.
 
     Raises:
-        ConfigurationError: The file is missing, unreadable, empty or malformed; a column is not
-            there, there twice, not a number, or has NaN or infinite values; an unknown label. Rows
-            are named as the user finds them: lines of a text file from 1, other rows from 1.
+        ConfigurationError: The file is missing, unreadable, empty or malformed; a column is
+            missing, repeated, not numeric, or has NaN or infinite values; a label is unknown. Text
+            files are reported by line, other files by row, both counted from 1.
     """
     with _opened(path, setting) as file:
         return _read(file, groups, dtype, label_column, labels or {}, watch)
 
 
 def read_texts(path: str, column: str, setting: str = "path") -> list[str]:
-    """A column of a table as texts; in a text file numbers are as they stand there.
+    """Reads a column of a table as text; the fields of a text file are not parsed.
 
-    Of a format with types a whole number is written without a point.
+    In binary formats, whole numbers are written without a decimal point.
 
     Raises:
-        ConfigurationError: As :func:`read_table`; a field that is empty.
+        ConfigurationError: The same as :func:`read_table`; a field is empty.
     """
     column = tidy_name(column)
     with _opened(path, setting) as file:
@@ -111,7 +111,7 @@ def read_texts(path: str, column: str, setting: str = "path") -> list[str]:
 
 
 def _whole(values: pd.Series) -> pd.Series:
-    """Floats that are all whole numbers as integers: 1.0 is no text that anyone has written."""
+    """Converts floats that are all whole numbers to integers, so that 1.0 becomes the text 1."""
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         return values.astype("Int64")
     return values
@@ -119,20 +119,20 @@ def _whole(values: pd.Series) -> pd.Series:
 
 @contextmanager
 def _opened(path: str, setting: str) -> Iterator[TableFile]:
-    """The file; what cannot be read of it is a line that says why."""
+    """Opens a table file; turns errors of the system into ``ConfigurationError``."""
     place = Path(path).expanduser()
     if not place.is_dir():
         check_regular(place, "table")
     try:
         yield _FORMATS.get(place.suffix.lower(), DelimitedFile)(place)
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no file {path}: check data.{setting}") from None
+        raise ConfigurationError(f"file {path} does not exist: check data.{setting}") from None
     except IsADirectoryError:
         raise ConfigurationError(f"{path} is a folder: name the file in it") from None
     except UnicodeDecodeError:
         raise ConfigurationError(
-            f"{path} is not UTF-8 text: save it as a UTF-8 CSV, or name it .npz or .parquet if it "
-            "is one"
+            f"{path} is not UTF-8 text: save it as a UTF-8 CSV, or use the suffix .npz or .parquet "
+            "if it has that format"
         ) from None
     except OSError as error:
         raise ConfigurationError(
@@ -152,7 +152,7 @@ def _read(
     label_column = None if label_column is None else tidy_name(label_column)
     wanted = columns if label_column is None else [*columns, label_column]
     _check_columns(file, wanted)
-    # Memory that is not written to costs nothing: a bound on the rows does for a text file.
+    # Memory that is never written costs nothing, so a bound on the number of rows is enough.
     most = file.rows_at_most()
     check_room(most * len(columns) * dtype.itemsize, f"{most} rows of {file.path}")
     values = [torch.empty(most, len(group), dtype=dtype) for group in groups]
@@ -179,7 +179,7 @@ def _read(
 
 
 def data_columns(path: str, setting: str = "path") -> list[str]:
-    """Names of a table's columns without those that only number or name the rows."""
+    """Names of a table's columns, without those that only identify the rows."""
     with _opened(path, setting) as file:
         names = file.names()
         labels = set(file.row_labels())
@@ -187,12 +187,12 @@ def data_columns(path: str, setting: str = "path") -> list[str]:
 
 
 def not_there(path: str, column: str, names: Sequence[str]) -> ConfigurationError:
-    """What is said of a column that a file has not got.
+    """The error for a column that is missing in a file.
 
     Args:
         path: The file.
-        column: The column's name.
-        names: The names of those that are there.
+        column: Name of the missing column.
+        names: Names of the file's columns.
     """
     compared = names[:_COMPARED]
     same = [name for name in compared if _bare(name) == _bare(column)]
@@ -215,8 +215,8 @@ def _check_columns(file: TableFile, wanted: Sequence[str]) -> None:
     for column in wanted:
         if counts[column] > 1:
             raise ConfigurationError(
-                f"column {column!r} is there {counts[column]} times in {file.path}: rename all "
-                "but one"
+                f"column {column!r} occurs {counts[column]} times in {file.path}: rename all but "
+                "one"
             )
         if counts[column] == 0:
             reason = file.missing(column)

@@ -1,4 +1,4 @@
-"""NPZ: NumPy's archive of named arrays."""
+"""NPZ: an archive of named NumPy arrays."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _MOST_UNPACKED, _MOST_RATIO, _MOST_COLUMNS = 2**28, 100, 100_000
 
 @dataclass(frozen=True)
 class _Array:
-    """What the head of an array in the archive says."""
+    """Header of an array in the archive."""
 
     shape: tuple[int, ...]
-    by_columns: bool  # Fortran's order
+    by_columns: bool  # Fortran order
     dtype: np.dtype[Any]
 
 
 class NpzFile:
-    """Arrays side by side: a 1-D array is a column, a 2-D array ``a`` the columns a1, a2, ….
+    """Arrays side by side: a 1-D array is a column, a 2-D array ``a`` has the columns a1, a2, ….
 
-    Heads are read alone, arrays a block of rows at a time; nothing is unpickled. Arrays of other
-    dimensions are no columns.
+    Headers are read first, arrays in blocks of rows; nothing is unpickled. Arrays of other
+    dimensions are ignored.
 
     Args:
         path: The file.
@@ -58,17 +58,15 @@ class NpzFile:
                 self._arrays[member.removesuffix(".npy")] = array
             self._check_sizes(sum(entry.file_size for entry in archive.infolist()))
         if not self._arrays:
-            raise ConfigurationError(
-                f"{self.path} is empty: save named arrays in it, with numpy.savez"
-            )
+            raise ConfigurationError(f"{self.path} is empty: save named arrays with numpy.savez")
         return [column for column, _, _ in self._columns()]
 
     def _check_sizes(self, unpacked: int) -> None:
-        """Refuses a small file that unpacks to a large one, and columns without number."""
+        """Raises if a small file unpacks to a large one, or if there are too many columns."""
         packed = self.path.stat().st_size
         if unpacked > max(_MOST_UNPACKED, _MOST_RATIO * packed):
             raise ConfigurationError(
-                f"{self.path} has {packed} bytes, which unpack to {unpacked}: save it with "
+                f"{self.path} has {packed} bytes, which unpack to {unpacked} bytes: save it with "
                 f"numpy.savez"
             )
         for name, array in self._arrays.items():
@@ -79,7 +77,7 @@ class NpzFile:
                 )
             if array.dtype.itemsize == 0:
                 raise ConfigurationError(
-                    f"array {name!r} of {self.path} holds nothing: save it as numbers"
+                    f"array {name!r} of {self.path} has an empty dtype: save it as numbers"
                 )
 
     def row_labels(self) -> Collection[str]:
@@ -90,7 +88,7 @@ class NpzFile:
             if column in (each.dtype.names or ()):
                 return (
                     f"{column!r} is a field of the array {name!r} of {self.path}: save each field "
-                    "as an array of its own"
+                    "as a separate array"
                 )
         array = self._arrays.get(column)
         if array is None:
@@ -101,7 +99,7 @@ class NpzFile:
                 f"{column}1, {column}2, …"
             )
         return (
-            f"array {column!r} of {self.path} has the shape {array.shape}, which is no column: "
+            f"array {column!r} of {self.path} has the shape {array.shape}, which is not a column: "
             "save it with one dimension"
         )
 
@@ -118,12 +116,12 @@ class NpzFile:
             if array.shape[0] != rows:
                 raise ConfigurationError(
                     f"array {name!r} of {self.path} has {array.shape[0]} rows but {first!r} has "
-                    f"{rows}: save arrays of one length"
+                    f"{rows}: save arrays of equal length"
                 )
             if array.dtype.hasobject:
                 raise ConfigurationError(
-                    f"array {name!r} of {self.path} holds Python objects, which kanlit does not "
-                    "unpickle: save it as numbers, with astype(float)"
+                    f"array {name!r} of {self.path} has Python objects, which kanlit does not "
+                    "unpickle: convert it with astype(float) before saving"
                 )
         if rows == 0:
             raise ConfigurationError(
@@ -144,7 +142,7 @@ class NpzFile:
         return f"row {row + 1}"
 
     def _columns(self) -> Iterator[tuple[str, str, int]]:
-        """Each column, its array and its number in it."""
+        """Each column's name, the name of its array, and its index in the array."""
         for name, array in self._arrays.items():
             if len(array.shape) == 1:
                 yield tidy_name(name), name, 0
@@ -154,7 +152,7 @@ class NpzFile:
 
 @contextmanager
 def _broken_as_error(path: Path) -> Iterator[None]:
-    """Turns what zipfile and NumPy raise on a broken archive into an error for the user."""
+    """Turns errors of zipfile and NumPy for a broken archive into ``ConfigurationError``."""
     try:
         yield
     except ConfigurationError:
@@ -173,10 +171,10 @@ def _head(file: IO[bytes]) -> _Array:
 
 
 def _blocks(file: IO[bytes]) -> Iterator[np.ndarray[Any, Any]]:
-    """Rows of an array ``(rows, columns)``, a block at a time."""
+    """Rows of an array ``(rows, columns)``, in blocks."""
     array = _head(file)
     columns, size = prod(array.shape[1:]), array.dtype.itemsize
-    native = array.dtype.newbyteorder("=")  # pandas computes with no other
+    native = array.dtype.newbyteorder("=")  # pandas supports only native byte order
     for start in range(0, array.shape[0], BLOCK):
         count = min(BLOCK, array.shape[0] - start)
         if array.by_columns and columns > 1:

@@ -1,4 +1,4 @@
-"""A column's values as numbers or as labels, and what is wrong with those that are neither."""
+"""Converts a column's values to numbers or labels, and reports invalid values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Fault", "labels_of", "numbers_of"]
 _UNKNOWN = -1
 
 
-# What a text that is no number may be, and what to do about it.
+# Common causes of text that is not a number, and what to do.
 _TIME = r"\d{4}-\d\d?-\d\d?.*|\d\d?[./]\d\d?[./]\d\d.*|\d+ days? .*"
 _CURES = {
     r"#.*": "this is a comment: remove the line",
@@ -36,14 +36,14 @@ _CURES = {
 
 @dataclass
 class Fault:
-    """What is wrong with a column: the gravest kind found in it, how often, and where first.
+    """The most severe kind of invalid values in a column, their count and the first one.
 
     Attributes:
-        kind: ``text``, ``missing or NaN``, ``infinite`` or ``label``, gravest first.
+        kind: ``text``, ``missing or NaN``, ``infinite`` or ``label``, most severe first.
         row: The first such row, from 0.
-        count: How many there are.
+        count: Number of such values.
         value: The first such value.
-        known: Labels that would do.
+        known: The valid labels.
     """
 
     kind: str
@@ -53,38 +53,38 @@ class Fault:
     known: tuple[str, ...] = ()
 
     def error(self, column: str, file: TableFile) -> ConfigurationError:
-        """The same for the user."""
+        """The error to raise for this fault."""
         where = file.place(self.row)
         if self.kind == "text":
             text = self.value.strip()
             cures = [cure for pattern, cure in _CURES.items() if re.fullmatch(pattern, text)]
-            cure = cures[0] if cures else "write numbers there or leave the column out"
+            cure = cures[0] if cures else "write numbers or remove the column from the settings"
             return ConfigurationError(
                 f"column {column!r} of {file.path} is not a number: {self.value!r} in {where}; "
                 f"{cure}"
             )
         if self.kind == "label":
             return ConfigurationError(
-                f"column {column!r} of {file.path} has {self.value!r} in {where}, which names no "
-                f"part of the data: write {', '.join(self.known)}"
+                f"column {column!r} of {file.path} has {self.value!r} in {where}, which is not a "
+                f"part of the data: write one of {', '.join(self.known)}"
             )
         return ConfigurationError(
             f"column {column!r} of {file.path} has {self.count} {self.kind} values, the first in "
-            f"{where}: fill them in or remove these rows"
+            f"{where}: replace them or remove these rows"
         )
 
 
-_GRAVITY = ("text", "missing or NaN", "infinite", "label")
+_SEVERITY = ("text", "missing or NaN", "infinite", "label")
 
 
 def numbers_of(values: pd.Series, column: str, start: int, faults: dict[str, Fault]) -> Tensor:
-    """One column of a block of rows as float64 ``(rows,)``.
+    """Converts a column of a block of rows to float64 ``(rows,)``.
 
     Args:
         values: The column.
         column: Its name.
-        start: The number of its first row in the file, from 0.
-        faults: What is wrong with columns so far, by name; added to.
+        start: Index of the block's first row in the file, from 0.
+        faults: Faults found so far, by column; extended in place.
     """
     numbers, text = _to_numbers(values)
     for kind, wrong in (
@@ -99,19 +99,19 @@ def numbers_of(values: pd.Series, column: str, start: int, faults: dict[str, Fau
 def labels_of(
     values: pd.Series, column: str, start: int, known: Mapping[str, int], faults: dict[str, Fault]
 ) -> Tensor:
-    """One column of a block of rows as the numbers of its labels, int8 ``(rows,)``.
+    """Converts a column of a block of rows to the numbers of its labels, int8 ``(rows,)``.
 
     Args:
-        values: The column; case and spaces around a label do not matter.
+        values: The column; case and surrounding spaces are ignored.
         column: Its name.
-        start: The number of its first row in the file, from 0.
-        known: Labels in lower case, and the number of each.
-        faults: What is wrong with columns so far, by name; added to.
+        start: Index of the block's first row in the file, from 0.
+        known: Labels in lower case, each with its number.
+        faults: Faults found so far, by column; extended in place.
     """
-    # The few distinct values are looked up, not the many rows.
+    # Only the distinct values are looked up, not every row.
     places, distinct = pd.factorize(values)
     codes = [known.get(_text(value).strip().lower(), _UNKNOWN) for value in distinct]
-    table = np.array([*codes, _UNKNOWN], dtype=np.int8)  # place -1, a missing value, is the last
+    table = np.array([*codes, _UNKNOWN], dtype=np.int8)  # the last entry is for missing values
     found = table[places]
     _note(faults, column, "missing or NaN", places == -1, values, start)
     wrong = (found == _UNKNOWN) & (places != -1)
@@ -120,7 +120,7 @@ def labels_of(
 
 
 def _to_numbers(values: pd.Series) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Float64 ``(rows,)``, a copy, and where there is something that is no number."""
+    """A float64 copy ``(rows,)``, and a mask of the values that are not numbers."""
     types = pd.api.types
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
@@ -151,12 +151,12 @@ def _note(
     start: int,
     known: tuple[str, ...] = (),
 ) -> None:
-    """Adds what is wrong here to what was found before; a graver kind takes its place."""
+    """Adds a fault to those found before; a more severe kind replaces another."""
     count = int(wrong.sum())
     if not count:
         return
     before = faults.get(column)
-    if before is None or _GRAVITY.index(kind) < _GRAVITY.index(before.kind):
+    if before is None or _SEVERITY.index(kind) < _SEVERITY.index(before.kind):
         row = int(wrong.argmax())
         faults[column] = Fault(kind, start + row, count, _text(values.iloc[row]), known)
     elif before.kind == kind:

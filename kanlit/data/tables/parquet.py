@@ -1,4 +1,4 @@
-"""Parquet, read by pyarrow, which the extra ``table`` brings."""
+"""Parquet, read by pyarrow, which the extra ``table`` installs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["ParquetFile"]
 
 
 class ParquetFile:
-    """A Parquet file; only the wanted columns are read.
+    """A Parquet file; only the requested columns are read.
 
     Args:
         path: The file.
 
     Raises:
-        ConfigurationError: pyarrow is not installed, or the file is no Parquet.
+        ConfigurationError: pyarrow is not installed, or the file is not Parquet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,9 +35,9 @@ class ParquetFile:
                 "table as .csv or .npz"
             ) from None
         self._error: type[Exception] = pa.lib.ArrowException
-        path.open("rb").close()  # what the system says of a file that cannot be read
+        path.open("rb").close()  # raises the system's error if the file cannot be read
         try:
-            # Pages are read as they are needed, not whole groups of rows.
+            # Reads pages on demand instead of whole row groups.
             self._file: Any = parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
         except self._error as error:
             raise self._broken(error) from None
@@ -66,7 +66,7 @@ class ParquetFile:
         wanted = [written[column] for column in columns]
         try:
             for batch in self._file.iter_batches(BLOCK, columns=wanted):
-                # Not as pandas has left it: an index is a column, an integer name is a text.
+                # Without pandas metadata, an index is a column and integer names are text.
                 frame = batch.to_pandas(ignore_metadata=True)
                 yield frame[wanted].set_axis(list(columns), axis=1)
         except self._error as error:

@@ -1,4 +1,4 @@
-"""Tables written as files: CSV, TSV or Parquet by their suffix, whole or not at all."""
+"""Writes tables atomically as CSV, TSV or Parquet files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 def check_table_output(path: Path) -> None:
-    """Refuses a path at which no table can be written; makes its folder.
+    """Checks that a table can be written to a path; creates its folder.
 
     Raises:
         ConfigurationError: See :func:`kanlit.files.check_output`; Parquet without pyarrow.
@@ -24,14 +24,14 @@ def check_table_output(path: Path) -> None:
     check_output(path, _SUFFIXES)
     if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise ConfigurationError(
-            f"--output {path}: Parquet needs pyarrow: pip install pyarrow, or write a .csv"
+            f"--output {path} needs pyarrow: run pip install 'kanlit[table]', or write a .csv file"
         )
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table by the suffix of ``path``, whole or not at all; folders are made.
+    """Writes a table atomically, in the format of the suffix of ``path``; creates its folder.
 
-    Truth values stand in text as ``true`` and ``false``.
+    In text formats, Boolean values are written as ``true`` and ``false``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as unfinished:
