@@ -24,6 +24,7 @@ Run = Callable[[str], "tuple[int, str, str]"]
 
 SYNTHETIC = "fit --data SyntheticData"
 CURVATURE = "--adaptation.density CurvatureDensity"
+CALLBACKS = f"{SYNTHETIC} --trainer.callbacks"
 BLEND = "--adaptation.density BlendedDensity --adaptation.density.densities"
 ANY = "--adaptation.trigger AnyTrigger --adaptation.trigger.triggers"
 TABLE = "fit --data TableData --data.inputs '[a, b]' --data.targets '[y]'"
@@ -98,6 +99,23 @@ BAD: list[tuple[str, list[str]]] = [
         ["patience?"],
     ),
     (f"{SYNTHETIC} --trainer.max_epoch 3", ["did you mean trainer.max_epochs?"]),
+    (f"{SYNTHETIC} --epochs 3", ["--epochs", "did you mean trainer.max_epochs?"]),
+    (f"{SYNTHETIC} --optimizer.lr 1", ["--optimizer.lr", "did you mean model.optimizer.lr?"]),
+    (f"{SYNTHETIC} --function f2", ["did you mean data.function?"]),
+    # -- callbacks, loggers, strategies
+    (f"{CALLBACKS} EarlyStoping", ["unknown callback", "did you mean EarlyStopping?", "…"]),
+    (f"{CALLBACKS} '[EarlyStoping]'", ["callbacks[0]", "did you mean EarlyStopping?"]),
+    (f"{CALLBACKS} EarlyStopping", ["needs monitor: give --trainer.callbacks.monitor val/loss"]),
+    (
+        f"{CALLBACKS} '[{{class_path: EarlyStopping}}]'",
+        ["callbacks[0]: EarlyStopping needs monitor", "init_args: {monitor: val/loss}"],
+    ),
+    (
+        f"{CALLBACKS} '[{{class_path: Timer, init_args: {{durations: 1}}}}]'",
+        ["unknown key", "callbacks[0].durations", "did you mean duration?"],
+    ),
+    (f"{SYNTHETIC} --trainer.logger TensorboardLogger", ["did you mean TensorBoardLogger?"]),
+    (f"{SYNTHETIC} --trainer.strategy dpp", ["unknown strategy dpp", "did you mean ddp?"]),
     (f"{SYNTHETIC} --checkpoint.monitr 3", ["did you mean checkpoint.monitor?"]),
     ("fit --config data_key.yaml", ["functio in data_key.yaml", "did you mean function?"]),
     ("fit --config density_key.yaml", ["powr in density_key.yaml", "did you mean power?"]),
@@ -133,8 +151,8 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} {CURVATURE} --adaptation.density.power 0", ["power must be positive", "0.5"]),
     (f"{SYNTHETIC} {CURVATURE} --adaptation.density.epsilon -1", ["epsilon must be at least 0"]),
     # -- models
-    (f"{SYNTHETIC} --model.spline_order 0", ["spline_order", "1 to 5", "0"]),
-    (f"{SYNTHETIC} --model.spline_order 6", ["spline_order", "1 to 5", "6"]),
+    (f"{SYNTHETIC} --model.spline_order 0", ["spline_order", "between 1 and 5", "0"]),
+    (f"{SYNTHETIC} --model.spline_order 6", ["spline_order", "between 1 and 5", "6"]),
     (
         f"{SYNTHETIC} {CURVATURE} --model.spline_order 1",
         ["CurvatureDensity", "degree 2", "InputDensity"],

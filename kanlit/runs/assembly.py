@@ -36,7 +36,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
 from kanlit.runs.defaults import ADAPTATION_DEFAULTS, DEFAULT_CLASSES, TRAINER_DEFAULTS
-from kanlit.runs.errors import UsageError, check_optimizers, explain, members
+from kanlit.runs.errors import UsageError, check_optimizers, check_strategy, explain, members
 from kanlit.runs.exceptions import one_line, root_cause
 from kanlit.runs.folder import Started, start_run
 from kanlit.runs.loggers import local_loggers
@@ -144,7 +144,9 @@ class Assembly(LightningCLI):
             raise ConfigurationError(self._explained(message)) from None
         except RecursionError:
             raise ConfigurationError("a setting is nested too deeply: check --config") from None
-        check_optimizers(self.config.get(str(self.config.get("subcommand")), self.config).model)
+        config = self.config.get(str(self.config.get("subcommand")), self.config)
+        check_optimizers(config.model)
+        check_strategy(config.trainer.strategy)
 
     def _explained(self, message: str) -> str:
         """In one line, what is wrong with words that the parser has refused with ``message``."""

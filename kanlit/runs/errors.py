@@ -9,12 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from importlib import import_module
 from typing import Any
 
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import StrategyRegistry
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -30,7 +31,7 @@ from kanlit.runs.type_errors import explain_type
 from kanlit.runs.user_classes import import_named, working_folder
 from kanlit.signatures import constructor_parameters
 
-__all__ = ["UsageError", "check_optimizers", "explain", "members"]
+__all__ = ["UsageError", "check_optimizers", "check_strategy", "explain", "members"]
 
 
 class UsageError(ConfigurationError):
@@ -58,8 +59,16 @@ KINDS = {
     "trainer.logger": Kind("logger", Logger, ()),
 }
 
-# Lists of classes under classes: a blend's densities, the triggers of several in one.
-MEMBERS = {"adaptation.density": "densities", "adaptation.trigger": "triggers"}
+# Keys at which a list of classes stands, and the kind of its members.
+LISTS = {
+    "adaptation.density.densities": "adaptation.density",
+    "adaptation.trigger.triggers": "adaptation.trigger",
+    "trainer.callbacks": "trainer.callbacks",
+    "trainer.logger": "trainer.logger",
+}
+
+# Appended to an argument that a class needs.
+_EXAMPLES = {"monitor": " val/loss"}
 
 
 def explain(
@@ -112,6 +121,20 @@ def check_optimizers(model: Mapping[str, Any]) -> None:
         _resolve(Setting(f"model.{name}", path, f"model.{name}"), KINDS[f"model.{name}"])
 
 
+def check_strategy(name: Any) -> None:
+    """Raises if a strategy given by its short name is unknown.
+
+    Args:
+        name: The setting ``trainer.strategy``; all but short names are left to Lightning.
+
+    Raises:
+        ConfigurationError: Such a name.
+    """
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if isinstance(name, str) and "." not in name and name.lower() not in known:
+        raise ConfigurationError(f"trainer.strategy: unknown strategy {name}: {hint(name, known)}")
+
+
 def _check_classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> dict[str, type]:
     """The class that ends up at each place."""
     names = {place: Setting(place, name, place) for place, name in defaults.items()}
@@ -125,14 +148,14 @@ def _check_classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> 
 
 
 def _check_members(settings: Sequence[Setting]) -> None:
-    """The classes in lists, and in lists under these."""
-    for place, key in MEMBERS.items():
-        for setting in settings:
-            if setting.key == f"{place}.{key}" and isinstance(setting.value, list):
-                _check_list(setting, key, KINDS[place])
+    """The classes in lists, and in lists inside these."""
+    for setting in settings:
+        if setting.key in LISTS and isinstance(setting.value, list):
+            _check_list(setting, KINDS[LISTS[setting.key]])
 
 
-def _check_list(setting: Setting, key: str, kind: Kind) -> None:
+def _check_list(setting: Setting, kind: Kind) -> None:
+    inner_list = setting.key.rpartition(".")[2]
     for i, member in enumerate(setting.value):
         name = member.get("class_path") if isinstance(member, Mapping) else member
         label = f"{setting.label}[{i}]"
@@ -141,11 +164,17 @@ def _check_list(setting: Setting, key: str, kind: Kind) -> None:
                 f"{label}: expected {_a(kind.word)} such as {{class_path: NAME}}, got {member!r}"
             )
         cls = _resolve(Setting(setting.key, name, label), kind)
-        given = member.get("init_args") if isinstance(member, Mapping) else None
-        for argument, value in (given or {}).items():
+        given = (member.get("init_args") if isinstance(member, Mapping) else None) or {}
+        for argument, value in given.items():
             _check_argument(argument, f"{label}.{argument}", cls, kind)
-            if argument == key and isinstance(value, list):
-                _check_list(Setting(setting.key, value, f"{label}.{key}"), key, kind)
+            if argument == inner_list and isinstance(value, list):
+                _check_list(Setting(setting.key, value, f"{label}.{argument}"), kind)
+        if missing := [each for each in _needed(cls, kind) if each not in given]:
+            give = ", ".join(f"{each}:{_EXAMPLES.get(each, ' …')}" for each in missing)
+            raise ConfigurationError(
+                f"{label}: {cls.__name__} needs {', '.join(missing)}: give "
+                f"{{class_path: {name}, init_args: {{{give}}}}}"
+            )
 
 
 def _resolve(setting: Setting, kind: Kind) -> type:
@@ -204,6 +233,13 @@ def _check_keys(
     options: Collection[str],
     subcommand: str,
 ) -> None:
+    known = {option.rsplit(".", n)[0] for option in options for n in range(option.count(".") + 1)}
+    known |= {
+        f"{place}.{name}"
+        for place, cls in classes.items()
+        for name in constructor_parameters(cls)
+        if name not in KINDS[place].given
+    }
     last = {s.key: place for place, s in enumerate(settings) if s.key in KINDS}
     for position, setting in enumerate(settings):
         place = max((p for p in KINDS if setting.key.startswith(f"{p}.")), key=len, default=None)
@@ -214,7 +250,7 @@ def _check_keys(
             _check_argument(key, setting.label, classes[place], KINDS[place])
         elif not _is_known(setting.key, options):
             raise ConfigurationError(
-                f"unknown key {setting.label}: {_closest_option(setting.key, options)}"
+                f"unknown key {setting.label}: {_closest_key(setting.key, known)}"
                 f"kanlit {subcommand} --help shows all"
             )
 
@@ -241,14 +277,27 @@ def _is_group(key: str, options: Collection[str]) -> bool:
     return any(option.startswith(f"{key}.") for option in options)
 
 
-def _closest_option(key: str, options: Collection[str]) -> str:
-    """By the path first: a misspelt key under trainer is most like another one under trainer."""
-    known = {o.rsplit(".", n)[0] for o in options for n in range(o.count(".") + 1)}
-    level = [o for o in known if o.count(".") == key.count(".")]
-    near = get_close_matches(key, level, n=1) or get_close_matches(key, known, n=1, cutoff=0.5)
-    leaf = key.rpartition(".")[2]
-    near = near or [o for o in sorted(known) if o.rpartition(".")[2] == leaf][:1]
-    return f"did you mean {near[0]}? " if near else ""
+def _closest_key(key: str, known: Collection[str]) -> str:
+    """``did you mean …?`` if one is close: ``--optimizer.lr`` is most like model.optimizer.lr."""
+    depth, leaf = key.count(".") + 1, key.rpartition(".")[2]
+
+    def likeness(other: str) -> float:
+        parts = other.split(".")
+        ends = (other, ".".join(parts[-depth:]))
+        same_name = 0.2 * (parts[-1] == leaf)
+        return same_name + max(SequenceMatcher(None, key, end).ratio() for end in ends)
+
+    nearest = max(sorted(known, key=lambda other: (other.count("."), other)), key=likeness)
+    return f"did you mean {nearest}? " if likeness(nearest) > 0.6 else ""
+
+
+def _needed(cls: type, kind: Kind) -> list[str]:
+    """The arguments of a constructor that have no default and that the user has to give."""
+    return [
+        name
+        for name, parameter in constructor_parameters(cls).items()
+        if parameter.default is parameter.empty and name not in kind.given
+    ]
 
 
 def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) -> None:
@@ -256,14 +305,9 @@ def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) ->
     # With those above them: a value that is a mapping has been taken apart.
     keys = {key.rsplit(".", n)[0] for key in given for n in range(key.count(".") + 1)}
     for place, cls in classes.items():
-        needed = [
-            name
-            for name, parameter in constructor_parameters(cls).items()
-            if parameter.default is parameter.empty and name not in KINDS[place].given
-        ]
-        missing = [name for name in needed if f"{place}.{name}" not in keys]
+        missing = [n for n in _needed(cls, KINDS[place]) if f"{place}.{n}" not in keys]
         if missing:
-            give = ", ".join(f"--{place}.{name}" for name in missing)
+            give = ", ".join(f"--{place}.{name}{_EXAMPLES.get(name, '')}" for name in missing)
             raise ConfigurationError(
                 f"{place}: {cls.__name__} needs {', '.join(missing)}: give {give}"
             )
