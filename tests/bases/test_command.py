@@ -51,16 +51,18 @@ def test_a_differential_equation_takes_every_basis_and_its_network_is_exported(
 
 
 def test_a_run_goes_on_with_its_basis_and_is_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fit = ["fit", "--config", str(ROOT / "configs" / "synthetic.yaml"), "--data.samples", "200"]
     assert kanlit(monkeypatch, *fit, *SHORT, "--model.basis", "radial") == 0
     (checkpoint,) = tmp_path.rglob("last.ckpt")
 
-    # As all settings of the network, the checkpoint's basis goes before what the command says.
-    more = ["--model.basis", "bspline", "--trainer.max_epochs", "6"]
-    assert kanlit(monkeypatch, *fit, *SHORT, "--ckpt_path", "last", *more) == 0
+    more = ["--ckpt_path", "last", "--trainer.max_epochs", "6"]
+    capsys.readouterr()
+    assert kanlit(monkeypatch, *fit, *SHORT, *more, "--model.basis", "bspline") == 2
+    assert "has basis radial: leave it out" in capsys.readouterr().err
+    assert kanlit(monkeypatch, *fit, *SHORT, *more) == 0
     _, newest = sorted(tmp_path.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
     assert newest != checkpoint
     assert torch.load(newest, weights_only=True)["hyper_parameters"]["basis"] == "radial"
