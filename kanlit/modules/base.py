@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.optim import Optimizer
 
 from kanlit.bases import Basis, BasisName, basis_name
 from kanlit.compat import RUNNING_HOOK, trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
+from kanlit.modules.least_squares import LeastSquaresStep
 from kanlit.modules.monitors import check_callbacks
-from kanlit.modules.optimizers import check_optimizer
+from kanlit.modules.optimizers import create_optimizer
 from kanlit.modules.ranks import averaged_over_ranks, block_weights, mean_over_ranks
 from kanlit.modules.resume import forget_best, keep_settings
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
@@ -116,8 +114,7 @@ class KANModule(LightningModule):
         self._resumed: dict[str, Any] | None = None  # a checkpoint, until the optimizer is created
         self._uneven = False
         self._checked_batch = -1  # the last batch whose loss was checked to be finite
-        # In a least-squares step: the batch and its residuals, once the loss has been computed.
-        self._evaluated: list[tuple[Any, Mapping[str, Residual]]] | None = None
+        self._least_squares = LeastSquaresStep()
         self.test_error = RelativeL2Error(out_features)
 
     @property
@@ -169,8 +166,7 @@ class KANModule(LightningModule):
     def loss(self, batch: Any) -> Tensor:
         """Σ weight · mean square over the blocks."""
         named = self.residuals(batch)
-        if self._evaluated is not None:
-            self._evaluated.append((batch, named))
+        self._least_squares.record(batch, named)
         blocks = named.values()
         means = torch.stack([block.weight * block.values.square().mean() for block in blocks])
         if self._uneven:
@@ -312,70 +308,29 @@ class KANModule(LightningModule):
         if optimizer_closure is None:
             pass
         elif getattr(optimizer, "needs_residuals", False):
-            optimizer_closure = self._residual_closure(optimizer_closure)
+            optimizer_closure = self._least_squares.closure(self, self.residuals, optimizer_closure)
         elif self.trainer.world_size > 1:
             # A line search depends on the loss, which must be the same on every rank.
             optimizer_closure = averaged_over_ranks(optimizer_closure, self.trainer.world_size)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        if self._evaluated is None:  # otherwise the optimizer differentiates the residuals itself
+        # In a least-squares step the optimizer differentiates the residuals itself.
+        if not self._least_squares.is_recording:
             super().backward(loss, *args, **kwargs)
 
-    def _residual_closure(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """A closure that returns the residuals, for an optimizer that needs them.
-
-        The first call runs Lightning's ``closure``, so that ``training_step`` runs and its loss
-        reaches logs and callbacks, and returns the residuals of that loss.
-        """
-        strategy = self.trainer.strategy
-        batches: list[Any] = []
-
-        def residuals() -> Mapping[str, Residual]:
-            if batches:
-                with strategy.precision_plugin.train_step_context():
-                    return self.residuals(batches[0])
-            # The optimizer sums over the ranks itself, so DDP must not synchronize gradients.
-            alone: AbstractContextManager[None] = nullcontext()
-            if isinstance(strategy, ParallelStrategy):
-                alone = strategy.block_backward_sync()
-            self._evaluated = []
-            try:
-                with alone:
-                    closure()
-                if len(self._evaluated) != 1:
-                    raise ConfigurationError(
-                        f"training_step of {type(self).__name__} must call self.loss(batch) "
-                        f"exactly once when the optimizer needs residuals"
-                    )
-                ((batch, found),) = self._evaluated
-            finally:
-                self._evaluated = None
-            batches.append(batch)
-            return found
-
-        return residuals
-
     def configure_optimizers(self) -> Any:
-        try:
-            optimizer: Optimizer = self._optimizer(self.parameters())
-            squares = getattr(optimizer, "needs_residuals", False)
-            if squares and (self.sparsity_l1 or self.sparsity_entropy):
-                raise ConfigurationError(
-                    f"{type(optimizer).__name__} minimizes squared residuals only, and the "
-                    f"sparsity term is not one: remove sparsity_l1 and sparsity_entropy, or use "
-                    f"torch.optim.Adam"
-                )
-            make = self._lr_scheduler
-            scheduler = None if make is None or squares else make(optimizer)
-        except ConfigurationError:
-            raise
-        except (ValueError, TypeError) as error:
-            # Only torch constructors with the user's settings run in this block.
+        optimizer, scheduler = create_optimizer(
+            self._optimizer, self._lr_scheduler, self.parameters(), self.trainer
+        )
+        if getattr(optimizer, "needs_residuals", False) and (
+            self.sparsity_l1 or self.sparsity_entropy
+        ):
             raise ConfigurationError(
-                f"cannot create the optimizer or lr_scheduler ({error}): correct its settings"
-            ) from error
-        check_optimizer(optimizer, make if squares else scheduler, self.trainer)
+                f"{type(optimizer).__name__} minimizes squared residuals only, and the sparsity "
+                f"term is not one: remove sparsity_l1 and sparsity_entropy, or use "
+                f"torch.optim.Adam"
+            )
         self._optimized = describe(optimizer, scheduler)
         resumed, self._resumed = self._resumed, None
         for line in adopt(resumed, optimizer, scheduler) if resumed else ():

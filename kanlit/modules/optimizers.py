@@ -1,17 +1,54 @@
-"""Checks that an optimizer and its learning-rate scheduler work with the trainer's settings."""
+"""Creates an optimizer and its learning-rate scheduler, and checks that they fit the trainer."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from torch.nn import Parameter
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_optimizer"]
+__all__ = ["check_optimizer", "create_optimizer"]
+
+
+def create_optimizer(
+    make_optimizer: OptimizerCallable,
+    make_scheduler: LRSchedulerCallable | None,
+    parameters: Iterable[Parameter],
+    trainer: Trainer,
+) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+    """Creates the optimizer and its scheduler with the user's settings.
+
+    Args:
+        make_optimizer: Creates the optimizer from the parameters.
+        make_scheduler: Creates the scheduler from the optimizer.
+        parameters: The parameters to train.
+        trainer: The trainer, see :func:`check_optimizer`.
+
+    Raises:
+        ConfigurationError: A setting that the constructors refuse, or that does not fit the
+            trainer.
+    """
+    try:
+        optimizer: Optimizer = make_optimizer(parameters)
+        squares = getattr(optimizer, "needs_residuals", False)
+        scheduler = None if make_scheduler is None or squares else make_scheduler(optimizer)
+    except ConfigurationError:
+        raise
+    except (ValueError, TypeError) as error:
+        # Only torch constructors with the user's settings run in this block.
+        raise ConfigurationError(
+            f"cannot create the optimizer or lr_scheduler ({error}): correct its settings"
+        ) from error
+    check_optimizer(optimizer, make_scheduler if squares else scheduler, trainer)
+    return optimizer, scheduler
 
 
 def check_optimizer(optimizer: Optimizer, scheduler: Any, trainer: Trainer) -> None:

@@ -37,12 +37,12 @@ class TargetCurve:
     """Target and prediction along one input of the first layer.
 
     Attributes:
-        x: ``(m,)``, rising values of that input, in the units that the first layer sees.
-        prediction: ``(m,)``, the network's output there.
-        target: ``(m,)``, the function to be learnt, or ``None`` where it is not known.
-        label: Name of the axis, such as ``"x1 (x2 held at 0.7)"``.
-        feature: Which input of the first layer ``x`` is.
-        quantity: Name of the vertical axis.
+        x: ``(m,)``, increasing values of that input, in the units of the first layer.
+        prediction: ``(m,)``, the output of the network.
+        target: ``(m,)``, the target function; ``None`` if unknown.
+        label: Label of the horizontal axis, such as ``"x1 (x2 held at 0.7)"``.
+        feature: Index of the input of the first layer.
+        quantity: Label of the vertical axis.
     """
 
     x: Tensor
@@ -60,7 +60,7 @@ def knot_figure(
     max_features: int = 6,
     feature_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Picture of one adaptation.
+    """Plots one adaptation.
 
     On top ``curve``, with the new breakpoints of its input as ticks below it; then, for each
     input feature of each layer, the importance density of the samples (area), the new
@@ -69,16 +69,16 @@ def knot_figure(
     ``old:LAYER:FEATURE``, the areas ``density:LAYER:FEATURE``.
 
     Args:
-        report: What the adaptation did.
-        curve: Target and prediction; ``None`` leaves the top panel out.
-        title: Goes before ``G old → new``; such as ``"epoch 500"``.
-        max_features: So many features of the first layer are drawn, and twice as many of each
-            hidden layer, in smaller panels; the heading counts those left out.
-        feature_names: Names of the first layer's inputs, ``x1, x2, …`` if left out.
+        report: The adaptation.
+        curve: Target and prediction; ``None`` omits the top panel.
+        title: Title before ``G old → new``, such as ``"epoch 500"``.
+        max_features: Number of features drawn of the first layer, and twice as many of each hidden
+            layer, in smaller panels; the heading counts those left out.
+        feature_names: Names of the first layer's inputs; ``x1, x2, …`` if omitted.
 
     Raises:
-        ValueError: If ``max_features < 1``, the names are not one a feature, or samples or
-            weights are not finite.
+        ValueError: If ``max_features < 1``, the number of names is wrong, or samples or weights
+            are not finite.
     """
     first, hidden = report.layers[0], report.layers[1:]
     in_features = first.new_breakpoints.shape[0]
@@ -127,10 +127,10 @@ def _draw_first(
 
 
 def _draw_hidden(page: Page, layer: LayerAdaptation, shape: tuple[int, int], shown: int) -> None:
-    """All features of a hidden layer, a cell each, straight on the page.
+    """Draws all features of a hidden layer, one cell per feature, without separate axes.
 
-    Axes of their own would take ten times as long: what is drawn keeps its own coordinates, and a
-    cell is a transform. What all cells have alike is one artist.
+    Separate axes would take ten times as long. Each cell is a transform from data coordinates, and
+    elements that all cells share are one artist.
     """
     rows, columns = shape
     page.heading(_heading(layer, shown))
@@ -189,7 +189,7 @@ def _draw_curve(axes: Axes, curve: TargetCurve, breakpoints: Array) -> None:
 
 
 def _draw_feature(axes: Axes, layer: LayerAdaptation, feature: int) -> None:
-    """One feature of the first layer on a panel of its own."""
+    """Draws one feature of the first layer in its own panel."""
     density = _density(layer, feature, FIRST_BINS)
     _draw_knots(axes, layer, feature, density, 3.5, axes.transData)
     peak = _peak(density[0])
@@ -201,7 +201,7 @@ def _draw_feature(axes: Axes, layer: LayerAdaptation, feature: int) -> None:
 
 
 def _density(layer: LayerAdaptation, feature: int, most_bins: int) -> tuple[Array, Array]:
-    """Importance density of one feature and its bins, no more of them than samples can fill."""
+    """Importance density of one feature, with fewer bins if there are few samples."""
     weights = layer.weights if layer.weights.ndim == 1 else layer.weights[:, feature]
     samples = layer.samples[:, feature]
     bins = min(most_bins, max(20, round(2 * math.sqrt(len(samples)))))
@@ -216,12 +216,12 @@ def _draw_knots(
     marker_size: float,
     transform: Transform,
 ) -> None:
-    """Density, new stems up and old stems down, at heights relative to the density's peak."""
+    """Draws the density, new stems upward and old ones downward, relative to the peak density."""
     values, edges = density
     label = f"{layer.name}:{feature}"
     shape = StepPatch(values, edges, fill=True, color=SKY_BLUE, alpha=0.45, lw=0)
     shape.set(gid=f"density:{label}", transform=transform)
-    parent.add_artist(shape)  # add_patch would work out limits that are set anyway
+    parent.add_artist(shape)  # add_patch would compute limits that are set anyway
     peak = _peak(values)
     if values.max() == 0:
         words, middle = "all weights are zero", (edges[0] + edges[-1]) / 2
@@ -270,13 +270,13 @@ def _shown(layer: LayerAdaptation, most: int) -> int:
 
 
 def _rows_and_columns(count: int, widest: int) -> tuple[int, int]:
-    """As few rows as ``widest`` columns allow, as even as they can be: 10 by 6 is 2 × 5."""
+    """The fewest rows with at most ``widest`` columns, filled evenly: 10 with 6 gives 2 × 5."""
     rows = math.ceil(count / widest)
     return rows, math.ceil(count / rows)
 
 
 def _span(layer: LayerAdaptation, feature: int) -> tuple[float, float]:
-    """Range that holds a feature's samples, old and new breakpoints; never empty."""
+    """Range of the samples and the old and new breakpoints of a feature; never empty."""
     columns = (layer.samples, layer.old_breakpoints.T, layer.new_breakpoints.T)
     ends = [end for column in columns for end in column[:, feature].aminmax()]
     return float(min(ends)), float(max(ends))
@@ -288,5 +288,5 @@ def _padded(span: tuple[float, float]) -> tuple[float, float]:
 
 
 def _tidy(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(5))  # ticks take most of the time of a picture
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # ticks take most of the drawing time
     tidy(axes, 8)

@@ -1,4 +1,4 @@
-"""Where the knots of a run have moved."""
+"""Plots the motion of knots during a run."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ def migration_figure(
     title: str = "",
     max_features: int = 4,
 ) -> Figure:
-    """Picture of every breakpoint against the epoch.
+    """Plots all breakpoints against the epoch.
 
     A breakpoint is a line from the adaptation that placed it to the next one. The lines are artists
-    with the ``gid`` ``knots:LAYER:FEATURE``, LAYER being its name.
+    with the ``gid`` ``knots:LAYER:FEATURE``, where LAYER is the name of the layer.
 
     Args:
-        records: From the first to the latest, one at least.
+        records: Records from the first to the latest, at least one.
         last: Breakpoints ``(in, G+1)`` of each layer at the end.
-        epoch: The end.
-        input_names: One for each input of the first layer.
-        title: Of the picture.
-        max_features: So many features of the first layer are drawn, and twice as many of each
-            hidden layer, the first ones; the headings count those left out.
+        epoch: The last epoch.
+        input_names: Name of each input of the first layer.
+        title: Title of the figure.
+        max_features: Number of features drawn of the first layer, and twice as many of each hidden
+            layer; the headings count those left out.
 
     Raises:
-        ValueError: No records, names that do not fit the first layer, ``max_features`` below 1.
+        ValueError: If there are no records, the names do not fit the first layer, or
+            ``max_features`` is below 1.
     """
     if not records:
         raise ValueError("no adaptation has been recorded")
@@ -99,7 +100,7 @@ def _draw(
         standing = as_array(record.breakpoints[name][feature])
         lines += [[(record.epoch, at), (end, at)] for at in standing]
     if epoch > records[-1].epoch and name in last:
-        # Not always the latest record's: KeepBest puts back what did best on validation.
+        # These may differ from the latest record: KeepBest restores the best weights.
         stub = epoch + 0.02 * (epoch - epochs[0])
         lines += [[(epoch, at), (stub, at)] for at in as_array(last[name][feature])]
     densest = max(record.breakpoints[name].shape[1] for record in records)

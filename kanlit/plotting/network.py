@@ -1,4 +1,4 @@
-"""A KAN as a picture: nodes, edges, and on each edge its function."""
+"""Plots a KAN: nodes, edges, and the function on each edge."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def network_figure(
     title: str = "",
     most_edges: int = MOST_EDGES,
 ) -> Figure:
-    """Picture of a network from its inputs, at the bottom, to its outputs.
+    """Plots a network from its inputs at the bottom to its outputs at the top.
 
-    Nodes are dots, edges lines with a box in which the edge's function φ stands over its grid, each
-    on a scale of its own, with the breakpoints as ticks below it. The more opaque an edge, the more
-    important among those of its layer. The curves are artists with the ``gid``
-    ``edge:LAYER:OUT:IN``, in the units of the layer, the ticks ``knots:LAYER:OUT:IN``.
+    Nodes are dots. Edges are lines with a box that shows the function φ over its grid, each on its
+    own scale, with ticks at the breakpoints. Opacity shows the importance of an edge within its
+    layer. The curves are artists with the ``gid`` ``edge:LAYER:OUT:IN``, in the units of the layer,
+    and the ticks ``knots:LAYER:OUT:IN``.
 
     Args:
-        layers: Each takes what the one before it gives.
+        layers: Successive layers; the outputs of each are the inputs of the next.
         importances: ``(out, in)`` of each layer, see :func:`kanlit.nn.edge_importance`.
-        input_names: One for each input.
-        output_names: One for each output.
-        title: Goes before the widths.
-        most_edges: Of a network that has more the most important are drawn, and with them the
-            nodes that they join; the title says so.
+        input_names: Name of each input.
+        output_names: Name of each output.
+        title: Title before the widths.
+        most_edges: Largest number of edges drawn. In a larger network only the most important ones
+            and their nodes are drawn, and the title says so.
 
     Raises:
-        ValueError: Names or importances that do not fit the layers, ``most_edges`` below 1.
+        ValueError: If names or importances do not fit the layers, or ``most_edges`` is below 1.
     """
     sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]
     if (len(input_names), len(output_names)) != (sizes[0], sizes[-1]):
@@ -71,7 +71,7 @@ def network_figure(
         raise ValueError(f"importances have the shapes {shapes}, which do not fit the layers")
     if most_edges < 1:
         raise ValueError(f"most_edges must be at least 1, got {most_edges}")
-    plan = _Plan.of(sizes, most_important(importances, most_edges), input_names, output_names)
+    plan = _Plan.layout(sizes, most_important(importances, most_edges), input_names, output_names)
     figure = Figure(figsize=(plan.width, plan.height), dpi=100)
     inches = Affine2D().translate(0, 0) + figure.dpi_scale_trans
     for number, layer in enumerate(layers):
@@ -83,19 +83,19 @@ def network_figure(
 
 @dataclass(frozen=True)
 class _Plan:
-    """Where everything stands, in inches from the lower left corner.
+    """Layout of the figure, in inches from the lower left corner.
 
     Attributes:
-        width: Of the page.
-        height: Of the page.
+        width: Width of the page.
+        height: Height of the page.
         box: Side of a box.
-        nodes: For each row of nodes, x of those drawn by their number.
+        nodes: For each row of nodes, x of the drawn nodes by index.
         rows: y of each row of nodes.
-        boxes: For each layer, centre of the boxes by (output, input).
-        names: Labels of the first and of the last row, by the number of the node.
-        upright: Whether the labels of the first row and of the last stand on end.
+        boxes: For each layer, center of the boxes by (output, input).
+        names: Labels of the first and of the last row by node index.
+        upright: Whether the labels of the first and of the last row are vertical.
         sizes: Widths of the network.
-        edges: How many edges it has.
+        edges: Number of edges of the network.
     """
 
     width: float
@@ -110,7 +110,7 @@ class _Plan:
     edges: int
 
     @classmethod
-    def of(
+    def layout(
         cls,
         sizes: list[int],
         chosen: list[Tensor],
@@ -209,7 +209,7 @@ def _draw_layer(
 
 
 def _cell(corner: tuple[float, float], box: float, x: Array, values: Array) -> Affine2D:
-    """From an edge's own units to its box, above the ticks; a constant stands in the middle."""
+    """Transform from data coordinates to the box of an edge; a constant is drawn in the middle."""
     low, high = float(values.min()), float(values.max())
     if not high > low:
         low, high = low - 1.0, high + 1.0
@@ -217,7 +217,7 @@ def _cell(corner: tuple[float, float], box: float, x: Array, values: Array) -> A
 
 
 def _band(corner: tuple[float, float], box: float, x: Array) -> Affine2D:
-    """The same along x, and 0 to 1 to the height of the ticks."""
+    """The same along x; maps 0 to 1 to the height of the ticks."""
     return _to(x, (0.0, 1.0), corner, box, (0.0, 0.14))
 
 
@@ -249,7 +249,7 @@ def _draw_nodes(figure: Figure, inches: Transform, plan: _Plan) -> None:
     ):
         size = min(9.0, 72 * 0.85 * (plan.width - 2 * SIDE) / len(row)) if on_end else 9.0
         if size < 4:
-            continue  # so many nodes that names would be specks
+            continue  # too many nodes for readable names
         for i, name in names.items():
             figure.text(
                 row[i],

@@ -1,4 +1,4 @@
-"""A figure filled from the top down."""
+"""A figure whose rows of panels are placed from the top down."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HEADING_HEIGHT = 0.36
 class Page:
     """Rows of panels placed from the top down, in inches.
 
-    Placed by hand: matplotlib's constrained layout takes half a second a figure, and its solver
-    has been seen to end the process.
+    Placed explicitly, because matplotlib's constrained layout takes half a second per figure and
+    its solver has crashed the process.
     """
 
     def __init__(self, height: float) -> None:
@@ -28,13 +28,13 @@ class Page:
         self._top -= height
 
     def heading(self, words: str) -> None:
-        """A line of words across the page."""
+        """Adds a line of text."""
         y = (self._top - 0.26) / self._height
         self.figure.text(LEFT / WIDTH, y, words, fontsize=9.5, va="baseline")
         self.skip(HEADING_HEIGHT)
 
     def row(self, columns: int, height: float, below: float, gap: float = 0.45) -> list[Axes]:
-        """Panels side by side, ``gap`` inches apart, with ``below`` inches for their labels."""
+        """Adds a row of panels, ``gap`` inches apart, with ``below`` inches for their labels."""
         width = (WIDTH - LEFT - RIGHT - gap * (columns - 1)) / columns
         panels = [
             self.figure.add_axes(
@@ -51,7 +51,7 @@ class Page:
         return panels
 
     def band(self, columns: int, rows: int, height: float) -> Transform:
-        """A strip across the page: maps (0, 0) to (columns, rows), from its upper left corner."""
+        """Adds a strip; its transform maps (0, 0) to (columns, rows) from the upper left corner."""
         across = (WIDTH - LEFT - RIGHT) / columns
         down = (height - 0.18) / rows
         corner = (LEFT, self._top - 0.08)

@@ -1,4 +1,4 @@
-"""What all figures have in common: colours, titles, legends."""
+"""Style of all figures: colors, titles, legends."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ __all__ = [
     "tidy",
 ]
 
-# Okabe-Ito: eight colours that stay apart for colour-blind eyes; with a marker each.
+# The Okabe-Ito palette of eight colors, distinguishable with color blindness, and their markers.
 BLACK, ORANGE, SKY_BLUE, BLUE, VERMILLION = "#000000", "#E69F00", "#56B4E9", "#0072B2", "#D55E00"
 _COLORS = (BLUE, VERMILLION, "#009E73", "#CC79A7", ORANGE, SKY_BLUE, BLACK, "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#777777"
-MARKED = "adaptations, with the new G"  # what the lines of mark_adaptations are
+MARKED = "adaptations, with the new G"  # legend entry for mark_adaptations
 FONT = 9
 LETTER = 0.08  # inches, of a word of that size
 _TITLE: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
@@ -50,22 +50,22 @@ _TITLE_HEIGHT, _LINE_HEIGHT = 0.5, 0.2  # inches
 
 
 def color(i: int) -> str:
-    """Colour of the i-th of what is compared."""
+    """Color of the i-th series."""
     return _COLORS[i % len(_COLORS)]
 
 
 def marker(i: int) -> str:
-    """Its marker."""
+    """Marker of the i-th series."""
     return _MARKERS[i % len(_MARKERS)]
 
 
 def grey(label: str, **style: Any) -> Line2D:
-    """Entry of a legend for what is drawn in every colour."""
+    """Legend entry for elements that are drawn in several colors."""
     return Line2D([], [], color=GREY, ls="", label=label, **style)
 
 
 def shortened(name: str, letters: int) -> str:
-    """A name of so many letters at most; what is left out is its middle."""
+    """Shortens a name to a number of letters by omitting its middle."""
     if len(name) <= letters:
         return name
     end = (letters - 1) // 2
@@ -73,7 +73,7 @@ def shortened(name: str, letters: int) -> str:
 
 
 def plain(words: str) -> str:
-    r"""Words that matplotlib draws as they are, not as mathematics between dollar signs.
+    r"""Escapes dollar signs, so that matplotlib does not draw text as mathematics.
 
     >>> print(plain("price in $, cost in $"))
     price in \$, cost in \$
@@ -82,7 +82,7 @@ def plain(words: str) -> str:
 
 
 def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> Page:
-    """A page with a title and a legend on top and ``height`` inches below them."""
+    """Creates a page with title and legend on top and ``height`` inches below them."""
     widest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(1, min(_LEGEND_COLUMNS, int(WIDTH / (0.6 + LETTER * widest))))
     lines = math.ceil(len(handles) / columns)
@@ -103,7 +103,7 @@ def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> P
 
 
 def rug(axes: Axes, breakpoints: NDArray[np.float64]) -> None:
-    """Breakpoints ``(G+1,)`` as ticks along the axis, inside the panel."""
+    """Draws breakpoints ``(G+1,)`` as ticks along the axis, inside the panel."""
     axes.vlines(
         breakpoints,
         0.0,
@@ -116,12 +116,12 @@ def rug(axes: Axes, breakpoints: NDArray[np.float64]) -> None:
 
 
 def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[int]) -> None:
-    """Adaptations as dotted lines, with G on top of those that change it.
+    """Draws adaptations as dotted lines, labeled with G where it changes.
 
-    Where there are more than 40 only these are drawn. Labels without room stand further right.
+    With more than 40, only those that change G are drawn. Labels are moved right to avoid overlap.
     """
     left, right = axes.get_xlim()
-    across = (right - left) / (axes.get_position().width * WIDTH)  # epochs an inch
+    across = (right - left) / (axes.get_position().width * WIDTH)  # epochs per inch
     known, free = None, -math.inf
     for epoch, size in zip(epochs, grid_sizes, strict=True):
         if len(epochs) <= _MOST_MARKS or size != known:
@@ -142,6 +142,6 @@ def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[i
 
 
 def tidy(axes: Axes, size: float) -> None:
-    """No frame above and to the right, and labels of that size."""
+    """Removes the top and right frame and sets the label size."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=size)

@@ -1,4 +1,4 @@
-"""From a trained network to an expression: what each edge may be, and the formula of a choice."""
+"""Candidate functions of each edge, and composition of a formula from a choice of them."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from kanlit.symbolic.library import Array
 
 __all__ = ["Edge", "SplineEdge", "compose", "edges_of", "numerics"]
 
-_PLAUSIBLE = 10  # times the 1 - R² that a function may have where it has to hold
+_PLAUSIBLE = 10  # factor of the threshold's 1 - R² for plausible functions
 
 Place = tuple[int, int, int]
 
 
 class SplineEdge(sympy.Function):  # type: ignore[misc]  # sympy has no types
-    """φ of an edge that no function of the library fits; its subclasses are one edge each."""
+    """φ of an edge that no function of the library fits; each edge has its own subclass."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """What the edge from input p to output q of a layer may be.
+    """The edge from input p to output q of a layer, and the functions that fit it.
 
     Attributes:
         place: Layer, p and q, each counted from 1.
-        fits: Functions of the library whose R² reaches the threshold, best score first; none
-            where the edge stays a spline.
-        plausible: The same with ten times the threshold's 1 - R²: what the edge may be where the
-            whole formula is judged, not the edge.
+        fits: Functions of the library whose R² reaches the threshold, best score first; empty if
+            the edge remains a spline.
+        plausible: The same with ten times the threshold's 1 - R²: candidates when the error of the
+            whole formula decides.
         mean: Mean of the edge over the samples.
-        negligible: Whether it is taken as its mean, a constant.
-        best_r2: R² of the closest function of the library, whether it holds or not.
-        layer: The layer it is of.
-        samples: What reaches it, as the network sees it ``(n,)``.
-        curve: Its values there ``(n,)``.
-        shift: Mean of the layer's input p where that is one of the network's, in user's units.
-        scale: And its deviation: the edge is a function of (x - shift) / scale.
+        negligible: Whether it is replaced by its mean.
+        best_r2: R² of the closest function of the library, even if below the threshold.
+        layer: Its layer.
+        samples: Its inputs in the units of the network ``(n,)``.
+        curve: Its values at the samples ``(n,)``.
+        shift: Mean of the input in the user's units, for edges of the first layer.
+        scale: Standard deviation, likewise: the edge is a function of (x - shift) / scale.
     """
 
     place: Place
@@ -69,14 +69,13 @@ class Edge:
 
     @cached_property
     def symbol(self) -> Any:
-        """The sympy function that the edge is in a formula where it stays a spline."""
+        """The sympy function that represents the edge if it remains a spline."""
         return _undefined(self.name)
 
     def values(self, x: Array, derivative: int = 0) -> Array:
-        """φ less its mean, or φ' or φ'', at ``x`` of any shape, in the user's units.
+        """φ minus its mean, or φ' or φ'', at ``x`` of any shape, in the user's units.
 
-        Constants of a node's edges can grow against each other while it trains; in a formula they
-        are to be one.
+        Constants of the edges of a node can cancel each other; a formula has only their sum.
         """
         _, p, q = self.place
         scaled = (np.asarray(x, dtype=float) - self.shift) / self.scale
@@ -89,7 +88,7 @@ class Edge:
 
 
 def _undefined(name: str, order: int = 0) -> Any:
-    """A function of sympy of which only its name and, up to order 2, its derivative are known."""
+    """An undefined sympy function with named derivatives up to order 2."""
 
     def fdiff(self: Any, argindex: int = 1) -> Any:
         if order == 2:
@@ -108,19 +107,19 @@ def edges_of(
     mean: Tensor | None = None,
     std: Tensor | None = None,
 ) -> list[list[Edge]]:
-    """The edges of each layer, fitted over the samples that reach them.
+    """The edges of each layer, fitted on their inputs at the samples.
 
     Args:
-        network: In float64.
+        network: The network, in float64.
         x: Samples ``(n, in)``, float64, in the user's units.
-        threshold: Least R² of a function that an edge is taken for.
-        negligible: An edge whose standard deviation over the samples is under this share of the
-            largest one at its node is taken as its mean.
-        mean: μ ``(in,)`` of the network's inputs (x - μ) / σ; left out, 0.
-        std: σ ``(in,)``; left out, 1.
+        threshold: Smallest R² at which a function replaces an edge.
+        negligible: An edge whose standard deviation over the samples is below this fraction of the
+            largest one at its node is replaced by its mean.
+        mean: μ ``(in,)`` of the network's inputs (x - μ) / σ; 0 if omitted.
+        std: σ ``(in,)``; 1 if omitted.
 
     Returns:
-        For each layer its edges, output by output.
+        The edges of each layer, ordered by output.
     """
     means = torch.zeros_like(x[0]) if mean is None else mean.double()
     stds = torch.ones_like(x[0]) if std is None else std.double()
@@ -166,13 +165,13 @@ def compose(
     inputs: Sequence[sympy.Expr],
     choice: Mapping[Place, CurveFit],
 ) -> list[sympy.Expr]:
-    r"""The expression of each output, :math:`h_q = \sum_p \varphi_{qp}(h_p) + b_q` inserted.
+    r"""Composes the expression of each output from :math:`h_q = \sum_p \varphi_{qp}(h_p) + b_q`.
 
     Args:
-        layers: As :func:`edges_of` gives them.
+        layers: Result of :func:`edges_of`.
         inputs: Symbols of the inputs, in the user's units.
-        choice: The function that each edge is taken for; the others stay splines, or are their
-            means where they are negligible.
+        choice: The function that replaces each edge; other edges remain splines, or their means if
+            negligible.
     """
     values = list(inputs)
     for edges in layers:
@@ -194,7 +193,7 @@ def compose(
 
 
 def numerics(layers: Sequence[Sequence[Edge]]) -> dict[str, Any]:
-    """Numpy functions of the edges that stay splines and of their derivatives, by name."""
+    """Numpy functions of the edges that remain splines and of their derivatives, by name."""
     found: dict[str, Any] = {}
     for edges in layers:
         for edge in edges:

@@ -1,4 +1,4 @@
-"""One curve as c f(a x + b) + d, for each function of the library."""
+"""Fits a curve by c f(a x + b) + d, for each function f of the library."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kanlit.symbolic.library import LIBRARY, Array, Candidate
 
 __all__ = ["CurveFit", "fit_curve", "fit_together"]
 
-_COARSE = 200  # samples that starts are judged by
-_FINE = 1000  # samples that constants are fitted to
+_COARSE = 200  # samples for the choice of starting points
+_FINE = 1000  # samples for the fit of constants
 _STARTS = 3
-_FLOOR = 1e-10  # of 1 - R²: no network's curve is more exact
-_EDGE = 1e-9  # least distance of a pole from the samples, in half-widths of their span
+_FLOOR = 1e-10  # lower bound of 1 - R², beyond the accuracy of networks
+_EDGE = 1e-9  # smallest distance of a pole from the samples, relative to half their range
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class CurveFit:
 
     @property
     def score(self) -> float:
-        r"""The lower the better: complexity + log10(1 - R²).
+        r"""Complexity + log10(1 - R²); lower is better.
 
-        One more unit of complexity has to bring 1 - R² down tenfold.
+        One more unit of complexity must reduce 1 - R² tenfold.
         """
         return self.candidate.complexity + float(np.log10(max(1 - self.r2, _FLOOR)))
 
@@ -47,7 +47,7 @@ class CurveFit:
         return c * self.candidate.values(a * x + b) + d
 
     def applied(self, x: sympy.Expr) -> sympy.Expr:
-        """The expression of it at ``x``."""
+        """The fitted function as an expression in ``x``."""
         a, b, c, d = map(sympy.Float, self.constants)
         inner = sympy.expand_mul(a * x + b)
         return sympy.expand_mul(c * self.candidate.applied(inner) + d)
@@ -58,18 +58,18 @@ def fit_curve(
 ) -> list[CurveFit]:
     r"""Fits every candidate to a curve, best :attr:`CurveFit.score` first.
 
-    For given a and b, the best c and d are those of a line: only a and b are searched for, first
-    on a grid over the samples' span brought to [-1, 1], then by least squares from its three
-    best places (variable projection: Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973). A function
-    with a pole or an end keeps it off the samples.
+    For given a and b, the best c and d follow from linear regression. Only a and b are searched,
+    first on a grid for samples scaled to [-1, 1], then by least squares from its three best points
+    (variable projection: Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973). Poles and ends of the
+    domain of a function are kept outside the samples.
 
     Args:
-        x: Samples ``(n,)``; where there are many of them, the fit is closer.
-        y: The curve at these ``(n,)``.
+        x: Samples ``(n,)``; the fit is closer where they are dense.
+        y: Values of the curve ``(n,)``.
         candidates: Functions to try.
 
     Returns:
-        A fit for each candidate that has one; none where x or y is constant.
+        A fit for each candidate that has one; empty if x or y is constant.
     """
     rows = _ranks(x, _FINE)
     x, y = x[rows], y[rows]
@@ -99,16 +99,15 @@ def fit_curve(
 
 
 def fit_together(fits: Sequence[CurveFit], x: Array, curves: Array) -> list[CurveFit]:
-    r"""The same function at the same a and b for several curves over the same samples.
+    r"""Fits several curves over the same samples by one function with common a and b.
 
     Args:
-        fits: One of each curve by itself, all of one function.
+        fits: Separate fits of each curve, all with the same function.
         x: Samples ``(n,)``.
-        curves: Their values ``(n, curves)``.
+        curves: Values of the curves ``(n, curves)``.
 
     Returns:
-        A fit for each curve, with c and d of its own; what they have in common is that of the
-        least sum of 1 - R².
+        A fit for each curve with its own c and d; the common a and b minimize the sum of 1 - R².
     """
     rows = _ranks(x, _COARSE)
     x, curves = x[rows], curves[rows]
@@ -141,13 +140,13 @@ def fit_together(fits: Sequence[CurveFit], x: Array, curves: Array) -> list[Curv
 
 
 def _ranks(x: Array, count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Indices of samples at even ranks, both ends in it: as dense as all of them are."""
+    """Indices of samples at equally spaced ranks, including both ends."""
     order = np.argsort(x, kind="stable")
     return order[np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).round().astype(int))]
 
 
 def _grid(candidate: Candidate) -> Array:
-    """Places (a, b) to start from, for samples that span [-1, 1], ``(starts, 2)``."""
+    """Starting points (a, b) for samples in [-1, 1], ``(starts, 2)``."""
     signs = np.array([1.0, -1.0])
     match candidate.search:
         case "none":
@@ -187,7 +186,7 @@ def _starts(candidate: Candidate, s: Array, y: Array) -> list[Array]:
 def _polished(
     candidate: Candidate, start: Array, s: Array, y: Array
 ) -> tuple[tuple[float, float], float]:
-    """Best (a, b) near ``start``, and R² there."""
+    """The best (a, b) near ``start`` and its R²."""
 
     def inner(free: Array) -> tuple[float, float]:
         match candidate.search:
@@ -235,7 +234,7 @@ def _polished(
 
 
 def _line(values: Array, y: Array) -> tuple[float, float]:
-    """c and d of the line c · values + d closest to y."""
+    """c and d of the linear regression c · values + d of y."""
     centred = values - values.mean()
     spread = float(centred @ centred)
     c = float(centred @ y) / spread if spread > 0 else 0.0

@@ -21,13 +21,13 @@ from kanlit.symbolic.search import Choice, search
 
 __all__ = ["Formula", "OutputFormula", "find_formula"]
 
-_ROWS = 2000  # samples that constants are refined on
-_EXPANDED = 60  # terms up to which a formula is multiplied out
-_TRIED = 25  # and up to which one that is tried is: no polynomial that fits anything
-_SIMPLIFIED = 40  # operations up to which sympy is asked to simplify
-_EXACT = 1e-12  # relative error under which no other form is looked for
+_ROWS = 2000  # samples for the refinement of constants
+_EXPANDED = 60  # largest number of terms of an expanded formula
+_TRIED = 25  # the same during the search, so that no long polynomial fits everything
+_SIMPLIFIED = 40  # largest number of operations for sympy.simplify
+_EXACT = 1e-12  # relative error below which no other form is tried
 _ROUNDS = 4
-_STEPS = 60  # of least squares for a formula that is tried
+_STEPS = 60  # least-squares steps per formula during the search
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class OutputFormula:
     """The formula of one output.
 
     Attributes:
-        expression: In the symbols of the inputs.
-        choice: The function that each edge has been taken for.
-        unrefined: Relative L2 error, on the samples, of the edges' own functions put together.
-        refined: The same of the formula.
+        expression: The formula in the symbols of the inputs.
+        choice: The function that replaces each edge.
+        unrefined: Relative L2 error on the samples before constants are refined.
+        refined: The same after refinement.
     """
 
     expression: sympy.Expr
@@ -53,8 +53,8 @@ class Formula:
 
     Attributes:
         inputs: Symbols of the inputs.
-        outputs: One formula an output.
-        edges: Every edge, with what it may be.
+        outputs: One formula per output.
+        edges: All edges with their candidate functions.
     """
 
     inputs: tuple[sympy.Symbol, ...]
@@ -63,11 +63,11 @@ class Formula:
 
     @property
     def functions(self) -> dict[str, Any]:
-        """Numpy functions of the edges that stay splines, by name."""
+        """Numpy functions of the edges that remain splines, by name."""
         return numerics([self.edges])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Values ``(n, out)``, float64, at ``x`` ``(n, in)``; not finite off a formula's domain."""
+        """Values ``(n, out)``, float64, at ``(n, in)``; not finite outside the domain."""
         columns = []
         for output in self.outputs:
             template = Template(output.expression, self.inputs, self.functions)
@@ -85,24 +85,24 @@ def find_formula(
     negligible: float = 1e-3,
     trials: int = 100,
 ) -> Formula:
-    r"""Reads a closed formula off a network.
+    r"""Finds a closed formula for a trained network.
 
-    Each edge is fitted by :math:`c\,f(a x + b) + d` over the samples that reach it, the functions
-    are put together, :math:`\hat y = \mu_y + \sigma_y\,u((x - \mu_x) / \sigma_x)`, and all
-    constants are fitted to ``y`` together and brought to simple numbers. Edges that no function
-    fits stay splines, named ``phi_LAYER_INPUT_OUTPUT``.
+    Each edge is fitted by :math:`c\,f(a x + b) + d` on its inputs at the samples. The functions are
+    composed, :math:`\hat y = \mu_y + \sigma_y\,u((x - \mu_x) / \sigma_x)`. Then all constants are
+    fitted to ``y`` together and replaced by simple numbers where possible. Edges that no function
+    fits remain splines, named ``phi_LAYER_INPUT_OUTPUT``.
 
     Args:
         network: u, in float64.
         x: Samples in the user's units ``(n, in)``, float64.
-        y: Targets at these ``(n, out)``, float64; the network's own outputs do as well.
-        scales: μ and σ; left out, 0 and 1.
-        names: Names of the inputs; left out, x1, x2, …
-        threshold: Least R² of a function that an edge is taken for.
-        negligible: Share of the largest deviation at a node under which an edge is a constant.
-        trials: Formulas of an output that are tried, see :func:`kanlit.symbolic.search.search`.
+        y: Targets ``(n, out)``, float64; outputs of the network are possible, too.
+        scales: μ and σ; 0 and 1 if omitted.
+        names: Names of the inputs; x1, x2, … if omitted.
+        threshold: Smallest R² at which a function replaces an edge.
+        negligible: Fraction of the largest deviation at a node below which an edge is constant.
+        trials: Number of formulas tried per output, see :func:`kanlit.symbolic.search.search`.
 
-    Source: the fit edge by edge is that of Liu et al., arXiv 2404.19756, section 2.5.
+    Source: fitting each edge follows Liu et al., arXiv 2404.19756, section 2.5.
     """
     names = list(names or (f"x{number + 1}" for number in range(x.shape[1])))
     symbols = tuple(sympy.Symbol(name, real=True) for name in names)
@@ -146,16 +146,16 @@ def find_formula(
 
 
 def _reaches(edge: Edge, output: int, layers: int) -> bool:
-    """Whether an edge can be in the formula of an output: those of others' last edges are not."""
+    """Whether an edge can affect an output; last-layer edges affect only their own output."""
     layer, _, q = edge.place
     return layer < layers or q == output + 1
 
 
 def _is_other(expanded: sympy.Expr, expression: sympy.Expr, most: int = _EXPANDED) -> bool:
-    """Whether multiplying out has made another formula, and not too long a one.
+    """Whether expansion has given another formula that is not too long.
 
-    In it the coefficient of each product is a constant of its own: least squares find these where
-    they get stuck on what the squares of sums have in common.
+    Each product then has its own coefficient, which least squares can find more easily than the
+    coupled constants in squares of sums.
     """
     return expanded != expression and len(sympy.Add.make_args(expanded)) <= most
 
@@ -167,9 +167,9 @@ def _tidied(
     y: Array,
     functions: Mapping[str, Any],
 ) -> tuple[sympy.Expr, float]:
-    """The simplest of the forms of a formula whose constants are refined and simple.
+    """The simplest form of a formula, with refined and simplified constants.
 
-    Multiplied out, a product that a network has made of squares loses the squares.
+    If a network represents a product by squares, expansion removes the squares.
     """
     forms = [expression]
     expanded = sympy.expand(expression)
@@ -179,7 +179,7 @@ def _tidied(
     found: list[tuple[float, int, sympy.Expr, float]] = []
     for form in forms:
         snapped, error = form, np.inf
-        for _ in range(_ROUNDS):  # terms that have become alike are added up: then once more
+        for _ in range(_ROUNDS):  # repeat, because equal terms are merged
             before = snapped
             refined, _ = refine(snapped, symbols, x, y, functions)
             snapped, error = snap(refined, symbols, x, y, functions)
@@ -194,12 +194,12 @@ def _tidied(
 
 
 def _shortest(expression: sympy.Expr) -> sympy.Expr:
-    """Of the forms that sympy makes of a formula, the one with the fewest operations."""
+    """The equivalent form by sympy with the fewest functions and operations."""
     forms = [expression, sympy.powsimp(expression), sympy.factor_terms(expression)]
     if expression.has(sympy.tanh):  # tanh(artanh(a) + artanh(b)) has no functions left
         forms.append(sympy.expand_trig(expression))
     if not expression.atoms(sympy.Float) and sympy.count_ops(expression) <= _SIMPLIFIED:
-        forms.append(sympy.simplify(forms[-1]))  # minutes, where there are decimals
+        forms.append(sympy.simplify(forms[-1]))  # takes minutes with decimals
     return min(forms, key=lambda form: (_functions(form), sympy.count_ops(form)))
 
 

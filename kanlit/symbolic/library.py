@@ -1,4 +1,4 @@
-"""The functions that an edge may be: their form, where they hold, and how simple they are."""
+"""The library of functions that can replace an edge."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _X = sympy.Symbol("x", real=True)
 
 @dataclass(frozen=True)
 class Candidate:
-    r"""One function f, which edges may have as :math:`c\,f(a x + b) + d`.
+    r"""A function f that can replace an edge as :math:`c\,f(a x + b) + d`.
 
     Attributes:
         name: Its usual name.
-        form: f as a map of sympy expressions; the numbers below are made of it.
-        complexity: How much it asks of a reader; a line is 1.
+        form: f as a function of sympy expressions.
+        complexity: Its complexity; 1 for a line.
         search: Which of a and b are searched for, and where, see :mod:`kanlit.symbolic.fit`:
             ``none`` (a line needs neither), ``shift`` (b, for f(ax) ∝ f(x)), ``pole`` (b beyond
             the samples, for f(ax) ∝ f(x) on x > 0), ``rate`` (a, for exp), ``wave``, ``bump``
@@ -41,15 +41,14 @@ class Candidate:
 
     @cached_property
     def values(self) -> Callable[[Array], Array]:
-        """f of float64 arrays of any shape."""
+        """f for float64 arrays of any shape."""
         return sympy.lambdify(_X, self.form(_X), "numpy")
 
     def applied(self, argument: sympy.Expr) -> sympy.Expr:
-        r"""f(argument), with what an outer constant can say as well taken out of it.
+        r"""f(argument), with redundant inner constants moved outside.
 
-        exp(u + β) becomes :math:`e^\beta \exp(u)`, and for powers, ``|x|`` and log the coefficient
-        of the largest term of the argument becomes ±1: no two constants then say the same, which
-        least squares need.
+        exp(u + β) becomes :math:`e^\beta \exp(u)`. For powers, ``|x|`` and log, the largest
+        coefficient in the argument becomes ±1. Least squares need constants without redundancy.
         """
         argument = sympy.sympify(argument)
         constant, rest = argument.as_coeff_Add()
@@ -93,4 +92,4 @@ _TABLE: tuple[Candidate, ...] = (
 )
 
 LIBRARY: Mapping[str, Candidate] = MappingProxyType({each.name: each for each in _TABLE})
-"""By name, the simpler of a kind first."""
+"""All functions by name."""

@@ -1,4 +1,4 @@
-"""All constants of a formula at once: fitted to data, then brought to simple numbers."""
+"""Fits all constants of a formula to data and replaces them by simple numbers."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from kanlit.symbolic.library import Array
 
 __all__ = ["Template", "refine", "snap"]
 
-_CLOSE = 1e-6  # least distance from a simple number at which it is tried, relative
-_FAR = 0.05  # and the largest
-_DEAREST = 200  # sum of numerator and denominator, three times it for π, six times for 1/π
-_GROWTH = 1.01  # of the mean square error, which all simple numbers together may cost
-_ROUNDING = 1e-10  # error that counts as none, relative to the targets' spread
+_CLOSE = 1e-6  # simple numbers within this relative distance are always tried
+_FAR = 0.05  # largest relative distance at which they are tried
+_DEAREST = 200  # largest numerator + denominator, weighted by 3 for π and 6 for 1/π
+_GROWTH = 1.01  # allowed growth of the mean squared error by all simple numbers together
+_ROUNDING = 1e-10  # error treated as zero, relative to the standard deviation of the targets
 
 
 @dataclass
 class Template:
-    """A formula with a symbol for each of its decimal constants, compiled.
+    """A compiled formula with a symbol for each decimal constant.
 
     Args:
-        expression: The formula; every ``Float`` in it is a constant, equal ones the same one.
+        expression: The formula; every distinct ``Float`` in it is a constant.
         inputs: Symbols of its inputs.
-        functions: Numpy functions of the names that sympy does not know.
+        functions: Numpy functions by name that sympy does not know.
     """
 
     expression: sympy.Expr
@@ -40,7 +40,7 @@ class Template:
         self._known: dict[sympy.Float, sympy.Symbol] = {}
         self.start: list[float] = []
         self.symbols: list[sympy.Symbol] = []
-        # Inputs have names of our own in here: a column may be called sin, x0 or _c0.
+        # Inputs are renamed internally, because a column may be called sin, x0 or _c0.
         plain = [sympy.Symbol(f"_x{i}", real=True) for i in range(len(self.inputs))]
         inner = dict(zip(self.inputs, plain, strict=True))
         self._names = dict(zip(plain, self.inputs, strict=True))
@@ -65,7 +65,7 @@ class Template:
         return node.func(*map(self._parametrised, node.args))
 
     def values(self, x: Array, constants: Array) -> Array:
-        """The formula at ``x`` ``(n, in)``, ``(n,)``; not finite where it does not hold."""
+        """The formula at ``x`` ``(n, in)``, ``(n,)``; not finite outside its domain."""
         with np.errstate(all="ignore"):
             found = self._value(*x.T, *constants)
         return np.broadcast_to(np.asarray(found, dtype=float), x.shape[:1])
@@ -78,7 +78,7 @@ class Template:
         return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
 
     def fitted(self, x: Array, y: Array, start: Array, free: Array, steps: int = 100) -> Array:
-        """The constants closest to ``y`` ``(n,)``; those not ``free`` stay."""
+        """Least-squares constants for ``y`` ``(n,)``; those not ``free`` are fixed."""
         if not free.any() or not np.isfinite(self.values(x, start)).all():
             return start
 
@@ -103,12 +103,12 @@ class Template:
         return full(found.x)
 
     def error(self, x: Array, y: Array, constants: Array) -> float:
-        """Root mean square error, infinite where the formula does not hold."""
+        """Root mean squared error; infinite if a sample is outside the domain of the formula."""
         error = float(np.sqrt(np.mean((self.values(x, constants) - y) ** 2)))
         return error if np.isfinite(error) else float("inf")
 
     def with_constants(self, constants: Sequence[Any]) -> sympy.Expr:
-        """The formula with these constants, numbers or exact ones of sympy."""
+        """The formula with given constants, as numbers or sympy expressions."""
         numbers = {s: sympy.sympify(c) for s, c in zip(self.symbols, constants, strict=True)}
         return self.form.xreplace({**self._names, **numbers}).doit()
 
@@ -126,14 +126,14 @@ def refine(
     Args:
         expression: The formula.
         inputs: Symbols of its inputs.
-        x: Samples of them ``(n, in)``.
-        y: What it is to be there ``(n,)``.
-        functions: Numpy functions of the names that sympy does not know.
+        x: Samples of the inputs ``(n, in)``.
+        y: Targets ``(n,)``.
+        functions: Numpy functions by name that sympy does not know.
         steps: Largest number of evaluations.
 
     Returns:
-        The formula with the constants of least squares, and its root mean square error; infinite,
-        with the formula as it was, where it does not hold at some sample.
+        The formula with least-squares constants, and its root mean squared error. If a sample is
+        outside its domain, the unchanged formula and infinity.
     """
     template = Template(expression, inputs, functions or {})
     start = np.array(template.start)
@@ -148,19 +148,19 @@ def snap(
     y: Array,
     functions: Mapping[str, Any] | None = None,
 ) -> tuple[sympy.Expr, float]:
-    """Puts simple numbers for the constants that are close to one, as far as the error allows.
+    """Replaces constants by simple numbers where the error allows it.
 
-    Simple are 0, integers and fractions, and their multiples of π and 1/π. Those within three
-    standard errors of a constant are tried, the simplest first, and the other constants are
-    fitted again each time. All of them together may raise the mean square error by a hundredth
-    and, for each of them, by 2/n, twice what the fit of a constant to noise gains.
+    Simple numbers are 0, integers, fractions, and their multiples of π and 1/π. Those within three
+    standard errors of a constant are tried, simplest first, and the other constants are refitted
+    each time. Together they may raise the mean squared error by 1 % plus 2/n per replaced constant,
+    twice what fitting a constant to noise gains.
 
     Args:
         expression: The formula, refined.
         inputs: Symbols of its inputs.
-        x: Samples of them ``(n, in)``.
-        y: What it is to be there ``(n,)``.
-        functions: Numpy functions of the names that sympy does not know.
+        x: Samples of the inputs ``(n, in)``.
+        y: Targets ``(n,)``.
+        functions: Numpy functions by name that sympy does not know.
 
     Returns:
         The formula and its root mean square error.
@@ -197,7 +197,7 @@ def snap(
 
 
 def _reach(template: Template, x: Array, constants: Array, error: float) -> Array:
-    r"""How far from a constant its true value may lie, three standard errors of least squares.
+    r"""Three standard errors of each least-squares constant.
 
     .. math:: 3\,\sigma \sqrt{(J^T J)^{-1}_{ii}}
     """
@@ -211,7 +211,7 @@ def _reach(template: Template, x: Array, constants: Array, error: float) -> Arra
 
 
 def _simple(value: float, reach: float) -> list[tuple[int, sympy.Expr]]:
-    """Simple numbers within ``reach`` of ``value``, each with how much it asks of a reader."""
+    """Simple numbers within ``reach`` of ``value``, each with its complexity."""
     size = max(abs(value), 1.0)
     near = min(max(reach, _CLOSE * size), _FAR * size)
     found: dict[sympy.Expr, int] = {}

@@ -1,4 +1,4 @@
-"""Which function each edge is taken for, judged by the whole formula on data."""
+"""Searches the function that replaces each edge by the error of the whole formula."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kanlit.symbolic.fit import CurveFit, fit_together
 
 __all__ = ["Choice", "Found", "search"]
 
-_EXACT = 1e-12  # error relative to the targets' spread under which nothing is left to find
-_ALTERNATIVES = 6  # of a group or an edge that are tried
-_SIMPLER = 3.0  # weight of complexity against log10(1 - R²) where the whole formula judges
+_EXACT = 1e-12  # relative error below which the search stops
+_ALTERNATIVES = 6  # functions tried per group or edge
+_SIMPLER = 3.0  # weight of complexity against log10(1 - R²) in the search
 
 Choice = Mapping[Place, CurveFit]
 Refined = Callable[[Choice], tuple[sympy.Expr, float]]
@@ -24,7 +24,7 @@ Refined = Callable[[Choice], tuple[sympy.Expr, float]]
 
 @dataclass(frozen=True)
 class Found:
-    """A choice, its formula with refined constants, and that formula's relative error."""
+    """A choice of functions, its formula with refined constants, and the relative error."""
 
     choice: Choice
     expression: sympy.Expr
@@ -32,10 +32,9 @@ class Found:
 
     @property
     def score(self) -> float:
-        """The lower the better.
+        """log10 of the error plus a tenth of the complexity; lower is better.
 
-        Ten units of complexity, of the functions and one a constant of the formula, have to bring
-        the error down tenfold.
+        The complexity is that of all functions plus the number of constants in the formula.
         """
         complexity = sum(fit.candidate.complexity for fit in self.choice.values())
         constants = len(self.expression.atoms(sympy.Float))
@@ -43,23 +42,22 @@ class Found:
 
 
 def search(edges: Sequence[Edge], refined: Refined, trials: int) -> Found:
-    """Looks for the choice of functions whose formula is closest and simplest.
+    """Searches the choice of functions with the best :attr:`Found.score`.
 
-    A curve alone does not always tell which function it is: a network makes a product in more
-    than one way, by squares, by logarithms and an exponential, or by a mixture of these, and no
-    edge of it need look like what the formula has there. So three things are tried in turn, and
-    the search ends where the formula is exact:
+    The curve of an edge does not always determine its function: a network can represent a product
+    by squares, by logarithms and an exponential, or by a mixture. The search therefore tries, and
+    stops as soon as a formula is exact:
 
-    - the best function of each edge by itself;
-    - one function for all edges from an input, and one for all edges of each later layer, the
-      likeliest combinations first: three quarters of the trials;
-    - the best of these with one edge after another changed, until no change serves the formula.
+    - the best function of each edge separately;
+    - one function for all edges from an input, and one for all edges of each later layer, best
+      combinations first, with three quarters of the trials;
+    - changes of single edges of the best formula, until none improves it.
 
     Args:
-        edges: Those that have a choice.
-        refined: The formula of a choice with its constants refined, and its error relative to
-            the targets' spread.
-        trials: Largest number of formulas that are refined; at least one is.
+        edges: The edges that have candidate functions.
+        refined: Returns the formula of a choice with refined constants, and its error relative to
+            the standard deviation of the targets.
+        trials: Largest number of formulas to refine; at least one is.
     """
     tried: dict[tuple[CurveFit, ...], Found] = {}
 
@@ -92,12 +90,12 @@ def _simpler(fit: CurveFit) -> float:
 
 
 def _clarity(edge: Edge) -> float:
-    """How much better the best function is than the next; the unclear edges are tried first."""
+    """Score difference of the two best functions; ambiguous edges are tried first."""
     return edge.fits[1].score - edge.fits[0].score if len(edge.fits) > 1 else np.inf
 
 
 def _uniform_choices(edges: Sequence[Edge]) -> Iterator[Choice]:
-    """Choices with one function a group of edges, the lowest sum of scores first."""
+    """Yields choices with one function per group of edges, lowest sum of scores first."""
     groups: dict[tuple[int, int], list[Edge]] = {}
     for edge in edges:
         layer, p, _ = edge.place
@@ -106,7 +104,7 @@ def _uniform_choices(edges: Sequence[Edge]) -> Iterator[Choice]:
     ranked = [_shared(group) for group in members]
     if not all(ranked):
         return
-    # The best combinations one after another: the next ones of each are a step down one list.
+    # Best-first enumeration: successors of a combination take the next function of one group.
     first = (0,) * len(ranked)
     waiting = [(sum(each[0][0] for each in ranked), first)]
     seen = {first}
@@ -125,10 +123,9 @@ def _uniform_choices(edges: Sequence[Edge]) -> Iterator[Choice]:
 
 
 def _shared(group: Sequence[Edge]) -> list[tuple[float, list[CurveFit]]]:
-    """Functions that all edges of a group may have, by their mean score, with the fits.
+    """Functions that fit all edges of a group, ordered by mean score, with their fits.
 
-    Edges from the same input get the same argument, too: the sums of products that a network makes
-    of squares are then few.
+    Edges from the same input also get the same a and b, which keeps the formula short.
     """
     by_name = [{fit.candidate.name: fit for fit in edge.plausible} for edge in group]
     curves = np.stack([edge.curve for edge in group], axis=1)

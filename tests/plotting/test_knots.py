@@ -130,7 +130,7 @@ def test_histogram_counts_samples_outside_the_span_at_its_ends() -> None:
     ("samples", "weights", "span", "message"),
     [
         ([0.0, float("nan")], [1.0, 1.0], (0.0, 1.0), "1 non-finite values"),
-        ([0.0, 1.0], [1.0, -1.0], (0.0, 1.0), "not negative"),
+        ([0.0, 1.0], [1.0, -1.0], (0.0, 1.0), "nonnegative"),
         ([0.0, 1.0], [1.0], (0.0, 1.0), "must both be"),
         ([0.0, 1.0], [1.0, 1.0], (1.0, 1.0), "span must be increasing"),
     ],

@@ -102,7 +102,7 @@ def test_prediction_without_error_can_be_drawn() -> None:
 
 def test_error_map_of_other_dimensions_and_shapes_is_refused() -> None:
     cube = TargetFunction("cube", "0", ((0.0, 1.0),) * 3, lambda x: x[:, 0])
-    with pytest.raises(ValueError, match="of one input or two, cube has 3"):
+    with pytest.raises(ValueError, match="needs one or two inputs, cube has 3"):
         error_map_figure(cube, cube, [], [])
     with pytest.raises(ValueError, match=r"predict must return \(2001, 1\), got \(2001,\)"):
         error_map_figure(LINE, lambda x: x[:, 0], [torch.linspace(-1, 3, 5)], ["a"])
