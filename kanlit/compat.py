@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLASS_PATH",
     "COMPILED_PREFIX",
+    "INSTANTIATOR",
     "RUNNING_HOOK",
     "command_list",
     "forget_parameter_count",
@@ -96,6 +97,9 @@ RUNNING_HOOK = "_current_fx_name"
 
 CLASS_PATH = "_class_path"
 """Key of the module's class path in hyperparameters saved by a command line."""
+
+INSTANTIATOR = "_instantiator"
+"""Key of the function that creates the module, saved beside :data:`CLASS_PATH`."""
 
 
 def trainer_of(module: nn.Module) -> Trainer | None:

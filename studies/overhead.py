@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import torch
+from lightning.pytorch import Trainer
 
 from kanlit.cli import main as kanlit
 from kanlit.data import HelmholtzData, SyntheticData, TensorDataModule
@@ -37,6 +38,7 @@ def bare(data: TensorDataModule, module: KANModule, epochs: int) -> float:
     data.setup("fit")
     (batch,) = data.train_dataloader()
     module.problem = getattr(data, "problem", None)  # type: ignore[assignment]
+    module.trainer = Trainer(barebones=True)  # whose settings an optimizer is checked against
     optimizer = module.configure_optimizers()
     start = time.perf_counter()
     for _ in range(epochs):

@@ -227,10 +227,12 @@ HALF = """
 import os, signal, sys
 from pathlib import Path
 import torch
+from kanlit import KANLayer
 from kanlit.checkpoints import AtomicCheckpointIO
 
 path = Path(sys.argv[1])
-AtomicCheckpointIO().save_checkpoint({"state_dict": {"a.knots": torch.zeros(3)}}, path)
+state = KANLayer(1, 1).state_dict(prefix="a.")
+AtomicCheckpointIO().save_checkpoint({"state_dict": {**state, "a.bias": torch.zeros(1)}}, path)
 
 def half(file, content):
     with file.open("wb") as unfinished:
@@ -238,7 +240,7 @@ def half(file, content):
     os.kill(os.getpid(), signal.SIGKILL)
 
 Path.write_bytes = half
-AtomicCheckpointIO().save_checkpoint({"state_dict": {"a.knots": torch.ones(3)}}, path)
+AtomicCheckpointIO().save_checkpoint({"state_dict": {**state, "a.bias": torch.ones(1)}}, path)
 """
 
 
@@ -248,7 +250,7 @@ def test_a_process_killed_while_it_writes_leaves_the_last_good_checkpoint(tmp_pa
     assert ended.returncode == -signal.SIGKILL
     assert len(list(path.parent.iterdir())) == 2  # the good one, and half of the next
     assert find_checkpoint("last", tmp_path) == path
-    assert read_checkpoint(path)["state_dict"]["a.knots"].tolist() == [0, 0, 0]
+    assert read_checkpoint(path)["state_dict"]["a.bias"].tolist() == [0]
 
 
 def test_half_a_file_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kanlit.bases import basis_class
 from kanlit.checkpoints.vet import layer_shapes
-from kanlit.compat import CLASS_PATH, COMPILED_PREFIX
+from kanlit.compat import COMPILED_PREFIX
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
@@ -119,8 +119,7 @@ def module_class(
     Raises:
         ConfigurationError: Another, or none.
     """
-    settings = content.get("hyper_parameters", {})
-    name = content.get("kanlit", {}).get("class_path") or settings.get(CLASS_PATH)
+    name = content.get("kanlit", {}).get("class_path")
     if not isinstance(name, str):
         raise ConfigurationError(
             f"{path} does not say which module it is of (another program wrote it): go on from it "

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.bases import Basis, BasisName, basis_name
-from kanlit.compat import RUNNING_HOOK, trainer_of
+from kanlit.compat import CLASS_PATH, INSTANTIATOR, RUNNING_HOOK, trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
@@ -268,6 +268,9 @@ class KANModule(LightningModule):
         check_weights(self, "no checkpoint is written of them")
         # What prediction and export need besides the weights and the hyperparameters.
         cls = type(self)
+        settings = checkpoint.get("hyper_parameters", {})
+        for name in (CLASS_PATH, INSTANTIATOR):  # only runs of the command line have them
+            settings.pop(name, None)
         checkpoint["kanlit"] = {
             "class_path": f"{cls.__module__}.{cls.__qualname__}",
             "columns": None if self.columns is None else self.columns.state_dict(),

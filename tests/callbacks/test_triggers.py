@@ -173,16 +173,6 @@ def test_a_plateau_of_a_real_run_extends_the_grid_and_the_loss_falls_again() -> 
     assert recorder.losses[-1] < 0.8 * recorder.losses[epochs[1] - 1]
 
 
-def test_a_run_that_has_diverged_goes_on_to_its_end() -> None:
-    trigger = AnyTrigger([PlateauTrigger(2, cooldown=0), PeriodicTrigger(2)])
-    adaptation = GridAdaptationCallback(schedule=[3, 6], trigger=trigger)
-    with pytest.warns(UserWarning, match="was rolled back"):
-        recorder = fit(adaptation, 8, regression(lr=float("inf")))
-    assert len(recorder.sizes) == 8
-    assert recorder.losses[-1] != recorder.losses[-1]
-    assert adaptation.undone == 3
-
-
 def test_one_callback_serves_two_runs() -> None:
     trigger = PlateauTrigger(2, cooldown=0, at_start=False)
     adaptation = GridAdaptationCallback(InputDensity(), [4, 6], trigger, extension="insert")

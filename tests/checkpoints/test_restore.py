@@ -127,18 +127,6 @@ def test_columns_last_from_checkpoint_to_checkpoint(tmp_path: Path) -> None:
     assert content["kanlit"]["columns"] == first
 
 
-def test_a_checkpoint_of_an_older_version_comes_back_without_columns() -> None:
-    module = RegressionModule(2, 1, hidden=[2])
-    settings = {"in_features": 2, "out_features": 1, "hidden": [2]}
-    named = {"_class_path": "kanlit.RegressionModule", "_instantiator": "a.b"}
-    content = {"state_dict": module.state_dict(), "hyper_parameters": {**settings, **named}}
-    again = restore_module(content, HERE)
-
-    x = torch.rand(5, 2)
-    assert torch.equal(again(x), module(x))
-    assert again.columns is None
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [

