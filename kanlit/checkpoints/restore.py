@@ -73,9 +73,13 @@ def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer
     """Restores the KAN layers of a checkpoint of any module, by their names in the network.
 
     Raises:
-        ConfigurationError: Shapes of a layer's tensors do not match.
+        ConfigurationError: Shapes of a layer's tensors do not match, or the basis has not been
+            imported.
     """
     state, settings = content["state_dict"], content.get("hyper_parameters", {})
+    basis = settings.get("basis", "bspline")
+    if isinstance(basis, str):
+        _check_basis(basis, path)
     found = {}
     for prefix, shape in layer_shapes(state, _order(content)).items():
         try:
@@ -86,7 +90,7 @@ def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer
                     grid_size=shape.grid_size,
                     spline_order=shape.spline_order,
                     outside=settings.get("outside", "linear"),
-                    basis=settings.get("basis", "bspline"),
+                    basis=basis,
                     dtype=shape.dtype,
                 )
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -166,8 +170,8 @@ def _check_basis(name: str, path: Path) -> None:
         basis_class(name)
     except ValueError:
         raise ConfigurationError(
-            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: name it, "
-            f"--model.basis {name}"
+            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: if you "
+            f"trust it, name it with --model.basis {name}, or import it before restoring in Python"
         ) from None
 
 

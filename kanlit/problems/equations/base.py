@@ -15,10 +15,10 @@ __all__ = ["Equation"]
 
 
 class Equation(ABC):
-    """A partial (or ordinary) differential equation on a box, up to the second order.
+    """A partial (or ordinary) differential equation on a box, up to second order.
 
-    A member names its coordinates and writes its residual as a function of these names; they
-    are read once, and all derivatives come from one forward sweep::
+    A subclass names its coordinates and defines its residual as a function of coordinates, unknowns
+    and derivatives by name. All derivatives come from one forward sweep::
 
         class Heat(Equation):
             coordinates = ("x", "t")
@@ -33,10 +33,9 @@ class Equation(ABC):
                     dirichlet("initial", {"t": "low"}, lambda p: torch.sin(pi * p[:, :1])),
                 ]
 
-    Two methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
-    solution, or a reference: the test's error is against it. ``source(points)``,
-    ``(n, d) -> (n, 1)``, is what a residual gets as its parameter ``source``; it is calculated
-    once, in float64, and not at each step.
+    Two methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact or a
+    reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed to
+    the residual as its parameter ``source``; it is evaluated once, in float64.
 
     Attributes:
         coordinates: Names of the coordinates, in the order of the columns of the points.
@@ -60,5 +59,5 @@ class Equation(ABC):
         """
 
     def conditions(self) -> Sequence[Condition]:
-        """Boundary and initial conditions; none unless a member says so."""
+        """Boundary and initial conditions; none by default."""
         return ()
