@@ -1,4 +1,4 @@
-"""A differential equation of one's own: its names, its box, its residual and its conditions."""
+"""Base class of differential equations: names, domain, residual and conditions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Equation(ABC):
 
     Attributes:
         coordinates: Names of the coordinates, in the order of the columns of the points.
-        unknowns: Names of the functions that are sought.
+        unknowns: Names of the unknown functions.
         bounds: ``(low, high)`` of each coordinate.
     """
 
@@ -49,13 +49,13 @@ class Equation(ABC):
 
     @abstractmethod
     def residual(self, *args: Any, **kwargs: Any) -> Tensor | Mapping[str, Tensor]:
-        """What is to be zero within the box.
+        """The residual, which must vanish inside the domain.
 
-        Its parameters say what it needs, each ``(n, 1)``: coordinates (``x``), unknowns (``u``),
-        derivatives (``u_x``, ``u_xx``, ``u_xt``) and ``source``.
+        Its parameters are named after what they denote, each ``(n, 1)``: coordinates (``x``),
+        unknowns (``u``), derivatives (``u_x``, ``u_xx``, ``u_xt``) and ``source``.
 
         Returns:
-            ``(n, 1)`` or ``(n,)``; for a system a dict of these by name.
+            ``(n, 1)`` or ``(n,)``; for a system, a dict of these by name.
         """
 
     def conditions(self) -> Sequence[Condition]:
