@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from kanlit.optim import LevenbergMarquardt
     from kanlit.problems import Condition, Equation, dirichlet, neumann, periodic
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "KAN",

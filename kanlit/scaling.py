@@ -55,7 +55,7 @@ class Columns:
                 )
 
     @classmethod
-    def of(
+    def from_points(
         cls,
         inputs: Sequence[str],
         targets: Sequence[str],
@@ -150,7 +150,7 @@ class Standardization:
     target_std: Tensor
 
     @classmethod
-    def of(cls, inputs: Tensor, targets: Tensor) -> Standardization:
+    def from_samples(cls, inputs: Tensor, targets: Tensor) -> Standardization:
         """The standardization of ``inputs`` ``(n, in)`` and ``targets`` ``(n, out)``."""
         return cls(*_mean_and_std(inputs), *_mean_and_std(targets))
 

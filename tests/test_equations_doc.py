@@ -75,7 +75,7 @@ def test_without_a_solution_the_summary_is_the_loss(run: Run) -> None:
         (("(self, u_t, u_xx)", "(self, u_t, u_xxx)"), "u_xxx is a derivative beyond the second"),
         (("class Heat(Equation)", "class Heat"), "my_equations.Heat is not an equation"),
         (("class Heat(Equation)", "class Hot(Equation)"), "my_equations has no Heat"),
-        (("((0.0, 1.0), (0.0, 0.5))", "((1.0, 0.0), (0.0, 0.5))"), "x goes from 1 to 0"),
+        (("((0.0, 1.0), (0.0, 0.5))", "((1.0, 0.0), (0.0, 0.5))"), "x ranges from 1 to 0"),
         (("    bounds = ((0.0, 1.0), (0.0, 0.5))\n", ""), "bounds of Heat must be a pair for each"),
         (("return u_t -", "return u_t[:, 0] -"), "residual of Heat returned a tensor (400, 400)"),
         (("return u_t -", "return u_t.log() -"), "residual pde of Heat is NaN"),

@@ -56,6 +56,32 @@ def test_settings_that_can_change_are_applied_and_the_others_are_the_checkpoints
     assert "name it with --model.optimizer LevenbergMarquardt" in err
 
 
+def test_scores_of_another_metric_are_not_compared(command_line: CommandLine) -> None:
+    keep = "--trainer.callbacks KeepBest --trainer.callbacks.monitor"
+    line = f"{FIT} --model.hidden '[3]' --trainer.max_epochs 3"
+    assert command_line(f"{line} {keep} val/rel_l2 --checkpoint.monitor val/rel_l2")[0] == 0
+    # A score that no later one can beat.
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["callbacks"]["KeepBest"]["best"] = -1.0
+    content["callbacks"]["Checkpoint"]["best_model_score"] = torch.tensor(-1.0)
+    torch.save(content, path)
+
+    go_on = f"{FIT} --ckpt_path last --trainer.max_epochs 5"
+    status, _, err = command_line(f"{go_on} {keep} val/loss")
+    assert status == 0, err
+    for name in ("Checkpoint", "KeepBest"):
+        said = (
+            f"the best score is reset: {name} monitors val/loss now, val/rel_l2 in the checkpoint"
+        )
+        assert err.count(said) == 1
+    after = newest()["callbacks"]
+    assert isinstance(after, dict)
+    assert after["KeepBest"]["best"] > 0
+    assert after["Checkpoint"]["best_model_score"] > 0
+    assert after["KeepBest"]["monitor"] == "val/loss"
+
+
 def test_settings_of_another_network_are_refused(trained: CommandLine) -> None:
     test = f"test {RUN} --ckpt_path a.ckpt"
     assert trained(f"{test} --model.hidden '[3]'")[0] == 0

@@ -11,7 +11,7 @@ from kanlit.scaling import Columns, default_names
 
 def columns() -> Columns:
     points = torch.tensor([[0.1, 5.0], [0.3, -5.0], [0.2, 0.0]], dtype=torch.float64)
-    return Columns.of(["a", "b"], ["y"], points)
+    return Columns.from_points(["a", "b"], ["y"], points)
 
 
 def test_the_range_is_that_of_the_points_and_its_ends_are_inside() -> None:
@@ -28,7 +28,7 @@ def test_one_input_beyond_its_range_puts_a_point_outside(point: tuple[float, flo
 def test_what_was_seen_is_inside_whatever_digits_are_lost() -> None:
     points = torch.rand(100, 2, dtype=torch.float64) + 0.1
     for seen, asked in ((points, points.float()), (points.float(), points.float())):
-        assert not Columns.of(["a", "b"], ["y"], seen).is_outside(asked).any()
+        assert not Columns.from_points(["a", "b"], ["y"], seen).is_outside(asked).any()
 
 
 def test_a_state_of_plain_python_brings_everything_back() -> None:

@@ -16,6 +16,7 @@ from kanlit.adaptation.density import ImportanceContext, ImportanceDensity
 from kanlit.adaptation.optimizer_state import (
     OptimizerState,
     check_policy,
+    unwrapped,
     update_optimizer_state,
 )
 from kanlit.adaptation.placement import Placement
@@ -52,7 +53,9 @@ def adapt_grids(
         optimizer.step()
         adapt_grids(network, x, density, grid_size=8, optimizer=optimizer)
 
-    Otherwise an optimizer whose state has the old shapes raises an error at its next step.
+    Otherwise an optimizer whose state has the old shapes raises an error at its next step. If G
+    stays the same, so do the shapes: without ``optimizer=`` the optimizer silently keeps the
+    moments of the old knots.
 
     Args:
         network: Any module that contains KAN layers and maps ``(n, …)`` to ``(n, …)``. A layer may
@@ -60,7 +63,8 @@ def adapt_grids(
         inputs: Samples ``(n, …)``, finite.
         density: Importance density of the samples.
         grid_size: New G of every layer; each keeps its own if omitted.
-        optimizer: Optimizers of the network's parameters; their state is remapped.
+        optimizer: Optimizers of the network's parameters; their state is remapped. Lightning's
+            wrappers are unwrapped.
         optimizer_state: How to remap it, see :func:`update_optimizer_state`.
         placement: How to place knots and refit coefficients.
         sample_losses: Loss of each sample ``(n,)``, for densities that use it.
@@ -143,7 +147,7 @@ def adapt_grids(
         loss_replaced=replaced,
     )
     for held in [optimizer] if isinstance(optimizer, Optimizer) else optimizer:
-        update_optimizer_state(held, layers, report, optimizer_state)
+        update_optimizer_state(unwrapped(held), layers, report, optimizer_state)
     return report
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "check_policy",
     "forget",
     "retain_optimizer_state",
+    "unwrapped",
     "update_optimizer_state",
 ]
 
@@ -29,6 +30,12 @@ def check_policy(policy: OptimizerState) -> None:
     if policy not in get_args(OptimizerState):
         choices = " or ".join(map(repr, get_args(OptimizerState)))
         raise ConfigurationError(f"optimizer_state must be {choices}, got {policy!r}")
+
+
+def unwrapped(optimizer: Optimizer) -> Optimizer:
+    """The optimizer inside Lightning's wrapper, whose own attributes have no effect."""
+    inner: Optimizer = getattr(optimizer, "optimizer", optimizer)
+    return inner
 
 
 def update_optimizer_state(

@@ -109,6 +109,7 @@ class KeepBest(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "monitor": self.monitor,
             "best": self.best,
             "best_epoch": self.best_epoch,
             "kept": self._kept,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
+from kanlit.bases import Basis, basis_class
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
@@ -47,6 +48,7 @@ class CommandParser(argparse.ArgumentParser):
             "newest run under --trainer.default_root_dir",
         )
         self.add_root()
+        self.add_basis()
 
     def add_root(self) -> None:
         """Adds the folder searched for ``last`` and ``best``, as ``root``."""
@@ -67,6 +69,16 @@ class CommandParser(argparse.ArgumentParser):
             help="class of the checkpoint, such as mymodule.MyModule, where it is one of your own",
         )
 
+    def add_basis(self) -> None:
+        """The class of the network's basis, which is imported: no checkpoint imports one."""
+        self.add_argument(
+            "--model.basis",
+            dest="basis",
+            type=_imported_basis,
+            metavar="CLASS",
+            help="class of the network's basis, such as mymodule.MyBasis, if it is one of your own",
+        )
+
     def add_config(self) -> None:
         """Adds the config of the checkpoint's run, as ``config``."""
         self.add_argument(
@@ -75,6 +87,13 @@ class CommandParser(argparse.ArgumentParser):
             metavar="FILE",
             help="settings of the run, for its data (default: config.yaml in the run's folder)",
         )
+
+
+def _imported_basis(name: str) -> type[Basis]:
+    try:
+        return basis_class(import_named(name) if "." in name else name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def named_module(name: str | None) -> type[KANModule] | None:

@@ -114,4 +114,5 @@ def parser() -> CommandParser:
     )
     made.add_root()
     made.add_model()
+    made.add_basis()
     return made

@@ -97,7 +97,7 @@ class TensorDataModule(LightningDataModule, ABC):
         points = self.training_points()
         if points is None:
             return None
-        return Columns.of(self.input_names, self.target_names, points, self.class_label)
+        return Columns.from_points(self.input_names, self.target_names, points, self.class_label)
 
     @property
     def class_label(self) -> str | None:

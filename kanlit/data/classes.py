@@ -93,7 +93,7 @@ class ClassData(TensorDataModule):
         """Means and standard deviations of the training rows."""
         inputs, labels = self.rows()
         rows = self.split()["train"]
-        return Standardization.of(inputs[rows], self._one_hot(labels[rows]))
+        return Standardization.from_samples(inputs[rows], self._one_hot(labels[rows]))
 
     def _one_hot(self, labels: Tensor) -> Tensor:
         return F.one_hot(labels, len(self.classes)).double()

@@ -63,7 +63,7 @@ class FunctionData(TensorDataModule):
         if not self.standardize:
             return None
         x = self.points("train")
-        return Standardization.of(x, self.values("train", x))
+        return Standardization.from_samples(x, self.values("train", x))
 
     @abstractmethod
     def points(self, part: Part) -> Tensor:

@@ -120,7 +120,7 @@ class TableData(TensorDataModule):
     def standardization(self) -> Standardization:
         """Means and standard deviations of the training rows, in the dtype of the batches."""
         self._forget_other_precision()
-        return Standardization.of(*self._divided()["train"])
+        return Standardization.from_samples(*self._divided()["train"])
 
     def _forget_other_precision(self) -> None:
         """Discards data that were read in another dtype for another trainer."""

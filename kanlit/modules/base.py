@@ -291,9 +291,10 @@ class KANModule(LightningModule):
             self.columns = columns
         if trainer is not None and trainer.state.fn == "fit":
             self._resumed = checkpoint
-            keep_settings(checkpoint, trainer.callbacks)  # type: ignore[attr-defined]
-            if said := forget_best(checkpoint, self.hparams):
-                rank_zero_info(said)
+            callbacks = trainer.callbacks  # type: ignore[attr-defined]
+            for line in forget_best(checkpoint, self.hparams, callbacks):
+                rank_zero_info(line)
+            keep_settings(checkpoint, callbacks)  # only now: it replaces what was monitored
         if trainer is not None and trainer.precision == "64-true":
             self.double()  # Lightning casts only after loading, which would round the weights
 

@@ -13,6 +13,11 @@ __all__ = ["forget_best", "keep_settings"]
 
 # Settings that define val/loss: its values are comparable only if these are unchanged.
 _OF_LOSS = ("robust", "boundary_weight")
+# States without a best score.
+_RESET: Mapping[str, Mapping[str, Any]] = {
+    "Checkpoint": {"best_model_score": None},
+    "KeepBest": {"best": None, "kept": {}},
+}
 
 
 def keep_settings(checkpoint: Mapping[str, Any], callbacks: Iterable[Callback]) -> None:
@@ -31,23 +36,37 @@ def keep_settings(checkpoint: Mapping[str, Any], callbacks: Iterable[Callback]) 
                 state[name] = value
 
 
-def forget_best(checkpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
-    """Removes the best score from a checkpoint if the validation loss is now defined differently.
+def forget_best(
+    checkpoint: Mapping[str, Any], settings: Mapping[str, Any], callbacks: Iterable[Callback]
+) -> list[str]:
+    """Removes best scores from a checkpoint that the resumed run cannot compare with its own.
 
     Args:
         checkpoint: The checkpoint, changed in place.
         settings: Settings of the module of the resumed run.
+        callbacks: Callbacks of the resumed run.
 
     Returns:
-        A line for the log, or None if nothing changed.
+        Lines for the log: the validation loss is defined differently, or a callback monitors
+        another metric.
     """
     kept, states = checkpoint.get("hyper_parameters", {}), checkpoint.get("callbacks", {})
     changed = [name for name in _OF_LOSS if name in kept and kept[name] != settings.get(name)]
-    if not changed:
-        return None
-    if isinstance(states.get("Checkpoint"), dict):
-        states["Checkpoint"]["best_model_score"] = None
-    if isinstance(states.get("KeepBest"), dict):
-        states["KeepBest"] |= {"best": None, "kept": {}}
-    now = ", ".join(f"{name} {settings.get(name)}" for name in changed)
-    return f"the best score is reset: val/loss is defined differently with {now}"
+    lines = []
+    if changed:
+        now = ", ".join(f"{name} {settings.get(name)}" for name in changed)
+        lines.append(f"the best score is reset: val/loss is defined differently with {now}")
+    for callback in callbacks:
+        state = states.get(callback.state_key)
+        if callback.state_key not in _RESET or not isinstance(state, dict):
+            continue
+        own = getattr(callback, "monitor", None)
+        was = state.get("monitor", own)
+        if was != own:
+            lines.append(
+                f"the best score is reset: {callback.state_key} monitors {own} now, {was} in the "
+                f"checkpoint"
+            )
+        if changed or was != own:
+            state |= _RESET[callback.state_key]
+    return lines

@@ -55,14 +55,14 @@ def error_map_figure(
     values, predicted = target(x), predict(x)
     if predicted.shape != values.shape:
         raise ValueError(f"predict must return {tuple(values.shape)}, got {tuple(predicted.shape)}")
-    known, found = as_array(values[:, 0]), as_array(predicted[:, 0])
-    bad = ~(np.isfinite(known) & np.isfinite(found))
-    known[bad], found[bad] = np.nan, np.nan
-    heading = f"{title}: relative L2 {_relative_l2(known, found):.2e}"
+    reference, estimate = as_array(values[:, 0]), as_array(predicted[:, 0])
+    bad = ~(np.isfinite(reference) & np.isfinite(estimate))
+    reference[bad], estimate[bad] = np.nan, np.nan
+    heading = f"{title}: relative L2 {_relative_l2(reference, estimate):.2e}"
     knots = [as_array(each) for each in breakpoints]
     if target.dim == 1:
-        return _curves(as_array(x[:, 0]), known, found, knots[0], input_names[0], heading)
-    return _maps(target, known, found, knots, input_names, heading)
+        return _curves(as_array(x[:, 0]), reference, estimate, knots[0], input_names[0], heading)
+    return _maps(target, reference, estimate, knots, input_names, heading)
 
 
 def scatter_figure(
@@ -87,25 +87,25 @@ def scatter_figure(
             f"{len(target_names)} target_names for true {tuple(true.shape)} and predicted "
             f"{tuple(predicted.shape)}"
         )
-    known, found = as_array(true), as_array(predicted)
+    reference, estimate = as_array(true), as_array(predicted)
     count = min(len(target_names), MOST_PANELS)
     columns = min(count, 3)
     height = 6.0 if count == 1 else 3.4
     page = head(height * -(-count // columns), title)
-    rows = np.linspace(0, len(known) - 1, min(len(known), MOST_ROWS)).astype(int)
+    rows = np.linspace(0, len(reference) - 1, min(len(reference), MOST_ROWS)).astype(int)
     panels = [a for _ in range(-(-count // columns)) for a in page.row(columns, height, below=0.85)]
     for i, axes in enumerate(panels):
         if i >= count:
             axes.remove()
             continue
-        x, y = known[rows, i], found[rows, i]
+        x, y = reference[rows, i], estimate[rows, i]
         both = np.concatenate([x[np.isfinite(x)], y[np.isfinite(y)]])
         ends = [both.min(), both.max()] if both.size else [0.0, 1.0]
         axes.plot(ends, ends, color=BLACK, lw=0.8, zorder=1)
         axes.plot(x, y, ls="", marker="o", ms=3, mew=0, alpha=0.45, color=BLUE, zorder=2)
         axes.lines[-1].set_gid(f"rows:{i}")
         axes.set_aspect("equal", adjustable="datalim")
-        error = _relative_l2(known[:, i], found[:, i])
+        error = _relative_l2(reference[:, i], estimate[:, i])
         axes.set_title(f"{plain(target_names[i])}: relative L2 {error:.2e}", fontsize=9)
         axes.set_xlabel("true", fontsize=9)
         if i % columns == 0:
@@ -119,13 +119,17 @@ def scatter_figure(
     return page.figure
 
 
-def _relative_l2(known: Array, found: Array) -> float:
-    finite = np.isfinite(known) & np.isfinite(found)
-    scale = np.linalg.norm(known[finite])
-    return float(np.linalg.norm(found[finite] - known[finite]) / scale) if scale > 0 else np.nan
+def _relative_l2(reference: Array, estimate: Array) -> float:
+    finite = np.isfinite(reference) & np.isfinite(estimate)
+    scale = np.linalg.norm(reference[finite])
+    return (
+        float(np.linalg.norm(estimate[finite] - reference[finite]) / scale) if scale > 0 else np.nan
+    )
 
 
-def _curves(x: Array, known: Array, found: Array, knots: Array, name: str, heading: str) -> Figure:
+def _curves(
+    x: Array, reference: Array, estimate: Array, knots: Array, name: str, heading: str
+) -> Figure:
     handles = [
         Line2D([], [], color=BLACK, lw=2.6, alpha=0.45, label="target"),
         Line2D([], [], color=VERMILLION, lw=1.4, label="prediction"),
@@ -134,10 +138,10 @@ def _curves(x: Array, known: Array, found: Array, knots: Array, name: str, headi
     page = head(5.2, heading, handles)
     (upper,) = page.row(1, 2.9, below=0.35)
     (lower,) = page.row(1, 2.3, below=0.5)
-    upper.plot(x, known, color=BLACK, lw=2.6, alpha=0.45, gid="target")
-    upper.plot(x, found, color=VERMILLION, lw=1.4, gid="prediction")
+    upper.plot(x, reference, color=BLACK, lw=2.6, alpha=0.45, gid="target")
+    upper.plot(x, estimate, color=VERMILLION, lw=1.4, gid="prediction")
     upper.set_ylabel("output", fontsize=9)
-    error = np.abs(found - known)
+    error = np.abs(estimate - reference)
     lower.plot(x, np.where(error > 0, error, np.nan), color=VERMILLION, lw=1.0, gid="error")
     lower.set_yscale("log")
     lower.set_ylabel("|prediction − target|", fontsize=9)
@@ -162,8 +166,8 @@ def _with_ends(x: Array, knots: Array) -> tuple[float, float]:
 
 def _maps(
     target: TargetFunction,
-    known: Array,
-    found: Array,
+    reference: Array,
+    estimate: Array,
     knots: Sequence[Array],
     names: Sequence[str],
     heading: str,
@@ -171,18 +175,18 @@ def _maps(
     page = head(4.15, heading, [_BREAKPOINTS])
     page.skip(0.25)
     panels = page.row(3, 3.9, below=1.1, gap=0.65)
-    finite = known[np.isfinite(known)]
+    finite = reference[np.isfinite(reference)]
     # Percentiles, so that a pole or spike does not dominate the color scale.
     low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
     scale = Normalize(low, high if high > low else low + 1.0)
-    error = np.abs(found - known)
+    error = np.abs(estimate - reference)
     largest = float(np.nanmax(error)) if np.isfinite(error).any() else 1.0
     largest = largest or 1.0
     least = largest * 10.0**-DIGITS
     errors = LogNorm(least, largest)
     for axes, words, values, norm, colors in (
-        (panels[0], "target", known, scale, "cividis"),
-        (panels[1], "prediction", found, scale, "cividis"),
+        (panels[0], "target", reference, scale, "cividis"),
+        (panels[1], "prediction", estimate, scale, "cividis"),
         (panels[2], "|prediction − target|", np.maximum(error, least), errors, "magma"),
     ):
         _draw_map(axes, target, values, norm, colors, words)

@@ -1,4 +1,4 @@
-"""Functions to be learnt and equations to be solved, with known answers or one's own."""
+"""Target functions and differential equations, built-in and custom."""
 
 from kanlit.problems.boundary_value_problem import BoundaryValueProblem
 from kanlit.problems.conditions import Condition, dirichlet, neumann, periodic

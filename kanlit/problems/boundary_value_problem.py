@@ -1,4 +1,4 @@
-"""An equation with its conditions, read and checked once, and its residuals for a network."""
+"""An equation with its conditions, validated once, and its residuals for a network."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ _RESERVED = ("collocation", "source", "pde")
 
 
 class BoundaryValueProblem:
-    """What an equation asks of a network within its box and on its faces.
+    """Residuals of an equation inside its domain and of its conditions on the faces.
 
-    Points and given values travel in dicts: ``collocation`` ``(n, d)`` and ``source``; for each
-    condition its points under its name, and ``NAME_values`` or ``NAME_opposite`` where it has
-    them.
+    Points and values are passed in dicts: ``collocation`` ``(n, d)`` and ``source``; for each
+    condition its points under its name, and ``NAME_values`` or ``NAME_opposite`` if needed.
 
     Args:
-        equation: It is read here, once; changes to it later are not seen.
+        equation: The equation, read once; later changes to it have no effect.
 
     Raises:
-        ConfigurationError: Not an equation; bounds or names that cannot be; a residual that asks
-            for what does not exist.
+        ConfigurationError: If it is not an equation, bounds or names are invalid, or a residual has
+            an unknown parameter.
     """
 
     def __init__(self, equation: Equation) -> None:
         if not isinstance(equation, Equation):
             raise ConfigurationError(
                 f"equation must be an instance of a subclass of kanlit.Equation, got {equation!r}: "
-                f"derive the class from it, and give an instance"
+                f"derive the class from it, and pass an instance"
             )
         self.equation = equation
         self.name = type(equation).__name__
@@ -59,14 +58,14 @@ class BoundaryValueProblem:
         if not isinstance(condition, Condition):
             raise ConfigurationError(
                 f"conditions of {self.name} must be a list of kanlit.Condition, got {condition!r}: "
-                f"make them with dirichlet, neumann, periodic or Condition"
+                f"create them with dirichlet, neumann, periodic or Condition"
             )
-        name: Any = condition.name  # as the user has written it
+        name: Any = condition.name  # as written by the user
         label = f"condition {name} of {self.name}"
         if not isinstance(name, str) or not name.isidentifier() or name in _RESERVED:
-            raise ConfigurationError(f"{label}: take letters for its name, such as initial")
+            raise ConfigurationError(f"{label}: use an identifier as its name, such as initial")
         if name in self.faces:
-            raise ConfigurationError(f"{label} is there twice: give each its own name")
+            raise ConfigurationError(f"{label} is defined twice: give each condition its own name")
         if not 0 < condition.weight < float("inf"):
             raise ConfigurationError(f"{label}: weight must be positive, got {condition.weight}")
         given = () if condition.given is None else ("given",)
@@ -90,24 +89,24 @@ class BoundaryValueProblem:
         return _columns(values, len(x), len(self.equation.unknowns), label)
 
     def given_within(self, x: Tensor) -> dict[str, Tensor]:
-        """What the residual is given at points ``(n, d)`` within the box, by name."""
+        """Given values of the residual at points ``(n, d)`` inside the domain, by name."""
         if "source" not in self._needs.names:
             return {}
         source = self.equation.source(x)  # type: ignore[attr-defined]
         return {"source": _columns(source, len(x), 1, f"source of {self.name}")}
 
     def given_on(self, condition: Condition, x: Tensor, faces: Sequence[int]) -> dict[str, Tensor]:
-        """Points ``(m, d)`` of a condition and what goes with them, by name.
+        """Points ``(m, d)`` of a condition and their given values and opposite points, by name.
 
         Args:
             condition: One of :attr:`conditions`.
             x: ``(m, d)``.
-            faces: How many of them, in order, are on each of its faces.
+            faces: Number of points on each of its faces, in order.
         """
-        found = {condition.name: x}
+        tensors = {condition.name: x}
         if condition.given is not None:
             label = f"given values of condition {condition.name} of {self.name}"
-            found[f"{condition.name}_values"] = _values(condition.given, x, label)
+            tensors[f"{condition.name}_values"] = _values(condition.given, x, label)
         if condition.opposite:
             parts = []
             for (axis, end), part in zip(
@@ -116,11 +115,11 @@ class BoundaryValueProblem:
                 there = part.clone()
                 there[:, axis] = self.equation.bounds[axis][1 - end]
                 parts.append(there)
-            found[f"{condition.name}_opposite"] = torch.cat(parts)
-        return found
+            tensors[f"{condition.name}_opposite"] = torch.cat(parts)
+        return tensors
 
     def residuals(self, network: Network, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Residuals of the equation, each ``(n, 1)``: ``pde``, or the names of a system's."""
+        """Residuals of the equation, each ``(n, 1)``: ``pde``, or those of a system by name."""
         x = batch["collocation"]
         given = {"source": batch["source"]} if "source" in self._needs.names else {}
         found = self.equation.residual(*self._needs.arguments(network, x, given))
@@ -163,7 +162,7 @@ def _check_bounds(owner: str, bounds: Bounds, coordinates: Sequence[str]) -> Non
     for name, (low, high) in zip(coordinates, pairs, strict=True):
         if not (isfinite(low) and isfinite(high) and low < high):
             raise ConfigurationError(
-                f"bounds of {owner}: {name} goes from {low:g} to {high:g}: give two finite "
+                f"bounds of {owner}: {name} ranges from {low:g} to {high:g}: give two finite "
                 f"numbers, the lower first"
             )
 
@@ -175,7 +174,7 @@ def _values(given: Values, x: Tensor, label: str) -> Tensor:
 
 
 def _columns(values: Tensor, rows: int, columns: int, label: str) -> Tensor:
-    """``(rows, columns)``; ``(rows,)`` is taken for one column."""
+    """Checks for shape ``(rows, columns)``; ``(rows,)`` counts as one column."""
     if not isinstance(values, Tensor):
         raise ConfigurationError(
             f"{label} returned {type(values).__name__}, not a tensor: return one "
@@ -186,7 +185,7 @@ def _columns(values: Tensor, rows: int, columns: int, label: str) -> Tensor:
     if values.shape != (rows, columns):
         raise ConfigurationError(
             f"{label} returned a tensor {tuple(values.shape)} for {rows} points: it must be "
-            f"({rows}, {columns}), a row for each point"
+            f"({rows}, {columns}), with one row per point"
         )
     return values
 

@@ -1,4 +1,4 @@
-"""Boundary and initial conditions: where on the box, and what is to hold there."""
+"""Boundary and initial conditions."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Values = float | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Condition:
-    """What is to be zero on some faces of an equation's box.
+    """A residual that must vanish on some faces of the domain of an equation.
 
-    A face is where one coordinate is at its end; an initial condition is one on the low end of
-    time. :func:`dirichlet`, :func:`neumann` and :func:`periodic` make the usual ones.
+    On a face, one coordinate is at an end of its range; an initial condition is on the low end of
+    time. :func:`dirichlet`, :func:`neumann` and :func:`periodic` create the usual conditions.
 
     Attributes:
-        name: Its name in logs, an identifier.
-        on: The faces, as coordinate and end: ``{"x": "both", "t": "low"}`` are three.
-        residual: A function whose parameters are named like those of ``Equation.residual``,
-            each ``(m, 1)``; what it returns, ``(m, 1)`` or ``(m,)`` or a dict of these, is to
-            be zero. ``given`` is the name of the values below.
-        given: Values at the points, ``(m, d) -> (m, 1)``, or one number for all; calculated once.
-        weight: Of its mean square in the loss, times the module's ``boundary_weight``.
-        opposite: Whether it is the difference of ``residual`` between each point and the one on
-            the other end of the same coordinate that is to be zero.
-        names: Of the parameters of ``residual``, where they are not to be read off it.
+        name: Name in logs, an identifier.
+        on: The faces by coordinate and end: ``{"x": "both", "t": "low"}`` are three faces.
+        residual: A function whose parameters are named like those of ``Equation.residual``, each
+            ``(m, 1)``, and ``given`` for the values below. It returns the residual, ``(m, 1)`` or
+            ``(m,)``, or a dict of several.
+        given: Values at the points, ``(m, d) -> (m, 1)``, or a number; evaluated once.
+        weight: Weight of its mean square in the loss, times the module's ``boundary_weight``.
+        opposite: Whether the difference of ``residual`` between each point and the one on the
+            opposite face must vanish instead.
+        names: Parameter names of ``residual``; read from its signature if omitted.
     """
 
     name: str
@@ -47,19 +47,19 @@ class Condition:
     names: tuple[str, ...] | None = None
 
     def faces(self, owner: str, coordinates: Sequence[str]) -> list[tuple[int, int]]:
-        """The faces as number of the coordinate and end, 0 for low and 1 for high.
+        """The faces as pairs of coordinate index and end, 0 for low and 1 for high.
 
         Raises:
-            ConfigurationError: Names the condition of ``owner`` and what is wrong with ``on``.
+            ConfigurationError: If ``on`` is invalid.
         """
-        on: Any = self.on  # as the user has written it
+        on: Any = self.on  # as written by the user
         if not isinstance(on, Mapping) or not on:
             raise ConfigurationError(
                 f"condition {self.name} of {owner}: on must be a dict of coordinates and ends, got "
                 f'{on!r}: write {{"{coordinates[0]}": "both"}}'
             )
         ends = {"low": (0,), "high": (1,), "both": (0, 1)}
-        found = []
+        faces = []
         for coordinate, side in on.items():
             if coordinate not in coordinates:
                 raise ConfigurationError(
@@ -71,8 +71,8 @@ class Condition:
                     f"condition {self.name} of {owner}: {coordinate} has no end {side!r}: choose "
                     f"from {', '.join(ends)}"
                 )
-            found += [(coordinates.index(coordinate), end) for end in ends[side]]
-        return found
+            faces += [(coordinates.index(coordinate), end) for end in ends[side]]
+        return faces
 
 
 def dirichlet(
@@ -81,11 +81,11 @@ def dirichlet(
     """``u = value`` on faces.
 
     Args:
-        name: Its name in logs.
+        name: Name in logs.
         on: The faces, such as ``{"x": "both"}``.
         value: A number, or a function of the points ``(m, d) -> (m, 1)``.
-        unknown: Which of the unknowns.
-        weight: Of its mean square in the loss.
+        unknown: Name of the unknown.
+        weight: Weight of its mean square in the loss.
     """
     return Condition(name, on, torch.sub, value, weight, names=(unknown, "given"))
 
@@ -95,23 +95,22 @@ def neumann(
 ) -> Condition:
     """``∂u/∂x = value`` on the faces of one coordinate x.
 
-    The derivative is along x, not along the outward normal, so that at the low end they differ
-    in sign.
+    The derivative is along x, not along the outward normal; at the low end they differ in sign.
 
     Args:
-        name: Its name in logs.
+        name: Name in logs.
         on: The faces, all of one coordinate, such as ``{"x": "high"}``.
         value: A number, or a function of the points ``(m, d) -> (m, 1)``.
-        unknown: Which of the unknowns.
-        weight: Of its mean square in the loss.
+        unknown: Name of the unknown.
+        weight: Weight of its mean square in the loss.
 
     Raises:
-        ConfigurationError: Faces of more than one coordinate.
+        ConfigurationError: If there are faces of more than one coordinate.
     """
     if len(on) != 1:
         raise ConfigurationError(
-            f"condition {name}: neumann takes the faces of one coordinate, got {dict(on)}: write a "
-            f"condition for each"
+            f"condition {name}: neumann needs faces of one coordinate, got {dict(on)}: write one "
+            f"condition per coordinate"
         )
     (coordinate,) = on
     return Condition(name, on, torch.sub, value, weight, names=(f"{unknown}_{coordinate}", "given"))
@@ -120,13 +119,13 @@ def neumann(
 def periodic(
     name: str, coordinate: str, of: Sequence[str] = ("u",), weight: float = 1.0
 ) -> Condition:
-    """Each of some terms is the same on both ends of a coordinate.
+    """Terms are equal on both ends of a coordinate.
 
     Args:
-        name: Its name in logs.
-        coordinate: Which one.
-        of: What is the same, such as ``("u", "u_x")``, as a second-order equation needs.
-        weight: Of each of the mean squares in the loss.
+        name: Name in logs.
+        coordinate: Name of the coordinate.
+        of: The terms, such as ``("u", "u_x")`` for a second-order equation.
+        weight: Weight of each mean square in the loss.
     """
     each = partial(_by_name, tuple(of))
     return Condition(name, {coordinate: "low"}, each, None, weight, True, tuple(of))

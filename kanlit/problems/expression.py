@@ -1,4 +1,4 @@
-"""Formulas as a user types them, evaluated on tensors."""
+"""Formulas written by the user, evaluated on tensors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Expression"]
 
 @dataclass(frozen=True)
 class Expression:
-    """A formula such as ``y = sin(3*x)*exp(-z)``, read by :meth:`parse`.
+    """A formula such as ``y = sin(3*x)*exp(-z)``, created by :meth:`parse`.
 
-    It is made of numbers, variables, the constants ``e`` and ``pi``, ``+ - * / **``, parentheses
-    and functions of one argument (:data:`kanlit.problems.expression_syntax.FUNCTIONS`). Nothing
-    in it is run as Python: its syntax tree is checked against this list, then walked on tensors.
+    It may contain numbers, variables, the constants ``e`` and ``pi``, ``+ - * / **``, parentheses
+    and functions of one argument (:data:`kanlit.problems.expression_syntax.FUNCTIONS`). It is never
+    executed as Python: its syntax tree is checked against this list and evaluated on tensors.
 
     >>> formula = Expression.parse("y = 2*x**2 - z")
     >>> formula.variables
@@ -33,8 +33,8 @@ class Expression:
 
     Attributes:
         text: The formula, on one line.
-        target: The name on its left side; ``y`` where there is none.
-        variables: In the order in which they first appear.
+        target: The name on its left side; ``y`` if there is none.
+        variables: The variables in the order of their first appearance.
     """
 
     text: str
@@ -44,11 +44,11 @@ class Expression:
 
     @classmethod
     def parse(cls, text: str) -> Expression:
-        """Reads a formula.
+        """Parses a formula.
 
         Raises:
-            ConfigurationError: It is empty, has an error of syntax, holds anything else than what
-                is listed above, is very long or deep, or has no variable; says where.
+            ConfigurationError: If it is empty, has a syntax error, contains anything not listed
+                above, is too long or too deeply nested, or has no variable.
         """
         line, left, expression = parse(text)
         names = [part.id for part in post_order(expression) if isinstance(part, ast.Name)]
@@ -67,7 +67,7 @@ class Expression:
         return cls(line, target, variables, expression)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Values ``(n, 1)`` at points ``(n, variables)``, in the type of the points."""
+        """Values ``(n, 1)`` at points ``(n, variables)``, in the dtype of the points."""
         columns = dict(zip(self.variables, x.unbind(1), strict=True))
         return _value(self._expression, columns).unsqueeze(1)
 
@@ -86,8 +86,8 @@ class Expression:
             bounds: The same by name.
 
         Raises:
-            ConfigurationError: A variable has none, a name is no variable, or a pair is not two
-                finite numbers of which the first is less.
+            ConfigurationError: If a variable has no bounds, a name is not a variable, or a pair is
+                not two finite increasing numbers.
         """
         for name in bounds:
             if name in CONSTANTS or name in FUNCTIONS:

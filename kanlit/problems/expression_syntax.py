@@ -1,4 +1,4 @@
-"""What a formula may hold: a whitelist over Python's syntax tree, of which nothing is ever run."""
+"""The syntax of formulas: a whitelist over Python's syntax tree, which is never executed."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 
 CONSTANTS: Mapping[str, float] = MappingProxyType({"e": math.e, "pi": math.pi})
 
-_LONGEST = 2000  # characters: Python's parser copes with whatever they say
-_DEEPEST = 100  # expressions inside one another: so deep goes the recursion that evaluates them
+_LONGEST = 2000  # characters, which Python's parser handles in any form
+_DEEPEST = 100  # nesting depth, which bounds the recursion of the evaluation
 
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _SIGNS = (ast.USub, ast.UAdd)
 
-# What else Python's grammar has, in a user's words; its own name where there are none here.
+# Other syntax in the words of a user; by default the name of the syntax tree node.
 _WORDS: Mapping[type[ast.AST], str] = {
     ast.AnnAssign: "an annotation (:)",
     ast.Attribute: "access to an attribute (a dot)",
@@ -103,11 +103,11 @@ _CURE = "take numbers, variables, + - * / ** and functions such as sin(x)"
 
 
 def parse(text: str) -> tuple[str, str | None, ast.expr]:
-    """The formula on one line, the name on its left side, if it has one, and its right side.
+    """Parses a formula into its text on one line, the name on the left, if any, and the right side.
 
     Raises:
-        ConfigurationError: It is empty, too long or too deep, no Python syntax, or holds what is
-            not on the whitelist.
+        ConfigurationError: If it is empty, too long or too deeply nested, has a syntax error, or
+            contains syntax that is not on the whitelist.
     """
     line = " ".join(text.split())
     if not line:
@@ -122,12 +122,12 @@ def parse(text: str) -> tuple[str, str | None, ast.expr]:
     except SyntaxError as error:
         place = f" at character {error.offset}" if error.offset else ""
         raise ConfigurationError(
-            f"formula {shown(line)}: {error.msg}{place}: mend it there"
+            f"formula {shown(line)}: {error.msg}{place}: correct it there"
         ) from None
     except (MemoryError, RecursionError):
         raise _too_deep(line) from None
     except ValueError as error:
-        raise ConfigurationError(f"formula {shown(line)}: {error}: mend it") from None
+        raise ConfigurationError(f"formula {shown(line)}: {error}: correct it") from None
     if len(body) != 1:
         raise ConfigurationError(
             f"formula {shown(line)} holds {len(body)} statements: write one, such as 'y = x**2'"
@@ -139,12 +139,12 @@ def parse(text: str) -> tuple[str, str | None, ast.expr]:
 
 
 def shown(line: str) -> str:
-    """A formula in quotes, cut where it is long."""
+    """A formula in quotes, truncated if it is long."""
     return repr(line if len(line) <= 60 else line[:57] + "...")
 
 
 def near(name: str, known: Collection[str]) -> str:
-    """Did you mean …? or nothing."""
+    """A hint "did you mean …?" for the closest known name, or an empty string."""
     by_lower = {other.lower(): other for other in known}
     close = get_close_matches(name.lower(), by_lower, n=1)
     return f"did you mean {by_lower[close[0]]!r}? " if close else ""
@@ -189,7 +189,7 @@ def _too_deep(line: str) -> ConfigurationError:
 
 
 def _check(line: str, node: ast.AST) -> None:
-    """Refuses what is not on the whitelist, in the order in which it is written."""
+    """Raises for the first part of a formula that is not on the whitelist."""
     match node:
         case ast.Constant(value=value):
             _check_number(line, node, value)
@@ -218,7 +218,7 @@ def _check_number(line: str, node: ast.Constant, value: object) -> None:
         _fail(line, node, f"{value} is not a real number: write one such as 0.5")
     try:
         finite = math.isfinite(value)
-    except OverflowError:  # a whole number beyond float64
+    except OverflowError:  # an integer too large for float64
         finite = False
     if not finite:
         _fail(line, node, "the number is beyond float64: take one under 1.8e308")
@@ -253,7 +253,7 @@ def _fail(line: str, node: ast.AST, problem: str) -> NoReturn:
 
 
 def post_order(node: ast.expr) -> Iterator[ast.expr]:
-    """A checked expression's parts, each after those that it is made of."""
+    """The parts of a checked expression in post-order."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.expr) and not _names_a_function(node, child):
             yield from post_order(child)

@@ -1,4 +1,4 @@
-"""Names of a residual's parameters, such as u_xx, and the derivatives that they stand for."""
+"""Parameter names of residuals, such as u_xx, and the derivatives that they denote."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Needs", "Network", "Vocabulary"]
 
 
 class Network(Protocol):
-    """What residuals are taken of; :class:`kanlit.nn.KAN` is one."""
+    """A network with derivatives, such as :class:`kanlit.nn.KAN`."""
 
     def __call__(self, x: Tensor, /) -> Any:
         """Values ``(n, out)``."""
@@ -28,7 +28,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Term:
-    """An unknown, or its derivative along the coordinates of these numbers."""
+    """An unknown, or its derivative with respect to coordinates, given by index."""
 
     unknown: int
     along: tuple[int, ...] = ()
@@ -36,12 +36,12 @@ class Term:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a function's parameters ask for, in their order.
+    """The quantities that the parameters of a function denote.
 
     Attributes:
-        names: Of its parameters.
-        terms: Unknowns and derivatives among them.
-        columns: Coordinates among them, by number.
+        names: Names of its parameters, in order.
+        terms: Unknowns and derivatives by name.
+        columns: Indices of coordinates by name.
     """
 
     names: tuple[str, ...]
@@ -55,40 +55,40 @@ class Needs:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Second derivatives, those that a sweep has to carry."""
+        """Pairs of the second derivatives, for a sweep."""
         along = {term.along for term in self.terms.values()}
         return sorted((d, e) for d, e in (pair for pair in along if len(pair) == 2))
 
     def arguments(
         self, network: Network, x: Tensor, given: Mapping[str, Tensor]
     ) -> tuple[Tensor, ...]:
-        """The function's arguments at the points x ``(n, d)``, each ``(n, 1)``.
+        """The arguments of the function at the points x ``(n, d)``, each ``(n, 1)``.
 
-        Derivatives come from one forward sweep, exact, without nested autograd.
+        Derivatives are exact and come from one forward sweep, without nested autograd.
 
         Args:
-            network: What the unknowns are taken from.
+            network: The network for the unknowns.
             x: ``(n, d)``.
-            given: Values of what is neither coordinate nor unknown, by name.
+            given: Values of all other parameters by name.
         """
-        found = dict(given)
-        found |= {name: x[:, axis : axis + 1] for name, axis in self.columns.items()}
+        values = dict(given)
+        values |= {name: x[:, axis : axis + 1] for name, axis in self.columns.items()}
         if self.terms:
             streams = self._streams(network, x)
             for name, term in self.terms.items():
                 columns = streams[term.along]
-                found[name] = columns[term.unknown]
-        return tuple(found[name] for name in self.names)
+                values[name] = columns[term.unknown]
+        return tuple(values[name] for name in self.names)
 
     def _streams(self, network: Network, x: Tensor) -> dict[tuple[int, ...], Sequence[Tensor]]:
-        """For each derivative the columns ``(n, 1)`` of the unknowns."""
+        """The columns ``(n, 1)`` of the unknowns for each derivative."""
         if self.order == 0:
             return {(): network(x).split(1, 1)}
         pairs = self.pairs
         value, gradient, second = network.sweep(x, pairs)
         asked = {term.along for term in self.terms.values()}
         streams: dict[tuple[int, ...], Tensor] = {}
-        # Taken apart only where asked for, so that autograd sees no zeros of the rest.
+        # Split only what is needed, so that autograd does not process zeros for the rest.
         if () in asked:
             streams[()] = value
         if any(len(along) == 1 for along in asked):
@@ -99,23 +99,23 @@ class Needs:
 
 
 class Vocabulary:
-    """All that a residual may name: coordinates, unknowns, derivatives up to the second.
+    """All names available to a residual: coordinates, unknowns and derivatives up to order 2.
 
-    With coordinates x, t and the unknown u these are x, t, u, u_x, u_t, u_xx, u_tt and u_xt,
-    which u_tx is as well.
+    With coordinates x, t and the unknown u these are x, t, u, u_x, u_t, u_xx, u_tt and u_xt, which
+    is the same as u_tx.
 
     Args:
         owner: Name of the equation, for messages.
-        coordinates: Their names, in the order of the columns of the points.
-        unknowns: Names of the functions that are sought, in the order of the network's outputs.
+        coordinates: Names of the coordinates, in the order of the columns of the points.
+        unknowns: Names of the unknowns, in the order of the network's outputs.
 
     Raises:
-        ConfigurationError: A name that is no identifier, or that could mean two things.
+        ConfigurationError: If a name is not an identifier, or is ambiguous.
     """
 
     def __init__(self, owner: str, coordinates: Sequence[str], unknowns: Sequence[str]) -> None:
         self._owner = owner
-        names: Any  # as the user has written them
+        names: Any  # as written by the user
         for kind, names in (("coordinates", coordinates), ("unknowns", unknowns)):
             if isinstance(names, str) or not isinstance(names, Sequence) or not names:
                 raise ConfigurationError(
@@ -159,16 +159,17 @@ class Vocabulary:
         given: Sequence[str] = (),
         names: Sequence[str] | None = None,
     ) -> Needs:
-        """What a function's parameters ask for.
+        """Looks up the parameter names of a function.
 
         Args:
-            function: Its parameters' names are read.
-            label: What it is, for messages.
-            given: Other names that it may use.
-            names: Of its parameters, where these are not to be read.
+            function: The function.
+            label: Its description for messages.
+            given: Other allowed names.
+            names: Names of its parameters; read from its signature if omitted.
 
         Raises:
-            ConfigurationError: An unknown name, a third derivative, ``*args``, no unknown at all.
+            ConfigurationError: If a name is unknown or a third derivative, there are ``*args``, or
+                no parameter is an unknown or its derivative.
         """
         if names is None:
             if not callable(function):

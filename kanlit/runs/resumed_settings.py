@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from kanlit.bases import basis_name
 from kanlit.errors import ConfigurationError
 from kanlit.runs.settings import Setting
 
@@ -44,6 +45,8 @@ def merged_settings(
     for name, value in kept.items():
         setting = given.get(f"model.{name}")
         mine = own.get(name)
+        if isinstance(mine, type):  # a basis of the user's own, which a checkpoint knows by name
+            mine = basis_name(mine)
         if setting is None or _alike(mine, value):
             found[name] = value
         elif name in _NETWORK:

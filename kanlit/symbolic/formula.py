@@ -106,7 +106,9 @@ def find_formula(
     """
     names = list(names or (f"x{number + 1}" for number in range(x.shape[1])))
     symbols = tuple(sympy.Symbol(name, real=True) for name in names)
-    known = scales or Standardization.of(x.new_zeros(1, x.shape[1]), y.new_zeros(1, y.shape[1]))
+    known = scales or Standardization.from_samples(
+        x.new_zeros(1, x.shape[1]), y.new_zeros(1, y.shape[1])
+    )
     layers = edges_of(network, x, threshold, negligible, known.input_mean, known.input_std)
     functions = numerics(layers)
     every = [edge for edges in layers for edge in edges]

@@ -12,7 +12,7 @@ import sympy
 from kanlit.symbolic.compose import Edge, Place
 from kanlit.symbolic.fit import CurveFit, fit_together
 
-__all__ = ["Choice", "Found", "search"]
+__all__ = ["Choice", "SearchResult", "search"]
 
 _EXACT = 1e-12  # relative error below which the search stops
 _ALTERNATIVES = 6  # functions tried per group or edge
@@ -23,7 +23,7 @@ Refined = Callable[[Choice], tuple[sympy.Expr, float]]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """A choice of functions, its formula with refined constants, and the relative error."""
 
     choice: Choice
@@ -41,8 +41,8 @@ class Found:
         return float(np.log10(max(self.error, _EXACT))) + (complexity + constants) / 10
 
 
-def search(edges: Sequence[Edge], refined: Refined, trials: int) -> Found:
-    """Searches the choice of functions with the best :attr:`Found.score`.
+def search(edges: Sequence[Edge], refined: Refined, trials: int) -> SearchResult:
+    """Searches the choice of functions with the best :attr:`SearchResult.score`.
 
     The curve of an edge does not always determine its function: a network can represent a product
     by squares, by logarithms and an exponential, or by a mixture. The search therefore tries, and
@@ -59,12 +59,12 @@ def search(edges: Sequence[Edge], refined: Refined, trials: int) -> Found:
             the standard deviation of the targets.
         trials: Largest number of formulas to refine; at least one is.
     """
-    tried: dict[tuple[CurveFit, ...], Found] = {}
+    tried: dict[tuple[CurveFit, ...], SearchResult] = {}
 
-    def judge(choice: Choice) -> Found:
+    def judge(choice: Choice) -> SearchResult:
         key = tuple(choice[edge.place] for edge in edges)
         if key not in tried:
-            tried[key] = Found(choice, *refined(choice))
+            tried[key] = SearchResult(choice, *refined(choice))
         return tried[key]
 
     best = judge({edge.place: edge.fits[0] for edge in edges})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from kanlit import CurvatureDensity, InputDensity, LevenbergMarquardt, adapt_grids
@@ -91,6 +92,21 @@ def test_a_step_between_backward_and_zero_grad_uses_no_gradient_of_the_old_knots
     assert torch.equal(loop.network.layers[0].coefficients, before)
 
 
+@each_optimizer
+def test_an_optimizer_in_lightning_s_wrapper_goes_on(
+    make: Callable[[Any], torch.optim.Optimizer],
+) -> None:
+    loop = Loop(make)
+    loop.step()
+    wrapper: Any = LightningOptimizer(loop.optimizer)
+    for size, given in ((8, wrapper), (12, [wrapper])):
+        adapt_grids(loop.network, loop.x, CurvatureDensity(), size, optimizer=given)
+        before = loop.loss()
+        for _ in range(3):
+            loop.step()
+        assert loop.loss() < before
+
+
 def test_an_unknown_policy_is_refused() -> None:
     loop = Loop(OPTIMIZERS["Adam"])
     settings: dict[str, Any] = {"optimizer": loop.optimizer, "optimizer_state": "drop"}
@@ -105,7 +121,7 @@ def test_a_graph_that_holds_the_coefficients_is_named_and_nothing_changes() -> N
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     output = network(x)  # its graph keeps the coefficients
 
-    with pytest.raises(ValueError, match="delete these outputs first"):
+    with pytest.raises(ValueError, match="delete its outputs first"):
         adapt_grids(network, x, InputDensity(), grid_size=8)
 
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())

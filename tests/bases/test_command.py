@@ -51,16 +51,18 @@ def test_a_differential_equation_takes_every_basis_and_its_network_is_exported(
 
 
 def test_a_run_goes_on_with_its_basis_and_is_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fit = ["fit", "--config", str(ROOT / "configs" / "synthetic.yaml"), "--data.samples", "200"]
     assert kanlit(monkeypatch, *fit, *SHORT, "--model.basis", "radial") == 0
     (checkpoint,) = tmp_path.rglob("last.ckpt")
 
-    # As all settings of the network, the checkpoint's basis goes before what the command says.
-    more = ["--model.basis", "bspline", "--trainer.max_epochs", "6"]
-    assert kanlit(monkeypatch, *fit, *SHORT, "--ckpt_path", "last", *more) == 0
+    more = ["--ckpt_path", "last", "--trainer.max_epochs", "6"]
+    capsys.readouterr()
+    assert kanlit(monkeypatch, *fit, *SHORT, *more, "--model.basis", "bspline") == 2
+    assert "has basis radial: leave it out" in capsys.readouterr().err
+    assert kanlit(monkeypatch, *fit, *SHORT, *more) == 0
     _, newest = sorted(tmp_path.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
     assert newest != checkpoint
     assert torch.load(newest, weights_only=True)["hyper_parameters"]["basis"] == "radial"
@@ -130,6 +132,39 @@ def test_a_basis_of_one_s_own_trains_through_an_extension_and_resumes_bit_for_bi
     assert run("third", 5, "--ckpt_path", "hostile.ckpt") != 0
     assert "--model.basis antigravity.Basis" in capsys.readouterr().err
     assert "antigravity" not in sys.modules
+
+
+def test_every_command_takes_a_basis_of_one_s_own_by_its_name(
+    own_basis: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fit = ["fit", "--config", str(ROOT / "configs" / "synthetic.yaml"), "--data.samples", "100"]
+    named = ["--model.basis", own_basis]
+    assert kanlit(monkeypatch, *fit, "--trainer.max_epochs", "1", *named) == 0
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    content = torch.load(checkpoint, weights_only=True)
+    # Another name, of a module that is not imported.
+    content["hyper_parameters"]["basis"] = "waves_of_others.Waves"
+    torch.save(content, checkpoint)
+    (tmp_path / "waves_of_others.py").write_text(OWN)
+    (tmp_path / "new.csv").write_text("x1,x2\n0.5,0.5\n")
+    commands = (
+        ["predict", "--ckpt_path", str(checkpoint), "--input", "new.csv"],
+        ["plot", str(checkpoint), "--output", "pictures"],
+        ["formula", str(checkpoint)],
+        ["export", str(checkpoint), "--output", "model.pt2"],
+    )
+    for words in commands:
+        capsys.readouterr()
+        assert kanlit(monkeypatch, *words) == 2
+        assert "name it with --model.basis waves_of_others.Waves" in capsys.readouterr().err
+    for words in (commands[0], commands[1], commands[3]):  # a search for a formula takes long
+        status = kanlit(monkeypatch, *words, "--model.basis", "waves_of_others.Waves")
+        assert status == 0, (words, capsys.readouterr().err)
+    assert kanlit(monkeypatch, *commands[0], "--model.basis", "mine.None") == 2
+    assert "cannot import mine.None" in capsys.readouterr().err
 
 
 def test_an_unknown_basis_is_one_line(

@@ -81,7 +81,7 @@ def test_standardized_training_share_has_mean_zero_and_deviation_one(tmp_path: P
 
 def test_standardization_of_huge_and_of_rounded_constant_columns_is_finite() -> None:
     x = torch.tensor([[1e200, 0.1], [-1e200, 0.1], [1e200, 0.1]], dtype=torch.float64)
-    scale = Standardization.of(x, x[:, :1])
+    scale = Standardization.from_samples(x, x[:, :1])
     assert float(scale.input_std[0]) == pytest.approx(9.42809e199, rel=1e-5)
     assert scale.input_std[1] == 1
 

@@ -1,4 +1,4 @@
-"""The Allen-Cahn equation, with a front that travels."""
+"""The Allen-Cahn equation with a travelling front."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AllenCahn"]
 class AllenCahn(TravellingFront):
     """The equation ``u_t = D u_xx + r (u - u³)`` for x in ``[-1, 1]`` and t in ``[0, 1]``.
 
-    It starts from, and has at its walls the values of, the front that is its exact solution,
+    Initial and boundary values are those of the exact solution, the front
     ``u = ½ (1 - tanh(ξ))``, ``ξ = √(r / 8D) (x + ½ - c t)``, which travels at
     ``c = 3 √(r D / 2)``.
 
@@ -26,7 +26,7 @@ class AllenCahn(TravellingFront):
         rate: r, from 0.01 to 100.
 
     Raises:
-        ConfigurationError: An argument out of its range.
+        ConfigurationError: If an argument is out of range.
 
     Source: Wazwaz, Appl. Math. Comput. 188 (2007), the tanh method.
     """

@@ -1,4 +1,4 @@
-"""A differential equation of one's own: its names, its box, its residual and its conditions."""
+"""Base class of differential equations: names, domain, residual and conditions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Equation"]
 
 
 class Equation(ABC):
-    """A partial (or ordinary) differential equation on a box, up to the second order.
+    """A partial (or ordinary) differential equation on a box, up to second order.
 
-    A member names its coordinates and writes its residual as a function of these names; they
-    are read once, and all derivatives come from one forward sweep::
+    A subclass names its coordinates and defines its residual as a function of coordinates, unknowns
+    and derivatives by name. All derivatives come from one forward sweep::
 
         class Heat(Equation):
             coordinates = ("x", "t")
@@ -33,14 +33,13 @@ class Equation(ABC):
                     dirichlet("initial", {"t": "low"}, lambda p: torch.sin(pi * p[:, :1])),
                 ]
 
-    Two methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
-    solution, or a reference: the test's error is against it. ``source(points)``,
-    ``(n, d) -> (n, 1)``, is what a residual gets as its parameter ``source``; it is calculated
-    once, in float64, and not at each step.
+    Two methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact or a
+    reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed to
+    the residual as its parameter ``source``; it is evaluated once, in float64.
 
     Attributes:
         coordinates: Names of the coordinates, in the order of the columns of the points.
-        unknowns: Names of the functions that are sought.
+        unknowns: Names of the unknown functions.
         bounds: ``(low, high)`` of each coordinate.
     """
 
@@ -50,15 +49,15 @@ class Equation(ABC):
 
     @abstractmethod
     def residual(self, *args: Any, **kwargs: Any) -> Tensor | Mapping[str, Tensor]:
-        """What is to be zero within the box.
+        """The residual, which must vanish inside the domain.
 
-        Its parameters say what it needs, each ``(n, 1)``: coordinates (``x``), unknowns (``u``),
-        derivatives (``u_x``, ``u_xx``, ``u_xt``) and ``source``.
+        Its parameters are named after what they denote, each ``(n, 1)``: coordinates (``x``),
+        unknowns (``u``), derivatives (``u_x``, ``u_xx``, ``u_xt``) and ``source``.
 
         Returns:
-            ``(n, 1)`` or ``(n,)``; for a system a dict of these by name.
+            ``(n, 1)`` or ``(n,)``; for a system, a dict of these by name.
         """
 
     def conditions(self) -> Sequence[Condition]:
-        """Boundary and initial conditions; none unless a member says so."""
+        """Boundary and initial conditions; none by default."""
         return ()

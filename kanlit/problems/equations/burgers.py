@@ -1,4 +1,4 @@
-"""The viscous Burgers equation, whose sine becomes a shock, with its solution by Cole-Hopf."""
+"""The viscous Burgers equation with a shock, and its Cole-Hopf solution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kanlit.problems.equations.checks import check_between
 
 __all__ = ["Burgers"]
 
-_TAIL = 40.0  # what lies beyond the quadrature is e^-40 of the whole
+_TAIL = 40.0  # the integrand beyond the quadrature range is e^-40 of the total
 _NODES_PER_WIDTH = 2.0  # nodes per standard deviation of the narrowest peak
 
 
@@ -34,7 +34,7 @@ class Burgers(Equation):
         viscosity: ν, from 0.001 to 10. At 0.01/π the front at x = 0 is some 0.01 wide.
 
     Raises:
-        ConfigurationError: An argument out of its range.
+        ConfigurationError: If an argument is out of range.
 
     Source: Basdevant et al., Computers & Fluids 14 (1986).
     """

@@ -1,4 +1,4 @@
-"""Checks that the parameters of equations share."""
+"""Checks of equation parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["check_between"]
 
 
 def check_between(name: str, value: float, least: float, most: float, example: float) -> None:
-    """Refuse a number outside ``[least, most]``, NaN among them.
+    """Raises for a number outside ``[least, most]``, including NaN.
 
     Raises:
-        ConfigurationError: Names the parameter, its value, its range and one that will do.
+        ConfigurationError: With the parameter, its value, its range and an example.
     """
     if not isfinite(value) or not least <= value <= most:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The Helmholtz equation on a square, with a solution that is known."""
+"""The Helmholtz equation on a square, with a known solution."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Helmholtz(Equation):
         wavenumber: k, in radians per unit length, from 0.
 
     Raises:
-        ConfigurationError: An argument is out of range, or ``k²`` is a Dirichlet eigenvalue
+        ConfigurationError: If an argument is out of range, or ``k²`` is a Dirichlet eigenvalue
             ``(π/2)² (m² + n²)``, ``m, n ≥ 1``, of the negative Laplacian, where the solution
             is not unique.
     """
@@ -69,7 +69,7 @@ class Helmholtz(Equation):
 
     @property
     def target(self) -> TargetFunction:
-        """The exact solution as a function to be learnt."""
+        """The exact solution as a target function."""
         return TargetFunction(
             name=f"helmholtz_{self.a1}_{self.a2}",
             formula=f"sin({self.a1}π x1) sin({self.a2}π x2)",

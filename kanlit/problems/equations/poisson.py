@@ -1,4 +1,4 @@
-"""The Poisson equation on a square, with a peak for its solution."""
+"""The Poisson equation on a square, whose solution is a peak."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Poisson(Equation):
         sharpness: α, from 0.01 to 1e5; the peak is some ``1/√α`` wide.
 
     Raises:
-        ConfigurationError: An argument out of its range.
+        ConfigurationError: If an argument is out of range.
 
     Source: Mitchell, Appl. Math. Comput. 220 (2013), problem "peak".
     """

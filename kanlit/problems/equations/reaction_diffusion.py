@@ -17,7 +17,7 @@ __all__ = ["ReactionDiffusion"]
 class ReactionDiffusion(TravellingFront):
     """The Fisher-KPP equation ``u_t = D u_xx + r u (1 - u)``, x in ``[-1, 1]``, t in ``[0, 1]``.
 
-    It starts from, and has at its walls the values of, the wave that is its exact solution,
+    Initial and boundary values are those of the exact solution, the wave
     ``u = (1 + exp(ξ))⁻²``, ``ξ = √(r / 6D) (x + ½ - c t)``, which travels at ``c = 5 √(r D / 6)``.
 
     Attributes:
@@ -25,7 +25,7 @@ class ReactionDiffusion(TravellingFront):
         rate: r, from 0.01 to 100.
 
     Raises:
-        ConfigurationError: An argument out of its range.
+        ConfigurationError: If an argument is out of range.
 
     Source: Ablowitz and Zeppetella, Bull. Math. Biol. 41 (1979).
     """

@@ -18,14 +18,14 @@ __all__ = ["TravellingFront"]
 class TravellingFront(Equation):
     """An equation ``u_t = D u_xx + r f(u)`` for x in ``[-1, 1]`` and t in ``[0, 1]``.
 
-    It starts from, and has at its walls the values of, a front that is its exact solution.
+    Initial and boundary values are those of the exact solution, a front.
 
     Attributes:
         diffusivity: D, from 1e-4 to 10.
         rate: r, from 0.01 to 100.
 
     Raises:
-        ConfigurationError: An argument out of its range.
+        ConfigurationError: If an argument is out of range.
     """
 
     diffusivity: float = 0.01

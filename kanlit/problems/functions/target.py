@@ -1,4 +1,4 @@
-"""Functions to be learnt: a name, a formula, a box, and where to sample it."""
+"""Target functions with name, formula and domain, and sampling of the domain."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class TargetFunction:
 
     Attributes:
         name: Short name, as in a config.
-        formula: The formula in words a reader can check, with inputs ``x1, x2, …``.
+        formula: The formula as readable text, with inputs ``x1, x2, …``.
         bounds: ``(low, high)`` of each input; its length is the dimension.
-        evaluate: ``(n, dim) -> (n,)``, in the type and on the device of its argument.
+        evaluate: ``(n, dim) -> (n,)``, in the dtype and on the device of its argument.
     """
 
     name: str
@@ -36,7 +36,7 @@ class TargetFunction:
     def __call__(self, x: Tensor) -> Tensor:
         """Values ``(n, 1)`` at the points ``x`` ``(n, dim)``."""
         if x.ndim != 2 or x.shape[1] != self.dim:
-            raise ValueError(f"{self.name} takes points (n, {self.dim}), got {tuple(x.shape)}")
+            raise ValueError(f"{self.name} needs points (n, {self.dim}), got {tuple(x.shape)}")
         return self.evaluate(x).unsqueeze(1)
 
 
@@ -51,7 +51,7 @@ def uniform_points(
 def grid_points(
     bounds: Bounds, points_per_axis: int | Sequence[int], dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """Tensor grid ``(Π points, dim)`` with both ends of each axis in it, last input fastest."""
+    """Tensor grid ``(Π points, dim)`` with both ends of each axis; last input varies fastest."""
     counts = (
         [points_per_axis] * len(bounds) if isinstance(points_per_axis, int) else points_per_axis
     )
