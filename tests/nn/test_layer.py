@@ -410,7 +410,7 @@ def test_grid_size_cannot_change_under_a_live_graph_and_the_layer_stays_as_it_wa
     x = points(layer)
     loss = layer(x).square().mean()  # its graph holds the coefficients
     before, grid = output(layer, x), refined(layer)
-    with pytest.raises(ValueError, match="delete these outputs first"):
+    with pytest.raises(ValueError, match="delete its outputs first"):
         layer.set_grid(*grid)
     assert layer.grid_size == 4
     assert torch.equal(output(layer, x), before)
