@@ -239,9 +239,9 @@ def test_a_formula_is_fitted_tested_and_predicted_under_its_own_names(
     run("test --config formula.yaml --ckpt_path last")
     output = run("predict --config formula.yaml --ckpt_path last")
 
-    path = re.search(r"predictions: (\S+) \(50 rows\)", output)
+    path = re.search(r"predictions: (\S+) \(50 rows, 0 outside", output)
     assert path is not None
-    assert list(pd.read_csv(tmp_path / path[1]).columns) == ["x", "z", "y_predicted"]
+    assert list(pd.read_csv(tmp_path / path[1]).columns) == ["x", "z", "y_predicted", "outside"]
 
 
 def test_a_run_goes_on_from_its_last_checkpoint(run: Run, tmp_path: Path) -> None:
