@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: find, read, write, and rebuild a module from one."""
+"""Checkpoint files: find, read, write, and restore modules from them."""
 
 from kanlit.checkpoints.carry import carry_over
 from kanlit.checkpoints.find import (

@@ -1,8 +1,8 @@
-"""Reads the zip that ``torch.save`` writes as tensors and plain Python.
+"""Reads zip files written by ``torch.save`` as tensors and plain Python values.
 
-``torch.load(weights_only=True)`` runs nothing either, but it allocates what a file declares before
-that can be looked at, and an environment variable turns it off. Here sizes come first: entries are
-stored, not compressed, so that they are no larger than the file, and a tensor is no larger than its
+``torch.load(weights_only=True)`` runs no code either, but it allocates the declared sizes before
+they can be checked, and an environment variable disables it. Here sizes are checked first: entries
+are stored uncompressed, so they are no larger than the file, and a tensor is no larger than its
 storage.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["read_archive"]
 
 _MOST_ENTRIES, _MOST_PICKLE, _MOST_VALUES = 100_000, 2**23, 200_000
 _DEEPEST = 50
-_MOST_VIEWS = 8  # all tensors together, in sizes of all storages together
+_MOST_VIEWS = 8  # total size of all tensors, relative to the total size of all storages
 
 _STORAGES = {
     "FloatStorage": torch.float32,
@@ -44,32 +44,32 @@ _STORAGES = {
     "BoolStorage": torch.bool,
 }
 
-# What torch.save writes for tensors and plain Python. Others can ask for memory at once.
+# Opcodes that torch.save writes for tensors and plain Python values. Others may allocate memory.
 _OPCODES = b"\x80}q(XrKJMG\x8aN\x88\x89]ae)t\x85\x86\x87suhjcRbQ."
 
 
 class UnsafeError(ValueError):
-    """Content that is no tensor or plain Python, or larger than it may be."""
+    """Content that is not a tensor or plain Python value, or that is too large."""
 
 
 def read_archive(path: Path) -> Any:
-    """The content of a file that ``torch.save`` has written; tensors are on the CPU.
+    """The content of a file written by ``torch.save``, with tensors on the CPU.
 
     Raises:
-        ConfigurationError: No such file, or one that is not regular, not of ``torch.save``, or
-            that holds anything but tensors and plain Python.
+        ConfigurationError: The file does not exist, is not a regular file, was not written by
+            ``torch.save``, or has content other than tensors and plain Python values.
     """
     check_regular(path, "checkpoint")
     try:
         with path.open("rb") as file, ZipFile(file) as archive:
             return _Reader(archive, os.fstat(file.fileno())).content()
     except OSError as error:
-        if error.strerror is None:  # what zipfile says of a file cut short
+        if error.strerror is None:  # zipfile's error for a truncated file
             raise _refusal(path, "") from None
         raise ConfigurationError(f"cannot read checkpoint {path}: {error.strerror}") from None
     except UnsafeError as error:
         raise _refusal(path, f" ({error})") from None
-    # What a file of any bytes makes an unpickler raise is not a closed list.
+    # Arbitrary bytes can make an unpickler raise many kinds of errors.
     except (
         BadZipFile,
         pickle.UnpicklingError,
@@ -158,10 +158,10 @@ class _Reader:
             raise UnsafeError("a tensor larger than its storage")
         self._viewed += count * storage.element_size()
         view = storage.as_strided(size, stride, offset)
-        return view if view.is_contiguous() else view.clone()  # which has no number twice
+        return view if view.is_contiguous() else view.clone()  # without overlapping elements
 
     def _plain(self, value: Any, depth: int) -> Any:
-        """The same as plain containers, none of them shared."""
+        """A copy of the value in plain containers, none of them shared."""
         self._values += 1
         if self._values > _MOST_VALUES or depth > _DEEPEST:
             raise UnsafeError("too many values, or too deeply nested")
@@ -171,7 +171,7 @@ class _Reader:
         if kind is int and abs(value) < 2**63:
             return value
         if kind is str:
-            value.encode()  # a text that no terminal can show is none
+            value.encode()  # refuses text that cannot be encoded
             return value
         if kind in (list, tuple):
             return kind([self._plain(item, depth + 1) for item in value])
@@ -189,7 +189,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Counts:
-    """What becomes a Counter, such as a scheduler's milestones; not copied while loading."""
+    """Placeholder for a Counter, such as a scheduler's milestones; not copied while loading."""
 
     mapping: Any
 
@@ -202,10 +202,10 @@ def _parameter(data: Tensor, *_: Any) -> Tensor:
     return data
 
 
-class _Unpickler(pickle._Unpickler):  # the one in C reserves memory by numbers in the file
-    """Looks the few names up that ``torch.save`` writes; imports nothing."""
+class _Unpickler(pickle._Unpickler):  # the C version allocates memory by sizes in the file
+    """Resolves only the names that ``torch.save`` writes; imports nothing."""
 
-    # Refuses all other instructions.
+    # All other opcodes are refused.
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         code: pickle._Unpickler.dispatch[code] for code in _OPCODES
     }
@@ -232,5 +232,5 @@ class _Unpickler(pickle._Unpickler):  # the one in C reserves memory by numbers 
     def persistent_load(self, pid: Any) -> Tensor:
         return self._storage(pid)
 
-    # Attributes of a state dict, its _metadata, which kanlit's modules have no use for.
+    # Attributes of a state dict (_metadata) are ignored.
     dispatch[pickle.BUILD[0]] = lambda self: self.stack.pop()

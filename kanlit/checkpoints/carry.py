@@ -1,4 +1,4 @@
-"""Brings the checkpoints that a run goes on from into its own folder."""
+"""Copies the checkpoints that a run resumes from into its own folder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ __all__ = ["carry_over", "checkpoint_score"]
 def carry_over(source: Path, folder: Path) -> None:
     """Copies a checkpoint, and the best of its run, to ``folder`` as ``last`` and ``best``.
 
-    A run that goes on from another is then whole in its own folder from its first moment. What is
-    there already stays. The best is looked for beside ``source``, and taken where its score is
-    the one that ``source`` knows.
+    The folder of a resumed run is thus complete from the start. Existing files are kept. The best
+    checkpoint is copied from beside ``source`` if its score is the best score saved in ``source``.
 
     Args:
-        source: The checkpoint from which training goes on.
-        folder: The checkpoints of the run that goes on; made where there is none.
+        source: The checkpoint to resume from.
+        folder: The checkpoint folder of the resumed run; created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _copy(source, folder / "last.ckpt")
@@ -33,14 +32,14 @@ def carry_over(source: Path, folder: Path) -> None:
         score = checkpoint_score(read_checkpoint(source))
         try:
             same = score is not None and checkpoint_score(read_checkpoint(beside)) == score
-        except ConfigurationError:  # what lies there is no checkpoint
+        except ConfigurationError:  # not a valid checkpoint
             same = False
         if same:
             _copy(beside, folder / "best.ckpt")
 
 
 def checkpoint_score(content: dict[str, Any]) -> float | None:
-    """The best score on validation that a checkpoint knows of."""
+    """The best validation score saved in a checkpoint."""
     callbacks = content.get("callbacks")
     state = callbacks.get("Checkpoint") if isinstance(callbacks, dict) else None
     score = state.get("best_model_score") if isinstance(state, dict) else None

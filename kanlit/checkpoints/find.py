@@ -1,4 +1,4 @@
-"""Finds the checkpoint that the command line means."""
+"""Finds the checkpoint that a name on the command line refers to."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NAMES = ("last", "best")
 
 
 def find_checkpoint(name: str, root: Path) -> Path:
-    """The file that a checkpoint's name on the command line means.
+    """The file that a checkpoint name refers to.
 
     Args:
-        name: A path, or ``last`` or ``best``: that of the newest run of ``root``.
+        name: A path, or ``last`` or ``best`` for the newest run in ``root``.
         root: The trainer's root directory.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is no such checkpoint.
     """
     if name not in NAMES:
         return named_checkpoint(name)
@@ -37,7 +37,7 @@ def named_checkpoint(name: str) -> Path:
     """The file at a path.
 
     Raises:
-        ConfigurationError: There is none, or a folder.
+        ConfigurationError: The path does not exist or is a folder.
     """
     path = expanded(name)
     if path.is_dir():
@@ -51,14 +51,14 @@ def named_checkpoint(name: str) -> Path:
 
 
 def newest_checkpoint(name: str, runs: list[RunRecord]) -> Path | None:
-    """``last`` or ``best`` of the newest run that trains; None where no run has any checkpoint.
+    """``last`` or ``best`` of the newest training run; None if no run has a checkpoint.
 
     Args:
         name: ``last`` or ``best``.
-        runs: The newest first.
+        runs: All runs, newest first.
 
     Raises:
-        ConfigurationError: The newest run has none, and an older run, which is another one, has.
+        ConfigurationError: The newest run has no such checkpoint, but another run has one.
     """
     trained = [run for run in runs if run.command == "fit"]
     if not trained or not any(run.checkpoint(each) for run in trained for each in NAMES):
@@ -80,10 +80,10 @@ def newest_checkpoint(name: str, runs: list[RunRecord]) -> Path | None:
 
 
 def folder_of(checkpoint: Path) -> Path:
-    """The folder of the run that has written a checkpoint."""
+    """The folder of the run that wrote a checkpoint."""
     home = checkpoint.parent
     record = read_record(home)
-    # A record that came with the checkpoint is not to say where files go: the run's own agrees.
+    # A record copied with a checkpoint is trusted only if the record in the run's folder agrees.
     if record is not None and read_record(record.folder) == record:
         return record.folder
     return home.parent if home.name == "checkpoints" else home

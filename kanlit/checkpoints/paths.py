@@ -1,4 +1,4 @@
-"""The paths in a checkpoint, which are never taken as they stand there."""
+"""Replaces the paths in a checkpoint, which are never trusted."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _BEST, _KEPT = "best_model_path", "best_k_models"
 
 
 def with_paths_beside(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content with the best checkpoints looked for beside it, by their names.
+    """Replaces the paths of the best checkpoints by files of the same name beside the checkpoint.
 
-    A run keeps the scores of the best and where they are. Whoever has written the file chose those
-    paths, and Lightning loads and removes what lies there.
+    A checkpoint has the scores and paths of the best checkpoints. The author of the file chose
+    these paths, and Lightning would load and remove files there.
 
     Args:
-        content: A checkpoint's content; states of checkpoint callbacks are replaced in it.
-        path: Where it was read.
+        content: Content of a checkpoint; the states of checkpoint callbacks are changed in place.
+        path: Path of the checkpoint.
 
     Raises:
-        ConfigurationError: A state of a checkpoint callback that is not one.
+        ConfigurationError: The state of a checkpoint callback is malformed.
     """
     for state in content.get("callbacks", {}).values():
         if _BEST not in state:
@@ -46,7 +46,7 @@ def with_paths_beside(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _beside(old: Any, folder: Path, content: dict[str, Any]) -> str:
-    """The checkpoint of that name in the folder, of a network of the same layers; else nothing."""
+    """The checkpoint of this name in the folder if it has the same layers; else an empty string."""
     name = PurePath(old).name if isinstance(old, str) else ""
     found = folder / name
     if not name.endswith(".ckpt") or not found.is_file():

@@ -1,4 +1,4 @@
-"""Reads checkpoints; every load in kanlit comes through here."""
+"""Reads checkpoints; all of kanlit loads checkpoints through this function."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["read_checkpoint"]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A Lightning checkpoint of a KAN, as tensors and plain Python; nothing in it is run.
+    """Reads a Lightning checkpoint of a KAN as tensors and plain Python values; runs nothing in it.
 
     Raises:
-        ConfigurationError: A file that is not one, that is malformed, or that holds anything else.
+        ConfigurationError: The file is not such a checkpoint, or it is malformed.
     """
     return vet(read_archive(path), path)

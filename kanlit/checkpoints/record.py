@@ -1,4 +1,4 @@
-"""What a run says of itself: its folder, and where its checkpoints are."""
+"""The record of a run, ``run.json``: its folder and the folder of its checkpoints."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = [
 ]
 
 RECORD = "run.json"
-_MOST_BYTES = 65536  # of a record; one is a few hundred
+_MOST_BYTES = 65536  # largest size of a record; usually a few hundred bytes
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as it lies on the disk.
+    """A run on disk.
 
     Attributes:
-        folder: Holds its config, logs, pictures and predictions.
-        checkpoints: Holds ``last.ckpt`` and ``best.ckpt``; None where it keeps none.
+        folder: Folder of its config, logs, pictures and predictions.
+        checkpoints: Folder of ``last.ckpt`` and ``best.ckpt``; None if it keeps no checkpoints.
         command: ``fit``, ``test``, ``validate`` or ``predict``.
-        started: When it started, UTC in ISO 8601; orders runs.
-        host: Name of the machine that it started on.
-        pid: Number of its process there.
+        started: Start time, UTC in ISO 8601, by which runs are ordered.
+        host: Name of the machine that started it.
+        pid: Process number on that machine.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class RunRecord:
         return self.host == socket.gethostname()
 
     def checkpoint(self, name: str) -> Path | None:
-        """Its ``last`` or ``best`` checkpoint, where there is one."""
+        """Its ``last`` or ``best`` checkpoint; None if it does not exist."""
         if self.checkpoints is None:
             return None
         path = self.checkpoints / f"{name}.ckpt"
@@ -81,7 +81,7 @@ class RunRecord:
 
 
 def read_record(home: Path) -> RunRecord | None:
-    """The record in a folder; None where there is none, or a file that is not one."""
+    """The record in a folder; None if there is no valid record."""
     path = home / RECORD
     try:
         if not path.is_file() or path.stat().st_size > _MOST_BYTES:
@@ -106,15 +106,14 @@ def read_record(home: Path) -> RunRecord | None:
 
 
 def default_place(root: Path) -> Path:
-    """The folder of the runs of a root directory, unless a logger says otherwise."""
+    """The default folder of the runs of a root directory, which a logger may change."""
     return root / "lightning_logs"
 
 
 def runs_in(place: Path) -> list[RunRecord]:
-    """The runs whose folders lie in ``place``, the newest first.
+    """The runs whose folders are in ``place``, newest first.
 
-    A folder without a record is one too where it holds checkpoints: a script of the user's own
-    has written it.
+    A folder with checkpoints but without a record also counts as a run, of a user's script.
     """
     if not place.is_dir():
         return []
@@ -123,16 +122,16 @@ def runs_in(place: Path) -> list[RunRecord]:
 
 
 def runs_under(root: Path) -> list[RunRecord]:
-    """All runs that had this root directory, wherever they wrote, the newest first."""
+    """All runs with this root directory, wherever they wrote, newest first."""
     places = dict.fromkeys([default_place(root), *_places(root)])
     runs = [run for place in places for run in runs_in(place)]
     return sorted(runs, key=lambda run: run.started, reverse=True)
 
 
 def remember_place(root: Path, place: Path) -> None:
-    """Lets :func:`runs_under` look in ``place``, too.
+    """Makes :func:`runs_under` search ``place`` too.
 
-    One small file for each place, so that runs that start together do not overwrite each other's.
+    Writes one small file per place, so that runs that start together do not overwrite each other.
     """
     if place.resolve() == default_place(root).resolve():
         return
@@ -168,7 +167,7 @@ def _run(folder: Path) -> RunRecord | None:
 
 
 def _relative(path: Path, home: Path) -> str:
-    """A path as seen from ``home``, so that both can be moved together."""
+    """A path relative to ``home``, so that both can be moved together."""
     try:
         return os.path.relpath(path.resolve(), home.resolve())
     except ValueError:  # another drive

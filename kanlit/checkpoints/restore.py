@@ -1,4 +1,4 @@
-"""A trained network or module from its checkpoint alone."""
+"""Restores a trained network or module from its checkpoint alone."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from kanlit.signatures import constructor_parameters
 
 __all__ = ["module_class", "module_settings", "restore_layers", "restore_module"]
 
-# The classes that a checkpoint may name; any other has to be named by the user.
+# The classes that a checkpoint may name; the user must name any other class.
 _OWN: Mapping[str, type[KANModule]] = {
     path: cls
     for cls in (ClassificationModule, PDEModule, RegressionModule)
     for path in (f"kanlit.{cls.__name__}", f"{cls.__module__}.{cls.__name__}")
 }
 _NETWORK = "network.layers."
-_MOST_NUMBERS = 2**24  # that settings may ask for, however few the weights are
+_MOST_NUMBERS = 2**24  # always allowed, however few the weights are
 
-# What a setting may be for a checkpoint to bring it; an optimizer is never one.
+# Types of settings that are read from a checkpoint; an optimizer never is.
 _SIMPLE = (bool, int, float, str, type(None))
 
 
 def restore_module(
     content: Mapping[str, Any], path: Path, named: type[KANModule] | None = None
 ) -> KANModule:
-    """The module that a checkpoint was written of, on the CPU, in its own dtype, to be evaluated.
+    """Restores the module of a checkpoint on the CPU, in its dtype and in evaluation mode.
 
     Args:
-        content: What :func:`~kanlit.checkpoints.read_checkpoint` has read.
-        path: Where from, for messages.
-        named: The class that the user has named; needed where it is not one of kanlit's.
+        content: Content returned by :func:`~kanlit.checkpoints.read_checkpoint`.
+        path: Path of the checkpoint, for messages.
+        named: The module class named by the user; required if it is not one of kanlit's.
 
     Raises:
-        ConfigurationError: A class that nobody has named, or weights that do not fit it.
+        ConfigurationError: The class was not named, or the weights do not fit it.
     """
     cls = module_class(content, path, named)
     state = content["state_dict"]
     settings = module_settings(content, cls, path)
     try:
-        with torch.random.fork_rng(devices=[]):  # its first weights are not kept
+        with torch.random.fork_rng(devices=[]):  # the initial weights are discarded
             module = cls(**settings)
         if next(iter(layer_shapes(state, _order(content)).values())).dtype == torch.float64:
             module.double()  # before loading, which would round
@@ -70,10 +70,10 @@ def restore_module(
 
 
 def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer]:
-    """The KAN layers of a checkpoint, whatever its module, by their names in the network.
+    """Restores the KAN layers of a checkpoint of any module, by their names in the network.
 
     Raises:
-        ConfigurationError: Tensors of a layer that do not fit each other, or a basis that is not
+        ConfigurationError: Shapes of a layer's tensors do not match, or the basis has not been
             imported.
     """
     state, settings = content["state_dict"], content.get("hyper_parameters", {})
@@ -112,12 +112,12 @@ def _order(content: Mapping[str, Any]) -> Any:
 def module_class(
     content: Mapping[str, Any], path: Path, named: type[KANModule] | None = None
 ) -> type[KANModule]:
-    """The class of a checkpoint's module: one of kanlit's, or the one that the user has named.
+    """The class of a checkpoint's module: one of kanlit's, or the one named by the user.
 
     Nothing is imported.
 
     Raises:
-        ConfigurationError: Another, or none.
+        ConfigurationError: The checkpoint names another class or none.
     """
     settings = content.get("hyper_parameters", {})
     name = content.get("kanlit", {}).get("class_path") or settings.get(CLASS_PATH)
@@ -137,12 +137,13 @@ def module_class(
 
 
 def module_settings(content: Mapping[str, Any], cls: type[KANModule], path: Path) -> dict[str, Any]:
-    """The settings of a checkpoint that its class takes: numbers, texts and lists of them.
+    """The settings of a checkpoint's module: numbers, strings and lists of them.
 
-    Settings that may be anything else, an optimizer among them, are not taken from a checkpoint.
+    Settings of other types, such as an optimizer, are never read from a checkpoint.
 
     Raises:
-        ConfigurationError: A setting of another kind, or sizes far beyond those of the weights.
+        ConfigurationError: A setting has another type, or implies a network far larger than the
+            weights.
     """
     given = content.get("hyper_parameters", {})
     taken = {}
@@ -150,7 +151,7 @@ def module_settings(content: Mapping[str, Any], cls: type[KANModule], path: Path
         if name not in given:
             continue
         items = given[name] if isinstance(given[name], list | tuple) else [given[name]]
-        # A whole number does for a number.
+        # An int is accepted for a float.
         if any(type(i) not in kinds and not (type(i) is int and float in kinds) for i in items):
             raise ConfigurationError(
                 f"{path} has {name} {given[name]!r}"[:200] + ", which is no such setting: give a "
@@ -164,7 +165,7 @@ def module_settings(content: Mapping[str, Any], cls: type[KANModule], path: Path
 
 
 def _check_basis(name: str, path: Path) -> None:
-    """Refuses a checkpoint's basis that has not been imported: a checkpoint imports nothing."""
+    """Raises if the checkpoint's basis has not been imported: a checkpoint imports nothing."""
     try:
         basis_class(name)
     except ValueError:
@@ -177,7 +178,7 @@ def _check_basis(name: str, path: Path) -> None:
 def _check_sizes(
     settings: Mapping[str, Any], cls: type[KANModule], content: Mapping[str, Any], path: Path
 ) -> None:
-    """Refuses settings that would build a far larger network than the weights are of."""
+    """Raises if the settings imply a network far larger than the weights."""
     state = content["state_dict"]
     parameters = constructor_parameters(cls)
     hidden, grid_size, degree = (

@@ -1,4 +1,4 @@
-"""Checks the states in a checkpoint against the run that is to take them up."""
+"""Checks that the states in a checkpoint fit the run that resumes from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kanlit.errors import ConfigurationError
 
 __all__ = ["ResumeCheck"]
 
-# Optimizers whose states are not of the shape of their parameters.
+# Optimizers whose state tensors differ in shape from their parameters.
 _OTHER_SHAPES = ("LBFGS", "Adafactor", "Muon", "SparseAdam")
 # Mappings of a ModelCheckpoint's state whose keys are paths and metrics, of one's own each time.
 _OPEN = (".best_k_models", ".metrics")
@@ -25,13 +25,13 @@ _STAGES = {"fit": "fit_loop", "validate": "validate_loop", "test": "test_loop"}
 
 
 class ResumeCheck(Callback):
-    """Refuses a state that the run's loops, callbacks, optimizers or schedulers cannot take up.
+    """Checks that the run's loops, callbacks, optimizers and schedulers can load a checkpoint.
 
-    Each has a state of its own at the start, of the same keys and kinds. A state that differs
-    would fail somewhere inside Lightning or torch, or steps later.
+    Each saved state must have the same keys and types as the initial state of the run. Otherwise
+    loading would fail inside Lightning or torch, or several steps later.
 
     Raises:
-        ConfigurationError: Such a state, before training starts.
+        ConfigurationError: A state does not fit; raised before training starts.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class ResumeCheck(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if trainer.state.fn != "fit" and trainer.global_step > 0:
-            return  # the best of this very run, tested after it: nothing is at its start any more
+            return  # testing this run's own best checkpoint: the states are not initial
         with _named(trainer):
             self._check_loops(trainer, checkpoint)
             states = checkpoint["callbacks"]
@@ -90,29 +90,29 @@ class ResumeCheck(Callback):
 
 @contextmanager
 def _named(trainer: Trainer) -> Iterator[None]:
-    """Turns what is wrong into a line that names the checkpoint."""
+    """Turns a ``ValueError`` into a ``ConfigurationError`` that names the checkpoint."""
     try:
         yield
     except ConfigurationError:
         raise
     except ValueError as error:
         raise ConfigurationError(
-            f"{trainer.ckpt_path} cannot be gone on from ({error}): give another checkpoint, or "
-            f"train anew"
+            f"cannot resume from {trainer.ckpt_path} ({error}): use another checkpoint, or train "
+            f"again from the start"
         ) from None
 
 
 def check_like(state: Any, own: Any, name: str, strict: bool = False) -> None:
-    """Refuses a state that has not the keys and kinds of one's ``own``.
+    """Raises if a state differs in keys or types from the object's ``own`` state.
 
     Args:
-        state: What a checkpoint has.
-        own: The state of the object that is to load it.
-        name: Where, for the message.
-        strict: Whether what is None in one's own can be a number or a tensor only.
+        state: The state in a checkpoint.
+        own: The state of the object that loads it.
+        name: Name of the state, for the message.
+        strict: Whether a value that is None in ``own`` must be None, a number or a tensor.
 
     Raises:
-        ValueError: Such a state.
+        ValueError: The state does not fit.
     """
     fits: bool
     if isinstance(own, dict):
@@ -143,7 +143,7 @@ def check_like(state: Any, own: Any, name: str, strict: bool = False) -> None:
 
 
 def _check_counts(state: Any, own: Any, name: str) -> None:
-    """Progress of a loop: counts and flags."""
+    """Checks the progress of a loop, which consists of counts and flags."""
     if isinstance(own, dict):
         if not isinstance(state, dict) or state.keys() != own.keys():
             raise ValueError(f"{name} is not the progress of a loop")
@@ -159,7 +159,7 @@ def _check_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     own = optimizer.state_dict()
     groups = state.get("param_groups")
     if not isinstance(groups, list) or len(groups) != len(own["param_groups"]):
-        raise ValueError("the groups of its optimizer's parameters are others")
+        raise ValueError("its optimizer has other parameter groups")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for group, mine in zip(groups, own["param_groups"], strict=True):
         check_like(group, mine, "param_groups", strict=True)
@@ -173,7 +173,7 @@ def _check_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         raise ValueError("its optimizer has no state")
     for number, kept in moments.items():
         if type(number) is not int or not 0 <= number < len(parameters):
-            raise ValueError(f"its optimizer has a state of parameter {number!r}, which is not")
+            raise ValueError(f"its optimizer has a state of an unknown parameter {number!r}")
         if not isinstance(kept, dict):
             raise ValueError(f"the optimizer's state of parameter {number} is not a mapping")
         for key, value in kept.items():

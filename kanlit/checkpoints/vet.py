@@ -1,4 +1,4 @@
-"""What has to hold of a checkpoint's content before anything is built from it."""
+"""Validates the content of a checkpoint before anything is built from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST = 2**53  # beyond it a count is no longer exact as a float
 
 @dataclass(frozen=True)
 class LayerShape:
-    """Sizes of a KAN layer, by its tensors."""
+    """Sizes of a KAN layer, derived from its tensors."""
 
     in_features: int
     out_features: int
@@ -34,18 +34,18 @@ class LayerShape:
 
 
 def vet(content: Any, path: Path) -> dict[str, Any]:
-    """A checkpoint's content, checked.
+    """Validates a checkpoint's content and returns it.
 
-    Weights are finite and fit each other, knots rise; epochs and steps are counts; all other parts
-    are of the kinds that kanlit and Lightning write. States of optimizers and callbacks are left
-    to those who know them.
+    Weights must be finite with matching shapes, knots strictly increasing, and epochs and steps
+    counts; all other parts must have the types that kanlit and Lightning write. The states of
+    optimizers and callbacks are checked when they are loaded.
 
     Args:
-        content: What was read, tensors and plain Python.
-        path: Where from, for messages.
+        content: The content, tensors and plain Python values.
+        path: Path of the checkpoint, for messages.
 
     Raises:
-        ConfigurationError: Not a checkpoint of a KAN, or a malformed one.
+        ConfigurationError: The content is not a checkpoint of a KAN, or it is malformed.
     """
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not any(str(key).endswith(f".{KNOTS}") for key in state):
@@ -72,14 +72,14 @@ def vet(content: Any, path: Path) -> dict[str, Any]:
 
 
 def layer_shapes(state: Mapping[str, Any], order: Any = None) -> dict[str, LayerShape]:
-    """Sizes of the KAN layers in a state, by their names, each with its dot.
+    """Sizes of the KAN layers in a state, by their names with a trailing dot.
 
     Args:
         state: Tensors by name.
-        order: Degree of their splines, where a setting says it; else that of B-splines.
+        order: Degree of the splines, if known from a setting; else derived as for B-splines.
 
     Raises:
-        ValueError: Tensors of a layer that do not fit each other, or knots that do not rise.
+        ValueError: Shapes of a layer's tensors do not match, or knots are not increasing.
     """
     found = {}
     for key in (key for key in state if key.endswith(f".{KNOTS}")):
@@ -107,10 +107,10 @@ def layer_shapes(state: Mapping[str, Any], order: Any = None) -> dict[str, Layer
 
 
 def count(value: Any, name: str) -> None:
-    """Refuses what is no whole number from 0 on.
+    """Raises if a value is not an integer from 0 on.
 
     Raises:
-        ValueError: Such a value.
+        ValueError: The value is not a count.
     """
     if type(value) is not int or not 0 <= value < _MOST:
         raise ValueError(f"{name} is {_shown(value)}, not a count")
@@ -134,7 +134,7 @@ def _mappings(value: Any, name: str) -> None:
 
 
 def _loops(value: Any, name: str) -> None:
-    """Progress of the loops: counts and flags, by name."""
+    """Checks the progress of the loops, which consists of counts and flags by name."""
     _mappings(value, name)
     for loop, state in value.items():
         for key, inner in state.items():
@@ -162,10 +162,10 @@ def _list(value: Any, name: str) -> None:
 
 
 def check_weights(state: Any, name: str) -> None:
-    """Refuses what is no state of a module with finite weights.
+    """Raises if a value is not a module's state with finite weights.
 
     Raises:
-        ValueError: Such a state.
+        ValueError: The state is malformed or not finite.
     """
     _mapping(state, name)
     for key, value in state.items():

@@ -1,4 +1,4 @@
-"""Checkpoints as a trainer writes, loads and removes them."""
+"""Checkpoint I/O of the trainer: atomic writing, safe loading and removing."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["AtomicCheckpointIO"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes whole files, loads vetted content, removes files only.
+    """Writes files atomically, loads validated content, and removes only files.
 
-    Lightning's own writer moves a file from the temporary folder, which on another file system
-    is a copy: a process killed during it leaves half a checkpoint under the good one's name. Its
-    loader runs what is in a file where an environment variable says so.
+    Lightning's own writer moves a file from the temporary folder. On another file system this is a
+    copy, so a killed process can leave a partial checkpoint. Its loader runs code in a file if an
+    environment variable is set.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        if "://" in str(path):  # not a file system that can rename
+        if "://" in str(path):  # not a local file system
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         target = Path(path)
-        # In memory first: of a full disk torch says only that its own writer has failed.
+        # In memory first: for a full disk, torch reports only that its writer failed.
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        with suppress(OSError):  # what is wrong with the folder shows below
+        with suppress(OSError):  # errors of the folder are reported below
             target.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(target) as unfinished:
             unfinished.write_bytes(content.getbuffer())
@@ -50,11 +50,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = read_checkpoint(Path(path))
         if "pytorch-lightning_version" not in content:
             raise ConfigurationError(
-                f"{path} holds weights alone, which no run can go on from: give a checkpoint that "
-                f"kanlit fit has written"
+                f"{path} has only weights, so no run can resume from it: use a checkpoint written "
+                f"by kanlit fit"
             )
         return with_paths_beside(content, Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        # Never a folder: the path may come from a checkpoint.
+        # Never removes a folder: the path may come from a checkpoint.
         Path(path).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """The command line: ``kanlit fit|validate|test|predict|plot|formula|export|benchmark``.
 
-What needs no more than the names of the commands is answered before torch and Lightning are
-imported, which takes seconds.
+``kanlit --help`` and unknown commands are answered before torch and Lightning are imported, which
+takes seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Entry point of ``kanlit``: what a user can mend is one line and exit status 2."""
+    """Entry point of ``kanlit``."""
     answer(sys.argv[1:])
     try:
         from kanlit.cli.app import main as run  # with torch and Lightning, slow to import

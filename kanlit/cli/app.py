@@ -59,18 +59,18 @@ __all__ = ["KanlitCLI", "main"]
 
 
 class KanlitCLI(Assembly):
-    """The subcommands that train a network or use one, and what they print.
+    """The commands that train, evaluate or apply a network.
 
     Args:
-        args: Words of the command line; those of this process where left out.
+        args: Words of the command line; by default those of this process.
     """
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         self._seconds = 0.0
         self._started: Started | None = None
         self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
-        self._resumed: Mapping[str, Any] = {}  # the checkpoint that the run goes on from
-        self._weights: Mapping[str, Any] = {}  # the one that it takes the weights of
+        self._resumed: Mapping[str, Any] = {}  # the checkpoint that is resumed
+        self._weights: Mapping[str, Any] = {}  # the checkpoint whose weights initialize the run
         own = {
             name: {
                 "description": description + MORE.get(name, ""),
@@ -94,7 +94,7 @@ class KanlitCLI(Assembly):
                 action.help = HELP.get(action.dest, action.help)
 
     def _parse_ckpt_path(self) -> None:
-        """Vets the checkpoint and takes the model's settings from it."""
+        """Checks the checkpoint and takes the model's settings from it."""
         config = self.config.get(self.config.get("subcommand"))
         name = config.get("ckpt_path") if config else None
         if not name:
@@ -122,7 +122,7 @@ class KanlitCLI(Assembly):
         self._take_settings(content, path)
 
     def _start_from_weights(self, config: Any) -> None:
-        """Takes what ``init_from`` names, where nothing is resumed."""
+        """Loads the checkpoint named by ``init_from`` if no run is resumed."""
         if not config.init_from:
             return
         path = find_checkpoint(config.init_from, Path(config.trainer.default_root_dir or "."))
@@ -160,7 +160,7 @@ class KanlitCLI(Assembly):
             ) from None
 
     def _module_class(self, content: Mapping[str, Any], path: Path) -> type[KANModule]:
-        """The class that the checkpoint and the user have named, in agreement."""
+        """The module class, on which the checkpoint and the user must agree."""
         given = import_named(self.config[self.config.subcommand].model.class_path)
         kept = module_class(content, path, given)
         named = self._given().get("model")
@@ -215,8 +215,8 @@ class KanlitCLI(Assembly):
     # -- subcommands ------------------------------------------------------------------------
 
     def before_fit(self) -> None:
-        # What the imports have made stays to the end: the garbage collector need not walk it
-        # again and again while training makes new objects.
+        # Objects created by imports live to the end: without this the garbage collector
+        # traverses them again and again while training creates new objects.
         gc.freeze()
         self._seconds = time.perf_counter()
 
@@ -230,7 +230,7 @@ class KanlitCLI(Assembly):
         summary = self._summary(last)
         path = best_checkpoint(self.trainer)
         if path:
-            # Training may have passed the point where the network served new data best.
+            # The best network on validation data may have been an earlier one.
             best = self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False)[0]
             name, value = score(best)
             summary += f"\nbest on validation: {name} {value}, {path}"
@@ -270,7 +270,7 @@ class KanlitCLI(Assembly):
         return "\n".join(lines)
 
     def predict(self, **kwargs: Any) -> None:
-        """Predicts and writes what came of it, beside the inputs, as a CSV."""
+        """Writes inputs and predictions to a CSV file."""
         predictions = self.trainer.predict(**kwargs)
         if not predictions:
             return
@@ -290,13 +290,16 @@ class KanlitCLI(Assembly):
 
 
 def _speaks() -> bool:
-    """Whether this process says what went wrong: one of those on a machine does."""
+    """Whether this process prints errors: one process per machine does."""
     rank = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
     return rank == "0"
 
 
 def main() -> None:
-    """Runs the command line of this process; what a user can mend is one line and status 2."""
+    """Runs the command line of this process.
+
+    An error that the user can correct is printed in one line, with exit status 2.
+    """
     try:
         with clean_console():
             command, words = "".join(sys.argv[1:2]), sys.argv[2:]

@@ -1,4 +1,4 @@
-"""What the commands with options of their own share."""
+"""Options shared by the commands that do not train."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CommandParser(argparse.ArgumentParser):
         raise ConfigurationError(f"{message}: {self.prog} --help shows all options")
 
     def add_checkpoint(self) -> None:
-        """The checkpoint, and the folder in which ``last`` and ``best`` are looked for."""
+        """Adds the checkpoint, and the folder searched for ``last`` and ``best``."""
         self.add_argument(
             "checkpoint",
             metavar="CHECKPOINT",
@@ -51,7 +51,7 @@ class CommandParser(argparse.ArgumentParser):
         self.add_basis()
 
     def add_root(self) -> None:
-        """The folder in which ``last`` and ``best`` are looked for, as ``root``."""
+        """Adds the folder searched for ``last`` and ``best``, as ``root``."""
         self.add_argument(
             "--trainer.default_root_dir",
             dest="root",
@@ -62,7 +62,7 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def add_model(self) -> None:
-        """The class of the checkpoint's module, as ``model``."""
+        """Adds the class of the checkpoint's module, as ``model``."""
         self.add_argument(
             "--model",
             metavar="CLASS",
@@ -80,7 +80,7 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def add_config(self) -> None:
-        """The settings of the checkpoint's run."""
+        """Adds the config of the checkpoint's run, as ``config``."""
         self.add_argument(
             "--config",
             type=expanded,

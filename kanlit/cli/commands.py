@@ -18,7 +18,7 @@ INTERRUPTED = 130  # exit status that shells use, 128 + SIGINT
 DESCRIPTION = "Trains Kolmogorov-Arnold networks whose grids adapt."
 
 COMMANDS = {
-    "fit": "Trains a network, tests it and keeps its checkpoints in a folder of the run's own.",
+    "fit": "Trains a network, tests it and saves its checkpoints in a new run folder.",
     "validate": "Evaluates a checkpoint on the validation data.",
     "test": "Evaluates a checkpoint on the test data.",
     "predict": "Writes a checkpoint's predictions as a table.",
@@ -33,8 +33,8 @@ MORE = {
 
 # Commands with options of their own instead of a run's.
 APART = {
-    "plot": "Draws a checkpoint's network, its errors, and how its knots and losses went.",
-    "formula": "Reads a closed formula off a checkpoint's network.",
+    "plot": "Draws a checkpoint's network, its errors, and the history of knots and losses.",
+    "formula": "Extracts a closed formula from a checkpoint's network.",
     "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
     "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
 }
@@ -55,11 +55,10 @@ HELP = {
     "ScikitData); its settings follow as --model.SETTING, such as --model.hidden '[10]'. "
     "What they are: --model.help CLASS.",
     "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for that of the newest run "
-    "under --trainer.default_root_dir. fit goes on from it, and looks where it will write itself.",
-    "init_from": "Checkpoint that fit takes weights, grids and scales of, and nothing else: a new "
-    "run from epoch 0, with a new optimizer. Not looked at where --ckpt_path finds a run to go on "
-    "with.",
-    "seed_everything": "Seed of the initial weights and of all that is random; true draws one.",
+    "under --trainer.default_root_dir. fit resumes from it, and looks where it will write itself.",
+    "init_from": "Checkpoint whose weights, grids and scales initialize a new run, from epoch 0 "
+    "and with a new optimizer. Ignored if --ckpt_path finds a run to resume.",
+    "seed_everything": "Seed of the weights and of all other random numbers; true draws one.",
 }
 
 GROUPS = {"trainer": "Trainer", "data": "Data", "model": "Model", "checkpoint": "Checkpoints"}

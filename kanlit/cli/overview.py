@@ -1,4 +1,4 @@
-"""What ``kanlit`` says of itself: its help, its version, its commands. Imports nothing slow."""
+"""The help, version and list of commands of ``kanlit``. Imports nothing slow."""
 
 from __future__ import annotations
 

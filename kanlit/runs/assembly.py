@@ -1,4 +1,4 @@
-"""From the words of a command line and its configs to data, model, adaptation and trainer."""
+"""Creates data, model, callbacks and trainer from a command line and its configs."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ def _spelt_out(value: Any) -> Any:
 
 
 class KanlitParser(LightningArgumentParser):
-    """Raises what is wrong on the command line or in a config, for :func:`main` to print."""
+    """Raises errors of the command line or a config as exceptions."""
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
         raise UsageError(message)
 
 
 class Assembly(LightningCLI):
-    """Wires data, model, adaptation and trainer together.
+    """Parses settings and creates data, model, callbacks and trainer.
 
     Args:
-        args: Words of a command line; those of this process where left out. A config among
-            them is a path, or the text of one.
+        args: Words of a command line; by default those of this process. A config among them is
+            a path or YAML text.
         run: Whether the words begin with a subcommand, which is then run. Otherwise they are the
             settings alone, and ``trainer``, ``model`` and ``datamodule`` are ready to be used.
         records: Whether a run writes anything: logs, figures of knots, checkpoints.
@@ -149,7 +149,7 @@ class Assembly(LightningCLI):
         check_strategy(config.trainer.strategy)
 
     def _explained(self, message: str) -> str:
-        """In one line, what is wrong with words that the parser has refused with ``message``."""
+        """Explains in one line why the parser refused the command line with ``message``."""
         parsers, argv = subcommand_parsers(self), self._argv
         if parsers is None:
             parsers, argv = {"fit": self.parser}, ["fit", *argv]
@@ -209,17 +209,17 @@ class Assembly(LightningCLI):
 
     @property
     def grid_size(self) -> int:
-        """G of the layer with the finest grid, as it stands."""
+        """Current G of the layer with the finest grid."""
         return max(layer.grid_size for layer in kan_layers(self.model).values())
 
     @property
     def parameters(self) -> int:
-        """Number of parameters that are trained, as it stands."""
+        """Current number of trained parameters."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
 
 def _expanded(value: Any, key: str = "") -> Any:
-    """Settings with ``~`` replaced in all that name a file or a folder."""
+    """Replaces ``~`` in all settings that name a file or a folder."""
     if isinstance(value, Namespace):
         for inner, kept in vars(value).items():
             value[inner] = _expanded(kept, inner)
@@ -237,7 +237,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _settings(argv: Sequence[str]) -> list[Setting]:
-    """What a command line and its configs set."""
+    """The settings in a command line and its configs."""
     for option, value in pairwise([*argv, ""]):
         if option in ("--config", "-c") and "\n" not in value:
             check_config(value)
@@ -251,7 +251,7 @@ def _settings(argv: Sequence[str]) -> list[Setting]:
 
 
 def _default_model(argv: Sequence[str]) -> str:
-    """Path of the model's class for the data that a command line names; the last name wins."""
+    """Class path of the default model for the data named last on a command line."""
     settings = _settings(argv)
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
     data = named[-1].rpartition(".")[2] if named else ""

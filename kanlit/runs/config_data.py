@@ -1,4 +1,4 @@
-"""The data of a run, by its config."""
+"""Creates the data module of a run from its config."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ _MOST = 10**6  # samples and the like; a seed may be more
 
 
 def data_of(path: Path, trusted: bool) -> TensorDataModule:
-    """The data module that a config names, and nothing else of it.
+    """Creates the data module of a config and nothing else.
 
     Args:
         path: The config of a run.
-        trusted: Whether the user has named the file. It may name classes of the user's own then,
-            which are imported.
+        trusted: Whether the user has named the file. Only then are custom classes imported.
 
     Raises:
         ConfigurationError: No data in it, settings that their class does not take, or a class that
@@ -63,7 +62,7 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
 
 
 def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:
-    """Refuses all but classes of kanlit's and plain settings."""
+    """Raises unless the data are a kanlit class with plain settings."""
     cure = f"give --config {path} if you trust it, for what it names is imported then"
     for key, value in data.items():
         if key == "class_path":

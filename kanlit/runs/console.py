@@ -1,4 +1,4 @@
-"""Keeps the terminal clean: known noise of others is left out, lines never tear the bar."""
+"""Filters known noise of other libraries and prints log lines above the progress bar."""
 
 from __future__ import annotations
 

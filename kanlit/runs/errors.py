@@ -1,7 +1,7 @@
-"""Turns what parsers say over many lines into one line that names the thing and the cure.
+"""Turns a parser's error into one line: what is wrong, the value, what to do.
 
-A parser says what it could not do, often not where. So once it has refused, :func:`explain`
-walks through what the user gave, key by key, and looks for the first thing that is wrong.
+A parser often does not say where the error is. After it has refused, :func:`explain` checks the
+user's settings one after another and reports the first that is wrong.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = ["UsageError", "check_optimizers", "check_strategy", "explain", "membe
 
 
 class UsageError(ConfigurationError):
-    """A parser's own words, over many lines, for :func:`explain` to put right."""
+    """A parser's own message, which :func:`explain` rewrites."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What may be named at a place in a config: the classes under ``base``."""
+    """The classes that a key accepts: concrete subclasses of ``base``."""
 
     word: str
     base: type
@@ -77,13 +77,13 @@ def explain(
     options: Mapping[str, Collection[str]],
     defaults: Mapping[str, str],
 ) -> str:
-    """One line about what is wrong on a command line that a parser has refused.
+    """Explains in one line why a parser refused a command line.
 
     Args:
-        message: The parser's own words.
+        message: The parser's own message.
         argv: The command line without the program's name.
-        options: The keys that each subcommand's parser knows, in dots.
-        defaults: Name of the class at a place where none is named.
+        options: The dotted keys that the parser of each subcommand knows.
+        defaults: Default class of a key.
     """
     subcommand = next((word for word in argv if word in options), None)
     if subcommand is None:
@@ -136,7 +136,7 @@ def check_strategy(name: Any) -> None:
 
 
 def _check_classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> dict[str, type]:
-    """The class that ends up at each place."""
+    """The class that each key finally has."""
     names = {place: Setting(place, name, place) for place, name in defaults.items()}
     names |= {s.key: s for s in settings if s.key in KINDS and isinstance(s.value, str)}
     if "data" not in names:

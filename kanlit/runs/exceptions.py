@@ -1,4 +1,4 @@
-"""What an exception says, on one line and without what says nothing to a user."""
+"""Finds the cause of an exception and shortens its message to one line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def root_cause(
 
 
 def refusal(error: BaseException) -> str | None:
-    """What a class of torch's or Lightning's, named in the settings, says that it cannot do.
+    """The error message of a torch or Lightning class that the settings name.
 
     Returns:
         One line with the name of the class; ``None`` for an error that was raised elsewhere.
@@ -56,7 +56,7 @@ def refusal(error: BaseException) -> str | None:
 
 
 def one_line(message: str) -> str:
-    """A message on one line, without what says nothing to a user."""
+    """Joins a message to one line and drops the parser's noise."""
     lines = [line.strip() for line in message.splitlines()]
     kept = [line.removeprefix("- ") for line in lines if line and not _NOISE.match(line)]
     return " ".join(kept)

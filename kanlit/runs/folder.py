@@ -1,4 +1,4 @@
-"""The folder of a run: claimed when it starts, its own, and found again by every command."""
+"""Claims the folder of a run, which no other run then writes to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CHECKPOINTS = ("*.ckpt",)
 
 @dataclass
 class _Claim:
-    """What a run has taken.
+    """The files, folders and locks that a run holds.
 
     Attributes:
         resumed: The checkpoint that it goes on from.
@@ -49,7 +49,7 @@ class _Claim:
         return {**vars(self), "locks": []}  # they are of the process that holds them
 
     def give_up(self) -> None:
-        """Removes what it has made."""
+        """Removes what the run has created."""
         for path in reversed(self.made):
             with suppress(OSError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -95,12 +95,12 @@ class Started(Callback):
         self.training = True  # the first checkpoint is there
 
     def discard(self) -> None:
-        """Removes what a run has claimed that did not come to anything."""
+        """Removes what the run has claimed if training has not begun."""
         if self.run is not None and not self.training:
             self.run.claim.give_up()
 
     def release(self) -> None:
-        """Lets others have the folders that the user has named."""
+        """Releases the folders that the user has named."""
         if self.run is not None:
             self.run.claim.release()
 

@@ -1,4 +1,4 @@
-"""Loggers of a run: where they write, and that their failures do not end it."""
+"""Local loggers of a run; a failing logger does not end training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def guard(logger: Logger) -> None:
 
 
 class _Failure:
-    """Says once that a logger has failed."""
+    """Warns once that a logger has failed."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""The checkpoint that a run goes on from: looked for where the run itself will write."""
+"""Finds the checkpoint to resume, in the folder where the run will write."""
 
 from __future__ import annotations
 

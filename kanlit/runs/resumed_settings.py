@@ -1,4 +1,4 @@
-"""Which settings of a run that starts from a checkpoint are the user's, and which its own."""
+"""Merges the settings in a checkpoint with the user's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kanlit.runs.settings import Setting
 
 __all__ = ["merged_settings"]
 
-# Settings that a network is made with; the weights in a checkpoint are of such a network.
+# Settings that define the network; the weights in a checkpoint require the same values.
 _NETWORK = ("hidden", "spline_order", "grid_size", "outside", "basis", "initialization")
 
 

@@ -1,4 +1,4 @@
-"""What a user sets on a command line and in its configs, key by key, before any parser sees it."""
+"""Reads the settings of a command line and its configs as dotted keys, for error messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_BYTES, _MOST_VALUES = 2**24, 100_000
 
 
 class RepeatedKeyError(ConfigurationError):
-    """A mapping in YAML has a key twice, of which YAML libraries drop the first without a word."""
+    """A YAML mapping has a key twice; YAML libraries silently drop the first."""
 
 
 @dataclass(frozen=True)

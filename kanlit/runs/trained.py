@@ -1,4 +1,4 @@
-"""A trained run as it lies on the disk: its checkpoint, its config, its metrics."""
+"""Reads a trained run from its folder: checkpoint, config, metrics."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _STAGES = ("train", "val")
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a run has logged.
+    """The logged metrics of a run.
 
     Attributes:
         curves: Epochs (or steps) ``(n,)`` and values ``(n,)`` by the metric's name.
-        unit: ``epoch``, or ``step`` where no epochs have been logged.
+        unit: ``epoch``, or ``step`` if no epochs were logged.
     """
 
     curves: dict[str, tuple[Array, Array]]
@@ -40,7 +40,7 @@ class Metrics:
 
 
 class TrainedRun:
-    """Reads what a picture of a trained run needs.
+    """Reads a trained run.
 
     Args:
         checkpoint: A file that ``kanlit fit`` has written.
@@ -56,14 +56,14 @@ class TrainedRun:
 
     @property
     def epoch(self) -> int:
-        """Epochs that had ended when it was written."""
+        """Number of finished epochs."""
         fit = self._content.get("loops", {}).get("fit_loop", {})
         progress = fit.get("epoch_progress", {}).get("current", {})
         return int(progress.get("processed", self._content.get("epoch", 0)))
 
     @property
     def records(self) -> tuple[KnotRecord, ...]:
-        """Where the knots have stood; empty in checkpoints without a record of it."""
+        """The history of the knots; empty if the checkpoint has none."""
         history = KnotHistory()
         history.load_state_dict(self._drawn().get("history", []))
         return history.records

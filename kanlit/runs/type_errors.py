@@ -1,4 +1,4 @@
-"""What a parser says of a value of the wrong type, in a user's words."""
+"""Explains a parser's error about a value of the wrong type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes of the user's own: imported where the user has named them, from nowhere else."""
+"""Imports custom classes that the user has named, and no others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 @contextmanager
 def working_folder() -> Iterator[None]:
-    """Puts the working folder on the path of imports; last, so that it hides no other module."""
+    """Appends the working folder to the import path, last, so that it hides no other module."""
     here = os.getcwd()
     if here in sys.path or "" in sys.path:
         yield

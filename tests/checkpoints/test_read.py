@@ -130,7 +130,7 @@ def test_a_checkpoint_cut_short_is_refused(share: float, tmp_path: Path) -> None
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot read checkpoint"):
+    with pytest.raises(ConfigurationError, match="is a folder: name the file in it"):
         read_checkpoint(tmp_path)
 
 

@@ -197,7 +197,7 @@ def test_a_module_of_ones_own_steps_by_manual_optimisation() -> None:
 
 
 def test_automatic_optimisation_of_another_module_is_refused_with_the_cure() -> None:
-    with pytest.raises(ConfigurationError, match="inherits KANModule or steps by manual optim"):
+    with pytest.raises(ConfigurationError, match="inherit from KANModule or use manual optim"):
         trainer_for(1).fit(
             Plain(automatic=True), train_dataloaders=data_loader(SyntheticData("f4", samples=20))
         )
@@ -328,7 +328,7 @@ def test_the_quickstart_runs_with_it(name: str, run: Callable[[str], str]) -> No
             "--model.optimizer.lr 0.1",
             "unknown key --model.optimizer.lr: LevenbergMarquardt takes damping",
         ),
-        ("--model.optimizer.memory 1e-6", "take torch.optim.LBFGS or torch.optim.Adam"),
+        ("--model.optimizer.memory 1e-6", "use torch.optim.LBFGS or torch.optim.Adam"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_its_cure(
