@@ -88,7 +88,7 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} ragged.csv", ["line 3 of ragged.csv", "4 fields", "header has 3"]),
     (f"{TABLE} comma.csv", ["'y' of comma.csv", "1 missing", "line 3"]),
     (f"{TABLE} decimal.csv", ["line 2 of decimal.csv", "a point as decimal separator"]),
-    (f"{TABLE} semicolon.csv", ["separated by ';'", "save it with commas and with a point"]),
+    (f"{TABLE} semicolon.csv", ["separated by ';'", "save it with commas and a point"]),
     (f"{TABLE} spaces.csv", ["separated by spaces", "save it with commas"]),
     (
         f"{TABLE} comment.csv",

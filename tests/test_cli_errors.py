@@ -134,7 +134,7 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --adaptation.schedule '[3, x]'", ["--adaptation.schedule", "'x'"]),
     (f"{SYNTHETIC} {CURVATURE} --adaptation.density.scope net", ["network or layer", "'net'"]),
     # -- schedules
-    (f"{SYNTHETIC} --adaptation.schedule '[0, 3]'", ["schedule", "G = 0", "at least 1"]),
+    (f"{SYNTHETIC} --adaptation.schedule '[0, 3]'", ["schedule", "G = 0", "1 or more"]),
     (f"{SYNTHETIC} --adaptation.schedule '[6, 3]'", ["schedule decreases", "6", "3"]),
     (f"{SYNTHETIC} --adaptation.schedule '{{0: 6, 9: 3}}'", ["schedule decreases"]),
     (f"{SYNTHETIC} --adaptation.schedule '[]'", ["schedule is empty"]),

@@ -142,7 +142,7 @@ def _failing_on(task: str) -> Engine:
 def test_variants_stand_under_their_names(run: Command, small: Path) -> None:
     variants = {
         "wide": {"model": {"hidden": [7]}, "adaptation": {"density": "InputDensity"}},
-        "sgd": {"model": {"optimizer": {"class_path": "SGD", "init_args": {"lr": 1e-3}}}},
+        "sgd": {"model": {"optimizer": {"class_path": "SGD", "init_args": {"lr": 0.01}}}},
     }
     (small / "v.yaml").write_text(yaml.safe_dump(variants))
 
