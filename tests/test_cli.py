@@ -239,7 +239,7 @@ def test_a_formula_is_fitted_tested_and_predicted_under_its_own_names(
     run("test --config formula.yaml --ckpt_path last")
     output = run("predict --config formula.yaml --ckpt_path last")
 
-    path = re.search(r"predictions: (\S+) \(50 rows, 0 outside", output)
+    path = re.search(r"predictions: (\S+) \(50 rows\)", output)
     assert path is not None
     assert list(pd.read_csv(tmp_path / path[1]).columns) == ["x", "z", "y_predicted", "outside"]
 

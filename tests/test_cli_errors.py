@@ -292,7 +292,7 @@ def test_a_checkpoint_of_other_sizes_says_both(run: Run, tmp_path: Path) -> None
     status, _, error = run("test --data FeynmanData --ckpt_path last")
 
     assert status == 2
-    assert "trained with inputs x1, x2, but the data have x1, x2, x3" in error
+    assert "in_features 2, but FeynmanData has 3" in error
 
 
 def test_a_bug_keeps_its_traceback(run: Run, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ MALFORMED: list[tuple[tuple[str, ...], Any, str]] = [
     (("kanlit", "columns"), [1], "not a mapping"),
     (("kanlit", "columns"), {"inputs": [1], "targets": ["y"]}, "names of inputs"),
     (("callbacks",), [1], "not a mapping"),
-    (("callbacks",), {"KnotPlotCallback": {"history": 3}}, "record of its knots"),
+    (("callbacks",), {"KnotPlotCallback": {"history": 3}}, "knot history is malformed"),
     (("loops",), 3, "not a mapping"),
     (("epoch",), -1, "not a count"),
     (("global_step",), 1.5, "not a count"),
