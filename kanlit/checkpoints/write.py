@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
+from kanlit.checkpoints.archive import read_archive
 from kanlit.checkpoints.paths import with_paths_beside
-from kanlit.checkpoints.read import read_checkpoint
+from kanlit.checkpoints.vet import vet
 from kanlit.errors import ConfigurationError
 from kanlit.files import written_whole
 
@@ -44,10 +45,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """The content of a checkpoint, on the CPU; see :func:`read_checkpoint`."""
+        """The content of a checkpoint, on the CPU; see :func:`kanlit.checkpoints.read_checkpoint`.
+
+        A file of nothing but tensors is returned as it is: that is how the ranks of ``ddp_spawn``
+        return their weights to the main process.
+        """
         if "://" in str(path):
             raise ConfigurationError(f"checkpoint {path} is not a local file: copy it here first")
-        content = read_checkpoint(Path(path))
+        content = read_archive(Path(path))
+        if isinstance(content, dict) and content and all(map(torch.is_tensor, content.values())):
+            return content
+        content = vet(content, Path(path))
         if "pytorch-lightning_version" not in content:
             raise ConfigurationError(
                 f"{path} has only weights, so no run can resume from it: use a checkpoint written "

@@ -206,7 +206,7 @@ def test_curvature_of_degree_one_splines_is_refused_before_training_and_names_th
     scope: str, method: str
 ) -> None:
     density = CurvatureDensity(scope, method)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match=r"degree 1 in 1 .*raise spline_order or take"):
+    with pytest.raises(ConfigurationError, match=r"degree 1 in 1 .*raise spline_order or use"):
         density.check(degree_one())
     with pytest.raises(ConfigurationError, match=r"degree 1 in the layer"):
         density.check(KANLayer(2, 2, spline_order=1))

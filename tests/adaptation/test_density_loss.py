@@ -134,7 +134,7 @@ def fit(module: LightningModule) -> None:
 def test_a_module_of_ones_own_is_told_what_to_add_and_works_with_it() -> None:
     with pytest.raises(ConfigurationError, match=r"a method sample_losses\(batch\)"):
         fit(Plain())
-    with pytest.raises(ConfigurationError, match=r"the loss of each sample, \(n,\)"):
+    with pytest.raises(ConfigurationError, match=r"one loss per sample, \(n,\)"):
         fit(SaysTheMean())
     module = SaysLosses()
     fit(module)

@@ -61,7 +61,7 @@ def test_weights_of_rows_stay_as_they_are() -> None:
 
 
 def test_rows_that_belong_to_no_sample_are_refused_with_the_cure() -> None:
-    with pytest.raises(ConfigurationError, match=r"6 samples .* 20 rows .*DeBoorDensity"):
+    with pytest.raises(ConfigurationError, match=r"6 samples .* 20 input rows .*DeBoorDensity"):
         context(20).by_row(torch.rand(SAMPLES))
 
 

@@ -12,11 +12,11 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from kanlit.checkpoints import read_checkpoint
+from kanlit.checkpoints import AtomicCheckpointIO, read_checkpoint
 from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
-from kanlit.nn import KAN
+from kanlit.nn import KAN, KANLayer
 
 
 def test_a_checkpoint_of_a_kan_is_read_as_it_is(tmp_path: Path) -> None:
@@ -137,3 +137,12 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read checkpoint"):
         read_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_weights_that_a_spawned_rank_returns_are_loaded_as_they_are(tmp_path: Path) -> None:
+    """ddp_spawn writes the module's state, and nothing else, for the main process."""
+    weights = KANLayer(2, 1).state_dict()
+    AtomicCheckpointIO().save_checkpoint(weights, tmp_path / "a.ckpt")
+    loaded = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())

@@ -230,11 +230,11 @@ def test_points_that_are_no_numbers_give_what_they_give_in_torch(
         x[7, 0], x[9, 1] = torch.inf, -torch.inf
         ours = everything(layer, x)
         with monkeypatch.context() as narrow:  # in polynomial pieces, as the kernel has it
-            narrow.setattr(KANLayer, "_wide", lambda self, derivatives=False: False)
+            narrow.setattr(KANLayer, "_dense", lambda self, derivatives=False: False)
             theirs = in_torch(lambda layer=layer, x=x: everything(layer, x))
         # A product of all bases makes inf - inf of an infinite point: no number either.
         with monkeypatch.context() as wide:
-            wide.setattr(KANLayer, "_wide", lambda self, derivatives=False: True)
+            wide.setattr(KANLayer, "_dense", lambda self, derivatives=False: True)
             product = in_torch(lambda layer=layer, x=x: everything(layer, x))["layer 0"]
         assert torch.equal(ours["layer 0"].isfinite(), product.isfinite())
         for name in ("layer 0", "layer by x", "layer by coefficients", "sweep 0"):

@@ -20,6 +20,6 @@ def force_path(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
                 pytest.skip("the compiled kernel is not built, or switched off")
             return
         monkeypatch.setattr(kernel, "supports", lambda *tensors: False)
-        monkeypatch.setattr(KANLayer, "_wide", lambda self, derivatives=False: path == "wide")
+        monkeypatch.setattr(KANLayer, "_dense", lambda self, derivatives=False: path == "wide")
 
     return force
