@@ -193,7 +193,7 @@ def test_fewer_residuals_than_parameters_give_the_same_steps(
     results = []
     for world in (1, 0):  # only one process alone chooses the space of the residuals
         net, closure = regression(30)
-        monkeypatch.setattr("kanlit.optim.levenberg_marquardt.processes", lambda: world)  # noqa: B023
+        monkeypatch.setattr("kanlit.optim.levenberg_marquardt.world_size", lambda: world)  # noqa: B023
         optimizer = LevenbergMarquardt(net.parameters(), damping=1.0, ridge=1e-6)
         for _ in range(3):
             optimizer.step(closure)
