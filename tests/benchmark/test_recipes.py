@@ -169,7 +169,7 @@ def test_validation_is_kept_where_something_goes_by_it(tmp_path: Path) -> None:
             {"adaptation": {"density": "InputDenstiy"}},
             ["InputDenstiy", "did you mean InputDensity?"],
         ),
-        ({"adaptation": {"uniform_mix": 2}}, ["odd, synthetic", "uniform_mix", "0 to 1"]),
+        ({"adaptation": {"uniform_mix": 2}}, ["odd, synthetic", "uniform_mix", "between 0 and 1"]),
         ({"model": {"hidden": "x"}}, ["model.hidden", "a list"]),
     ],
 )
