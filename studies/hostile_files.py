@@ -273,7 +273,7 @@ def examine(
     folder = folder.resolve()
     source = prepare(folder)
     watch = Watch(folder)
-    found = []
+    found: list[Outcome] = []
     beside = tuple(c for c in commands if c.startswith(READ_CONFIG))
     every = [(*each, beside) for each in configs(source, fields, (hostile + 1) // 2)]
     every += [(*each, commands) for each in checkpoints(source, fields, hostile)]

@@ -140,8 +140,11 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} parts.csv --data.split_column part", ["'tset' in line 3", "train, "]),
     (f"{TABLE} parts.csv --data.split_column prat", ["'prat'", "did you mean 'part'?"]),
     (f"{TABLE} untested.csv --data.split_column part", ["'part'", "0 rows validate"]),
-    (f"{TABLE} good.parquet --data.split_column b", ["'b' is an input or a target"]),
-    (f"{TABLE} good.parquet --data.test_path none.tsv", ["no file none.tsv", "data.test_path"]),
+    (f"{TABLE} good.parquet --data.split_column b", ["'b' is also an input or a target"]),
+    (
+        f"{TABLE} good.parquet --data.test_path none.tsv",
+        ["file none.tsv does not exist", "data.test_path"],
+    ),
 ]
 
 BAD_FORMULAS: list[tuple[str, list[str]]] = [
@@ -176,7 +179,7 @@ BAD_FORMULAS: list[tuple[str, list[str]]] = [
     (f"{FORMULA} --data.formula 'y = z*{'-' * 500}x' {BOX}", ["more than 100 expressions"]),
     (f"{FORMULA} --data.formula 'y = log(x)*z' {BOX}", ["log(x) is not finite at x = -1, z = 0"]),
     (f"{FORMULA} --data.formula 'y = x/z' {BOX}", ["x/z is not finite at x = -1, z = 0"]),
-    (f"{FORMULA} --data.formula 'y = 0*x*z' {BOX}", ["nothing to learn"]),
+    (f"{FORMULA} --data.formula 'y = 0*x*z' {BOX}", ["is 0 at every training point"]),
     (f"{FORMULA} --data.formula 'y = x' --data.bounds '{{}}'", ["'x' has no bounds"]),
     (f"{FORMULA} --data.formula 'y = x' --data.bounds '{{x: [1, -1]}}'", ["'x'", "not rising"]),
     (f"{FORMULA} --data.formula 'y = x' --data.bounds '{{x: [0]}}'", ["'x'", "not two numbers"]),

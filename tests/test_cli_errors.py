@@ -144,7 +144,7 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     (f"{SYNTHETIC} --trainer.max_epochs -1 --trainer.max_steps 3", ["list schedule", "max_epochs"]),
     # -- adaptation
-    (f"{SYNTHETIC} --adaptation.uniform_mix 2", ["uniform_mix", "0 to 1", "2.0"]),
+    (f"{SYNTHETIC} --adaptation.uniform_mix 2", ["uniform_mix", "between 0 and 1", "2.0"]),
     (f"{SYNTHETIC} --adaptation.least_gap 0", ["least_gap", "above 0", "0.0"]),
     (f"{SYNTHETIC} --adaptation.margin -1", ["margin", "at least 0", "-1.0"]),
     (f"{SYNTHETIC} --adaptation.max_samples 0", ["max_samples", "at least 1"]),
@@ -182,7 +182,7 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     (f"{SYNTHETIC} --data.samples 0", ["samples", "at least 1"]),
     ("fit --data TableData", ["path, inputs, targets", "--data.path"]),
-    (f"{TABLE} --data.path none.csv", ["no file none.csv", "data.path"]),
+    (f"{TABLE} --data.path none.csv", ["file none.csv does not exist", "data.path"]),
     (f"{TABLE} --data.path nan.csv", ["'y'", "nan.csv", "3 "]),
     (f"{TABLE} --data.path infinite.csv", ["'y'", "infinite.csv", "2 "]),
     (f"{TABLE} --data.path text.csv", ["'b'", "not a number", "'red'"]),

@@ -269,9 +269,12 @@ def test_rows_made_ahead_stay_within_their_memory(monkeypatch: pytest.MonkeyPatc
     panel = 2 * 8 * 1024 * (columns.count + 1)
     made: list[slice] = []
     features = type(calls[0]).features
-    monkeypatch.setattr(
-        type(calls[0]), "features", lambda self, rows: made.append(rows) or features(self, rows)
-    )
+
+    def counted(self: object, rows: slice) -> object:
+        made.append(rows)
+        return features(self, rows)
+
+    monkeypatch.setattr(type(calls[0]), "features", counted)
     ahead = []
     monkeypatch.setattr("kanlit.optim.jacobian.thread_count", lambda: 2)
     monkeypatch.setattr("kanlit.kernel.threads.thread_count", lambda: 2)
