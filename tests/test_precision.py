@@ -161,7 +161,7 @@ def test_a_run_in_float64_has_the_knots_of_float32_to_its_precision() -> None:
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
 def test_half_precision_knots_are_refused_at_the_start(precision: Any) -> None:
-    words = r"splines need float32 or float64, the knots of \S+ are torch\.\w*float16: set"
+    words = r"splines need float32 or float64, but the knots of \S+ are torch\.\w*float16: set"
     with pytest.raises(ConfigurationError, match=words):
         trained(precision, regression(), pairs())
 
