@@ -10,11 +10,11 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from kanlit.cli import threads
 from kanlit.kernel import kernel_available
 from kanlit.kernel.threads import thread_count
 from kanlit.modules import KANModule
 from kanlit.nn import KAN
+from kanlit.runs import threads
 from kanlit.runs.threads import chosen_threads
 
 compiled = pytest.mark.skipif(not kernel_available(), reason="the kernel is not built, or off")
