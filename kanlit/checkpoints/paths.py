@@ -35,6 +35,11 @@ def with_paths_beside(content: dict[str, Any], path: Path) -> dict[str, Any]:
                 f"{path} is malformed ({_KEPT} of its checkpoints is not a mapping): give a "
                 f"checkpoint that kanlit fit has written"
             )
+        if not all(isinstance(old, str) for old in [*kept, state[_BEST]]):
+            raise ConfigurationError(
+                f"{path} is malformed (a path of its best checkpoints is not a text): give a "
+                f"checkpoint that kanlit fit has written"
+            )
         folder = path.parent.resolve()
         there = {old: _beside(old, folder, content) for old in [*kept, state[_BEST]]}
         state[_KEPT] = {there[old]: score for old, score in kept.items() if there[old]}

@@ -197,6 +197,15 @@ def test_malformed_content_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [{"class_path": "os.system"}, 3, None])
+def test_a_path_of_the_best_that_is_no_text_is_one_line(
+    value: Any, content: dict[str, Any], tmp_path: Path
+) -> None:
+    content["callbacks"]["Checkpoint"]["best_model_path"] = value
+    with pytest.raises(ConfigurationError, match="a path of its best checkpoints is not a text"):
+        AtomicCheckpointIO().load_checkpoint(saved(content, tmp_path))
+
+
 SETTINGS = [
     ("hidden", [10**7], "make a network of"),
     ("grid_size", 10**9, "make a network of"),
