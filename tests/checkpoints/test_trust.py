@@ -201,7 +201,7 @@ def test_malformed_content_is_one_line(
 def test_a_path_of_the_best_that_is_no_text_is_one_line(
     value: Any, content: dict[str, Any], tmp_path: Path
 ) -> None:
-    content["callbacks"]["Checkpoint"]["best_model_path"] = value
+    content["callbacks"] = {"Checkpoint": {"best_model_path": value, "best_k_models": {}}}
     with pytest.raises(ConfigurationError, match="a path of its best checkpoints is not a text"):
         AtomicCheckpointIO().load_checkpoint(saved(content, tmp_path))
 
