@@ -52,8 +52,8 @@ def merged_settings(
         elif name in _NETWORK:
             raise ConfigurationError(
                 f"{setting.label} is {mine}, but the network in {path} has {name} {value}: leave "
-                f"it out, or train anew; what else can change is in the README, and --init_from "
-                f"starts a new run from the weights alone"
+                f"it out, train anew, or start a new run from the weights alone with --init_from "
+                f"(docs/guide.md says which settings can change)"
             )
     if resumes:
         record = content.get("kanlit", {}).get("optimizer")
