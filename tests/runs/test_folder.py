@@ -103,6 +103,8 @@ for _ in range(20):
     except ConfigurationError as error:
         print("refused:", error, flush=True)
         break
+print("done", flush=True)
+sys.stdin.readline()  # holds what it has until all have asked
 """
 
 
@@ -123,7 +125,13 @@ def together(folder: Path, settings: dict[str, Any]) -> list[list[str]]:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    return [process.communicate(timeout=60)[0].splitlines() for process in started]
+    got = []
+    for process in started:
+        assert process.stdout is not None
+        got.append([line.rstrip("\n") for line in iter(process.stdout.readline, "done\n")])
+    for process in started:
+        process.communicate("\n", timeout=60)
+    return got
 
 
 def test_runs_that_start_together_each_get_a_folder(tmp_path: Path) -> None:
