@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
 
 __all__ = ["Needs", "Network", "Vocabulary"]
 
@@ -212,8 +212,6 @@ class Vocabulary:
                 f"it"
             )
         known = [*self._meaning, *given]
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigurationError(
-            f"{label}: unknown name {name}: {hint}choose from {', '.join(known)}"
+            f"{label}: unknown name {name}: {near(name, known)}choose from {', '.join(known)}"
         )
