@@ -16,9 +16,9 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 import kanlit
-from kanlit import adaptation, problems
+from kanlit import adaptation, data, problems
 from kanlit.adaptation import ImportanceDensity, Trigger
-from kanlit.data import TensorDataModule
+from kanlit.data import PointDraw, TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.hints import hint
 from kanlit.modules import KANModule
@@ -86,6 +86,7 @@ class Kind:
 KINDS = {
     "data": Kind("data class", TensorDataModule),
     "data.equation": Kind("equation", Equation),
+    "data.redraw": Kind("drawing of points", PointDraw),
     "model": Kind("model", KANModule, ("in_features", "out_features")),
     "adaptation.density": Kind("density", ImportanceDensity),
     "adaptation.trigger": Kind("trigger", Trigger),
@@ -96,7 +97,7 @@ KINDS = {
 }
 
 # Their other classes are not for users to name.
-_PUBLIC = (kanlit, adaptation, problems, callbacks, loggers, optim, lr_scheduler)
+_PUBLIC = (kanlit, adaptation, data, problems, callbacks, loggers, optim, lr_scheduler)
 
 # Where a text names a class; elsewhere it takes the key class_path.
 _PLACES = {*KINDS, "model.basis", "trainer.plugins", "trainer.profiler", "trainer.strategy"}
