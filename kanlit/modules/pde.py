@@ -125,6 +125,50 @@ class PDEModule(KANModule):
         blocks = self._equation(self._required(), batch).values()
         return torch.cat(list(blocks), 1).square().sum(1)
 
+    def on_train_start(self) -> None:
+        resume = getattr(getattr(self.trainer, "datamodule", None), "resume", None)
+        if resume is not None:
+            resume()
+
+    def on_train_epoch_end(self) -> None:
+        # Before checkpoints are written, and before grids are adapted in the next epoch.
+        data: Any = getattr(self.trainer, "datamodule", None)
+        due = getattr(data, "redraws_after", None)
+        # An epoch that max_steps has cut short is continued by a resumed run.
+        if due is not None and self.trainer.is_last_batch and due(self.current_epoch):
+            fresh = self.redraw_points(data, self.current_epoch + 1)
+            self.log("train/fresh_loss", fresh, sync_dist=True)
+
+    def redraw_points(self, data: Any, epoch: int) -> Tensor:
+        """Redraws the training points, the denser where the residual is large.
+
+        Args:
+            data: The data module, with ``redraw``.
+            epoch: The epoch that will use them; the points depend on it, the seed and the weights.
+
+        Returns:
+            The loss on the fresh points among which they are chosen.
+        """
+        generator = torch.Generator().manual_seed((data.seed * 1_000_003 + epoch) % 2**63)
+        pool = data.pool(generator)
+        batch = {name: tensor.to(self.device, data.dtype) for name, tensor in pool.items()}
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            blocks = self.residuals(batch)
+        terms = [block.weight * block.values.square().mean() for block in blocks.values()]
+        data.draw(pool, self._sizes(blocks), generator)
+        return torch.stack(terms).sum()
+
+    def _sizes(self, blocks: Mapping[str, Residual]) -> dict[str, Tensor]:
+        """Absolute residual ``(n,)`` at the points of the equation and of each condition."""
+        conditions = [condition.name for condition in self._required().conditions]
+        squares: dict[str, Tensor] = {}
+        for name, block in blocks.items():
+            owner = name.partition(".")[0]  # a condition's block is NAME or NAME.PART
+            points = owner if owner in conditions else "collocation"
+            own = block.values.square().sum(1)
+            squares[points] = squares[points] + own if points in squares else own
+        return {points: total.sqrt() for points, total in squares.items()}
+
     def test_step(self, batch: Any, batch_idx: int) -> None:
         if not isinstance(batch, dict):
             super().test_step(batch, batch_idx)

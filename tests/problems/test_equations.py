@@ -12,13 +12,21 @@ from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError
 from kanlit.nn import Jet
 from kanlit.problems import (
+    Advection,
     AllenCahn,
+    AllenCahnFront,
     BoundaryValueProblem,
     Burgers,
+    Cavity,
     Equation,
+    GrayScott,
+    Heat,
     Helmholtz,
+    KdV,
     Poisson,
     ReactionDiffusion,
+    SineGordon,
+    Wave,
 )
 
 EQUATIONS = [
@@ -27,10 +35,14 @@ EQUATIONS = [
     Poisson(3.0),
     Burgers(),
     Burgers(0.1),
-    AllenCahn(),
-    AllenCahn(0.1, 2.0),
+    AllenCahnFront(),
+    AllenCahnFront(0.1, 2.0),
     ReactionDiffusion(),
     ReactionDiffusion(0.05, 20.0),
+    Wave(),
+    Advection(),
+    Heat(),
+    SineGordon(),
 ]
 each_equation = pytest.mark.parametrize("equation", EQUATIONS, ids=str)
 
@@ -112,10 +124,18 @@ def test_burgers_slope_at_the_front_is_the_published_one() -> None:
         (Poisson, (float("nan"),), "sharpness .* got nan"),
         (Burgers, (1e-6,), "viscosity .* got 1e-06"),
         (Burgers, (-1.0,), "viscosity .* got -1.0"),
-        (AllenCahn, (0.0, 1.0), "diffusivity .* got 0.0"),
-        (AllenCahn, (0.01, float("inf")), "rate .* got inf"),
+        (AllenCahnFront, (0.0, 1.0), "diffusivity .* got 0.0"),
+        (AllenCahnFront, (0.01, float("inf")), "rate .* got inf"),
         (ReactionDiffusion, (-0.1, 1.0), "diffusivity .* got -0.1"),
         (ReactionDiffusion, (0.1, 0.0), "rate .* got 0.0"),
+        (AllenCahn, (1e-5,), "diffusivity .* got 1e-05"),
+        (KdV, (0.01,), "dispersion .* got 0.01"),
+        (GrayScott, (0.0,), "diffusivity .* got 0.0"),
+        (Wave, (0.0,), "speed .* got 0.0"),
+        (Advection, (1e4,), "speed .* got 10000.0"),
+        (Heat, (-1.0,), "diffusivity .* got -1.0"),
+        (SineGordon, (1.0,), "frequency .* got 1.0"),
+        (Cavity, (0.0,), "reynolds .* got 0.0"),
     ],
 )
 def test_parameters_out_of_range_are_refused_with_the_value(
