@@ -20,6 +20,7 @@ __all__ = ["import_named", "import_settings", "working_folder"]
 _PLACES = (
     "data",
     "data.equation",
+    "data.redraw",
     "model",
     "model.basis",
     "model.optimizer",
