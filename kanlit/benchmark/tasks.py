@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
 from kanlit.problems import FEYNMAN, SYNTHETIC
 
 __all__ = ["SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
@@ -98,12 +98,12 @@ def choose_tasks(suite: str = "all", words: Sequence[str] | None = None) -> list
     """
     if suite != "all" and suite not in SUITES:
         raise ConfigurationError(
-            f"unknown suite {suite!r}: {_near(suite, SUITES)}choose from {', '.join(SUITES)}, all"
+            f"unknown suite {suite!r}: {near(suite, SUITES)}choose from {', '.join(SUITES)}, all"
         )
     for word in words or ():
         if word not in TASKS:
             raise ConfigurationError(
-                f"unknown task {word!r}: {_near(word, TASKS)}choose from {', '.join(TASKS)}"
+                f"unknown task {word!r}: {near(word, TASKS)}choose from {', '.join(TASKS)}"
             )
     wanted = TASKS if words is None else dict.fromkeys(words)
     chosen = [TASKS[word] for word in wanted if suite in ("all", TASKS[word].suite)]
@@ -114,8 +114,3 @@ def choose_tasks(suite: str = "all", words: Sequence[str] | None = None) -> list
             f"omit it for all tasks"
         )
     return chosen
-
-
-def _near(name: str, known: Mapping[str, object]) -> str:
-    found = get_close_matches(name, known, n=1)
-    return f"did you mean {found[0]}? " if found else ""

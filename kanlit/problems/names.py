@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
 from kanlit.nn import Jet
 from kanlit.nn.chain_rule import Along
 
@@ -216,9 +216,7 @@ class Vocabulary:
 
     def _refuse(self, name: str, label: str, given: Sequence[str]) -> None:
         known = [*self._usual, *given]
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigurationError(
-            f"{label}: unknown name {name}: {hint}choose from {', '.join(known)} or a "
+            f"{label}: unknown name {name}: {near(name, known)}choose from {', '.join(known)} or a "
             f"derivative up to the fourth"
         )
