@@ -163,8 +163,8 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --model.grid_size 0", ["grid_size", "at least 1"]),
     ("fit --data HelmholtzData --model.boundary_weight 0", ["boundary_weight", "positive"]),
     (f"{SYNTHETIC} --model.optimizer.lr -1", ["optimizer", "learning rate", "-1.0"]),
-    (f"{SYNTHETIC} --model PDEModule", ["PDEModule", "--model RegressionModule"]),
-    ("fit --data HelmholtzData --model RegressionModule", ["HelmholtzData", "--model PDEModule"]),
+    (f"{SYNTHETIC} --model PDEModule", ["PDEModule", "set model to RegressionModule"]),
+    ("fit --data HelmholtzData --model RegressionModule", ["HelmholtzData", "to PDEModule"]),
     # -- data
     (f"{SYNTHETIC} --data.function f33", ["'f33'", "did you mean 'f3'?"]),
     ("fit --data FeynmanData --data.equation 16", ["equation 16", "1 to 15"]),
@@ -225,8 +225,8 @@ BAD: list[tuple[str, list[str]]] = [
     ("predict --ckpt_path foreign.ckpt --input good.csv", ["foreign.ckpt", "no knots"]),
     ("export", ["CHECKPOINT, --output", "kanlit export --help"]),
     ("export last --output m.onnx", ["no last checkpoint", "kanlit fit"]),
-    ("export last --output m.onxx", ["--output m.onxx", ".onnx or .pt2"]),
-    ("export last --output good.csv/m.pt2", ["cannot write --output good.csv/m.pt2"]),
+    ("export last --output m.onxx", ["output m.onxx", ".onnx or .pt2"]),
+    ("export last --output good.csv/m.pt2", ["cannot write good.csv/m.pt2"]),
     ("export torch.ckpt --output m.pt2", ["torch.ckpt", "not safe to load"]),
     # -- trainer
     (f"{SYNTHETIC} --trainer.accelerator gpuu", ["accelerator gpuu", "cpu"]),
@@ -277,6 +277,18 @@ def test_bad_input_is_one_line_with_the_thing_and_the_cure(
     assert lines[0].startswith("kanlit: error: ")
     for word in words:
         assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "internal"),
+    [("callbacks", "ResumeCheck"), ("callbacks", "Started"), ("logger", "DummyLogger")],
+)
+def test_classes_of_no_use_to_users_are_not_suggested(place: str, internal: str, run: Run) -> None:
+    status, _, error = run(f"{SYNTHETIC} --trainer.{place} {internal}s")
+
+    assert status == 2
+    assert f"unknown {place.removesuffix('s')} {internal}s: " in error
+    assert internal not in error.replace(f"{internal}s", "")
 
 
 @pytest.mark.parametrize("name", ["pickle.ckpt", "torch.ckpt"])

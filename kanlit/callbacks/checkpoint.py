@@ -22,7 +22,7 @@ class Checkpoint(ModelCheckpoint):
     """Keeps ``best.ckpt``, the best on validation, and ``last.ckpt``, the newest.
 
     Lightning's own ``save_last`` copies the newest of the best checkpoints. Here ``last.ckpt`` is
-    the current state of the run: ``fit --ckpt_path last`` resumes from it, and after training it
+    the current state of the run: ``ckpt_path: last`` resumes from it, and after training it
     has the final weights. It exists from the start of training; a resumed run starts with copies
     of the checkpoint that it resumes and of the best one beside it. Files are written atomically.
 

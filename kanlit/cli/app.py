@@ -49,7 +49,7 @@ from kanlit.runs.exceptions import one_line, refusal, root_cause
 from kanlit.runs.folder import Started
 from kanlit.runs.resume import checkpoint_to_resume
 from kanlit.runs.resumed_settings import merged_settings
-from kanlit.runs.settings import Setting, settings_of
+from kanlit.runs.settings import Setting
 from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, score
 from kanlit.runs.threads import chosen_threads
 from kanlit.runs.user_classes import import_named
@@ -142,7 +142,7 @@ class KanlitCLI(Assembly):
             self.config.fit.adaptation.schedule = [finest]
 
     def _given(self) -> dict[str, Setting]:
-        return {each.key: each for each in settings_of(self._argv, self.config.subcommand)}
+        return {each.key: each for each in self._settings}
 
     def _take_settings(self, content: Mapping[str, Any], path: Path) -> None:
         cls = self._module_class(content, path)

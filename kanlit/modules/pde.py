@@ -29,8 +29,8 @@ class PDEModule(KANModule):
     equation as its ``problem`` and yields batches ``{collocation, …}``, as ``EquationData`` does.
 
     Args:
-        spline_order: Degree k of the splines, up to 5: at least 3 for a second-order equation,
-            which needs a continuous second derivative, and at least 2 for a first-order one.
+        spline_order: Degree k of the splines, up to 5: one more than the order of the equation, so
+            that its highest derivative is continuous, such as 3 for a second-order equation.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
         **kwargs: The other arguments are those of :class:`KANModule`.
 
@@ -93,14 +93,16 @@ class PDEModule(KANModule):
                 return
             raise ConfigurationError(
                 "PDEModule needs data with a differential equation, such as HelmholtzData or "
-                "EquationData: use one of these, or --model RegressionModule for inputs and targets"
+                "EquationData: use one of these; for inputs and targets, set model to "
+                "RegressionModule"
             )
         highest, degree = self._problem.order, self.hparams["spline_order"]
         least = self.basis_class.lowest_order(highest)
         if degree < least:
-            order = "second" if highest == 2 else "first"
+            allowed = "5" if least == 5 else f"{least} to 5"
+            order = ("first", "second", "third", "fourth")[highest - 1]
             raise ConfigurationError(
-                f"spline_order must be {least} to 5 for a {order}-order equation, got {degree}: "
+                f"spline_order must be {allowed} for a {order}-order equation, got {degree}: "
                 f"splines of lower degree have no continuous {order} derivative"
             )
 

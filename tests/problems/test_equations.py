@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError
+from kanlit.nn import Jet
 from kanlit.problems import (
     Advection,
     AllenCahn,
@@ -56,18 +56,16 @@ class Solution:
     def __call__(self, x: Tensor) -> Tensor:
         return self._problem.solution(x)
 
-    def sweep(self, x: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
-        x = x.clone().requires_grad_()
-        values, first, second = self(x), [], []
-        for unknown in range(values.shape[1]):
-            (slope,) = torch.autograd.grad(values[:, unknown].sum(), x, create_graph=True)
-            rows = [
-                torch.autograd.grad(slope[:, d].sum(), x, retain_graph=True)[0][:, e]
-                for d, e in pairs
+    def jet(self, inputs: Jet) -> Jet:
+        x = inputs.value.clone().requires_grad_()
+        streams = {(): self(x)}
+        for along in inputs.alongs[1:]:
+            lower = streams[along[:-1]].sum(0)
+            columns = [
+                torch.autograd.grad(total, x, create_graph=True)[0][:, along[-1]] for total in lower
             ]
-            first.append(slope)
-            second.append(torch.stack(rows, 1) if rows else slope[:, :0])
-        return tuple(t.detach() for t in (values, torch.stack(first, 1), torch.stack(second, 1)))  # type: ignore[return-value]
+            streams[along] = torch.stack(columns, 1)
+        return Jet({along: t.detach() for along, t in streams.items()}, inputs.alongs)
 
 
 def points_of(equation: Equation) -> dict[str, Tensor]:
@@ -85,8 +83,9 @@ def test_residual_is_zero_at_the_solution(equation: Equation) -> None:
     solution = Solution(problem)
     ((name, values),) = problem.residuals(solution, batch).items()
     assert name == "pde"
-    _, gradient, second = solution.sweep(batch["collocation"], [(0, 0), (1, 1)])
-    scale = 1 + float(gradient.abs().max()) + float(second.abs().max())
+    wanted = [(0, 0), (1, 1)]
+    derivatives = solution.jet(Jet.variables(batch["collocation"], wanted))
+    scale = 1 + sum(float(t.abs().max()) for a, t in derivatives.streams.items() if a)
     assert float(values.abs().max()) < 1e-11 * scale
 
 
