@@ -85,7 +85,7 @@ def test_checkpoint_alone_gives_what_it_holds_and_says_what_is_missing(
     status, output, _ = command_line("plot moved/mine.ckpt")
 
     assert status == 0
-    assert "error_map: left out: no config.yaml in moved: give --config FILE" in output
+    assert "error_map: left out: no config.yaml in moved: give the config of the run" in output
     assert "convergence: left out: no event files and no metrics.csv in moved" in output
     assert {path.stem for path in (tmp_path / "moved" / "plots").iterdir()} == {
         "network",
@@ -148,8 +148,8 @@ def test_knots_of_a_resumed_run_are_all_there(trained: Path, command_line: Words
             "plot {ckpt} --output taken/pictures",
             "cannot write to taken/pictures (a file exists where its folder would be)",
         ),
-        ("plot {ckpt} --config nowhere.yaml", "config nowhere.yaml does not exist: check --config"),
-        ("plot {ckpt} --config other.yaml", "has data of 2 inputs and 1 targets"),
+        ("plot {ckpt} --config nowhere.yaml", "config nowhere.yaml does not exist: check its path"),
+        ("plot {ckpt} --config other.yaml", "has data with 2 inputs and 1 targets"),
         ("plot taken", "taken is not a checkpoint, or it holds more than tensors"),
     ],
 )

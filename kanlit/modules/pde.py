@@ -93,7 +93,8 @@ class PDEModule(KANModule):
                 return
             raise ConfigurationError(
                 "PDEModule needs data with a differential equation, such as HelmholtzData or "
-                "EquationData: use one of these, or --model RegressionModule for inputs and targets"
+                "EquationData: use one of these; for inputs and targets, set model to "
+                "RegressionModule"
             )
         highest, degree = self._problem.order, self.hparams["spline_order"]
         least = self.basis_class.lowest_order(highest)

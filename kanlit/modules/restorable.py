@@ -88,7 +88,7 @@ class RestorableModule(LightningModule):
         if was != self.hparams["basis"]:  # weights of different bases have the same shapes
             raise ConfigurationError(
                 f"the checkpoint has the basis {was}, but this model has the basis "
-                f"{self.hparams['basis']}: set --model.basis {was}"
+                f"{self.hparams['basis']}: set model.basis to {was}"
             )
         kept = checkpoint.get("kanlit", {}).get("columns")
         columns = None if kept is None else Columns.from_state_dict(kept)

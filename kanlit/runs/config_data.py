@@ -35,13 +35,13 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
             only a named config may name.
     """
     needs = "it needs the key data of a run"
-    settings = read_mapping(str(path), "config", "check --config", needs)
+    settings = read_mapping(str(path), "config", "check its path", needs)
     settings = settings["fit"] if isinstance(settings.get("fit"), dict) else settings
     data = settings.get("data")
     if isinstance(data, str):
         data = {"class_path": data}
     if not isinstance(data, dict):
-        raise ConfigurationError(f"config {path} has no data of a run: give another with --config")
+        raise ConfigurationError(f"config {path} has no data of a run: give another config")
     if trusted:
         import_settings(settings_of(["--config", str(path)], "fit"))
     else:
@@ -54,8 +54,8 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
         raise
     except (ArgumentError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         raise ConfigurationError(
-            f"config {path} has data that cannot be made ({one_line(str(error))}): give another "
-            f"with --config"
+            f"config {path} has data that cannot be created ({one_line(str(error))}): give another "
+            f"config"
         ) from None
     assert isinstance(made, TensorDataModule)
     return made
@@ -63,7 +63,7 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
 
 def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:
     """Raises unless the data are a kanlit class with plain settings."""
-    cure = f"give --config {path} if you trust it, for what it names is imported then"
+    cure = f"if you trust it, give {path} as the config, which imports the classes it names"
     for key, value in data.items():
         if key == "class_path":
             _check_class(value, TensorDataModule, "data", cure)
@@ -97,7 +97,7 @@ def _check_class(name: Any, base: type, key: str, cure: str) -> None:
             paths = (short, f"kanlit.{short}", f"{home.__name__}.{short}", _path_of(cls))
             if name in paths:
                 return
-    raise ConfigurationError(f"{key} names {name}, which is not a class of kanlit's: {cure}")
+    raise ConfigurationError(f"{key} names {name}, which is not part of kanlit: {cure}")
 
 
 def _path_of(cls: type) -> str:

@@ -52,8 +52,8 @@ def merged_settings(
         elif name in _NETWORK:
             raise ConfigurationError(
                 f"{setting.label} is {mine}, but the network in {path} has {name} {value}: leave "
-                f"it out, train anew, or start a new run from the weights alone with --init_from "
-                f"(docs/guide.md says which settings can change)"
+                f"it out, train from the beginning, or start a new run from its weights with "
+                f"init_from (docs/guide.md says which settings can change)"
             )
     if resumes:
         record = content.get("kanlit", {}).get("optimizer")
@@ -74,8 +74,8 @@ def _keep_settings(
     if was != now:
         if key not in given:
             raise ConfigurationError(
-                f"{path} was trained with the {name} {was}, and none is named: name it with "
-                f"--{key} {was} to go on with it, or another (null for none)"
+                f"{path} was trained with the {name} {was}, and this run names none: set {key} to "
+                f"{was} to continue with it, or to another (null for none)"
             )
         return
     settings = record.get("settings")

@@ -102,15 +102,15 @@ class TrainedRun:
         """
         path = config or self.folder / "config.yaml"
         if config is None and not path.is_file():
-            raise ConfigurationError(f"no config.yaml in {self.folder}: give --config FILE")
+            raise ConfigurationError(f"no config.yaml in {self.folder}: give the config of the run")
         data = data_of(path, trusted=config is not None)
         first, *_, last = [*self.layers().values()] * 2
         sizes = first.in_features, last.out_features
         if (data.in_features, data.out_features) != sizes:
             raise ConfigurationError(
-                f"config {path} has data of {data.in_features} inputs and {data.out_features} "
-                f"targets, {self.checkpoint} a network of {sizes[0]} and {sizes[1]}: give the "
-                f"run's own --config"
+                f"config {path} has data with {data.in_features} inputs and {data.out_features} "
+                f"targets, but the network in {self.checkpoint} has {sizes[0]} and {sizes[1]}: "
+                f"give the config of the run"
             )
         precision: Any = "64-true" if first.knots.dtype == torch.float64 else "32-true"
         with quiet_console():

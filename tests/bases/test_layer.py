@@ -218,7 +218,7 @@ def test_a_run_with_extensions_learns(basis: BasisName, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("default:::kanlit")
 def test_a_checkpoint_of_another_basis_is_refused(tmp_path: Path) -> None:
     fit("radial", tmp_path, 2).save_checkpoint(tmp_path / "radial.ckpt")
-    with pytest.raises(Exception, match=r"basis radial.*set --model.basis radial"):
+    with pytest.raises(Exception, match=r"basis radial.*set model.basis to radial"):
         fit("chebyshev", tmp_path, 4, tmp_path / "radial.ckpt")
 
 
