@@ -145,6 +145,10 @@ class Checkpoint(ModelCheckpoint):
                 if best != Path(self.dirpath, "best.ckpt") and best.is_file():
                     linked(Path(self.dirpath, "best.ckpt"), best)
 
+    def on_stage(self, trainer: Trainer, pl_module: LightningModule, stages: object) -> None:
+        """Called by :class:`~kanlit.callbacks.Stages`: val/loss is now that of another equation."""
+        self.best_model_score, self.best_k_models, self.best_step = None, {}, -1
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         if (trainer.current_epoch + 1) % self.newest_every_n_epochs == 0:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["notify", "now", "refuse_averaging", "warn"]
+__all__ = ["log_value", "notify", "now", "refuse_averaging", "warn"]
 
 
 def refuse_averaging(trainer: Trainer, what: str) -> None:
@@ -30,6 +30,13 @@ def refuse_averaging(trainer: Trainer, what: str) -> None:
             raise ConfigurationError(
                 f"{type(callback).__name__} averages {what}: remove one of the two callbacks"
             )
+
+
+def log_value(trainer: Trainer, name: str, value: float) -> None:
+    """Logs to every logger directly, since ``module.log`` is not allowed in some hooks."""
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.log_metrics({name: value}, step=trainer.global_step)
 
 
 def notify(trainer: Trainer, module: LightningModule, hook: str, *args: Any) -> None:
