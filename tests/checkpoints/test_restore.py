@@ -135,7 +135,10 @@ def test_columns_last_from_checkpoint_to_checkpoint(tmp_path: Path) -> None:
             {"kanlit": {"class_path": "nowhere.Module"}},
             "class nowhere.Module, which is not part of kanlit",
         ),
-        ({"kanlit": {"class_path": "kanlit.KANN"}}, "class kanlit.KANN, which is not part"),
+        (
+            {"kanlit": {"class_path": "kanlit.KANN"}},
+            "class kanlit.KANN, which is not part of kanlit",
+        ),
         ({"kanlit": {"class_path": "KAN"}}, "class KAN, which is not part of kanlit"),
         ({"kanlit": {"class_path": "kanlit.KAN"}}, "class kanlit.KAN, which is not part of kanlit"),
         ({"kanlit": {"class_path": "kanlit.RegressionModule"}}, "do not fit a RegressionModule"),
