@@ -15,7 +15,7 @@ from kanlit.adaptation import Trigger
 from kanlit.adaptation.optimizer_state import forget
 from kanlit.callbacks.cadence import Cadence
 from kanlit.callbacks.distributed import unwrapped
-from kanlit.callbacks.notices import log_value, notify, now, warn
+from kanlit.callbacks.notices import log_scalars, notify, now, warn
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
 from kanlit.callbacks.training_samples import TrainingSamples
 from kanlit.data import EquationData
@@ -215,7 +215,7 @@ class Stages(Callback, ABC):
         module.print(
             f"epoch {trainer.current_epoch}: {self.name} {plan.value:g}, {number}, loss {loss:.3e}"
         )
-        log_value(trainer, f"stage/{self.name}", plan.value)
+        log_scalars(trainer, {f"stage/{self.name}": plan.value})
         for callback in trainer.early_stopping_callbacks:
             callback.wait_count = 0
             callback.best_score = torch.tensor(math.inf if callback.mode == "min" else -math.inf)

@@ -30,8 +30,9 @@ def answer(words: Sequence[str]) -> None:
         _refuse(f"no command: choose from {known}; kanlit --help explains them")
     if not words[0].startswith("-") and words[0] not in _ALL_COMMANDS:
         _refuse(f"unknown command {words[0]!r}: {hint(words[0], _ALL_COMMANDS)}")
-    if words[0] in ("-h", "--help", "--version"):
-        _parser().parse_args(words[:1])  # prints and exits
+    asked = [word for word in words if word in ("-h", "--help", "--version")]
+    if asked and not set(words) & set(_ALL_COMMANDS):
+        _parser().parse_args(asked)  # prints and exits
 
 
 def _refuse(message: str) -> NoReturn:
