@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kanlit.bases.export import BasisSum
 from kanlit.splines import (
     Outside,
     gauss_legendre,
@@ -127,14 +126,6 @@ class Basis(ABC):
     def quadrature(self, derivative: int = 0) -> tuple[Tensor, Tensor]:
         """Nodes and weights ``(in, m)`` for integrals of products of two functions' derivatives."""
         return gauss_legendre(self.breakpoints, _NODES)
-
-    def exportable(self, coefficients: Tensor) -> nn.Module:
-        """A module of operations that ONNX supports, mapping ``(n, in)`` to ``(n, out)``.
-
-        Args:
-            coefficients: ``(out, in, count)``, in the dtype of the module.
-        """
-        return BasisSum(self.cast(coefficients.dtype), coefficients)
 
     # -- grid changes -----------------------------------------------------------------------
 

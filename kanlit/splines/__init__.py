@@ -8,12 +8,11 @@ from kanlit.splines.knots import (
     greville,
     inserted_breakpoints,
     nearest,
-    sorted_order,
     uniform_breakpoints,
-    weighted_quantile,
     weighted_quantile_breakpoints,
 )
 from kanlit.splines.pieces import Outside, Pieces, bspline_basis, evaluate_pieces
+from kanlit.splines.quantiles import sorted_order, weighted_quantile
 from kanlit.splines.refit import (
     gauss_legendre,
     insert_knots,
