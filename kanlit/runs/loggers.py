@@ -29,7 +29,7 @@ def local_loggers(trainer: Trainer) -> list[LocalLogger]:
 
 
 def guard(logger: Logger) -> None:
-    """Makes a logger's failure a warning: a full disk or a lost server does not end training."""
+    """Turns failures of a logger (a full disk, a lost server) into one warning."""
     state = _Failure(type(logger).__name__)
     for name in _GUARDED:
         setattr(logger, name, _Guarded(getattr(logger, name), state))
@@ -47,13 +47,13 @@ class _Failure:
             self.told = True
             words = " ".join(str(error).split())
             rank_zero_warn(
-                f"{self.name} has failed ({type(error).__name__}: {words}): from here on its logs "
-                f"may have gaps; training goes on"
+                f"{self.name} has failed ({type(error).__name__}: {words}): its logs may "
+                f"have gaps from here on; training continues"
             )
 
 
 class _Guarded:
-    """A method of a logger; an object, so that it can be pickled."""
+    """A guarded method of a logger; a class, so that it can be pickled."""
 
     def __init__(self, method: Callable[..., Any], failure: _Failure) -> None:
         self.method = method
@@ -62,6 +62,6 @@ class _Guarded:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.method(*args, **kwargs)
-        except Exception as error:  # of a library that is not ours
+        except Exception as error:  # any error of another library
             self.failure.tell(error)
             return None
