@@ -139,7 +139,7 @@ def points_picture(module: LightningModule, data: EquationData, points: Tensor) 
         return losses.sqrt().double().cpu()
 
     problem = data.problem
-    title = f"{type(problem).__name__}: points drawn over the residual"
+    title = f"{type(problem).__name__}: training points and residual"
     return points_figure(residual, problem.bounds, points, data.input_names, title)
 
 

@@ -45,7 +45,7 @@ class KanlitCLI(FromCheckpoint):
     """The commands that train, evaluate or apply a network.
 
     Args:
-        args: Words of the command line; by default those of this process.
+        args: Arguments of the command line; by default those of this process.
     """
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
@@ -101,8 +101,8 @@ class KanlitCLI(FromCheckpoint):
     # -- subcommands ------------------------------------------------------------------------
 
     def before_fit(self) -> None:
-        # Objects created by imports live to the end: without this the garbage collector
-        # traverses them again and again while training creates new objects.
+        # Objects created by imports are never freed. Without this, the garbage collector
+        # traverses them repeatedly while training creates new objects.
         gc.freeze()
         self._seconds = time.perf_counter()
 
@@ -128,14 +128,14 @@ class KanlitCLI(FromCheckpoint):
         return (
             f"nothing was trained: the run in {trainer.ckpt_path} has ended, at epoch "
             f"{trainer.current_epoch} and step {trainer.global_step} (max_epochs "
-            f"{trainer.max_epochs}, max_steps {trainer.max_steps}); raise the limit to go on"
+            f"{trainer.max_epochs}, max_steps {trainer.max_steps}); raise the limit to continue"
         )
 
     def _interruption(self) -> str:
         checkpoint = last_checkpoint(self.trainer)
         if not checkpoint:
-            return "kanlit: interrupted before a checkpoint was kept"
-        return f"kanlit: interrupted; checkpoint: {checkpoint}; go on with --ckpt_path last"
+            return "kanlit: interrupted before a checkpoint was written"
+        return f"kanlit: interrupted; checkpoint: {checkpoint}; resume with --ckpt_path last"
 
     def _next(self) -> list[str]:
         run = None if self._started is None else self._started.run

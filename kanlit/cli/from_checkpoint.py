@@ -114,7 +114,7 @@ class FromCheckpoint(Assembly):
         if named is not None and kept is not given:
             raise ConfigurationError(
                 f"{path} is of {kept.__name__}, but {named.label} is {named.value}: leave it out, "
-                f"or give a checkpoint of one"
+                f"or give a checkpoint of this class"
             )
         return kept
 
@@ -126,7 +126,7 @@ class FromCheckpoint(Assembly):
                 raise ConfigurationError(
                     f"the checkpoint has {size} {kept}, "
                     f"but {type(data).__name__} has {given}: give the data that it was "
-                    f"trained on, or train anew"
+                    f"trained on, or train a new network"
                 )
         columns = (self._resumed or self._weights).get("kanlit", {}).get("columns")
         if columns is not None and hasattr(data, "input_names"):

@@ -20,7 +20,7 @@ from kanlit.runs.settings import read_mapping, settings_of
 
 __all__ = ["data_of"]
 
-_MOST = 10**6  # samples and the like; a seed may be more
+_MOST = 10**6  # largest number in an untrusted config, except for a seed
 
 
 def data_of(path: Path, trusted: bool) -> TensorDataModule:
@@ -28,11 +28,11 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
 
     Args:
         path: The config of a run.
-        trusted: Whether the user has named the file. Only then are custom classes imported.
+        trusted: Whether the user gave the path of the file. Only then are custom classes imported.
 
     Raises:
-        ConfigurationError: No data in it, settings that their class does not take, or a class that
-            only a named config may name.
+        ConfigurationError: If the config has no data, their settings are invalid, or an untrusted
+            config names a custom class.
     """
     needs = "it needs the key data of a run"
     settings = read_mapping(str(path), "config", "check its path", needs)
@@ -68,18 +68,18 @@ def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:
         if key == "class_path":
             _check_class(value, TensorDataModule, "data", cure)
         elif key != "init_args" or not isinstance(value, Mapping):
-            raise ConfigurationError(f"data.{key} in {path} is not taken from there: {cure}")
+            raise ConfigurationError(f"data.{key} in {path} is refused: {cure}")
     for key, value in _walk(data.get("init_args") or {}, "data"):
         if (key == "data.equation" and isinstance(value, str)) or key == "data.equation.class_path":
             _check_class(value, Equation, key, cure)
         elif key.endswith((".class_path", ".dict_kwargs")):
-            raise ConfigurationError(f"{key} in {path} is not taken from there: {cure}")
+            raise ConfigurationError(f"{key} in {path} is refused: {cure}")
         elif type(value) is int and abs(value) > _MOST and key != "data.seed":
             raise ConfigurationError(f"{key} in {path} is {value}, above {_MOST}: {cure}")
 
 
 def _walk(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Every value inside, by its key in dots."""
+    """All values inside, by their dotted keys."""
     yield key, value
     if isinstance(value, Mapping):
         for part, inner in value.items():

@@ -30,7 +30,7 @@ def local_loggers(trainer: Trainer) -> list[LocalLogger]:
 
 
 def guard(logger: Logger) -> None:
-    """Makes a logger's failure a warning: a full disk or a lost server does not end training."""
+    """Turns failures of a logger (a full disk, a lost server) into one warning."""
     failed: list[str] = []
     for name in _GUARDED:
         setattr(logger, name, _Guarded(getattr(logger, name), type(logger).__name__, failed))
@@ -38,24 +38,21 @@ def guard(logger: Logger) -> None:
 
 @dataclass
 class _Guarded:
-    """A method of a logger, whose first failure is a warning and is added to ``failed``.
-
-    An object, so that it can be pickled.
-    """
+    """A guarded method of a logger; a class, so that it can be pickled."""
 
     method: Callable[..., Any]
     logger: str
-    failed: list[str]
+    failed: list[str]  # message of the first failure, shared by all methods
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.method(*args, **kwargs)
-        except Exception as error:  # of a library that is not ours
+        except Exception as error:  # any error of another library
             if not self.failed:
                 words = " ".join(str(error).split())
                 self.failed.append(words)
                 rank_zero_warn(
-                    f"{self.logger} has failed ({type(error).__name__}: {words}): from here on "
-                    f"its logs may have gaps; training goes on"
+                    f"{self.logger} has failed ({type(error).__name__}: {words}): its logs may "
+                    f"have gaps from here on; training continues"
                 )
             return None
