@@ -19,7 +19,7 @@ from kanlit.files import expanded, written_whole
 from kanlit.nn import KAN, KANLayer
 from kanlit.problems import uniform_points
 from kanlit.runs.trained import TrainedRun
-from kanlit.scaling import Standardization
+from kanlit.scaling import Standardization, default_names
 from kanlit.symbolic import find_formula
 
 __all__ = ["main"]
@@ -181,9 +181,8 @@ def _uniform(
     x = uniform_points(tuple(map(tuple, ends)), _SAMPLES, draw)
     x = x * scales.input_std + scales.input_mean
     y, names = predict(x), run.names
-    inputs = names.get("inputs") or [f"x{i}" for i in range(1, x.shape[1] + 1)]
-    several = [f"y{i}" for i in range(1, y.shape[1] + 1)]
-    targets = names.get("targets") or (["y"] if y.shape[1] == 1 else several)
+    inputs, targets = default_names(x.shape[1], y.shape[1])
+    inputs, targets = names.get("inputs") or inputs, names.get("targets") or targets
     return FormulaSamples(x, y, x, y, inputs, targets, exact=False)
 
 
