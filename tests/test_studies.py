@@ -105,6 +105,14 @@ def test_a_residual_s_gradients_are_the_same_by_a_sweep_and_by_nested_autograd(h
         assert float(apart) < (1e-4 if kind == "float32" else 1e-11)
 
 
+def test_orders_of_derivatives_are_compared_with_the_second(here: Here) -> None:
+    printed = here("residual.py", "--orders", "--repeats", "1", "--rounds", "1")
+
+    rows = re.findall(r"^\| u, .* \| (kernel|torch) \| (\d) \| (.*) \|$", printed, re.MULTILINE)
+    assert [order for _, order, _ in rows] == ["3", "4"] * 4
+    assert all(0.2 < float(ratio) < 20 for *_, cells in rows for ratio in cells.split(" | "))
+
+
 def test_every_optimizer_trains_the_same_network_and_the_error_falls(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
