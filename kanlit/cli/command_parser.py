@@ -79,13 +79,15 @@ class CommandParser(argparse.ArgumentParser):
             help="class of the network's basis, such as mymodule.MyBasis, if it is one of your own",
         )
 
-    def add_config(self) -> None:
+    def add_config(
+        self, purpose: str = "for its data (default: config.yaml in the run's folder)"
+    ) -> None:
         """Adds the config of the checkpoint's run, as ``config``."""
         self.add_argument(
             "--config",
             type=expanded,
             metavar="FILE",
-            help="settings of the run, for its data (default: config.yaml in the run's folder)",
+            help=f"settings of the run, {purpose}",
         )
 
 

@@ -20,6 +20,7 @@ from kanlit.problems import (
     grid_points,
     uniform_points,
 )
+from kanlit.problems.equations.exact import Manner
 
 __all__ = ["EquationData", "HelmholtzData", "Sampling"]
 
@@ -98,17 +99,23 @@ class EquationData(TensorDataModule):
             target_names=equation.unknowns,
             target=_target(problem),
         )
+        self.in_features = len(problem.form.inputs)
         self.problem: Equation = equation
+        self._network_names = problem.form.inputs
         self.points_per_axis = list(points_per_axis)
         self.sampling = sampling
         self.points = points
         self.condition_points = condition_points
 
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        return self._network_names
+
     def build(self, part: Part) -> Tensors:
         problem = BoundaryValueProblem(self.problem)
         if part in ("train", "validate"):
             return self._points(problem, validation=part == "validate")
-        dim, each = self.in_features, _TEST_POINTS_PER_AXIS
+        dim, each = len(self.problem.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
             each -= 1
         x = grid_points(self.problem.bounds, each)
@@ -169,6 +176,8 @@ class HelmholtzData(EquationData):
         batch_size: Collocation points per training step, together with the whole boundary; null
             uses all of them (full batch, one step per epoch).
         seed: Seed of the order of mini-batches.
+        conditions: soft (the boundary's values in the loss, as in the paper) or exact (by the
+            ansatz (1 - x1²) (1 - x2²) N, without points on the boundary).
     """
 
     problem: Helmholtz
@@ -183,8 +192,9 @@ class HelmholtzData(EquationData):
         boundary_points: int = 64,
         batch_size: int | None = None,
         seed: int = 0,
+        conditions: Manner = "soft",
     ) -> None:
-        problem = Helmholtz(a1, a2, wavenumber)
+        problem = Helmholtz(a1, a2, wavenumber, conditions)
         check_at_least("boundary_points", boundary_points, 2)
         super().__init__(
             problem,

@@ -1,0 +1,223 @@
+"""What an equation puts around its network: inputs made of coordinates, and an ansatz."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isclose, isfinite, pi
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kanlit.errors import ConfigurationError
+from kanlit.nn import Jet
+from kanlit.problems.columns import as_columns
+from kanlit.problems.equations.base import Equation
+from kanlit.problems.functions.target import grid_points
+from kanlit.problems.names import Vocabulary
+
+__all__ = ["SolutionForm", "whole_periods"]
+
+_POINTS = 1024  # about as many points of the domain are checked
+
+
+class SolutionForm:
+    r"""The functions E and A of an equation around the network N.
+
+    .. math:: u(x) = A\big(N(E(x)), x\big)
+
+    E is the equation's ``inputs``, or follows from ``periodic``; A is its ``ansatz``. Both take and
+    return columns ``(n, 1)``, which are tensors, or jets for exact derivatives.
+
+    Args:
+        equation: The equation, with valid coordinates, unknowns and bounds.
+        vocabulary: Its names.
+
+    Attributes:
+        inputs: Names of the network's inputs.
+
+    Raises:
+        ConfigurationError: A period is invalid, or a function has an unknown parameter, or returns
+            what is no column.
+    """
+
+    def __init__(self, equation: Equation, vocabulary: Vocabulary) -> None:
+        self._owner = type(equation).__name__
+        self._equation = equation
+        self._periods = _checked_periods(self._owner, equation)
+        self._embed: Any = getattr(equation, "inputs", None)
+        self._ansatz: Any = getattr(equation, "ansatz", None)
+        self._embed_label = f"inputs of {self._owner}"
+        self._ansatz_label = f"ansatz of {self._owner}"
+        if self._embed is not None:
+            if self._periods:
+                raise ConfigurationError(
+                    f"{self._owner} has both inputs and periodic: put the cosine and sine into "
+                    f"inputs, and remove periodic"
+                )
+            self._embed_names = vocabulary.plain_names(self._embed, self._embed_label, False)
+        if self._ansatz is not None:
+            self._ansatz_names = vocabulary.plain_names(self._ansatz, self._ansatz_label)
+        corners = torch.tensor(equation.bounds, dtype=torch.float64).T
+        named = self._named(list(corners.split(1, 1)))
+        for name, values in named.items():
+            as_columns(values, len(corners), 1, f"{name} in {self._embed_label}")
+        self.inputs = tuple(named)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network maps the coordinates to the unknowns themselves."""
+        return not self.embeds and self._ansatz is None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the network's inputs are other than the coordinates."""
+        return self._embed is not None or bool(self._periods)
+
+    @property
+    def has_ansatz(self) -> bool:
+        return self._ansatz is not None
+
+    @property
+    def periodic(self) -> Mapping[str, float]:
+        """Periods by coordinate."""
+        return self._periods
+
+    def embedded(self, columns: Sequence[Any]) -> list[Any]:
+        """E: the network's inputs for the coordinates."""
+        return list(self._named(columns).values()) if self.embeds else list(columns)
+
+    def completed(self, raw: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
+        """A: the unknowns for the network's outputs and the coordinates."""
+        if self._ansatz is None:
+            return list(raw)
+        unknowns = self._equation.unknowns
+        by_name = dict(zip(self._equation.coordinates, columns, strict=True))
+        by_name |= dict(zip(unknowns, raw, strict=True))
+        found = self._ansatz(*(by_name[name] for name in self._ansatz_names))
+        if not isinstance(found, Mapping):
+            if len(unknowns) > 1:
+                raise ConfigurationError(
+                    f"{self._ansatz_label} returned one of {len(unknowns)} unknowns: return a dict "
+                    f"by name, such as {{{unknowns[0]!r}: …}}"
+                )
+            found = {unknowns[0]: found}
+        for name in found:
+            if name not in unknowns:
+                raise ConfigurationError(
+                    f"{self._ansatz_label} returned {name!r}, which is no unknown: return a dict "
+                    f"with {', '.join(unknowns)}"
+                )
+        return [
+            _column(found[name], columns[0], f"{name} in {self._ansatz_label}")
+            if name in found
+            else by_name[name]
+            for name in unknowns
+        ]
+
+    def check_finite(self, solution: Any) -> None:
+        """Raises if inputs or unknowns are not finite somewhere in the domain.
+
+        Args:
+            solution: Maps points ``(n, d)`` to unknowns ``(n, out)``, around any finite network.
+
+        Raises:
+            ConfigurationError: With the first such place.
+        """
+        bounds = self._equation.bounds
+        each = max(2, int(_POINTS ** (1 / len(bounds))))
+        points = grid_points(bounds, each if len(bounds) < 10 else 2)[: 2 * _POINTS]
+        inputs = torch.cat(self.embedded(points.split(1, 1)), 1)
+        for label, values in ((self._embed_label, inputs), (self._ansatz_label, solution(points))):
+            bad = ~values.isfinite().all(1)
+            if bool(bad.any()):
+                place = ", ".join(
+                    f"{name} = {value:.6g}"
+                    for name, value in zip(
+                        self._equation.coordinates, points[bad][0].tolist(), strict=True
+                    )
+                )
+                raise ConfigurationError(
+                    f"{label} is NaN or infinite at {place}: rewrite it so that it is finite there"
+                )
+
+    def _named(self, columns: Sequence[Any]) -> dict[str, Any]:
+        coordinates = self._equation.coordinates
+        if self._embed is None:
+            found: dict[str, Any] = {}
+            for name, column, (low, high) in zip(
+                coordinates, columns, self._equation.bounds, strict=True
+            ):
+                if name in self._periods:
+                    angle = _angle(column, low, high, self._periods[name])
+                    found |= {f"cos({name})": torch.cos(angle), f"sin({name})": torch.sin(angle)}
+                else:
+                    found[name] = column
+            return found
+        by_name = dict(zip(coordinates, columns, strict=True))
+        returned = self._embed(*(by_name[name] for name in self._embed_names))
+        if isinstance(returned, Mapping) and returned:
+            return {
+                str(name): _column(values, columns[0], f"{name} in {self._embed_label}")
+                for name, values in returned.items()
+            }
+        if isinstance(returned, (list, tuple)) and returned:
+            return {
+                f"z{number}": _column(values, columns[0], f"z{number} in {self._embed_label}")
+                for number, values in enumerate(returned, 1)
+            }
+        raise ConfigurationError(
+            f"{self._embed_label} returned {type(returned).__name__}: return a dict of the "
+            f"network's inputs by name, or a list of them"
+        )
+
+
+def _column(values: Any, like: Any, label: str) -> Any:
+    """Checks a column as a user's function returns it."""
+    return as_columns(values, len(like), 1, label) if isinstance(like, Tensor) else values
+
+
+def _angle(column: Any, low: float, high: float, period: float) -> Any:
+    """``2π (x - low) / period`` less whole turns, so that its cosine is periodic to the last bit.
+
+    The two ends of the domain give 0 exactly where the period divides the width.
+    """
+    if isinstance(column, Jet):
+        derivatives = {a: t * (2 * pi / period) for a, t in column.streams.items() if a}
+        return Jet({(): _angle(column.value, low, high, period), **derivatives}, column.alongs)
+    if not isinstance(column, Tensor):  # a formula
+        return (column - low) * (2 * pi / period)
+    turns = whole_periods(high - low, period)
+    start = column.new_tensor(low)
+    span = column.new_tensor(high) - start if turns else column.new_tensor(period)
+    turned = torch.remainder(column - start, span) / span * max(turns, 1)
+    return 2 * pi * (turned - turned.floor())
+
+
+def whole_periods(width: float, period: float) -> int:
+    """How often the period goes into the width; 0 if not a whole number of times."""
+    count = round(width / period)
+    return count if isclose(count * period, width, rel_tol=1e-9) else 0
+
+
+def _checked_periods(owner: str, equation: Equation) -> dict[str, float]:
+    given: Any = equation.periodic  # as written by the user
+    example = equation.coordinates[0]
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"periodic of {owner} must be a dict of periods by coordinate, got {given!r}: write "
+            f'periodic = {{"{example}": 1.0}}'
+        )
+    for name, period in given.items():
+        if name not in equation.coordinates:
+            raise ConfigurationError(
+                f"periodic of {owner}: no coordinate {name!r}: choose from "
+                f"{', '.join(equation.coordinates)}"
+            )
+        number = isinstance(period, (int, float)) and not isinstance(period, bool)
+        if not (number and isfinite(period) and period > 0):
+            raise ConfigurationError(
+                f"periodic of {owner}: the period of {name} must be a positive number, got "
+                f"{period!r}: give the length after which the solution repeats"
+            )
+    return {name: float(period) for name, period in given.items()}
