@@ -24,7 +24,13 @@ from kanlit.plotting import (
 )
 from kanlit.problems.functions.target import TargetFunction, uniform_points
 
-__all__ = ["embedded_columns", "error_picture", "knot_migration_picture", "layer_pictures", "names_of"]
+__all__ = [
+    "embedded_columns",
+    "error_picture",
+    "knot_migration_picture",
+    "layer_pictures",
+    "names_of",
+]
 
 _ROWS = 8192  # rows per evaluation
 _SCATTERED = 4000  # points of the scatter plot of a function of more than two inputs

@@ -14,7 +14,7 @@ from kanlit.problems.columns import as_columns
 from kanlit.problems.conditions import Condition, Values
 from kanlit.problems.equations.base import Equation
 from kanlit.problems.exactness import largest_residuals, random_networks
-from kanlit.problems.form import SolutionForm, whole_periods
+from kanlit.problems.form import SolutionForm
 from kanlit.problems.functions.target import Bounds
 from kanlit.problems.names import Needs, Network, Vocabulary
 from kanlit.problems.solution import Solution
@@ -101,8 +101,8 @@ class BoundaryValueProblem:
             self._check_period(condition)
         networks = random_networks(len(self.form.inputs), len(self.equation.unknowns))
         solutions = [Solution(network, self.form) for network in networks]
-        for solution in solutions:
-            self.form.check_finite(solution)
+        for network in networks:
+            self.form.check(network)
         found = []
         for condition in listed:
             misses = largest_residuals(self, condition, solutions)
@@ -121,13 +121,13 @@ class BoundaryValueProblem:
     def _check_period(self, condition: Condition) -> None:
         """Raises for a condition on the ends of a coordinate in which the network is periodic."""
         for axis, _ in self.faces[condition.name]:
-            name, (low, high) = self.equation.coordinates[axis], self.equation.bounds[axis]
-            period = self.form.periodic.get(name)
-            if period is not None and whole_periods(high - low, period):
+            name = self.equation.coordinates[axis]
+            circle = self.form.circles.get(name)
+            if circle is not None and circle.turns:
                 raise ConfigurationError(
-                    f"condition {condition.name} of {self.name} is on the ends of {name}, in which "
-                    f"the solution has the period {period:g} already: remove the condition, or "
-                    f"{name} from periodic"
+                    f"condition {condition.name} of {self.name} is on the ends of {name}, but the "
+                    f"solution has the period {circle.period:g} there by itself: remove the "
+                    f"condition, or {name} from periodic"
                 )
 
     @property

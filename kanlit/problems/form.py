@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import isclose, isfinite, pi
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.nn import Jet
+from kanlit.problems.circle import Circle
 from kanlit.problems.columns import as_columns
 from kanlit.problems.equations.base import Equation
-from kanlit.problems.functions.target import grid_points
+from kanlit.problems.functions.target import Bounds, grid_points, uniform_points
 from kanlit.problems.names import Vocabulary
 
-__all__ = ["SolutionForm", "whole_periods"]
+__all__ = ["SolutionForm"]
 
 _POINTS = 1024  # about as many points of the domain are checked
+_GRIDDED = 10  # coordinates up to which they form a grid
+_TOLERANCE = 1e-9  # relative, for rounding
 
 
 class SolutionForm:
@@ -35,6 +37,7 @@ class SolutionForm:
 
     Attributes:
         inputs: Names of the network's inputs.
+        circles: The periodic coordinates by name.
 
     Raises:
         ConfigurationError: A period is invalid, or a function has an unknown parameter, or returns
@@ -44,13 +47,13 @@ class SolutionForm:
     def __init__(self, equation: Equation, vocabulary: Vocabulary) -> None:
         self._owner = type(equation).__name__
         self._equation = equation
-        self._periods = _checked_periods(self._owner, equation)
+        self.circles = _circles(self._owner, equation)
         self._embed: Any = getattr(equation, "inputs", None)
         self._ansatz: Any = getattr(equation, "ansatz", None)
         self._embed_label = f"inputs of {self._owner}"
         self._ansatz_label = f"ansatz of {self._owner}"
         if self._embed is not None:
-            if self._periods:
+            if self.circles:
                 raise ConfigurationError(
                     f"{self._owner} has both inputs and periodic: put the cosine and sine into "
                     f"inputs, and remove periodic"
@@ -72,16 +75,11 @@ class SolutionForm:
     @property
     def embeds(self) -> bool:
         """Whether the network's inputs are other than the coordinates."""
-        return self._embed is not None or bool(self._periods)
+        return self._embed is not None or bool(self.circles)
 
     @property
     def has_ansatz(self) -> bool:
         return self._ansatz is not None
-
-    @property
-    def periodic(self) -> Mapping[str, float]:
-        """Periods by coordinate."""
-        return self._periods
 
     def embedded(self, columns: Sequence[Any]) -> list[Any]:
         """E: the network's inputs for the coordinates."""
@@ -91,6 +89,15 @@ class SolutionForm:
         """A: the unknowns for the network's outputs and the coordinates."""
         if self._ansatz is None:
             return list(raw)
+        return self._completed(
+            raw,
+            [
+                self.circles[name].position(column) if name in self.circles else column
+                for name, column in zip(self._equation.coordinates, columns, strict=True)
+            ],
+        )
+
+    def _completed(self, raw: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
         unknowns = self._equation.unknowns
         by_name = dict(zip(self._equation.coordinates, columns, strict=True))
         by_name |= dict(zip(unknowns, raw, strict=True))
@@ -115,41 +122,56 @@ class SolutionForm:
             for name in unknowns
         ]
 
-    def check_finite(self, solution: Any) -> None:
-        """Raises if inputs or unknowns are not finite somewhere in the domain.
+    @torch.no_grad()
+    def check(self, network: Callable[[Tensor], Tensor]) -> None:
+        """Raises if E or A is not finite somewhere in the domain, or A not periodic as x is.
 
         Args:
-            solution: Maps points ``(n, d)`` to unknowns ``(n, out)``, around any finite network.
+            network: N, any network that is finite, in float64.
 
         Raises:
             ConfigurationError: With the first such place.
         """
-        bounds = self._equation.bounds
+        names, bounds = self._equation.coordinates, self._equation.bounds
         each = max(2, int(_POINTS ** (1 / len(bounds))))
-        points = grid_points(bounds, each if len(bounds) < 10 else 2)[: 2 * _POINTS]
+        points = grid_points(bounds, each) if len(bounds) <= _GRIDDED else _drawn(bounds)
         inputs = torch.cat(self.embedded(points.split(1, 1)), 1)
-        for label, values in ((self._embed_label, inputs), (self._ansatz_label, solution(points))):
+        raw = network(inputs).split(1, 1)
+        unknowns = torch.cat(self.completed(raw, points.split(1, 1)), 1)
+        for label, values in ((self._embed_label, inputs), (self._ansatz_label, unknowns)):
             bad = ~values.isfinite().all(1)
             if bool(bad.any()):
-                place = ", ".join(
-                    f"{name} = {value:.6g}"
-                    for name, value in zip(
-                        self._equation.coordinates, points[bad][0].tolist(), strict=True
-                    )
-                )
+                first = zip(names, points[bad][0].tolist(), strict=True)
+                place = ", ".join(f"{name} = {value:.6g}" for name, value in first)
                 raise ConfigurationError(
-                    f"{label} is NaN or infinite at {place}: rewrite it so that it is finite there"
+                    f"{label}: NaN or infinite at {place}: rewrite it so that it is finite there"
+                )
+        for axis, name in enumerate(names):
+            if self._ansatz is None or name not in self.circles:
+                continue
+            circle = self.circles[name]
+            ends = circle.low, circle.low + circle.period
+            if ends[1] > circle.high and not circle.turns:
+                continue  # the domain is less than a period
+            faces = [points.clone(), points.clone()]
+            for face, end in zip(faces, ends, strict=True):
+                face[:, axis] = end
+            one, other = (torch.cat(self._completed(raw, face.split(1, 1)), 1) for face in faces)
+            jump = float((one - other).abs().max())
+            if not jump <= _TOLERANCE * float(unknowns.abs().max()):
+                raise ConfigurationError(
+                    f"{self._ansatz_label} differs by {jump:.2g} between {name} = {ends[0]:g} and "
+                    f"{name} = {ends[1]:g}, but {name} has the period {circle.period:g}: make it "
+                    f"periodic, or remove {name} from periodic"
                 )
 
     def _named(self, columns: Sequence[Any]) -> dict[str, Any]:
         coordinates = self._equation.coordinates
         if self._embed is None:
             found: dict[str, Any] = {}
-            for name, column, (low, high) in zip(
-                coordinates, columns, self._equation.bounds, strict=True
-            ):
-                if name in self._periods:
-                    angle = _angle(column, low, high, self._periods[name])
+            for name, column in zip(coordinates, columns, strict=True):
+                if name in self.circles:
+                    angle = self.circles[name].angle(column)
                     found |= {f"cos({name})": torch.cos(angle), f"sin({name})": torch.sin(angle)}
                 else:
                     found[name] = column
@@ -172,35 +194,16 @@ class SolutionForm:
         )
 
 
+def _drawn(bounds: Bounds) -> Tensor:
+    return uniform_points(bounds, _POINTS, torch.Generator().manual_seed(0))
+
+
 def _column(values: Any, like: Any, label: str) -> Any:
     """Checks a column as a user's function returns it."""
     return as_columns(values, len(like), 1, label) if isinstance(like, Tensor) else values
 
 
-def _angle(column: Any, low: float, high: float, period: float) -> Any:
-    """``2π (x - low) / period`` less whole turns, so that its cosine is periodic to the last bit.
-
-    The two ends of the domain give 0 exactly where the period divides the width.
-    """
-    if isinstance(column, Jet):
-        derivatives = {a: t * (2 * pi / period) for a, t in column.streams.items() if a}
-        return Jet({(): _angle(column.value, low, high, period), **derivatives}, column.alongs)
-    if not isinstance(column, Tensor):  # a formula
-        return (column - low) * (2 * pi / period)
-    turns = whole_periods(high - low, period)
-    start = column.new_tensor(low)
-    span = column.new_tensor(high) - start if turns else column.new_tensor(period)
-    turned = torch.remainder(column - start, span) / span * max(turns, 1)
-    return 2 * pi * (turned - turned.floor())
-
-
-def whole_periods(width: float, period: float) -> int:
-    """How often the period goes into the width; 0 if not a whole number of times."""
-    count = round(width / period)
-    return count if isclose(count * period, width, rel_tol=1e-9) else 0
-
-
-def _checked_periods(owner: str, equation: Equation) -> dict[str, float]:
+def _circles(owner: str, equation: Equation) -> dict[str, Circle]:
     given: Any = equation.periodic  # as written by the user
     example = equation.coordinates[0]
     if not isinstance(given, Mapping):
@@ -220,4 +223,5 @@ def _checked_periods(owner: str, equation: Equation) -> dict[str, float]:
                 f"periodic of {owner}: the period of {name} must be a positive number, got "
                 f"{period!r}: give the length after which the solution repeats"
             )
-    return {name: float(period) for name, period in given.items()}
+    ends = dict(zip(equation.coordinates, equation.bounds, strict=True))
+    return {name: Circle(*ends[name], float(period)) for name, period in given.items()}

@@ -241,6 +241,4 @@ class Vocabulary:
 def _refuse(name: str, label: str, known: Sequence[str]) -> NoReturn:
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigurationError(
-        f"{label}: unknown name {name}: {hint}choose from {', '.join(known)}"
-    )
+    raise ConfigurationError(f"{label}: unknown name {name}: {hint}choose from {', '.join(known)}")

@@ -17,9 +17,7 @@ from kanlit.symbolic.formula import Formula
 __all__ = ["surrounded"]
 
 
-def surrounded(
-    formula: Formula, form: SolutionForm, coordinates: Sequence[str]
-) -> Formula | None:
+def surrounded(formula: Formula, form: SolutionForm, coordinates: Sequence[str]) -> Formula | None:
     """The formula of the unknowns in the coordinates, ``A(N(E(x)), x)``.
 
     Args:

@@ -47,9 +47,9 @@ class Equation(ABC):
     Conditions that then hold for every network need no points: they are found and left out, or
     ``conditions`` need not list them.
 
-    Two more methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact or a
-    reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed to
-    the residual as its parameter ``source``; it is evaluated once, in float64.
+    Two more methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
+    or a reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed
+    to the residual as its parameter ``source``; it is evaluated once, in float64.
 
     Attributes:
         coordinates: Names of the coordinates, in the order of the columns of the points.

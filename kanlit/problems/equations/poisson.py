@@ -51,9 +51,7 @@ class Poisson(ExactOrSoft):
     def conditions(self) -> list[Condition]:
         """``u`` is the solution on all four sides."""
         return [
-            dirichlet(
-                "boundary", {"x": "both", "y": "both"}, self.solution, exact=self.is_exact
-            )
+            dirichlet("boundary", {"x": "both", "y": "both"}, self.solution, exact=self.is_exact)
         ]
 
     def exact_form(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
