@@ -115,12 +115,7 @@ class SolutionForm:
                     f"{self._ansatz_label} returned {name!r}, which is no unknown: return a dict "
                     f"with {', '.join(unknowns)}"
                 )
-        return [
-            _column(found[name], columns[0], f"{name} in {self._ansatz_label}")
-            if name in found
-            else by_name[name]
-            for name in unknowns
-        ]
+        return [_column(found[name]) if name in found else by_name[name] for name in unknowns]
 
     @torch.no_grad()
     def check(self, network: Callable[[Tensor], Tensor]) -> None:
@@ -130,14 +125,23 @@ class SolutionForm:
             network: N, any network that is finite, in float64.
 
         Raises:
-            ConfigurationError: With the first such place.
+            ConfigurationError: With the first such place; or A returned what is no column.
         """
         names, bounds = self._equation.coordinates, self._equation.bounds
         each = max(2, int(_POINTS ** (1 / len(bounds))))
         points = grid_points(bounds, each) if len(bounds) <= _GRIDDED else _drawn(bounds)
         inputs = torch.cat(self.embedded(points.split(1, 1)), 1)
         raw = network(inputs).split(1, 1)
-        unknowns = torch.cat(self.completed(raw, points.split(1, 1)), 1)
+        completed = zip(
+            self._equation.unknowns, self.completed(raw, points.split(1, 1)), strict=True
+        )
+        unknowns = torch.cat(
+            [
+                as_columns(values, len(points), 1, f"{name} in {self._ansatz_label}")
+                for name, values in completed
+            ],
+            1,
+        )
         for label, values in ((self._embed_label, inputs), (self._ansatz_label, unknowns)):
             bad = ~values.isfinite().all(1)
             if bool(bad.any()):
@@ -179,15 +183,9 @@ class SolutionForm:
         by_name = dict(zip(coordinates, columns, strict=True))
         returned = self._embed(*(by_name[name] for name in self._embed_names))
         if isinstance(returned, Mapping) and returned:
-            return {
-                str(name): _column(values, columns[0], f"{name} in {self._embed_label}")
-                for name, values in returned.items()
-            }
+            return {str(name): _column(values) for name, values in returned.items()}
         if isinstance(returned, (list, tuple)) and returned:
-            return {
-                f"z{number}": _column(values, columns[0], f"z{number} in {self._embed_label}")
-                for number, values in enumerate(returned, 1)
-            }
+            return {f"z{number}": _column(values) for number, values in enumerate(returned, 1)}
         raise ConfigurationError(
             f"{self._embed_label} returned {type(returned).__name__}: return a dict of the "
             f"network's inputs by name, or a list of them"
@@ -198,9 +196,9 @@ def _drawn(bounds: Bounds) -> Tensor:
     return uniform_points(bounds, _POINTS, torch.Generator().manual_seed(0))
 
 
-def _column(values: Any, like: Any, label: str) -> Any:
-    """Checks a column as a user's function returns it."""
-    return as_columns(values, len(like), 1, label) if isinstance(like, Tensor) else values
+def _column(values: Any) -> Any:
+    """What a user's function returns, as a column: ``(n,)`` counts as one."""
+    return values.unsqueeze(1) if isinstance(values, Tensor) and values.ndim == 1 else values
 
 
 def _circles(owner: str, equation: Equation) -> dict[str, Circle]:
