@@ -279,6 +279,18 @@ def test_bad_input_is_one_line_with_the_thing_and_the_cure(
         assert word in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("place", "internal"),
+    [("callbacks", "ResumeCheck"), ("callbacks", "Started"), ("logger", "DummyLogger")],
+)
+def test_classes_of_no_use_to_users_are_not_suggested(place: str, internal: str, run: Run) -> None:
+    status, _, error = run(f"{SYNTHETIC} --trainer.{place} {internal}s")
+
+    assert status == 2
+    assert f"unknown {place.removesuffix('s')} {internal}s: " in error
+    assert internal not in error.replace(f"{internal}s", "")
+
+
 @pytest.mark.parametrize("name", ["pickle.ckpt", "torch.ckpt"])
 def test_nothing_in_a_checkpoint_is_run(name: str, run: Run, tmp_path: Path) -> None:
     run(f"{SYNTHETIC} --ckpt_path {name}")

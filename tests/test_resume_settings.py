@@ -92,8 +92,9 @@ def test_settings_of_another_network_are_refused(trained: CommandLine) -> None:
 
 
 def test_a_run_that_has_ended_says_that_nothing_is_trained(trained: CommandLine) -> None:
-    status, _, err = trained(f"{FIT} --ckpt_path a.ckpt --trainer.max_epochs 3")
+    status, out, err = trained(f"{FIT} --ckpt_path a.ckpt --trainer.max_epochs 3")
     assert status == 0
+    assert "checkpoint: none kept (nothing was trained)" in out
     assert re.search("nothing was trained: .* epoch 3 and step 3 .*max_epochs 3", err)
 
 

@@ -26,9 +26,11 @@ from kanlit.callbacks.run_figures import (
     knot_migration_picture,
     layer_pictures,
     names_of,
+    points_picture,
 )
 from kanlit.callbacks.slices import slice_curve
 from kanlit.callbacks.training_samples import network_of
+from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError
 from kanlit.nn import PruningReport
 from kanlit.plotting import knot_figure
@@ -47,6 +49,7 @@ class KnotPlotCallback(Callback):
     ``grid/refit_error``, ``grid/out_of_range`` (the largest fraction, 0 to 1, of a layer's inputs
     outside its old grid), and the worst layer's ``grid/effective_samples``,
     ``grid/edge_coverage`` and ``grid/displacement`` (:class:`kanlit.adaptation.GridHealth`).
+    With ``sampling: residual`` the drawn points are shown over the residual under ``points``.
 
     At the end of training it adds ``network`` (the network as a graph), ``curves`` (its edge
     functions), ``error_map`` (if the data module knows the function or has a test set of inputs
@@ -138,6 +141,8 @@ class KnotPlotCallback(Callback):
             for logger in trainer.loggers:
                 _log_histograms(logger, report, step)
             log_figure(trainer, figure, "knots", f"knots_step={step:06d}.png")
+            for tag, points in _points(trainer, pl_module).items():
+                log_figure(trainer, points, tag, f"{tag}_step={step:06d}.png")
         except Exception as error:
             _warn("no picture of this grid adaptation", error)
 
@@ -168,6 +173,7 @@ class KnotPlotCallback(Callback):
             lambda: layer_pictures(layers, inputs, targets),
             error_map,
             *([migration] if self.records else []),
+            lambda: _points(trainer, pl_module),
         ]
         for draw in kinds:
             try:
@@ -194,6 +200,16 @@ class KnotPlotCallback(Callback):
         epoch, step = trainer.current_epoch, trainer.global_step
         title = f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
         return knot_figure(report, curve, title, self.max_features, names)
+
+
+def _points(trainer: Trainer, module: LightningModule) -> dict[str, Figure]:
+    """``points``, the drawn collocation points; empty if no points have been drawn."""
+    data = getattr(trainer, "datamodule", None)
+    points = data.drawn_points if isinstance(data, EquationData) else None
+    if points is None:
+        return {}
+    assert isinstance(data, EquationData)
+    return {"points": points_picture(module, data, points)}
 
 
 def _grid_scalars(module: nn.Module, report: AdaptationReport) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from kanlit.adaptation import KnotRecord
 from kanlit.callbacks.slices import to_user_units
 from kanlit.callbacks.training_samples import evaluating
-from kanlit.data import TensorDataModule
+from kanlit.data import EquationData, TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer, edge_importance, grid_samples
 from kanlit.plotting import (
@@ -20,6 +20,7 @@ from kanlit.plotting import (
     error_map_figure,
     migration_figure,
     network_figure,
+    points_figure,
     scatter_figure,
 )
 from kanlit.problems.functions.target import TargetFunction, uniform_points
@@ -30,6 +31,7 @@ __all__ = [
     "knot_migration_picture",
     "layer_pictures",
     "names_of",
+    "points_picture",
 ]
 
 _ROWS = 8192  # rows per evaluation
@@ -138,6 +140,27 @@ def embedded_columns(data: object) -> Sequence[str]:
     """Names of the data's columns if the network sees functions of them, else none."""
     columns: Sequence[str] = getattr(data, "input_names", ())
     return columns if getattr(data, "network_names", columns) != columns else ()
+
+
+def points_picture(module: LightningModule, data: EquationData, points: Tensor) -> Figure:
+    """Drawn collocation points over the residual of the equation.
+
+    Args:
+        module: Its ``sample_losses`` gives squared residuals.
+        data: Its data module.
+        points: The drawn points ``(n, d)``.
+    """
+    like = next(p for p in module.parameters() if p.is_floating_point())
+
+    def residual(x: Tensor) -> Tensor:
+        batch = {name: tensor.to(like) for name, tensor in data.collocation(x).items()}
+        with evaluating(module):
+            losses: Tensor = module.sample_losses(batch)  # type: ignore[operator]
+        return losses.sqrt().double().cpu()
+
+    problem = data.problem
+    title = f"{type(problem).__name__}: points drawn over the residual"
+    return points_figure(residual, problem.bounds, points, data.input_names, title)
 
 
 def names_of(data: object, in_features: int, out_features: int) -> tuple[list[str], list[str]]:

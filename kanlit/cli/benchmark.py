@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     if stopped:
         done = f"{tally.kept + tally.made} of {tally.total} runs done"
         again = shlex.join(["kanlit", "benchmark", *argv])
-        print(f"kanlit: {stopped}, {done}; go on with {again}", file=sys.stderr)
+        print(f"kanlit: {stopped}, {done}; continue with {again}", file=sys.stderr)
         return status
     minutes = (time.perf_counter() - start) / 60
     print(f"runs: {tally.made} in {minutes:.1f} min, {tally.kept} were there")

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import kanlit
 from kanlit.cli.commands import APART, COMMANDS, DESCRIPTION
-from kanlit.runs.hints import hint
+from kanlit.hints import hint
 
 __all__ = ["answer"]
 

@@ -76,6 +76,7 @@ class TensorDataModule(LightningDataModule, ABC):
         self.target_names = tuple(target_names or targets)
         self.target = target
         self._parts: dict[Part, Tensors] = {}
+        self._loaders: dict[Part, TensorLoader] = {}
 
     @abstractmethod
     def build(self, part: Part) -> Tensors:
@@ -153,18 +154,30 @@ class TensorDataModule(LightningDataModule, ABC):
         """A loader over a part that :meth:`setup` has built."""
         if part not in self._parts:
             raise RuntimeError(f"{type(self).__name__} has no {part} data yet: call setup first")
-        tensors, whole = self.divide(self._parts[part])
-        return TensorLoader(
-            _cast(tensors, self.dtype),
+        tensors, whole = self._for_loader(part)
+        self._loaders[part] = TensorLoader(
+            tensors,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
             device="cpu" if self.trainer is None else self.trainer.strategy.root_device,
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,
-            whole={name: tensor.to(self.dtype) for name, tensor in whole.items()},
+            whole=whole,
             columns=(self.input_names, self.target_names) if isinstance(tensors, tuple) else None,
         )
+        return self._loaders[part]
+
+    def replace(self, part: Part, tensors: Tensors) -> None:
+        """Replaces the tensors of a part by others of as many rows, also in its loader."""
+        self._parts[part] = tensors
+        if part in self._loaders:
+            self._loaders[part].replace(*self._for_loader(part))
+
+    def _for_loader(self, part: Part) -> tuple[Tensors, dict[str, Tensor]]:
+        """Tensors to split into batches and whole ones, in the dtype of the batches."""
+        tensors, whole = self.divide(self._parts[part])
+        return _cast(tensors, self.dtype), {k: tensor.to(self.dtype) for k, tensor in whole.items()}
 
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         """Tensors to split into batches, and tensors that every batch contains whole."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["forward", "kernel_available", "supports", "sweep"]
 
-_Pairs = Sequence[tuple[int, int]]
-_SETTINGS = 4  # arguments of an evaluation before its tensors: kind, basis, pairs, dense
+_Alongs = Sequence[tuple[int, ...]]
+_SETTINGS = 4  # arguments of an evaluation before its tensors: kind, basis, alongs, dense
 _PARAMETERS = 4  # number of its tensors that are parameters of the edges
 
 
@@ -38,7 +38,7 @@ def supports(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
     Args:
         edges: The edges.
         x: ``(in, n)``.
-        streams: For a sweep, first ``(D, in, n)`` and second ``(pairs, in, n)`` derivatives.
+        streams: For a sweep, the derivatives ``(S, in, n)``.
     """
     if torch.compiler.is_compiling() or load() is None:
         return False
@@ -50,7 +50,6 @@ def supports(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
         and edges.base_weight.shape == edges.edge_scale.shape == (outputs, features)
         and edges.bias.shape == (outputs,)
         and all(stream.dim() == 3 for stream in streams)
-        and (not streams or streams[0].shape[0] > 0)
     )
 
 
@@ -78,31 +77,25 @@ def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:
 
 
 def sweep(
-    edges: Edges, value: Tensor, first: Tensor, second: Tensor, pairs: _Pairs, dense: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Compiled :meth:`Edges.sweep`; ``dense`` as in :func:`forward`."""
-    variables = range(first.shape[0])
-    pairs = [(variables[d], variables[e]) for d, e in pairs]
-    if len(pairs) != second.shape[0]:
-        raise ValueError(f"{len(pairs)} pairs, but {second.shape[0]} second derivatives")
-    streams = []
-    for stream in (first, second):
-        # A stream that is constant over the points stays a single point, unless it needs
-        # gradients, which differ from point to point.
-        points = 1 if stream.shape[-1] == 1 and not stream.requires_grad else value.shape[1]
-        streams.append(stream.expand(-1, value.shape[0], points))
-    return _Evaluation.apply(type(edges), edges.basis, pairs, dense, *edges[1:], value, *streams)
+    edges: Edges, value: Tensor, streams: Tensor, alongs: _Alongs, dense: bool
+) -> tuple[Tensor, Tensor]:
+    """Compiled :meth:`Edges.sweep` up to order 2; ``dense`` as in :func:`forward`."""
+    # Streams that are constant over the points stay a single point, unless they need gradients,
+    # which differ from point to point.
+    points = 1 if streams.shape[-1] == 1 and not streams.requires_grad else value.shape[1]
+    streams = streams.expand(-1, value.shape[0], points)
+    return _Evaluation.apply(type(edges), edges.basis, alongs, dense, *edges[1:], value, streams)
 
 
 class _Evaluation(torch.autograd.Function):
-    """Evaluates all edges at x, or at x with first and second derivatives."""
+    """Evaluates all edges at x, or at x with derivatives."""
 
     @staticmethod
     def forward(
         ctx: Any,
         kind: type[Edges],
         basis: BSplineBasis,
-        pairs: _Pairs,
+        alongs: _Alongs,
         dense: bool,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
@@ -111,9 +104,9 @@ class _Evaluation(torch.autograd.Function):
         ys = [x.new_empty(outputs, n)]
         ys += [x.new_empty(stream.shape[0], outputs, n) for stream in streams]
         piece = torch.empty(x.shape, dtype=torch.int32, device="cpu")
-        _run("forward", basis.pieces, pairs, tensors, piece, y=ys)
+        _run("forward", basis.pieces, alongs, tensors, piece, y=ys)
         ctx.save_for_backward(*tensors)
-        ctx.kind, ctx.basis, ctx.pairs, ctx.dense, ctx.piece = kind, basis, pairs, dense, piece
+        ctx.kind, ctx.basis, ctx.alongs, ctx.dense, ctx.piece = kind, basis, alongs, dense, piece
         return tuple(ys)
 
     @staticmethod
@@ -122,15 +115,15 @@ class _Evaluation(torch.autograd.Function):
         needed: tuple[bool, ...] = ctx.needs_input_grad[_SETTINGS:]
         if torch.is_grad_enabled() or not _plain(tensors[0].dtype, *tensors, *grads):
             return *_SETTINGS * (None,), *_differentiable(ctx, tensors, needed, grads)
-        # The kernel can skip the gradients of all inputs, or of single streams, but never those
-        # of the parameters.
+        # The kernel can skip the gradients of all inputs, or of the streams, but never those of
+        # the parameters.
         inputs = any(needed[_PARAMETERS:])
         wanted = [True] * _PARAMETERS + [inputs, *needed[_PARAMETERS + 1 :]]
         gradients = [
             torch.empty_like(t, memory_format=torch.contiguous_format) if want else None
             for t, want in zip(tensors, wanted, strict=True)
         ]
-        _run("backward", ctx.basis.pieces, ctx.pairs, tensors, ctx.piece, grads, gradients)
+        _run("backward", ctx.basis.pieces, ctx.alongs, tensors, ctx.piece, grads, gradients)
         pairs = zip(gradients, needed, strict=True)
         return *_SETTINGS * (None,), *(gradient if need else None for gradient, need in pairs)
 
@@ -149,7 +142,7 @@ def _differentiable(
         edges: Edges = ctx.kind(ctx.basis, *own[:_PARAMETERS])
         x, *streams = own[_PARAMETERS:]
         ys: tuple[Tensor, ...] = (
-            edges.sweep(x, streams[0], streams[1], ctx.pairs, ctx.dense)
+            edges.sweep(x, streams[0], ctx.alongs, ctx.dense)
             if streams
             else (edges.forward(x, ctx.dense),)
         )
@@ -170,7 +163,7 @@ def _differentiable(
 def _run(
     name: str,
     pieces: Pieces,
-    pairs: _Pairs,
+    alongs: _Alongs,
     tensors: Sequence[Tensor],
     piece: Tensor,
     y: Sequence[Tensor],
@@ -182,8 +175,11 @@ def _run(
     """
     library = load()
     assert library is not None  # checked by supports()
-    tensors, y = [t.contiguous() for t in tensors], [t.contiguous() for t in y]
-    x, *streams = tensors[_PARAMETERS:]
+    x = tensors[_PARAMETERS]
+    # First derivatives come before second ones, in arrays of their own.
+    variables = [along[0] for along in alongs if len(along) == 1]
+    inputs = _split(tensors, _PARAMETERS + 1, len(variables))
+    outputs = _split(y, 1, len(variables))
     problem = Problem()
     problem.outputs, problem.features, problem.bases = tensors[0].shape
     problem.points, problem.pieces = x.shape[1], pieces.origin.shape[1]
@@ -191,25 +187,35 @@ def _run(
     problem.threads = thread_count()
     problem.piece = piece.data_ptr()
     _point(problem, ("edges", "origin", "inverse_width", "polynomials", "lowest"), pieces)
-    _point(problem, ("weight", "scale", "base", "bias", "x", "first", "second"), tensors)
-    numbers = (ctypes.c_int64 * (2 * len(pairs)))(*(number for pair in pairs for number in pair))
-    if streams:
-        first, second = streams
-        problem.variables, problem.first_points = first.shape[0], first.shape[2]
-        problem.pairs, problem.second_points = second.shape[0], second.shape[2]
+    _point(problem, ("weight", "scale", "base", "bias", "x", "first", "second"), inputs)
+    pairs = [variables.index(d) for along in alongs[len(variables) :] for d in along]
+    numbers = (ctypes.c_int64 * len(pairs))(*pairs)
+    if alongs:
+        given = tensors[_PARAMETERS + 1].shape[2]
+        problem.variables, problem.pairs = len(variables), len(alongs) - len(variables)
+        problem.first_points = problem.second_points = given
         problem.pair = ctypes.addressof(numbers)
     if name == "forward":
-        _point(problem, ("y", "y_first", "y_second"), y)
+        _point(problem, ("y", "y_first", "y_second"), outputs)
     else:
-        _point(problem, ("y_grad", "y_first_grad", "y_second_grad"), y)
+        _point(problem, ("y_grad", "y_first_grad", "y_second_grad"), outputs)
         names = ("weight", "scale", "base", "bias", "x", "first", "second")
-        _point(problem, [f"{name}_grad" for name in names], gradients)
+        written = _split(gradients, _PARAMETERS + 1, len(variables))
+        _point(problem, [f"{name}_grad" for name in names], written)
     dtype = "float32" if x.dtype is torch.float32 else "float64"
     failure = getattr(library, f"kanlit_{name}_{dtype}")(problem)
     if failure == 1:
         raise MemoryError("not enough memory for a KAN layer")
     if failure:
         raise RuntimeError("the coefficients of a KAN layer do not match its knots")
+
+
+def _split(tensors: Sequence[Tensor | None], place: int, variables: int) -> Sequence[Tensor | None]:
+    """Contiguous tensors, with streams at ``place`` split into first and second derivatives."""
+    own = [None if t is None else t.contiguous() for t in tensors]
+    for t in own[place:]:
+        own[place:] = [None, None] if t is None else [t[:variables], t[variables:]]
+    return own
 
 
 def _point(problem: Problem, names: Sequence[str], tensors: Sequence[Tensor | None]) -> None:

@@ -31,8 +31,8 @@ class PDEModule(KANModule):
     equation as its ``problem`` and yields batches ``{collocation, …}``, as ``EquationData`` does.
 
     Args:
-        spline_order: Degree k of the splines, up to 5: at least 3 for a second-order equation,
-            which needs a continuous second derivative, and at least 2 for a first-order one.
+        spline_order: Degree k of the splines, up to 5: one more than the order of the equation, so
+            that its highest derivative is continuous, such as 3 for a second-order equation.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
         **kwargs: The other arguments are those of :class:`KANModule`.
 
@@ -102,9 +102,10 @@ class PDEModule(KANModule):
         highest, degree = self._problem.order, self.hparams["spline_order"]
         least = self.basis_class.lowest_order(highest)
         if degree < least:
-            order = "second" if highest == 2 else "first"
+            allowed = "5" if least == 5 else f"{least} to 5"
+            order = ("first", "second", "third", "fourth")[highest - 1]
             raise ConfigurationError(
-                f"spline_order must be {least} to 5 for a {order}-order equation, got {degree}: "
+                f"spline_order must be {allowed} for a {order}-order equation, got {degree}: "
                 f"splines of lower degree have no continuous {order} derivative"
             )
 
@@ -156,6 +157,50 @@ class PDEModule(KANModule):
         """Squared residual at each collocation point ``(n,)``, summed over the equations."""
         blocks = self._equation(self._required(), batch).values()
         return torch.cat(list(blocks), 1).square().sum(1)
+
+    def on_train_start(self) -> None:
+        resume = getattr(getattr(self.trainer, "datamodule", None), "resume", None)
+        if resume is not None:
+            resume()
+
+    def on_train_epoch_end(self) -> None:
+        # Before checkpoints are written, and before grids are adapted in the next epoch.
+        data: Any = getattr(self.trainer, "datamodule", None)
+        due = getattr(data, "redraws_after", None)
+        # An epoch that max_steps has cut short is continued by a resumed run.
+        if due is not None and self.trainer.is_last_batch and due(self.current_epoch):
+            fresh = self.redraw_points(data, self.current_epoch + 1)
+            self.log("train/fresh_loss", fresh, sync_dist=True)
+
+    def redraw_points(self, data: Any, epoch: int) -> Tensor:
+        """Redraws the training points, the denser where the residual is large.
+
+        Args:
+            data: The data module, with ``redraw``.
+            epoch: The epoch that will use them; the points depend on it, the seed and the weights.
+
+        Returns:
+            The loss on the fresh points among which they are chosen.
+        """
+        generator = torch.Generator().manual_seed((data.seed * 1_000_003 + epoch) % 2**63)
+        pool = data.pool(generator)
+        batch = {name: tensor.to(self.device, data.dtype) for name, tensor in pool.items()}
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            blocks = self.residuals(batch)
+        terms = [block.weight * block.values.square().mean() for block in blocks.values()]
+        data.draw(pool, self._sizes(blocks), generator)
+        return torch.stack(terms).sum()
+
+    def _sizes(self, blocks: Mapping[str, Residual]) -> dict[str, Tensor]:
+        """Absolute residual ``(n,)`` at the points of the equation and of each condition."""
+        conditions = [condition.name for condition in self._required().conditions]
+        squares: dict[str, Tensor] = {}
+        for name, block in blocks.items():
+            owner = name.partition(".")[0]  # a condition's block is NAME or NAME.PART
+            points = owner if owner in conditions else "collocation"
+            own = block.values.square().sum(1)
+            squares[points] = squares[points] + own if points in squares else own
+        return {points: total.sqrt() for points, total in squares.items()}
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         if not isinstance(batch, dict):

@@ -1,6 +1,6 @@
-"""A grid adaptation as a picture: where the knots stood, where they went, and what drew them.
+"""Plots a grid adaptation: old and new knots, and the importance density of the samples.
 
-Built from ``matplotlib.figure.Figure`` alone: pyplot keeps every figure it makes alive.
+Built from ``matplotlib.figure.Figure``, because pyplot keeps every figure in memory.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ def knot_figure(
 ) -> Figure:
     """Plots one adaptation.
 
-    On top ``curve``, with the new breakpoints of its input as ticks below it; then, for each
-    input feature of each layer, the importance density of the samples (area), the new
-    breakpoints (stems up) and the old ones (stems down). Every breakpoint is drawn where it
-    stands. The stems are artists with the ``gid`` ``new:LAYER:FEATURE`` and
-    ``old:LAYER:FEATURE``, the areas ``density:LAYER:FEATURE``.
+    The top panel shows ``curve`` and, as ticks, the new breakpoints of its input. The others show,
+    for each input feature of each layer, the importance density of the samples (area), the new
+    breakpoints (stems upward) and the old ones (stems downward). The stems are artists with
+    the ``gid`` ``new:LAYER:FEATURE`` and ``old:LAYER:FEATURE``, the areas
+    ``density:LAYER:FEATURE``.
 
     Args:
         report: The adaptation.

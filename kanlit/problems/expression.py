@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems.expression_syntax import CONSTANTS, FUNCTIONS, near, parse, post_order, shown
+from kanlit.hints import near
+from kanlit.problems.expression_syntax import CONSTANTS, FUNCTIONS, parse, post_order, shown
 from kanlit.problems.functions.target import Bounds
 
 __all__ = ["Expression"]
@@ -97,7 +98,7 @@ class Expression:
                 )
         for name in self.variables:
             if name not in bounds:
-                hint = near(name, [*bounds, *CONSTANTS])
+                hint = near(name, [*bounds, *CONSTANTS], repr)
                 raise ConfigurationError(
                     f"formula {shown(self.text)}: {name!r} has no bounds: {hint}give them, as in "
                     f"--data.bounds '{{{name}: [-1, 1]}}'"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -14,8 +13,9 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
 
-__all__ = ["CONSTANTS", "FUNCTIONS", "near", "parse", "post_order", "shown"]
+__all__ = ["CONSTANTS", "FUNCTIONS", "parse", "post_order", "shown"]
 
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
@@ -143,13 +143,6 @@ def shown(line: str) -> str:
     return repr(line if len(line) <= 60 else line[:57] + "...")
 
 
-def near(name: str, known: Collection[str]) -> str:
-    """A hint "did you mean …?" for the closest known name, or an empty string."""
-    by_lower = {other.lower(): other for other in known}
-    close = get_close_matches(name.lower(), by_lower, n=1)
-    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
-
-
 def _sides(line: str, statement: ast.stmt) -> tuple[str | None, ast.expr]:
     if isinstance(statement, ast.Expr):
         return None, statement.value
@@ -233,7 +226,11 @@ def _check_call(line: str, node: ast.Call) -> None:
     name = node.func.id
     if name not in FUNCTIONS:
         known = ", ".join(FUNCTIONS)
-        _fail(line, node, f"unknown function {name!r}: {near(name, FUNCTIONS)}choose from {known}")
+        _fail(
+            line,
+            node,
+            f"unknown function {name!r}: {near(name, FUNCTIONS, repr)}choose from {known}",
+        )
     if node.keywords:
         _fail(line, node, f"{name} takes no argument by keyword: write {name}(x)")
     if len(node.args) != 1:

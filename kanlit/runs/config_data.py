@@ -16,8 +16,8 @@ from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Equation
 from kanlit.runs.exceptions import one_line
+from kanlit.runs.kinds import import_settings
 from kanlit.runs.settings import read_mapping, settings_of
-from kanlit.runs.user_classes import import_settings
 
 __all__ = ["data_of", "equation_in"]
 

@@ -45,7 +45,12 @@ def best_checkpoint(trainer: Trainer) -> str:
 
 def checkpoint_lines(trainer: Trainer) -> Iterator[str]:
     """The last checkpoint, or why there is none, and those of the user's own callbacks."""
-    cause = "fast_dev_run" if writes_nothing(trainer) else "enable_checkpointing false"
+    if writes_nothing(trainer):
+        cause = "fast_dev_run"
+    elif _keeper(trainer) is None:
+        cause = "enable_checkpointing false"
+    else:
+        cause = "nothing was trained"
     yield f"checkpoint: {last_checkpoint(trainer) or f'none kept ({cause})'}"
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and not isinstance(callback, Checkpoint):

@@ -69,8 +69,8 @@ def test_a_writer_killed_at_any_byte_leaves_the_rows_before_it(tmp_path: Path) -
     ("text", "words"),
     [
         ("a,b\n1,2\n", ["its columns are a,b", "--out"]),
-        (f"{HEADER}\nsynthetic,f1,input,sound,x,,,,,,,,\n", ["line 2", "no row"]),
-        (f"{HEADER}\nsynthetic,f1\n", ["line 2", "no row"]),
+        (f"{HEADER}\nsynthetic,f1,input,sound,x,,,,,,,,\n", ["line 2", "not a row"]),
+        (f"{HEADER}\nsynthetic,f1\n", ["line 2", "not a row"]),
         (f"{HEADER}\n" + 2 * "synthetic,f1,i,sound,1,,,,,,,,\n", ["line 3", "earlier row"]),
     ],
 )

@@ -190,7 +190,7 @@ def test_a_second_command_keeps_off_a_folder(run: Command, small: Path) -> None:
     run_matrix(matrix, small / "out", engine)
 
     assert said[0][0] == 2
-    assert "another kanlit benchmark writes to" in said[0][2]
+    assert "another kanlit benchmark is writing to" in said[0][2]
 
 
 def test_report_is_handed_its_words(run: Command, small: Path) -> None:
@@ -216,7 +216,7 @@ def test_ctrl_c_says_how_to_go_on(
 
     assert (status, output) == (130, "")
     last = error.splitlines()[-1]
-    assert last.startswith("kanlit: interrupted, 1 of 12 runs done; go on with kanlit benchmark ")
+    assert last.startswith("kanlit: interrupted, 1 of 12 runs done; continue with kanlit benchmark ")
     assert shlex.split(last.partition("kanlit benchmark ")[2])[-1] == "my out"
     assert len(keys(small / "my out")) == 1
 
@@ -242,7 +242,7 @@ def test_a_command_that_is_struck_down_goes_on_where_it_was(
     assert process.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
     if blow == signal.SIGINT:
         assert "Traceback" not in error
-        assert "go on with kanlit benchmark" in error.splitlines()[-1]
+        assert "continue with kanlit benchmark" in error.splitlines()[-1]
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive  # none goes on training for nobody
     done = keys(small / "out")
@@ -300,7 +300,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("--out out --variants empty.yaml", ["empty.yaml is empty"]),
     ("--out out --variants list.yaml", ["list.yaml holds a list"]),
     ("--out out --variants broken.yaml", ["broken.yaml is not YAML", "line"]),
-    ("--out out --variants no_variant.yaml", ["holds nothing"]),
+    ("--out out --variants no_variant.yaml", ["no_variant.yaml is empty"]),
     ("--out out --variants flat_variant.yaml", ["variant a", "holds a int"]),
     ("--out out --variants odd_name.yaml", ["'a b'", "letters"]),
     ("--out out --variants misspelt.yaml", ["a, synthetic", "did you mean adaptation.density?"]),

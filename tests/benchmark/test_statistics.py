@@ -235,7 +235,7 @@ def test_comparison_refuses_what_is_no_pair_of_benchmarks() -> None:
         compare([], [])
     with pytest.raises(ValueError, match="an error for each"):
         compare([np.array([])], [np.array([1.0])])
-    with pytest.raises(ValueError, match="1 tasks of the baseline beside 2"):
+    with pytest.raises(ValueError, match="the baseline has 1 tasks, the density 2"):
         compare([np.ones(1)], [np.ones(1)] * 2)
 
 

@@ -27,6 +27,7 @@ TO_ONE_PROCESS = {
     "plateau": 1e-5,
     "find_unused": 1e-5,
     "helmholtz": 1e-5,
+    "redrawn": 1e-5,
     "classes": 1e-5,
     "undone": 1e-5,
     "inserted": 1e-5,

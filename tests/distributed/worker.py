@@ -33,10 +33,12 @@ from kanlit.adaptation import (
     PlateauTrigger,
 )
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback, PruningCallback
-from kanlit.data import HelmholtzData, ScikitData, SyntheticData
+from kanlit.data import EquationData, HelmholtzData, ResidualDraw, ScikitData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
+from kanlit.optim import LevenbergMarquardt
+from kanlit.problems import Burgers
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
@@ -194,6 +196,20 @@ def helmholtz(run: Run) -> dict[str, Any]:
     return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=20)
 
 
+def redrawn(run: Run) -> dict[str, Any]:
+    """Points are redrawn every second epoch, 41 of them: uneven."""
+    torch.manual_seed(1)
+    module = PDEModule(2, 1, hidden=[3], optimizer=LevenbergMarquardt)
+    data = EquationData(
+        Burgers(0.1),
+        sampling="residual",
+        points=41,
+        condition_points=7,
+        redraw=ResidualDraw(pool=100, every=2),
+    )
+    return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=6)
+
+
 def classes(run: Run) -> dict[str, Any]:
     torch.manual_seed(1)
     module = ClassificationModule(4, 3, hidden=[3], optimizer=OPTIMIZERS["adam"])
@@ -320,6 +336,7 @@ SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
     ),
     "float32": lambda run: run(GridAdaptationCallback(schedule=[3, 5, 7]), precision="32-true"),
     "helmholtz": helmholtz,
+    "redrawn": redrawn,
     "classes": classes,
     "mini-batches": mini_batches,
     "own": own_module,

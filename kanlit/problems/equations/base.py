@@ -16,7 +16,7 @@ __all__ = ["Equation"]
 
 
 class Equation(ABC):
-    """A partial (or ordinary) differential equation on a box, up to second order.
+    """A partial (or ordinary) differential equation on a box, up to fourth order.
 
     A subclass names its coordinates and defines its residual as a function of coordinates, unknowns
     and derivatives by name. All derivatives come from one forward sweep::
@@ -68,7 +68,7 @@ class Equation(ABC):
         """The residual, which must vanish inside the domain.
 
         Its parameters are named after what they denote, each ``(n, 1)``: coordinates (``x``),
-        unknowns (``u``), derivatives (``u_x``, ``u_xx``, ``u_xt``) and ``source``.
+        unknowns (``u``), derivatives (``u_x``, ``u_xt``, ``u_xxx``) and ``source``.
 
         Returns:
             ``(n, 1)`` or ``(n,)``; for a system, a dict of these by name.
