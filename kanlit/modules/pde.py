@@ -224,8 +224,8 @@ class PDEModule(KANModule):
         record = checkpoint.get("kanlit", {}).get("equation")
         if self._problem is None:
             if record is not None:
-                self.problem = equation_of(record)
-                self._missing = record["class_path"] if self._problem is None else None
+                self.problem = equation = equation_of(record)
+                self._missing = record["class_path"] if equation is None else None
         elif self._problem.form.is_plain != (record is None):
             one, other = ("without", "with") if record is None else ("with", "without")
             raise ConfigurationError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,8 @@ class Solution:
     def jet(self, x: Jet) -> Jet:
         """Unknowns with derivatives, ``(n, out)``, for coordinates ``(n, d)`` with derivatives."""
         columns = [x[:, axis : axis + 1] for axis in range(x.shape[1])]
-        raw = self._network.jet(torch.cat(self._form.embedded(columns), 1))
+        inputs: Any = torch.cat(self._form.embedded(columns), 1)  # a jet, as its parts are
+        raw = self._network.jet(inputs)
         outputs = [raw[:, number : number + 1] for number in range(raw.shape[1])]
-        return torch.cat(self._form.completed(outputs, columns), 1)
+        found: Any = torch.cat(self._form.completed(outputs, columns), 1)
+        return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -61,7 +61,7 @@ class Equation(ABC):
     coordinates: tuple[str, ...] = ()
     unknowns: tuple[str, ...] = ("u",)
     bounds: Bounds = ()
-    periodic: Mapping[str, float] = MappingProxyType({})
+    periodic: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     @abstractmethod
     def residual(self, *args: Any, **kwargs: Any) -> Tensor | Mapping[str, Tensor]:
