@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kanlit.errors import ConfigurationError
 from kanlit.export.layer import exportable
+from kanlit.export.numbers import FullPrecision
 from kanlit.modules import KANModule
 
 __all__ = ["INPUT", "METADATA_FILE", "OUTPUT", "SUFFIXES", "check_packages", "make", "run"]
@@ -36,7 +37,8 @@ class _Forward(nn.Module):
         self.module = module
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.module(inputs)
+        with FullPrecision():
+            return self.module(inputs)
 
 
 def check_packages(suffix: str) -> None:
