@@ -67,7 +67,7 @@ def main() -> None:
         raise SystemExit("the kernel is not built or switched off: see kanlit/kernel/__init__.py")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    equation = Helmholtz(1, 1, 1.0)
+    equation = Helmholtz(conditions="soft")
     problem = BoundaryValueProblem(equation)
     print("| G | type | path | sweep, ms | nested autograd, ms | ratio | relative difference |")
     print("|---|---|---|---|---|---|---|")
