@@ -1,13 +1,13 @@
-"""Time of a PDE residual and its gradient in the parameters, by a sweep and by nested autograd.
+"""Time of a PDE residual and its gradient, by a sweep and by nested autograd.
 
     python studies/residual.py
 
-The Helmholtz residual u_x1x1 + u_x2x2 + k²u - q of one network, [2, 6, 6, 1], its mean square
-and the gradient of that. Nested autograd differentiates the forward pass twice by the points, with
-create_graph, and once by the parameters; a sweep carries the derivatives forward and needs one
-backward. Both with the compiled kernel and in plain torch, one thread, all in turn in one
-process; medians over rounds. Time is the processor's: what else runs on the machine does not
-count.
+Computes the Helmholtz residual u_x1x1 + u_x2x2 + k²u - q of a network [2, 6, 6, 1], its mean
+square and the gradient with respect to the parameters. Nested autograd differentiates the forward
+pass twice with respect to the points, with create_graph, and once with respect to the parameters.
+A sweep propagates derivatives forward and needs one backward pass. Both run with the compiled
+kernel and in plain torch, on one thread, in turn in one process. Times are medians of the
+processor time over rounds.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def kernel_off() -> AbstractContextManager[object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=20, help="in each round")
+    parser.add_argument("--repeats", type=int, default=20, help="per round")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--grid-sizes", type=int, nargs="+", default=[3, 12, 100])
     options = parser.parse_args()

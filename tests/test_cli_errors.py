@@ -163,8 +163,8 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --model.grid_size 0", ["grid_size", "at least 1"]),
     ("fit --data HelmholtzData --model.boundary_weight 0", ["boundary_weight", "positive"]),
     (f"{SYNTHETIC} --model.optimizer.lr -1", ["optimizer", "learning rate", "-1.0"]),
-    (f"{SYNTHETIC} --model PDEModule", ["PDEModule", "--model RegressionModule"]),
-    ("fit --data HelmholtzData --model RegressionModule", ["HelmholtzData", "--model PDEModule"]),
+    (f"{SYNTHETIC} --model PDEModule", ["PDEModule", "set model to RegressionModule"]),
+    ("fit --data HelmholtzData --model RegressionModule", ["HelmholtzData", "to PDEModule"]),
     # -- data
     (f"{SYNTHETIC} --data.function f33", ["'f33'", "did you mean 'f3'?"]),
     ("fit --data FeynmanData --data.equation 16", ["equation 16", "1 to 15"]),
@@ -225,8 +225,8 @@ BAD: list[tuple[str, list[str]]] = [
     ("predict --ckpt_path foreign.ckpt --input good.csv", ["foreign.ckpt", "no knots"]),
     ("export", ["CHECKPOINT, --output", "kanlit export --help"]),
     ("export last --output m.onnx", ["no last checkpoint", "kanlit fit"]),
-    ("export last --output m.onxx", ["--output m.onxx", ".onnx or .pt2"]),
-    ("export last --output good.csv/m.pt2", ["cannot write --output good.csv/m.pt2"]),
+    ("export last --output m.onxx", ["output m.onxx", ".onnx or .pt2"]),
+    ("export last --output good.csv/m.pt2", ["cannot write good.csv/m.pt2"]),
     ("export torch.ckpt --output m.pt2", ["torch.ckpt", "not safe to load"]),
     # -- trainer
     (f"{SYNTHETIC} --trainer.accelerator gpuu", ["accelerator gpuu", "cpu"]),

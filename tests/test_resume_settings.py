@@ -53,7 +53,7 @@ def test_settings_that_can_change_are_applied_and_the_others_are_the_checkpoints
     assert "optimizer reset: LevenbergMarquardt now, Adam in the checkpoint" in err
     status, _, err = trained(f"{FIT} --ckpt_path last --trainer.max_epochs 7")
     assert status == 2
-    assert "name it with --model.optimizer LevenbergMarquardt" in err
+    assert "set model.optimizer to LevenbergMarquardt" in err
 
 
 def test_scores_of_another_metric_are_not_compared(command_line: CommandLine) -> None:

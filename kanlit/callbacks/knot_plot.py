@@ -20,6 +20,7 @@ from kanlit.adaptation import (
     kan_layers,
 )
 from kanlit.callbacks.figure_log import log_figure
+from kanlit.callbacks.notices import log_scalars
 from kanlit.callbacks.run_figures import (
     embedded_columns,
     error_picture,
@@ -106,7 +107,7 @@ class KnotPlotCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._adaptations = state_dict["adaptations"]
-        self._history.load_state_dict(state_dict.get("history", []))  # missing in older checkpoints
+        self._history.load_state_dict(state_dict["history"])
 
     def on_grid_adaptation(
         self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
@@ -115,11 +116,7 @@ class KnotPlotCallback(Callback):
         turn = self._adaptations % self.every_n_adaptations == 0
         self._adaptations += 1
         self._history.add(report, trainer.current_epoch, trainer.global_step)
-        if not trainer.is_global_zero:
-            return
-        scalars = _grid_scalars(pl_module, report)
-        for logger in trainer.loggers:
-            logger.log_metrics(scalars, step=trainer.global_step)
+        log_scalars(trainer, _grid_scalars(pl_module, report))
         if turn:
             self.plot(trainer, pl_module, report)
 

@@ -24,6 +24,7 @@ from kanlit.plotting import (
     scatter_figure,
 )
 from kanlit.problems.functions.target import TargetFunction, uniform_points
+from kanlit.scaling import default_names
 
 __all__ = [
     "embedded_columns",
@@ -159,7 +160,7 @@ def points_picture(module: LightningModule, data: EquationData, points: Tensor) 
         return losses.sqrt().double().cpu()
 
     problem = data.problem
-    title = f"{type(problem).__name__}: points drawn over the residual"
+    title = f"{type(problem).__name__}: training points and residual"
     return points_figure(residual, problem.bounds, points, data.input_names, title)
 
 
@@ -171,12 +172,12 @@ def names_of(data: object, in_features: int, out_features: int) -> tuple[list[st
         in_features: Number of the network's inputs.
         out_features: Number of targets.
     """
-    outputs = ["y"] if out_features == 1 else [f"y{i + 1}" for i in range(out_features)]
+    inputs, targets = default_names(in_features, out_features)
     return (
         _names(data, "network_names", in_features)
         or _names(data, "input_names", in_features)
-        or [f"x{i + 1}" for i in range(in_features)],
-        _names(data, "target_names", out_features) or outputs,
+        or inputs,
+        _names(data, "target_names", out_features) or targets,
     )
 
 

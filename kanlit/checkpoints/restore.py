@@ -187,15 +187,15 @@ def module_class(
     name = content.get("kanlit", {}).get("class_path")
     if not isinstance(name, str):
         raise ConfigurationError(
-            f"{path} does not say which module it is of (another program wrote it): go on from it "
-            f"with kanlit fit --ckpt_path, which writes a new one"
+            f"{path} does not name its module (another program wrote it): resume from it with "
+            f"kanlit fit, which writes a new one"
         )
     if named is not None and name in (f"{named.__module__}.{named.__qualname__}", _path_of(named)):
         return named
     if name not in _OWN:
         raise ConfigurationError(
-            f"{path} is of {name}, which is not a class of kanlit's: name it with --model {name} "
-            f"if you trust it, for it is imported then"
+            f"{path} has a module of the class {name}, which is not part of kanlit: if you trust "
+            f"it, set model to {name}, which imports it"
         )
     return _OWN[name]
 
@@ -234,8 +234,8 @@ def _check_basis(name: str, path: Path) -> None:
         basis_class(name)
     except ValueError:
         raise ConfigurationError(
-            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: if you "
-            f"trust it, name it with --model.basis {name}, or import it before restoring in Python"
+            f"{path} has a network with the basis {name!r}, which is not part of kanlit: if you "
+            f"trust it, set model.basis to {name}; in Python, import it before you restore"
         ) from None
 
 

@@ -179,7 +179,13 @@ def check_weights(state: Any, name: str) -> None:
 
 def _kanlit(value: Any, name: str) -> None:
     _mapping(value, name)
-    for key, check in {"class_path": _text, "columns": _mapping, "equation": _equation}.items():
+    checks = {
+        "class_path": _text,
+        "columns": _mapping,
+        "factors": _mapping,
+        "equation": _equation,
+    }
+    for key, check in checks.items():
         if value.get(key) is not None:
             check(value[key], f"{name}.{key}")
 

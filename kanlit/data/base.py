@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
+from weakref import WeakSet
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -76,7 +78,7 @@ class TensorDataModule(LightningDataModule, ABC):
         self.target_names = tuple(target_names or targets)
         self.target = target
         self._parts: dict[Part, Tensors] = {}
-        self._loaders: dict[Part, TensorLoader] = {}
+        self._loaders: dict[Part, WeakSet[TensorLoader]] = defaultdict(WeakSet)
 
     @abstractmethod
     def build(self, part: Part) -> Tensors:
@@ -155,7 +157,7 @@ class TensorDataModule(LightningDataModule, ABC):
         if part not in self._parts:
             raise RuntimeError(f"{type(self).__name__} has no {part} data yet: call setup first")
         tensors, whole = self._for_loader(part)
-        self._loaders[part] = TensorLoader(
+        loader = TensorLoader(
             tensors,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -166,13 +168,14 @@ class TensorDataModule(LightningDataModule, ABC):
             whole=whole,
             columns=(self.input_names, self.target_names) if isinstance(tensors, tuple) else None,
         )
-        return self._loaders[part]
+        self._loaders[part].add(loader)
+        return loader
 
     def replace(self, part: Part, tensors: Tensors) -> None:
-        """Replaces the tensors of a part by others of as many rows, also in its loader."""
+        """Replaces the tensors of a part by others of as many rows, also in its loaders."""
         self._parts[part] = tensors
-        if part in self._loaders:
-            self._loaders[part].replace(*self._for_loader(part))
+        for loader in self._loaders[part]:
+            loader.replace(*self._for_loader(part))
 
     def _for_loader(self, part: Part) -> tuple[Tensors, dict[str, Tensor]]:
         """Tensors to split into batches and whole ones, in the dtype of the batches."""

@@ -56,6 +56,10 @@ class EquationData(TensorDataModule):
             conditions; null uses all of them (full batch, one step per epoch).
         seed: Seed of random points and of the order of mini-batches.
 
+    Attributes:
+        equation: The equation.
+        problem: The equation that is trained now: a changed copy in the stages of a continuation.
+
     Raises:
         ConfigurationError: The equation is invalid; a count is too small.
     """
@@ -118,6 +122,7 @@ class EquationData(TensorDataModule):
             target=_target(problem),
         )
         self.in_features = len(problem.form.inputs)
+        self.equation: Equation = equation
         self.problem: Equation = equation
         self._network_names = problem.form.inputs
         self.points_per_axis = list(points_per_axis)
@@ -129,9 +134,9 @@ class EquationData(TensorDataModule):
         self._resumed: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and self._drawn and getattr(self.trainer, "global_step", 0) == 0:
-            self._drawn = False
-            del self._parts["train"]  # a new run starts with the first points
+        changed = self._drawn or self.problem is not self.equation
+        if stage == "fit" and changed and getattr(self.trainer, "global_step", 0) == 0:
+            self.use(self.equation)  # a new run starts with the first points
         super().setup(stage)
 
     @property
@@ -139,20 +144,34 @@ class EquationData(TensorDataModule):
         return self._network_names
 
     def build(self, part: Part) -> Tensors:
-        problem = BoundaryValueProblem(self.problem)
         if part in ("train", "validate"):
-            return self._points(problem, validation=part == "validate")
-        dim, each = len(self.problem.bounds), _TEST_POINTS_PER_AXIS
+            return self._points(BoundaryValueProblem(self.problem), validation=part == "validate")
+        problem = BoundaryValueProblem(self.equation)
+        dim, each = len(self.equation.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
             each -= 1
-        x = grid_points(self.problem.bounds, each)
+        x = grid_points(self.equation.bounds, each)
         if part == "predict":
             return (x,)
         return (x, problem.solution(x)) if problem.has_solution else self._points(problem, True)
 
+    def use(self, problem: Equation) -> None:
+        """Builds training and validation points for a changed copy of the equation.
+
+        Test and prediction stay on the equation itself, and so does the known solution.
+
+        Args:
+            problem: The copy, with the same conditions.
+        """
+        self.problem, self._drawn = problem, False
+        parts: tuple[Part, ...] = ("train", "validate")
+        for part in parts:
+            if part in self._parts:
+                self.replace(part, self.build(part))
+
     def training_points(self) -> Tensor:
         """The corners of the domain: the equation holds up to them, wherever the points are."""
-        return torch.tensor(self.problem.bounds, dtype=torch.float64).T
+        return torch.tensor(self.equation.bounds, dtype=torch.float64).T
 
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         if isinstance(tensors, tuple):

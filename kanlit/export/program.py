@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.errors import ConfigurationError
-from kanlit.export.layer import exportable
 from kanlit.export.numbers import FullPrecision
 from kanlit.modules import KANModule
 
@@ -54,7 +53,7 @@ def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
     """The contents of a file with the forward of ``module``, for any number of rows.
 
     Args:
-        module: A module that maps ``(n, in)`` to ``(n, out)``; its KAN layers are converted.
+        module: A module that maps ``(n, in)`` to ``(n, out)``; put into evaluation mode.
         metadata: Strings by name, stored in the file.
         suffix: The format: ``.onnx`` or ``.pt2``.
     """
@@ -63,7 +62,7 @@ def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
     rows = torch.export.Dim("rows", min=0)
     with _quiet(), torch.no_grad():
         program = torch.export.export(
-            _Forward(exportable(module)), (example,), dynamic_shapes=({0: rows},), strict=False
+            _Forward(module.eval()), (example,), dynamic_shapes=({0: rows},), strict=False
         )
         for node in program.graph.nodes:  # remove the paths of source files on this machine
             for trace in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):

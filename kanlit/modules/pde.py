@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -12,11 +13,14 @@ from torch import Tensor
 
 from kanlit.bases import Basis, BasisName, basis_class
 from kanlit.errors import ConfigurationError
+from kanlit.modules.balance import balancing_factors, mean_traces
 from kanlit.modules.base import KANModule, Residual
 from kanlit.problems import BoundaryValueProblem, Equation
 from kanlit.problems.record import equation_of, record_of
 
 __all__ = ["PDEModule"]
+
+_BALANCE_EVERY = 10  # epochs
 
 
 class PDEModule(KANModule):
@@ -34,6 +38,10 @@ class PDEModule(KANModule):
         spline_order: Degree k of the splines, up to 5: one more than the order of the equation, so
             that its highest derivative is continuous, such as 3 for a second-order equation.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
+        weights: fixed, or balanced: the run multiplies each block's weight by a factor, so that all
+            blocks have the same mean squared gradient per row (the trace of JᵀJ) as the equation.
+            The factors are updated every 10 epochs and logged as ``weight/BLOCK``. ``val/loss``
+            leaves them out, so that it is comparable throughout a run. Source: arXiv 2007.14527.
         **kwargs: The other arguments are those of :class:`KANModule`.
 
     Raises:
@@ -49,6 +57,7 @@ class PDEModule(KANModule):
         spline_order: int = 3,
         basis: BasisName | type[Basis] = "bspline",
         boundary_weight: float = 1.0,
+        weights: Literal["fixed", "balanced"] = "fixed",
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         **kwargs: Any,
     ) -> None:
@@ -63,6 +72,8 @@ class PDEModule(KANModule):
             )
         if not 0 < boundary_weight < float("inf"):
             raise ConfigurationError(f"boundary_weight must be positive, got {boundary_weight}")
+        if weights not in ("fixed", "balanced"):
+            raise ConfigurationError(f"weights must be fixed or balanced, got {weights!r}")
         super().__init__(
             in_features,
             out_features,
@@ -73,6 +84,8 @@ class PDEModule(KANModule):
             **kwargs,
         )
         self.boundary_weight = boundary_weight
+        self.weights = weights
+        self._factors: dict[str, float] = {}  # of the blocks' weights, if they are balanced
         self._problem: BoundaryValueProblem | None = None
         self._missing: str | None = None  # class of an equation that a checkpoint needs
         self._finite = False  # whether the residuals of this problem have been checked
@@ -97,7 +110,8 @@ class PDEModule(KANModule):
         if self._problem is None:
             raise ConfigurationError(
                 "PDEModule needs data with a differential equation, such as HelmholtzData or "
-                "EquationData: use one of these, or --model RegressionModule for inputs and targets"
+                "EquationData: use one of these; for inputs and targets, set model to "
+                "RegressionModule"
             )
         highest, degree = self._problem.order, self.hparams["spline_order"]
         least = self.basis_class.lowest_order(highest)
@@ -108,7 +122,6 @@ class PDEModule(KANModule):
                 f"spline_order must be {allowed} for a {order}-order equation, got {degree}: "
                 f"splines of lower degree have no continuous {order} derivative"
             )
-
         if stage == "fit" and self._problem.exact:
             rank_zero_info(
                 f"{', '.join(self._problem.exact)}: exact for every network, so that no points are "
@@ -151,7 +164,11 @@ class PDEModule(KANModule):
                     f"{problem.name}: an equation and a condition are both named {name}: rename one"
                 )
             blocks[name] = Residual(values, weight * self.boundary_weight)
-        return blocks
+        factors = self._factors if self.training else {}
+        return {
+            name: block._replace(weight=block.weight * factors.get(name, 1.0))
+            for name, block in blocks.items()
+        }
 
     def sample_losses(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared residual at each collocation point ``(n,)``, summed over the equations."""
@@ -162,15 +179,22 @@ class PDEModule(KANModule):
         resume = getattr(getattr(self.trainer, "datamodule", None), "resume", None)
         if resume is not None:
             resume()
+        if self.weights == "balanced" and not self._factors:
+            self._balance()
 
     def on_train_epoch_end(self) -> None:
         # Before checkpoints are written, and before grids are adapted in the next epoch.
+        if not self.trainer.is_last_batch:
+            return  # max_steps has cut the epoch short, and a resumed run continues it
         data: Any = getattr(self.trainer, "datamodule", None)
         due = getattr(data, "redraws_after", None)
-        # An epoch that max_steps has cut short is continued by a resumed run.
-        if due is not None and self.trainer.is_last_batch and due(self.current_epoch):
+        if due is not None and due(self.current_epoch):
             fresh = self.redraw_points(data, self.current_epoch + 1)
             self.log("train/fresh_loss", fresh, sync_dist=True)
+        if self.weights == "balanced" and (self.current_epoch + 1) % _BALANCE_EVERY == 0:
+            self._balance()
+        for name, factor in self._factors.items():
+            self.log(f"weight/{name}", factor, sync_dist=True)
 
     def redraw_points(self, data: Any, epoch: int) -> Tensor:
         """Redraws the training points, the denser where the residual is large.
@@ -191,13 +215,64 @@ class PDEModule(KANModule):
         data.draw(pool, self._sizes(blocks), generator)
         return torch.stack(terms).sum()
 
+    def _balance(self) -> None:
+        """Sets the factors of the blocks' weights by the traces on the first training batch."""
+        loader: Any = self.trainer.train_dataloader
+        batch = next(iter(loader))
+        generator = torch.Generator().manual_seed(self.current_epoch)
+        with torch.compiler.set_stance("force_eager"):
+            blocks = self.residuals(batch)
+            trained = [p for p in self.parameters() if p.requires_grad]
+            traces = mean_traces(blocks, trained, generator)
+        traces = self.trainer.strategy.reduce(traces, reduce_op="mean")
+        named = dict(zip(blocks, traces.tolist(), strict=True))
+        equations = [name for name in blocks if self._points_of(name) == "collocation"]
+        if all(math.isfinite(trace) for trace in named.values()):
+            self._factors = balancing_factors(named, equations)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["kanlit"]["factors"] = self._factors
+        if self._problem is not None and not self._problem.form.is_plain:
+            checkpoint["kanlit"]["equation"] = record_of(self._problem.equation)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        factors = checkpoint.get("kanlit", {}).get("factors", {})
+        for name, factor in factors.items():
+            if type(factor) is not float or not 0 < factor < math.inf:
+                raise ConfigurationError(
+                    f"the checkpoint has the factor {factor!r} of the weight of {name}: use another"
+                )
+        if self.weights == "balanced":
+            self._factors = dict(factors)
+        self._check_equation(checkpoint.get("kanlit", {}).get("equation"))
+
+    def _check_equation(self, record: Mapping[str, Any] | None) -> None:
+        """Takes the equation of a checkpoint if there is none, or checks that it is alike."""
+        if self._problem is None:
+            if record is not None:
+                self.problem = equation = equation_of(record)
+                self._missing = record["class_path"] if equation is None else None
+        elif self._problem.form.is_plain != (record is None):
+            one, other = ("without", "with") if record is None else ("with", "without")
+            raise ConfigurationError(
+                f"the checkpoint was trained {one} inputs or an ansatz of an equation, but "
+                f"{self._problem.name} is {other}: give the equation that it was trained on, with "
+                f"the same conditions (exact or soft), or train anew"
+            )
+
+    def _points_of(self, block: str) -> str:
+        """The points of a block: ``collocation``, or the name of a condition."""
+        owner = block.partition(".")[0]  # a condition's block is NAME or NAME.PART
+        conditions = [condition.name for condition in self._required().conditions]
+        return owner if owner in conditions else "collocation"
+
     def _sizes(self, blocks: Mapping[str, Residual]) -> dict[str, Tensor]:
         """Absolute residual ``(n,)`` at the points of the equation and of each condition."""
-        conditions = [condition.name for condition in self._required().conditions]
         squares: dict[str, Tensor] = {}
         for name, block in blocks.items():
-            owner = name.partition(".")[0]  # a condition's block is NAME or NAME.PART
-            points = owner if owner in conditions else "collocation"
+            points = self._points_of(name)
             own = block.values.square().sum(1)
             squares[points] = squares[points] + own if points in squares else own
         return {points: total.sqrt() for points, total in squares.items()}
@@ -213,26 +288,6 @@ class PDEModule(KANModule):
         self.log("test/loss", loss, batch_size=rows, sync_dist=True)
         for name, term in terms.items():
             self.log(f"test/{name}", term, batch_size=rows, sync_dist=True)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_save_checkpoint(checkpoint)
-        if self._problem is not None and not self._problem.form.is_plain:
-            checkpoint["kanlit"]["equation"] = record_of(self._problem.equation)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_load_checkpoint(checkpoint)
-        record = checkpoint.get("kanlit", {}).get("equation")
-        if self._problem is None:
-            if record is not None:
-                self.problem = equation = equation_of(record)
-                self._missing = record["class_path"] if equation is None else None
-        elif self._problem.form.is_plain != (record is None):
-            one, other = ("without", "with") if record is None else ("with", "without")
-            raise ConfigurationError(
-                f"the checkpoint was trained {one} inputs or an ansatz of an equation, but "
-                f"{self._problem.name} is {other}: give the equation that it was trained on, with "
-                f"the same conditions (exact or soft), or train anew"
-            )
 
     def _required(self) -> BoundaryValueProblem:
         if self._problem is None:

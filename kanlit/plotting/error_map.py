@@ -93,11 +93,7 @@ def scatter_figure(
     height = 6.0 if count == 1 else 3.4
     page = head(height * -(-count // columns), title)
     rows = np.linspace(0, len(reference) - 1, min(len(reference), MOST_ROWS)).astype(int)
-    panels = [a for _ in range(-(-count // columns)) for a in page.row(columns, height, below=0.85)]
-    for i, axes in enumerate(panels):
-        if i >= count:
-            axes.remove()
-            continue
+    for i, axes in enumerate(page.panels(count, columns, height, below=0.85)):
         x, y = reference[rows, i], estimate[rows, i]
         both = np.concatenate([x[np.isfinite(x)], y[np.isfinite(y)]])
         ends = [both.min(), both.max()] if both.size else [0.0, 1.0]

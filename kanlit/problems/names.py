@@ -10,10 +10,10 @@ from typing import Any, NoReturn, Protocol
 
 from torch import Tensor
 
+from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 from kanlit.nn import Jet
-from kanlit.nn.chain_rule import Along
 
 __all__ = ["Needs", "Network", "Vocabulary"]
 

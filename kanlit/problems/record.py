@@ -10,7 +10,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.problems.equations import Equation
 from kanlit.signatures import constructor_parameters
 
-__all__ = ["equation_of", "record_of"]
+__all__ = ["equation_of", "rebuilt", "record_of"]
 
 _PLAIN = (bool, int, float, str)
 
@@ -18,20 +18,30 @@ _PLAIN = (bool, int, float, str)
 def record_of(equation: Equation) -> dict[str, Any]:
     """Class path and, for kanlit's own equations, the arguments: numbers and strings.
 
-    An argument is read from the attribute of its name, or of its name after an underscore.
+    An argument is read from the attribute of its name, or of that after an underscore.
     """
     cls = type(equation)
     record: dict[str, Any] = {"class_path": _path_of(cls)}
     if cls in _own().values():
-        attributes = vars(equation)
-        named = ((name, (name, f"_{name}")) for name in constructor_parameters(cls))
-        record["init_args"] = {
-            name: attributes[key]
-            for name, keys in named
-            for key in keys
-            if type(attributes.get(key)) in _PLAIN
-        }
+        arguments = _arguments(equation)
+        record["init_args"] = {k: v for k, v in arguments.items() if type(v) in _PLAIN}
     return record
+
+
+def rebuilt(equation: Equation, **changes: Any) -> Equation:
+    """An equation with other arguments, checked by its constructor."""
+    return type(equation)(**{**_arguments(equation), **changes})
+
+
+def _arguments(equation: Equation) -> dict[str, Any]:
+    """The arguments of the constructor that are attributes, also after an underscore."""
+    attributes = vars(equation)
+    return {
+        name: attributes[key]
+        for name in constructor_parameters(type(equation))
+        for key in (name, f"_{name}")
+        if key in attributes
+    }
 
 
 def equation_of(record: Mapping[str, Any]) -> Equation | None:

@@ -45,7 +45,7 @@ from kanlit.runs.settings import Setting, load_yaml, settings_of
 
 __all__ = ["Assembly"]
 
-# Two classes have this name; the one that says what it monitors is the one Lightning takes.
+# Two classes have this name; Lightning needs the one with the key that it monitors.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
 
 # Defaults of Lightning's classes, such as Timer's interval, that PyYAML cannot write.
@@ -69,15 +69,15 @@ class Assembly(LightningCLI):
     """Parses settings and creates data, model, callbacks and trainer.
 
     Args:
-        args: Words of a command line; by default those of this process. A config among them is
-            a path or YAML text.
-        run: Whether the words begin with a subcommand, which is then run. Otherwise they are the
-            settings alone, and ``trainer``, ``model`` and ``datamodule`` are ready to be used.
-        records: Whether a run writes anything: logs, figures of knots, checkpoints.
-        parser_settings: Settings of the parser; under the name of a subcommand those of its own.
+        args: Arguments of a command line; by default those of this process. A config is given as
+            a path or as YAML text.
+        run: Whether the arguments begin with a subcommand, which is then run. Otherwise they are
+            only settings, and ``trainer``, ``model`` and ``datamodule`` are ready to use.
+        records: Whether a run writes logs, knot plots and checkpoints.
+        parser_settings: Settings of the parser; those of a subcommand under its name.
 
     Raises:
-        ConfigurationError: A setting that is unknown, of the wrong type or out of its range.
+        ConfigurationError: If a setting is unknown, of the wrong type or out of range.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Assembly(LightningCLI):
         super().__init__(
             KANModule,
             TensorDataModule,
-            save_config_callback=None,  # a run's folder holds it, see start
+            save_config_callback=None,  # saved in the folder of the run, see start
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
@@ -145,7 +145,7 @@ class Assembly(LightningCLI):
         trainer = settings_under(self, "trainer")
         every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
         if every and epochs and 0 < epochs < every:
-            trainer.check_val_every_n_epoch = epochs  # a short run is validated once, at its end
+            trainer.check_val_every_n_epoch = epochs  # validate a short run once, at its end
 
     def _set_seed(self) -> None:
         try:
@@ -178,7 +178,7 @@ class Assembly(LightningCLI):
             raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
         if config.get("logger") in (None, True):
             for logger in local_loggers(trainer):
-                # Under SLURM it is the number of the job, which has many runs.
+                # Under SLURM, the version would be the number of the job, which can have many runs.
                 set_version(logger, None)
         return trainer
 
@@ -218,7 +218,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _default_model(settings: Sequence[Setting]) -> str:
-    """Class path of the default model for the data named last."""
+    """Class path of the default model for the last data class given."""
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
     data = named[-1].rpartition(".")[2] if named else ""
     known = members(TensorDataModule).get(data, TensorDataModule)

@@ -23,13 +23,13 @@ __all__ = ["UsageError", "explain"]
 
 
 class UsageError(ConfigurationError):
-    """A parser's own message, which :func:`explain` rewrites."""
+    """The message of a parser, which :func:`explain` rewrites."""
 
 
-# Appended to an argument that a class needs.
+# Examples for required arguments.
 _EXAMPLES = {"monitor": "val/loss"}
 
-# What the parser calls a type, and what a user does.
+# Types as the parser names them, and as users do.
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -54,11 +54,11 @@ def explain(
     """Explains in one line why a parser refused these settings.
 
     Args:
-        message: The parser's own message.
-        settings: What the user has set.
-        options: The dotted keys that the parser knows.
+        message: Message of the parser.
+        settings: Settings of the user.
+        options: Dotted keys of the parser.
         defaults: Default class of a key.
-        command: The command that shows them all, for messages.
+        command: Command that lists all options, for messages.
     """
     try:
         classes = _classes(settings, defaults)
@@ -72,7 +72,7 @@ def explain(
 
 
 def _classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> dict[str, type]:
-    """The class that each key finally has, those in lists by their index."""
+    """The final class of each key; keys in lists have an index."""
     found = {key: KINDS[key].resolve(name, key) for key, name in defaults.items()}
     for each in settings:
         kind = KINDS.get(each.place)
@@ -107,7 +107,7 @@ def _check_keys(
         owner = next((key for key in _upwards(each.key)[1:] if key in classes), None)
         if owner is not None:
             if position < last.get(owner, -1):
-                continue  # what was set for a class goes when another is named
+                continue  # settings of a class are dropped if another class is named
             name = re.split(r"[.\[]", each.key[len(owner) + 1 :])[0]
             if name not in arguments[owner]:
                 takes = ", ".join(arguments[owner]) or "no settings"
@@ -150,7 +150,7 @@ def _arguments(cls: type, key: str) -> dict[str, inspect.Parameter]:
 
 
 def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) -> None:
-    # With those above them: a value that is a mapping has been taken apart.
+    # With their parents: a mapping is split into its members.
     given = {key for each in settings for key in _upwards(each.key)}
     for key, cls in classes.items():
         needed = [n for n, each in _arguments(cls, key).items() if each.default is each.empty]

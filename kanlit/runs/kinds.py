@@ -1,4 +1,4 @@
-"""The classes that a setting may name: their kinds, and what a name stands for."""
+"""The classes that settings can name, by kind."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ class Kind:
 
     word: str
     base: type
-    given: Collection[str] = ()  # arguments that kanlit fills in
+    given: Collection[str] = ()  # arguments that kanlit sets
 
     @property
     def a_word(self) -> str:
         return f"{'an' if self.word[0] in 'aeiou' else 'a'} {self.word}"
 
     def hint(self, name: str) -> str:
-        """The closest of the classes that are meant for users."""
+        """Suggests the closest of the classes for users."""
         public = {each for package in _PUBLIC for each in package.__all__}
         known = members(self.base)
         return hint(name, [n for n in known if n in public or not _is_shipped(known[n])])
 
     def resolve(self, name: str, label: str) -> type:
-        """The class that a name or a path stands for.
+        """Finds a class by its short name or path.
 
         Args:
-            name: Its name or its path.
-            label: The key at which it stands, for messages.
+            name: Short name or path.
+            label: Key of the setting, for messages.
 
         Raises:
-            ConfigurationError: It is unknown, of another kind, or abstract.
+            ConfigurationError: If the class is unknown, of another kind, or abstract.
         """
         known = members(self.base)
         if "." not in name:
@@ -96,18 +96,18 @@ KINDS = {
     "trainer.logger": Kind("logger", Logger),
 }
 
-# Their other classes are not for users to name.
+# Other classes of these modules are not for users.
 _PUBLIC = (kanlit, adaptation, data, problems, callbacks, loggers, optim, lr_scheduler)
 
-# Where a text names a class; elsewhere it takes the key class_path.
+# Keys whose string value names a class; others need the key class_path.
 _PLACES = {*KINDS, "model.basis", "trainer.plugins", "trainer.profiler", "trainer.strategy"}
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 def import_settings(settings: Sequence[Setting]) -> None:
-    """Imports the modules of the classes that the user has named, for a parser to find them.
+    """Imports the modules of the classes that the user has named, so that a parser finds them.
 
-    What cannot be imported is left to the parser, which says so.
+    Import errors are left to the parser, which reports them.
     """
     for each in settings:
         if (each.names_class or each.place in _PLACES) and _PATH.fullmatch(str(each.value)):
@@ -118,13 +118,13 @@ def import_settings(settings: Sequence[Setting]) -> None:
 
 
 def check_optimizers(model: Mapping[str, Any]) -> None:
-    """Refuses an optimizer or scheduler that is no class of these, such as any function.
+    """Refuses optimizers and schedulers that are not such classes, for example functions.
 
     Args:
-        model: The model's ``class_path`` and ``init_args``, as they have been parsed.
+        model: The parsed ``class_path`` and ``init_args`` of the model.
 
     Raises:
-        ConfigurationError: One that is not.
+        ConfigurationError: If one is of another kind.
     """
     parameters = constructor_parameters(import_named(model["class_path"]))
     for name in ("optimizer", "lr_scheduler"):
@@ -141,10 +141,10 @@ def check_strategy(name: Any) -> None:
     """Raises if a strategy given by its short name is unknown.
 
     Args:
-        name: The setting ``trainer.strategy``; all but short names are left to Lightning.
+        name: The setting ``trainer.strategy``; Lightning handles all but short names.
 
     Raises:
-        ConfigurationError: Such a name.
+        ConfigurationError: If the name is unknown.
     """
     known = ["auto", *StrategyRegistry.available_strategies()]
     if isinstance(name, str) and "." not in name and name.lower() not in known:
@@ -152,7 +152,7 @@ def check_strategy(name: Any) -> None:
 
 
 def members(base: type) -> dict[str, type]:
-    """Concrete subclasses by short name; of two of one name the one defined last."""
+    """Concrete subclasses by short name; of two with the same name, the one defined last."""
     found: dict[str, type] = {}
     child: type
     for child in base.__subclasses__():

@@ -1,4 +1,4 @@
-"""Reads the settings that the user has given, on a command line and in its configs."""
+"""Reads the settings of a command line and its configs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _load_any_yaml = get_loader("yaml")
 
 @dataclass(frozen=True)
 class Setting:
-    """One value that the user has given.
+    """A value that the user has given.
 
     Attributes:
-        key: Its key in dots, without ``class_path`` and ``init_args``.
-        value: The value; a mapping is given as the settings that it holds.
-        label: The key and where it stands, for messages.
+        key: Dotted key, without ``class_path`` and ``init_args``.
+        value: The value; mappings are split into their settings.
+        label: The key and its location, for messages.
         names_class: Whether it is the value of a ``class_path``.
     """
 
@@ -38,16 +38,16 @@ class Setting:
 
     @property
     def place(self) -> str:
-        """The key without indices; the members of ``densities`` are densities themselves."""
+        """The key without indices, because members of ``densities`` are densities themselves."""
         return re.sub(r"(\.(densities|triggers))?\[\d+\]", "", self.key)
 
 
 def settings_of(argv: Sequence[str], subcommand: str) -> list[Setting]:
-    """All that a command line sets, itself and through its configs, in the order of its words.
+    """All settings of a command line and its configs, in their order.
 
     Raises:
-        ConfigurationError: A config is missing, is not text or YAML, or holds no mapping; a
-            mapping has a key twice.
+        ConfigurationError: If a config is missing, is not text or YAML, is not a mapping, or has a
+            key twice.
     """
     found: list[Setting] = []
     for word, follower in zip(argv, [*argv[1:], ""], strict=True):
@@ -103,14 +103,14 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
     """The mapping in a YAML file.
 
     Args:
-        name: Its path, or YAML: of more than one line, or in braces.
-        kind: What the file is, for messages.
-        check: What to do if it is not there.
-        needs: What is to be in it.
+        name: Path of the file, or YAML text with several lines or in braces.
+        kind: Kind of file, for messages.
+        check: Remedy if it is missing, for messages.
+        needs: Required content, for messages.
 
     Raises:
-        ConfigurationError: It is missing, is not text or YAML, or holds no mapping; a mapping
-            has a key twice.
+        ConfigurationError: If it is missing, is not text or YAML, is not a mapping, or has a key
+            twice.
     """
     what = kind if _is_text(name) else f"{kind} {name}"
     try:
@@ -129,12 +129,14 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
     except (UnicodeDecodeError, yaml.reader.ReaderError):
         raise ConfigurationError(f"{what} is not text: give a YAML file") from None
     except RecursionError:
-        raise ConfigurationError(f"{what} is nested too deeply: mend it there") from None
+        raise ConfigurationError(f"{what} is nested too deeply: simplify it") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise ConfigurationError(f"{what} is not YAML: {problem}{where}; mend it there") from None
+        raise ConfigurationError(
+            f"{what} is not YAML: {problem}{where}: correct it there"
+        ) from None
     if not isinstance(content, dict):
         held = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise ConfigurationError(f"{what} {held}: {needs}")
@@ -142,15 +144,15 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
 
 
 def load_yaml(text: str, what: str = "YAML") -> Any:
-    """The content of YAML, as the parser of settings reads it.
+    """Loads YAML in the same way as the parser of settings.
 
     Args:
         text: The YAML.
-        what: What it is, for messages.
+        what: Kind of text, for messages.
 
     Raises:
-        ConfigurationError: A mapping has a key twice.
-        yaml.YAMLError: It is not YAML, or its aliases stand for a multitude of values.
+        ConfigurationError: If a mapping has a key twice.
+        yaml.YAMLError: If it is not YAML, or its aliases expand to too many values.
     """
     if ":" in text or "*" in text:
         loader = _StrictLoader(text)
@@ -163,24 +165,24 @@ def load_yaml(text: str, what: str = "YAML") -> Any:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses repeated keys, of which YAML libraries drop the first, and aliases that expand."""
+    """Refuses repeated keys, which YAML libraries drop silently, and aliases that expand a lot."""
 
     what = ""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.values = 0  # so far, those behind aliases included
+        self.values = 0  # so far, including values behind aliases
         self.sizes: dict[int, int] = {}  # number of values in a node
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         is_alias = self.check_event(yaml.AliasEvent)
         before, mark = self.values, self.peek_event().start_mark
         node = super().compose_node(parent, index)
-        # A node inside itself has no size yet.
+        # A node that contains itself has no size yet.
         self.values += self.sizes.get(id(node), _MOST_VALUES) if is_alias else 1
         self.sizes.setdefault(id(node), self.values - before)
         if is_alias and self.values >= _MOST_VALUES:
-            problem = f"its aliases stand for more than {_MOST_VALUES} values"
+            problem = f"its aliases expand to more than {_MOST_VALUES} values"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         return node
 

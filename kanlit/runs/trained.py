@@ -51,10 +51,10 @@ class TrainedRun:
     """Reads a trained run.
 
     Args:
-        checkpoint: A file that ``kanlit fit`` has written.
+        checkpoint: A checkpoint of ``kanlit fit``.
 
     Raises:
-        ConfigurationError: It is not a checkpoint of a KAN.
+        ConfigurationError: If it is not a checkpoint of a KAN.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -78,7 +78,7 @@ class TrainedRun:
 
     @property
     def names(self) -> dict[str, list[str]]:
-        """Names of ``inputs`` and ``targets``; empty where the checkpoint has none."""
+        """Names of ``inputs`` and ``targets``; empty if the checkpoint has none."""
         return dict(self._drawn().get("names", {}))
 
     def _drawn(self) -> dict[str, Any]:
@@ -86,12 +86,12 @@ class TrainedRun:
 
     @property
     def buffers(self) -> dict[str, torch.Tensor]:
-        """The tensors of the checkpoint that are the module's own, such as ``input_mean``."""
+        """Tensors of the module itself in the checkpoint, such as ``input_mean``."""
         state = self._content["state_dict"]
         return {name: tensor for name, tensor in state.items() if "." not in name}
 
     def layers(self) -> dict[str, KANLayer]:
-        """The KAN layers, by their name inside the network, sized by the checkpoint."""
+        """The KAN layers by name, with the sizes in the checkpoint."""
         return restore_layers(self._content, self.checkpoint)
 
     def module(self, named: type[KANModule] | None, config: Path | None = None) -> KANModule:
@@ -120,27 +120,27 @@ class TrainedRun:
         """The data of the run.
 
         Args:
-            config: The settings of the run; left out, ``config.yaml`` in its folder, of which
-                only data of kanlit's own classes are taken.
+            config: Config of the run. If omitted, ``config.yaml`` in its folder, but only data of
+                kanlit's own classes are accepted.
 
         Raises:
-            ConfigurationError: No config there, or one whose data are not to be had.
+            ConfigurationError: If there is no config, or its data cannot be created.
         """
         path = config or self.folder / "config.yaml"
         if config is None and not path.is_file():
-            raise ConfigurationError(f"no config.yaml in {self.folder}: give --config FILE")
+            raise ConfigurationError(f"no config.yaml in {self.folder}: give the config of the run")
         data = data_of(path, trusted=config is not None)
         first, *_, last = [*self.layers().values()] * 2
         sizes = first.in_features, last.out_features
         if (data.in_features, data.out_features) != sizes:
             raise ConfigurationError(
-                f"config {path} has data of {data.in_features} inputs and {data.out_features} "
-                f"targets, {self.checkpoint} a network of {sizes[0]} and {sizes[1]}: give the "
-                f"run's own --config"
+                f"config {path} has data with {data.in_features} inputs and {data.out_features} "
+                f"targets, but the network in {self.checkpoint} has {sizes[0]} and {sizes[1]}: "
+                f"give the config of the run"
             )
         precision: Any = "64-true" if first.knots.dtype == torch.float64 else "32-true"
         with quiet_console():
-            data.trainer = Trainer(  # says in which precision the table is read
+            data.trainer = Trainer(  # sets the precision in which the table is read
                 accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False
             )
         return data
@@ -149,7 +149,7 @@ class TrainedRun:
         """Losses and errors of training and validation, from event files or ``metrics.csv``.
 
         Raises:
-            ConfigurationError: There are none.
+            ConfigurationError: If there are none.
         """
         events = list(self.folder.glob("events.out.tfevents.*"))
         for path in [*events, self.folder / "metrics.csv"]:
@@ -182,7 +182,7 @@ class TrainedRun:
         return table
 
     def _csv(self) -> dict[str, tuple[Array, Array]]:
-        """The same of the CSV logger's table."""
+        """Steps and values of each column in the CSV logger's table."""
         path = self.folder / "metrics.csv"
         try:
             rows = pd.read_csv(path)

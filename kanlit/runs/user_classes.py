@@ -17,7 +17,7 @@ __all__ = ["import_named"]
 
 @contextmanager
 def _working_folder() -> Iterator[None]:
-    """Appends the working folder to the import path, last, so that it hides no other module."""
+    """Appends the working folder to the end of the import path, so that it hides no module."""
     here = os.getcwd()
     if here in sys.path or "" in sys.path:
         yield
@@ -30,16 +30,16 @@ def _working_folder() -> Iterator[None]:
 
 
 def import_named(name: str) -> Any:
-    """What a path such as ``mymodule.MyClass`` names.
+    """Imports the object at a path such as ``mymodule.MyClass``.
 
     Raises:
-        ConfigurationError: It cannot be imported.
+        ConfigurationError: If it cannot be imported.
     """
     home, _, attribute = name.rpartition(".")
     try:
         with _working_folder():
             return getattr(import_module(home), attribute)
-    except Exception as error:  # a user's module may fail in any way; all of it is theirs to mend
+    except Exception as error:  # a user's module can raise anything
         why = f"{type(error).__name__}: {one_line(str(error))}"
         if isinstance(error, AttributeError) and home in sys.modules:
             why = f"{home} has no {attribute}"

@@ -216,9 +216,7 @@ def test_ctrl_c_says_how_to_go_on(
 
     assert (status, output) == (130, "")
     last = error.splitlines()[-1]
-    assert last.startswith(
-        "kanlit: interrupted, 1 of 12 runs done; continue with kanlit benchmark "
-    )
+    assert last.startswith("kanlit: interrupted, 1 of 12 runs done; continue with kanlit bench")
     assert shlex.split(last.partition("kanlit benchmark ")[2])[-1] == "my out"
     assert len(keys(small / "my out")) == 1
 

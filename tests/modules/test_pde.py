@@ -255,7 +255,7 @@ def test_every_optimizer_and_the_density_of_losses_take_any_equation(optimizer: 
 @pytest.mark.parametrize("stage", ["fit", "validate"])
 def test_data_without_a_differential_equation_are_refused(stage: str) -> None:
     module = PDEModule(1, 1, hidden=[3])
-    with pytest.raises(ConfigurationError, match=r"HelmholtzData.*--model RegressionModule"):
+    with pytest.raises(ConfigurationError, match=r"HelmholtzData.*set model to RegressionModule"):
         getattr(trainer_for(1), stage)(module, datamodule=SyntheticData("f4", samples=20))
 
 

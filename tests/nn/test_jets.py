@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from kanlit.bases import BasisName
+from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN, Jet
-from kanlit.nn.chain_rule import Along
 from kanlit.nn.elementary import ELEMENTARY
 
 WANTED: list[Along] = [(0, 0, 0, 0), (0, 0, 1, 1)]
