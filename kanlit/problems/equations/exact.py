@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kanlit.errors import ConfigurationError
@@ -27,7 +27,7 @@ class ExactOrSoft(Equation):
         ConfigurationError: ``conditions`` is neither.
     """
 
-    _conditions: Manner
+    _conditions: Manner = field(default="soft", init=False)
 
     def __init__(self, conditions: Manner, **arguments: Any) -> None:
         if conditions not in ("exact", "soft"):
