@@ -182,7 +182,7 @@ def _kanlit(value: Any, name: str) -> None:
     checks = {
         "class_path": _text,
         "columns": _mapping,
-        "factors": _mapping,
+        "weights": _mapping,
         "equation": _equation,
     }
     for key, check in checks.items():

@@ -205,7 +205,7 @@ def helmholtz(run: Run) -> dict[str, Any]:
 def redrawn(run: Run) -> dict[str, Any]:
     """Points are redrawn every second epoch, 41 of them: uneven; the equation changes in stages."""
     torch.manual_seed(1)
-    module = PDEModule(2, 1, hidden=[3], optimizer=LevenbergMarquardt)
+    module = PDEModule(2, 1, hidden=[3], optimizer=LevenbergMarquardt, causality=1.0)
     data = EquationData(
         Burgers(0.1),
         sampling="residual",
