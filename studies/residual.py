@@ -135,7 +135,7 @@ def main() -> None:
         print_orders(options.rounds, options.repeats, options.points)
         return
     torch.manual_seed(0)
-    equation = Helmholtz(1, 1, 1.0)
+    equation = Helmholtz(conditions="soft")
     problem = BoundaryValueProblem(equation)
     print("| G | type | path | sweep, ms | nested autograd, ms | ratio | relative difference |")
     print("|---|---|---|---|---|---|---|")
