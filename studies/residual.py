@@ -68,13 +68,13 @@ def kernel_off() -> AbstractContextManager[object]:
 class Order:
     """A residual with some derivatives, evaluated in three ways."""
 
-    def __init__(self, wanted: list[Along]) -> None:
+    def __init__(self, wanted: list[Along], points: int) -> None:
         torch.manual_seed(0)
         self._wanted = wanted
         self._network = KAN([2, 6, 6, 1], grid_size=12, spline_order=5, dtype=torch.float64)
         self._parameters = list(self._network.parameters())
         self._start = [p.detach().clone() for p in self._parameters]
-        self._x = 2 * torch.rand(4096, 2, dtype=torch.float64) - 1
+        self._x = 2 * torch.rand(points, 2, dtype=torch.float64) - 1
         self._optimizer = LevenbergMarquardt(self._parameters)
 
     def _residual(self) -> Tensor:
@@ -98,7 +98,7 @@ class Order:
         return ()
 
 
-def print_orders(rounds: int, repeats: int) -> None:
+def print_orders(rounds: int, repeats: int, points: int) -> None:
     families: dict[str, list[list[Along]]] = {
         "u, u_x, u_xx, …": [[(0,) * order] for order in (2, 3, 4)],
         "u, u_t, u_x, u_xx, …": [[(0,) * order, (1,)] for order in (2, 3, 4)],
@@ -107,7 +107,7 @@ def print_orders(rounds: int, repeats: int) -> None:
     print("|---|---|---|---|---|---|")
     for name, family in families.items():
         for path, setting in (("kernel", nullcontext), ("torch", kernel_off)):
-            orders = [Order(wanted) for wanted in family]
+            orders = [Order(wanted, points) for wanted in family]
             ratios = []
             with setting():
                 for way, times in (("values", repeats), ("gradients", repeats), ("step", 1)):
@@ -125,23 +125,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="per round")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--grid-sizes", type=int, nargs="+", default=[3, 12, 100])
+    parser.add_argument("--points", type=int, default=4096)
     parser.add_argument("--orders", action="store_true", help="compare orders of derivatives")
     options = parser.parse_args()
     if not kernel.kernel_available():
         raise SystemExit("the kernel is not built or switched off: see kanlit/kernel/__init__.py")
     torch.set_num_threads(1)
     if options.orders:
-        print_orders(options.rounds, options.repeats)
+        print_orders(options.rounds, options.repeats, options.points)
         return
     torch.manual_seed(0)
-    equation = Helmholtz(1, 1, 1.0)
+    equation = Helmholtz(conditions="soft")
     problem = BoundaryValueProblem(equation)
     print("| G | type | path | sweep, ms | nested autograd, ms | ratio | relative difference |")
     print("|---|---|---|---|---|---|---|")
     for grid_size in options.grid_sizes:
         for dtype in (torch.float32, torch.float64):
             network = KAN([2, 6, 6, 1], grid_size=grid_size, dtype=dtype)
-            x = 2 * torch.rand(4096, 2, dtype=dtype) - 1
+            x = 2 * torch.rand(options.points, 2, dtype=dtype) - 1
             batch = {"collocation": x, **problem.given_within(x)}
             for path, setting in (("kernel", nullcontext), ("torch", kernel_off)):
                 sweeps, nested = [], []

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.bases import Basis, BasisName, basis_class
@@ -17,6 +18,7 @@ from kanlit.modules.balance import balancing_factors, mean_traces
 from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.record import equation_of, record_of
 
 __all__ = ["PDEModule"]
 
@@ -97,6 +99,7 @@ class PDEModule(KANModule):
         self._run_weights = RunWeights()
         self._weighted = False  # whether the run has set them
         self._problem: BoundaryValueProblem | None = None
+        self._missing: str | None = None  # class of an equation that a checkpoint needs
         self._finite = False  # whether the residuals of this problem have been checked
 
     @property
@@ -107,17 +110,18 @@ class PDEModule(KANModule):
     @problem.setter
     def problem(self, equation: Equation | None) -> None:
         self._problem = None if equation is None else BoundaryValueProblem(equation)
-        self._finite = False
+        self._finite, self._missing = False, None
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit" and self.trainer.global_step == 0:
             self._run_weights, self._weighted = RunWeights(), False
         data = getattr(self.trainer, "datamodule", None)
-        self.problem = getattr(data, "problem", None)
+        given = getattr(data, "problem", None)
+        if given is None and stage not in ("fit", "validate"):
+            return  # the equation that it was trained with, if any, stays
+        self.problem = given
         if self._problem is None:
-            if stage not in ("fit", "validate"):
-                return
             raise ConfigurationError(
                 "PDEModule needs data with a differential equation, such as HelmholtzData or "
                 "EquationData: use one of these; for inputs and targets, set model to "
@@ -132,9 +136,37 @@ class PDEModule(KANModule):
                 f"spline_order must be {allowed} for a {order}-order equation, got {degree}: "
                 f"splines of lower degree have no continuous {order} derivative"
             )
+        if stage == "fit" and self._problem.exact:
+            rank_zero_info(
+                f"{', '.join(self._problem.exact)}: exact for every network, so that no points are "
+                f"needed"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps coordinates ``(n, d)`` to unknowns ``(n, out)``."""
+        if self._missing is not None:
+            raise ConfigurationError(
+                f"the network was trained inside the inputs or the ansatz of {self._missing}, "
+                f"which is no equation of kanlit's: set problem of the module to one"
+            )
+        if self._problem is None:
+            return self.network(x)
+        found: Tensor = self._problem.around(self.network)(x)
+        return found
+
+    def network_inputs(self, x: Tensor) -> Tensor:
+        """The network's inputs ``(n, in)`` at coordinates ``(n, d)``."""
+        if self._problem is None or not self._problem.form.embeds:
+            return x
+        return torch.cat(self._problem.form.embedded(x.split(1, 1)), 1)
+
+    def spanning_points(self) -> Tensor:
+        if self._problem is None or not self._problem.form.embeds:
+            return super().spanning_points()
+        return next(self.parameters()).new_tensor(self._problem.equation.bounds).T
 
     def adaptation_inputs(self, batch: dict[str, Tensor]) -> Tensor:
-        return batch["collocation"]
+        return self.network_inputs(batch["collocation"])
 
     def residuals(self, batch: Mapping[str, Tensor]) -> dict[str, Residual]:
         problem = self._required()
@@ -239,6 +271,8 @@ class PDEModule(KANModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["kanlit"]["weights"] = self._run_weights.state_dict()
+        if self._problem is not None and not self._problem.form.is_plain:
+            checkpoint["kanlit"]["equation"] = record_of(self._problem.equation)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
@@ -247,6 +281,21 @@ class PDEModule(KANModule):
         if state is not None and trainer is not None and trainer.state.fn == "fit":
             self._run_weights.load_state_dict(state)
             self._weighted = True
+        self._check_equation(checkpoint.get("kanlit", {}).get("equation"))
+
+    def _check_equation(self, record: Mapping[str, Any] | None) -> None:
+        """Takes the equation of a checkpoint if there is none, or checks that it is alike."""
+        if self._problem is None:
+            if record is not None:
+                self.problem = equation = equation_of(record)
+                self._missing = record["class_path"] if equation is None else None
+        elif self._problem.form.is_plain != (record is None):
+            one, other = ("without", "with") if record is None else ("with", "without")
+            raise ConfigurationError(
+                f"the checkpoint was trained {one} inputs or an ansatz of an equation, but "
+                f"{self._problem.name} is {other}: give the equation that it was trained on, with "
+                f"the same conditions (exact or soft), or train anew"
+            )
 
     def _points_of(self, block: str) -> str:
         """The points of a block: ``collocation``, or the name of a condition."""

@@ -135,6 +135,16 @@ def test_continuation_and_horizon_combine() -> None:
     assert [round(train) for train, _ in seen.ends] == [0, 0, 0, 1, 1, 1]
 
 
+def test_stages_need_no_points_of_conditions_that_hold_exactly() -> None:
+    exact = Burgers(0.1, conditions="exact")
+    seen, module, _ = fit(
+        Horizon([0.5, None]), Continuation("viscosity", [0.4, 0.2, None]), equation=exact
+    )
+
+    assert [round(train) for train, _ in seen.ends] == [0, 0, 0, 1, 1, 1]
+    assert module.problem == exact
+
+
 def test_a_trigger_begins_the_next_stage_but_not_before_the_first_epoch() -> None:
     seen, _, _ = fit(Continuation("viscosity", [0.4, 0.2, None], trigger=PeriodicTrigger(2)))
 
