@@ -169,7 +169,7 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --data.function f33", ["'f33'", "did you mean 'f3'?"]),
     ("fit --data FeynmanData --data.equation 16", ["equation 16", "1 to 15"]),
     ("fit --data HelmholtzData --data.wavenumber 3.5124073655203634", ["wavenumber", "unique"]),
-    ("fit --data EquationData", ["EquationData needs equation", "--data.equation"]),
+    ("fit --data EquationData", ["EquationData needs equation", "give data.equation"]),
     ("fit --data EquationData --data.equation Poison", ["equation Poison", "mean Poisson?"]),
     ("fit --data EquationData --data.equation f1", ["unknown equation f1", "Burgers"]),
     (
@@ -181,7 +181,7 @@ BAD: list[tuple[str, list[str]]] = [
         ["points", "points_per_axis", "sobol"],
     ),
     (f"{SYNTHETIC} --data.samples 0", ["samples", "at least 1"]),
-    ("fit --data TableData", ["path, inputs, targets", "--data.path"]),
+    ("fit --data TableData", ["path, inputs, targets", "give data.path"]),
     (f"{TABLE} --data.path none.csv", ["file none.csv does not exist", "data.path"]),
     (f"{TABLE} --data.path nan.csv", ["'y'", "nan.csv", "3 "]),
     (f"{TABLE} --data.path infinite.csv", ["'y'", "infinite.csv", "2 "]),
