@@ -34,7 +34,7 @@ def regression(inputs: int, grid_size: int, points: int = 4000) -> tuple[KAN, Ca
 
 def helmholtz(grid_size: int) -> tuple[KAN, Callable[[], Tensor]]:
     """[2, 6, 6, 1] with 4096 points of the equation and 256 of the boundary."""
-    network, problem = KAN([2, 6, 6, 1], grid_size=grid_size), Helmholtz(1, 1, 1.0)
+    network, problem = KAN([2, 6, 6, 1], grid_size=grid_size), Helmholtz(conditions="soft")
     x, boundary = 2 * torch.rand(4096, 2) - 1, 2 * torch.rand(256, 2) - 1
     boundary[:, 0] = boundary[:, 0].sign()
     source = problem.source(x)

@@ -54,7 +54,7 @@ def regression(widths: list[int], points: int, grid_size: int) -> Step:
 
 def sweep(widths: list[int], points: int, grid_size: int) -> Step:
     """The residual of a Helmholtz equation."""
-    network, problem = KAN(widths, grid_size=grid_size), Helmholtz(1, 1, 1.0)
+    network, problem = KAN(widths, grid_size=grid_size), Helmholtz(conditions="soft")
     x = 2 * torch.rand(points, 2) - 1
     source = problem.source(x)
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from kanlit.benchmark.comparison import Summary, of_suite
-from kanlit.benchmark.statistics import Interval, equal_groups
+from kanlit.benchmark.ranks import equal_groups
+from kanlit.benchmark.statistics import Interval
 from kanlit.plotting.page import RIGHT, WIDTH
 from kanlit.plotting.style import FONT, GREY, LETTER, color, head, tidy
 

@@ -22,6 +22,7 @@ from kanlit.benchmark.comparison_figures import rank_figure, ratio_figure
 from kanlit.benchmark.figures import convergence_figure, median_figure
 from kanlit.benchmark.published import beside_published
 from kanlit.benchmark.published_section import published_section
+from kanlit.benchmark.ranks import critical_distance, friedman_p, mean_ranks
 from kanlit.benchmark.sections import (
     error_section,
     failure_section,
@@ -29,7 +30,6 @@ from kanlit.benchmark.sections import (
     summary_section,
     time_section,
 )
-from kanlit.benchmark.statistics import critical_distance, friedman_p, mean_ranks
 
 __all__ = ["RecipeReport", "Settings"]
 

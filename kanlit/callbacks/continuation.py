@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-from typing import Any, cast
+from typing import Any
 
 from kanlit.adaptation import Trigger
 from kanlit.callbacks.stages import Stages
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Equation
+from kanlit.problems.record import rebuilt
 
 __all__ = ["Continuation"]
 
@@ -62,7 +62,7 @@ class Continuation(Stages):
         if type(getattr(equation, self.name)) is int and value.is_integer():
             value = int(value)
         if self.name in getattr(equation, "__dataclass_fields__", {}):
-            found: Equation = dataclasses.replace(cast(Any, equation), **{self.name: value})
+            found = rebuilt(equation, **{self.name: value})
             if "bounds" in vars(equation):  # those of a horizon, not a field
                 object.__setattr__(found, "bounds", equation.bounds)
             return found

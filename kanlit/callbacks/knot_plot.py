@@ -22,6 +22,7 @@ from kanlit.adaptation import (
 from kanlit.callbacks.figure_log import log_figure
 from kanlit.callbacks.notices import log_scalars
 from kanlit.callbacks.run_figures import (
+    embedded_columns,
     error_picture,
     knot_migration_picture,
     layer_pictures,
@@ -184,10 +185,13 @@ class KnotPlotCallback(Callback):
         datamodule = getattr(trainer, "datamodule", None)
         target = getattr(datamodule, "target", None)
         names, _ = names_of(datamodule, report.layers[0].new_breakpoints.shape[0], 1)
+        known = target if isinstance(target, TargetFunction) else None
+        columns = embedded_columns(datamodule)
         curve = None
         try:
-            known = target if isinstance(target, TargetFunction) else None
-            curve = slice_curve(pl_module, report, known, names)
+            # No slice along a column of which the network sees functions.
+            if not columns or (known is not None and columns[0] == names[0]):
+                curve = slice_curve(pl_module, report, known, columns or names)
         except Exception as error:  # a user's module may take other inputs
             _warn("the knot picture has no target and prediction", error)
         epoch, step = trainer.current_epoch, trainer.global_step

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from joblib import cpu_count  # type: ignore[import-untyped]
 
 from kanlit.benchmark.cluster import SchedulerLostError, dask_engine
 from kanlit.benchmark.engine import local_engine
@@ -94,7 +95,7 @@ def _run(matrix: Matrix, options: argparse.Namespace, tally: Tally) -> None:
         with dask_engine(options.scheduler) as engine:
             run_matrix(matrix, options.out, engine, threads, options.logs, tally)
         return
-    engine = local_engine(options.jobs or _cores(), threads)
+    engine = local_engine(options.jobs or cpu_count(), threads)
     run_matrix(matrix, options.out, engine, threads, options.logs, tally)
 
 
@@ -157,7 +158,7 @@ def _parser() -> CommandParser:
         "--jobs",
         type=int,
         metavar="N",
-        help=f"parallel runs (default: one per core, here {_cores()})",
+        help=f"parallel runs (default: one per core, here {cpu_count()})",
     )
     add(
         "--threads",
@@ -206,13 +207,6 @@ def _check(options: argparse.Namespace) -> None:
         given = getattr(options, name)
         if given is not None and given < 1:
             raise ConfigurationError(f"--{name} must be at least 1, got {given}")
-
-
-def _cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _words(text: str) -> list[str]:

@@ -78,13 +78,16 @@ class CommandParser(argparse.ArgumentParser):
             help="class of the network's basis, such as mymodule.MyBasis, if it is your own",
         )
 
-    def add_config(self) -> None:
+    def add_config(
+        self,
+        purpose: str = "with the data of the run (default: config.yaml in the folder of the run)",
+    ) -> None:
         """Adds the config of the checkpoint's run, as ``config``."""
         self.add_argument(
             "--config",
             type=expanded,
             metavar="FILE",
-            help="config with the data of the run (default: config.yaml in the folder of the run)",
+            help=f"config {purpose}",
         )
 
 

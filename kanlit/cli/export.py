@@ -16,6 +16,7 @@ from kanlit.export.check import check
 from kanlit.export.program import SUFFIXES, check_packages, make, run
 from kanlit.files import check_output, written_whole
 from kanlit.modules import KANModule
+from kanlit.runs.config_data import equation_in
 from kanlit.scaling import Columns, default_names
 
 __all__ = ["main"]
@@ -47,11 +48,13 @@ def main(argv: Sequence[str]) -> None:
     suffix = output.suffix.lower()
     check_packages(suffix)
     path = find_checkpoint(options.checkpoint, options.root)
-    module = restore_module(read_checkpoint(path), path, named_module(options.model))
-    content = make(module, metadata_of(module), suffix)
-    difference = check(run(content, suffix), module)
+    content = read_checkpoint(path)
+    equation = equation_in(options.config, content)
+    module = restore_module(content, path, named_module(options.model), equation)
+    exported = make(module, metadata_of(module), suffix)
+    difference = check(run(exported, suffix), module)
     with written_whole(output) as unfinished:
-        unfinished.write_bytes(content)
+        unfinished.write_bytes(exported)
     inputs, targets = _names(module)
     kind = str(next(module.parameters()).dtype).removeprefix("torch.")
     print(
@@ -92,6 +95,7 @@ def _parser() -> CommandParser:
     add = parser.add_argument
     parser.add_checkpoint()
     parser.add_model()
+    parser.add_config("of the run, for an equation of your own with inputs or an ansatz")
     add(
         "--output",
         type=Path,

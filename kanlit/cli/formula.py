@@ -17,10 +17,11 @@ from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, written_whole
 from kanlit.nn import KAN, KANLayer
-from kanlit.problems import uniform_points
+from kanlit.problems import BoundaryValueProblem, uniform_points
 from kanlit.runs.trained import TrainedRun
-from kanlit.scaling import Standardization
+from kanlit.scaling import Standardization, default_names
 from kanlit.symbolic import find_formula
+from kanlit.symbolic.surround import surrounded
 
 __all__ = ["main"]
 
@@ -54,25 +55,45 @@ def main(argv: Sequence[str]) -> int:
     _check_edges(layers, options.max_edges)
     network = _network(layers, path)
     scales = _scales(run.buffers, network)
+    problem = run.problem(options.config)
 
     def predict(x: Tensor) -> Tensor:
         with torch.no_grad():
             u = network((x - scales.input_mean) / scales.input_std)
         return u * scales.target_std + scales.target_mean
 
-    data = _uniform(layers[0], scales, predict, run) if options.uniform else None
-    data = data or _of_run(run, options.config, predict)
+    def solve(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return predict(x) if problem is None else problem.around(network)(x)
+
+    if not options.uniform:
+        data = _of_run(run, options.config, solve)
+    elif problem is None:
+        data = _uniform(layers[0], scales, predict, run)
+    else:
+        data = _in_domain(problem, solve)
+    seen = data if problem is None else _seen_by_network(data, problem, predict)
     formula = find_formula(
         network,
-        data.x,
-        data.y,
+        seen.x,
+        seen.y,
         scales,
-        data.inputs,
+        seen.inputs,
         threshold=options.r2,
         negligible=options.negligible,
         trials=options.trials,
     )
-    report = FormulaReport(formula, data, predict(data.test_x), options.r2)
+    if problem is not None:
+        whole = surrounded(formula, problem.form, data.inputs)
+        if whole is None:
+            print(
+                f"the formula is of the network alone, without the inputs and the ansatz of "
+                f"{problem.name}: they have an operation that has no formula"
+            )
+            data = seen
+        formula = whole or formula
+    predicted = predict(data.test_x) if data is seen else solve(data.test_x)
+    report = FormulaReport(formula, data, predicted, options.r2)
     print(report.text(options.latex))
     if options.output is not None:
         _write(options.output, report)
@@ -181,10 +202,28 @@ def _uniform(
     x = uniform_points(tuple(map(tuple, ends)), _SAMPLES, draw)
     x = x * scales.input_std + scales.input_mean
     y, names = predict(x), run.names
-    inputs = names.get("inputs") or [f"x{i}" for i in range(1, x.shape[1] + 1)]
-    several = [f"y{i}" for i in range(1, y.shape[1] + 1)]
-    targets = names.get("targets") or (["y"] if y.shape[1] == 1 else several)
+    inputs, targets = default_names(x.shape[1], y.shape[1])
+    inputs, targets = names.get("inputs") or inputs, names.get("targets") or targets
     return FormulaSamples(x, y, x, y, inputs, targets, exact=False)
+
+
+def _in_domain(problem: BoundaryValueProblem, solve: Any) -> FormulaSamples:
+    """Points uniform over the domain of an equation, and the unknowns there."""
+    equation = problem.equation
+    x = uniform_points(equation.bounds, _SAMPLES, torch.Generator().manual_seed(_SEED))
+    y = solve(x)
+    names = list(equation.coordinates), list(equation.unknowns)
+    return FormulaSamples(x, y, x, y, *names, exact=False)
+
+
+def _seen_by_network(
+    data: FormulaSamples, problem: BoundaryValueProblem, predict: Any
+) -> FormulaSamples:
+    """The same points as the inputs of the network inside an equation, and its outputs."""
+    form = problem.form
+    x, test_x = (torch.cat(form.embedded(p.split(1, 1)), 1) for p in (data.x, data.test_x))
+    y, test_y = predict(x), predict(test_x)
+    return FormulaSamples(x, y, test_x, test_y, list(form.inputs), data.targets, exact=False)
 
 
 def _parser() -> CommandParser:

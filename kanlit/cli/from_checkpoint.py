@@ -14,7 +14,7 @@ from kanlit.checkpoints import (
     module_settings,
     read_checkpoint,
     restore_layers,
-    restore_module,
+    restore_network,
 )
 from kanlit.errors import ConfigurationError
 from kanlit.files import shown
@@ -87,7 +87,7 @@ class FromCheckpoint(Assembly):
 
     def _take_settings(self, content: Mapping[str, Any], path: Path) -> None:
         cls = self._module_class(content, path)
-        restore_module(content, path, cls)  # its weights fit its settings
+        restore_network(content, path, cls)  # its weights fit its settings
         settings = module_settings(content, cls, path)
         for size in ("in_features", "out_features"):
             if size in settings:

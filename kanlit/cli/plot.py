@@ -99,7 +99,7 @@ def _pictures(
     inputs, targets = kept.get("inputs", inputs), kept.get("targets", targets)
     module, data, missing = None, None, ""
     try:
-        module, data = run.module(named_module(model)), run.data(config)
+        module, data = run.module(named_module(model), config), run.data(config)
     except ConfigurationError as error:
         if config is not None or model is not None:
             raise

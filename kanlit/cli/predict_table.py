@@ -12,6 +12,7 @@ from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
+from kanlit.runs.config_data import equation_in
 
 __all__ = ["main", "parser", "takes"]
 
@@ -70,7 +71,9 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigurationError(f"--output {output} is the input file itself: name another file")
     check_table_output(output)
     path = find_checkpoint(options.ckpt_path, options.root)
-    module = restore_module(read_checkpoint(path), path, named_module(options.model))
+    content = read_checkpoint(path)
+    equation = equation_in(options.config, content)
+    module = restore_module(content, path, named_module(options.model), equation)
     columns = module.columns
     if columns is None:
         raise ConfigurationError(
@@ -114,5 +117,6 @@ def parser() -> CommandParser:
     )
     made.add_root()
     made.add_model()
+    made.add_config("of the run, for an equation of your own with inputs or an ansatz")
     made.add_basis()
     return made

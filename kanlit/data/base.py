@@ -41,7 +41,7 @@ class TensorDataModule(LightningDataModule, ABC):
     65536 rows.
 
     Args:
-        in_features: Number of inputs.
+        in_features: Number of columns of the inputs.
         out_features: Number of targets.
         batch_size: Rows per training step; None uses all rows.
         seed: Seed of the order of mini-batches.
@@ -50,6 +50,7 @@ class TensorDataModule(LightningDataModule, ABC):
         target: The function that generated the data, if known.
 
     Attributes:
+        in_features: Number of the network's inputs; a subclass may set another than the columns'.
         default_module: Name of the kanlit module that is used for these data if none is set.
     """
 
@@ -101,6 +102,11 @@ class TensorDataModule(LightningDataModule, ABC):
         if points is None:
             return None
         return Columns.from_points(self.input_names, self.target_names, points, self.class_label)
+
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        """Names of the network's inputs: those of the columns, unless it sees functions of them."""
+        return self.input_names
 
     @property
     def class_label(self) -> str | None:

@@ -20,6 +20,7 @@ from kanlit.problems import (
     TargetFunction,
     grid_points,
 )
+from kanlit.problems.equations.exact import Manner
 
 __all__ = ["EquationData", "HelmholtzData", "Sampling"]
 
@@ -120,15 +121,17 @@ class EquationData(TensorDataModule):
             target_names=equation.unknowns,
             target=_target(problem),
         )
+        self.in_features = len(problem.form.inputs)
         self.equation: Equation = equation
         self.problem: Equation = equation
+        self._network_names = problem.form.inputs
         self.points_per_axis = list(points_per_axis)
         self.sampling = sampling
         self.points = points
         self.condition_points = condition_points
         self.redraw = redraw
         self._drawn = False  # whether the training points are those of a redraw
-        self._resumed: dict[str, Tensor] = {}
+        self._resumed: Any = None  # training points of a checkpoint, until they are restored
 
     def setup(self, stage: str) -> None:
         changed = self._drawn or self.problem is not self.equation
@@ -136,11 +139,15 @@ class EquationData(TensorDataModule):
             self.use(self.equation)  # a new run starts with the first points
         super().setup(stage)
 
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        return self._network_names
+
     def build(self, part: Part) -> Tensors:
         if part in ("train", "validate"):
             return self._points(BoundaryValueProblem(self.problem), validation=part == "validate")
         problem = BoundaryValueProblem(self.equation)
-        dim, each = self.in_features, _TEST_POINTS_PER_AXIS
+        dim, each = len(self.equation.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
             each -= 1
         x = grid_points(self.equation.bounds, each)
@@ -244,7 +251,7 @@ class EquationData(TensorDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.trainer is not None and self.trainer.state.fn == "fit":
-            self._resumed = state_dict.get("train", {})
+            self._resumed = state_dict.get("train")
 
     def resume(self) -> None:
         """Restores the training points of a checkpoint that has been loaded.
@@ -252,10 +259,10 @@ class EquationData(TensorDataModule):
         Raises:
             ConfigurationError: They do not fit the data of this run.
         """
-        points, self._resumed = self._resumed, {}
+        points, self._resumed = self._resumed, None
         own = self._parts["train"]
         assert isinstance(own, dict)
-        if not points or self.redraw is None:
+        if points is None or self.redraw is None:
             return
         _check_points(points, own)
         self._drawn = True
@@ -281,6 +288,8 @@ class HelmholtzData(EquationData):
         batch_size: Collocation points per training step, together with the whole boundary; null
             uses all of them (full batch, one step per epoch).
         seed: Seed of the order of mini-batches.
+        conditions: soft (the boundary's values in the loss, as in the paper) or exact (by the
+            ansatz (1 - x1²) (1 - x2²) N, without points on the boundary).
     """
 
     problem: Helmholtz
@@ -295,8 +304,9 @@ class HelmholtzData(EquationData):
         boundary_points: int = 64,
         batch_size: int | None = None,
         seed: int = 0,
+        conditions: Manner = "soft",
     ) -> None:
-        problem = Helmholtz(a1, a2, wavenumber)
+        problem = Helmholtz(a1, a2, wavenumber, conditions)
         check_at_least("boundary_points", boundary_points, 2)
         super().__init__(
             problem,

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kanlit.adaptation import kan_layers
 from kanlit.errors import ConfigurationError
+from kanlit.export.numbers import FullPrecision
 from kanlit.modules import KANModule
 
 __all__ = ["INPUT", "METADATA_FILE", "OUTPUT", "SUFFIXES", "check_packages", "make", "run"]
@@ -36,7 +36,8 @@ class _Forward(nn.Module):
         self.module = module
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.module(inputs)
+        with FullPrecision():
+            return self.module(inputs)
 
 
 def check_packages(suffix: str) -> None:
@@ -56,8 +57,8 @@ def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
         metadata: Strings by name, stored in the file.
         suffix: The format: ``.onnx`` or ``.pt2``.
     """
-    knots = next(iter(kan_layers(module).values())).knots
-    example = torch.zeros(_EXAMPLE_ROWS, len(knots), dtype=knots.dtype)
+    points = module.spanning_points()
+    example = points.new_zeros(_EXAMPLE_ROWS, points.shape[1])
     rows = torch.export.Dim("rows", min=0)
     with _quiet(), torch.no_grad():
         program = torch.export.export(

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from kanlit.bases import BSplineBasis
+from kanlit.chain_rule import Along, set_partitions
 from kanlit.compat import has_storage, operations_are_watched
-from kanlit.kernel.library import Problem, load
+from kanlit.kernel.library import HIGHEST_ORDER, Problem, Product, load
 from kanlit.kernel.threads import thread_count
 from kanlit.splines import Pieces
 
 if TYPE_CHECKING:
     from kanlit.nn.edges import Edges
 
-__all__ = ["forward", "kernel_available", "supports", "sweep"]
+__all__ = ["HIGHEST_ORDER", "forward", "kernel_available", "supports", "sweep"]
 
-_Alongs = Sequence[tuple[int, ...]]
 _SETTINGS = 4  # arguments of an evaluation before its tensors: kind, basis, alongs, dense
 _PARAMETERS = 4  # number of its tensors that are parameters of the edges
+_INPUTS = ("weight", "scale", "base", "bias", "x", "stream")  # its tensors
 
 
 def kernel_available() -> bool:
@@ -77,9 +80,9 @@ def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:
 
 
 def sweep(
-    edges: Edges, value: Tensor, streams: Tensor, alongs: _Alongs, dense: bool
+    edges: Edges, value: Tensor, streams: Tensor, alongs: Sequence[Along], dense: bool
 ) -> tuple[Tensor, Tensor]:
-    """Compiled :meth:`Edges.sweep` up to order 2; ``dense`` as in :func:`forward`."""
+    """Compiled :meth:`Edges.sweep` up to :data:`HIGHEST_ORDER`; ``dense`` as in :func:`forward`."""
     # Streams that are constant over the points stay a single point, unless they need gradients,
     # which differ from point to point.
     points = 1 if streams.shape[-1] == 1 and not streams.requires_grad else value.shape[1]
@@ -95,7 +98,7 @@ class _Evaluation(torch.autograd.Function):
         ctx: Any,
         kind: type[Edges],
         basis: BSplineBasis,
-        alongs: _Alongs,
+        alongs: Sequence[Along],
         dense: bool,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
@@ -163,7 +166,7 @@ def _differentiable(
 def _run(
     name: str,
     pieces: Pieces,
-    alongs: _Alongs,
+    alongs: Sequence[Along],
     tensors: Sequence[Tensor],
     piece: Tensor,
     y: Sequence[Tensor],
@@ -175,11 +178,8 @@ def _run(
     """
     library = load()
     assert library is not None  # checked by supports()
-    x = tensors[_PARAMETERS]
-    # First derivatives come before second ones, in arrays of their own.
-    variables = [along[0] for along in alongs if len(along) == 1]
-    inputs = _split(tensors, _PARAMETERS + 1, len(variables))
-    outputs = _split(y, 1, len(variables))
+    tensors, y = [t.contiguous() for t in tensors], [t.contiguous() for t in y]
+    x, *streams = tensors[_PARAMETERS:]
     problem = Problem()
     problem.outputs, problem.features, problem.bases = tensors[0].shape
     problem.points, problem.pieces = x.shape[1], pieces.origin.shape[1]
@@ -187,21 +187,19 @@ def _run(
     problem.threads = thread_count()
     problem.piece = piece.data_ptr()
     _point(problem, ("edges", "origin", "inverse_width", "polynomials", "lowest"), pieces)
-    _point(problem, ("weight", "scale", "base", "bias", "x", "first", "second"), inputs)
-    pairs = [variables.index(d) for along in alongs[len(variables) :] for d in along]
-    numbers = (ctypes.c_int64 * len(pairs))(*pairs)
-    if alongs:
-        given = tensors[_PARAMETERS + 1].shape[2]
-        problem.variables, problem.pairs = len(variables), len(alongs) - len(variables)
-        problem.first_points = problem.second_points = given
-        problem.pair = ctypes.addressof(numbers)
+    _point(problem, _INPUTS, tensors)
+    for stream in streams:
+        products = _products(tuple(alongs))
+        orders = [len(along) for along in alongs]
+        problem.streams, problem.stream_points = len(alongs), stream.shape[2]
+        problem.highest, problem.terms, problem.products = orders[-1], sum(orders), len(products)
+        problem.of_order[:] = [orders.count(order) for order in range(HIGHEST_ORDER + 1)]
+        problem.product = ctypes.addressof(products)
     if name == "forward":
-        _point(problem, ("y", "y_first", "y_second"), outputs)
+        _point(problem, ("y", "y_stream"), y)
     else:
-        _point(problem, ("y_grad", "y_first_grad", "y_second_grad"), outputs)
-        names = ("weight", "scale", "base", "bias", "x", "first", "second")
-        written = _split(gradients, _PARAMETERS + 1, len(variables))
-        _point(problem, [f"{name}_grad" for name in names], written)
+        _point(problem, ("y_grad", "y_stream_grad"), y)
+        _point(problem, [f"{name}_grad" for name in _INPUTS], gradients)
     dtype = "float32" if x.dtype is torch.float32 else "float64"
     failure = getattr(library, f"kanlit_{name}_{dtype}")(problem)
     if failure == 1:
@@ -210,12 +208,19 @@ def _run(
         raise RuntimeError("the coefficients of a KAN layer do not match its knots")
 
 
-def _split(tensors: Sequence[Tensor | None], place: int, variables: int) -> Sequence[Tensor | None]:
-    """Contiguous tensors, with streams at ``place`` split into first and second derivatives."""
-    own = [None if t is None else t.contiguous() for t in tensors]
-    for t in own[place:]:
-        own[place:] = [None, None] if t is None else [t[:variables], t[variables:]]
-    return own
+@cache
+def _products(alongs: tuple[Along, ...]) -> ctypes.Array[Product]:
+    """The products of the chain rule, see the struct in ``problem.h``."""
+    starts = accumulate((len(along) for along in alongs[:-1]), initial=0)
+    places = list(zip(alongs, starts, strict=True))
+    term = dict(places)
+    found = [
+        Product(start + len(blocks) - 1, count, len(blocks), tuple(term[b] for b in blocks))
+        for along, start in places
+        for blocks, count in set_partitions(along)
+        if len(blocks) > 1
+    ]
+    return (Product * len(found))(*found)
 
 
 def _point(problem: Problem, names: Sequence[str], tensors: Sequence[Tensor | None]) -> None:

@@ -21,7 +21,7 @@ inline std::int64_t parts(std::int64_t whole, std::int64_t part) {
 // Estimated work of a forward or backward call, in numbers processed.
 template <class T>
 std::int64_t work_of(const Problem<T>& q) {
-    const std::int64_t each = (q.order + 1) * q.outputs * (1 + q.variables + q.pairs) + 16;
+    const std::int64_t each = (q.order + 1) * q.outputs * (1 + q.terms) + 16;
     return q.points * q.features * each;
 }
 
@@ -54,7 +54,7 @@ void forward(const Problem<T>& q) {
     const std::int64_t point_bytes = most(1, Layout::sums_size(q, 1) * std::int64_t(sizeof(T)));
     const std::int64_t span = shared ? 2 * kBlock : most(2, kLocal / point_bytes / kBlock) * kBlock;
     const Search<T> search(q);
-    const int derivatives = q.variables == 0 ? 0 : 2;
+    const int derivatives = static_cast<int>(q.highest);
     const std::int64_t threads = threads_for(work_of(q), q.threads);
     parallel(parts(q.points, span), threads, [&](std::int64_t task) {
         const std::int64_t begin = task * span, end = least(begin + span, q.points);
@@ -90,10 +90,10 @@ void backward(const Problem<T>& q) {
             : most(1, least(parts(q.points, kChunk), parts(kChunks, q.features)));
     const std::int64_t chunk = parts(parts(q.points, chunks), kBlock) * kBlock;
     const bool inputs = q.x_grad != nullptr;
-    const int derivatives = q.variables == 0 ? (inputs ? 1 : 0) : (inputs ? 3 : 2);
+    const int derivatives = static_cast<int>(q.highest) + (inputs ? 1 : 0);
     Array<T> upstream(Layout::upstream_size(q));
     const std::int64_t blocks = parts(q.points, kBlock);
-    const std::int64_t turned = q.points * q.outputs * (1 + q.variables + q.pairs);
+    const std::int64_t turned = q.points * q.outputs * (1 + q.streams);
     parallel(blocks + q.outputs, threads_for(turned, q.threads), [&](std::int64_t task) {
         if (task < blocks) {
             const std::int64_t begin = task * kBlock;
@@ -121,6 +121,7 @@ void backward(const Problem<T>& q) {
             streams.load(q, p, at, count);
             Layout::backward(q, block, streams, table.get(), grad, p, at, upstream.get(),
                              scratch.get());
+            if (q.stream_grad != nullptr) streams.unload(q, p, at, count);
         }
         if (chunks == 1) Layout::fold(q, p, grad, scratch.get());
     });

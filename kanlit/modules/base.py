@@ -176,6 +176,12 @@ class KANModule(RestorableModule):
         """The inverse of :meth:`network_inputs`."""
         return z
 
+    def spanning_points(self) -> Tensor:
+        """Points ``(m, columns)`` that span the first layer's grids, in the user's units."""
+        first = self.network.layers[0]
+        assert isinstance(first, KANLayer)
+        return self.user_inputs(first.breakpoints.T)
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         # Ranks may differ by one row; the losses are weighted so that their mean over the ranks is
         # the mean over all rows.

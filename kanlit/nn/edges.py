@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kanlit.bases import Basis
-from kanlit.nn.chain_rule import Along, chain_factors
+from kanlit.chain_rule import Along, chain_factors
 from kanlit.nn.elementary import silu_derivatives
 
 __all__ = ["Edges"]

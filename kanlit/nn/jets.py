@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from kanlit.chain_rule import Along, chain_factors, closure, product_rule
 from kanlit.errors import ConfigurationError
-from kanlit.nn.chain_rule import Along, chain_factors, closure, product_rule
 from kanlit.nn.elementary import ELEMENTARY, Derivatives, power
 
 __all__ = ["Jet"]
@@ -27,9 +27,9 @@ class Jet:
     with the set partitions π of α. The derivatives are exact, and differentiable by autograd.
 
     Args:
-        streams: Tensors ``(n, columns)`` by multi-index, see :mod:`kanlit.nn.chain_rule`; ``()``
+        streams: Tensors ``(n, columns)`` by multi-index, see :mod:`kanlit.chain_rule`; ``()``
             is the value. A derivative that is absent is zero.
-        alongs: All multi-indices that are carried, as :func:`kanlit.nn.chain_rule.closure` orders
+        alongs: All multi-indices that are carried, as :func:`kanlit.chain_rule.closure` orders
             them.
 
     Example:
@@ -153,7 +153,7 @@ class Jet:
 
     def __getattr__(self, name: str) -> Any:
         """Operations as methods, such as ``jet.sin()``."""
-        if name.startswith("__"):  # python's own look-ups
+        if name.startswith("_"):  # look-ups by Python, pickle and notebooks
             raise AttributeError(name)
         if name not in _OPERATIONS:
             _refuse(f".{name}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.bases import Basis, BasisName
-from kanlit.nn.chain_rule import Along
+from kanlit.chain_rule import Along
 from kanlit.nn.init import Initialization
 from kanlit.nn.jets import Jet
 from kanlit.nn.layer import KANLayer
@@ -181,11 +181,12 @@ class KAN(nn.Module):
         derivatives = [inputs.stream(along) for along in alongs]
         # Derivatives that are the same at every point, such as those of the coordinates
         # themselves, stay a single point.
-        constant = all(t.stride(0) == 0 and not t.requires_grad for t in derivatives)
-        rows = slice(1) if constant else slice(None)
-        streams = torch.stack([t[rows].T for t in derivatives])
+        if len(inputs) and all(t.stride(0) == 0 and not t.requires_grad for t in derivatives):
+            streams = torch.stack([t[0] for t in derivatives]).unsqueeze(-1)
+        else:
+            streams = torch.stack([t.T for t in derivatives])
         value, streams = self._sweep(inputs.value.T.contiguous(), streams, alongs)
-        outputs = {along: t.T for along, t in zip(alongs, streams.unbind(0), strict=True)}
+        outputs = dict(zip(alongs, streams.mT.unbind(0), strict=True))
         return Jet({(): value.T, **outputs}, inputs.alongs)
 
     def _sweep(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kanlit import kernel
 from kanlit.bases import Basis, BasisName
-from kanlit.nn.chain_rule import Along, check_closed
+from kanlit.chain_rule import Along, check_closed
 from kanlit.nn.edges import Edges
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
@@ -147,7 +147,7 @@ class KANLayer(AdaptiveGrid):
             streams: Derivatives of x ``(S, in, n)``, or ``(S, in, 1)`` if all are the same at
                 every point.
             alongs: Their S multi-indices, the lowest orders first, with all lower derivatives that
-                they depend on, see :func:`kanlit.nn.chain_rule.closure`.
+                they depend on, see :func:`kanlit.chain_rule.closure`.
 
         Returns:
             The same two for the output of the layer, exact and differentiable in x and in the
@@ -165,7 +165,8 @@ class KANLayer(AdaptiveGrid):
         if len(alongs) != len(streams):
             raise ValueError(f"{len(alongs)} multi-indices, but {len(streams)} streams")
         edges = self._edges()
-        compiled = len(alongs[-1]) <= 2 and kernel.supports(edges, value, streams)
+        low = len(alongs[-1]) <= kernel.HIGHEST_ORDER
+        compiled = low and kernel.supports(edges, value, streams)
         evaluate = kernel.sweep if compiled else Edges.sweep
         return evaluate(edges, value, streams, alongs, self._dense(derivatives=True))
 

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from kanlit.bases import Basis
+from kanlit.chain_rule import Along, chain_factors
 from kanlit.nn import KANLayer
-from kanlit.nn.chain_rule import Along, chain_factors
 from kanlit.nn.elementary import silu_derivatives
 
 __all__ = ["Call", "Factors", "Features", "Linear", "LinearCall", "SweepCall", "ValueCall"]

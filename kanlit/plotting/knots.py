@@ -23,6 +23,7 @@ from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.plotting.histogram import Array, as_array, importance_histogram
 from kanlit.plotting.page import HEADING_HEIGHT, Page
 from kanlit.plotting.style import BLACK, BLUE, ORANGE, SKY_BLUE, VERMILLION, head, plain, rug, tidy
+from kanlit.scaling import default_names
 
 __all__ = ["TargetCurve", "knot_figure"]
 
@@ -84,8 +85,7 @@ def knot_figure(
     in_features = first.new_breakpoints.shape[0]
     if max_features < 1:
         raise ValueError(f"max_features must be at least 1, got {max_features}")
-    if feature_names is None:
-        feature_names = [f"x{i + 1}" for i in range(in_features)]
+    feature_names = feature_names or default_names(in_features, 1)[0]
     if len(feature_names) != in_features:
         raise ValueError(f"{len(feature_names)} feature_names for {in_features} input features")
 
@@ -113,13 +113,9 @@ def _draw_first(
     shape: tuple[int, int],
     shown: int,
 ) -> None:
-    rows, columns = shape
+    _, columns = shape
     page.heading(_heading(layer, shown))
-    panels = [axes for _ in range(rows) for axes in page.row(columns, FIRST_ROW_HEIGHT, below=0.5)]
-    for i, axes in enumerate(panels):
-        if i >= shown:
-            axes.remove()
-            continue
+    for i, axes in enumerate(page.panels(shown, columns, FIRST_ROW_HEIGHT, below=0.5)):
         _draw_feature(axes, layer, i)
         axes.set_xlabel(plain(names[i]), fontsize=9)
         if i % columns == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -15,40 +16,15 @@ from torch import Tensor
 from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 
-__all__ = ["CONSTANTS", "FUNCTIONS", "parse", "post_order", "shown"]
+__all__ = ["CONSTANTS", "FUNCTIONS", "OPERATORS", "parse", "post_order", "shown"]
 
+# What torch has under the same name.
+_OF_TORCH = """
+    abs acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cos cosh erf
+    exp expm1 log log10 log1p log2 sign sin sinh sqrt tan tanh
+"""
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {
-        "abs": torch.abs,
-        "acos": torch.acos,
-        "acosh": torch.acosh,
-        "arccos": torch.acos,
-        "arccosh": torch.acosh,
-        "arcsin": torch.asin,
-        "arcsinh": torch.asinh,
-        "arctan": torch.atan,
-        "arctanh": torch.atanh,
-        "asin": torch.asin,
-        "asinh": torch.asinh,
-        "atan": torch.atan,
-        "atanh": torch.atanh,
-        "cos": torch.cos,
-        "cosh": torch.cosh,
-        "erf": torch.erf,
-        "exp": torch.exp,
-        "expm1": torch.expm1,
-        "ln": torch.log,
-        "log": torch.log,
-        "log10": torch.log10,
-        "log1p": torch.log1p,
-        "log2": torch.log2,
-        "sign": torch.sign,
-        "sin": torch.sin,
-        "sinh": torch.sinh,
-        "sqrt": torch.sqrt,
-        "tan": torch.tan,
-        "tanh": torch.tanh,
-    }
+    {"ln": torch.log, **{name: getattr(torch, name) for name in _OF_TORCH.split()}}
 )
 """Functions of one argument, by name; ``log`` and ``ln`` are to the base e."""
 
@@ -57,7 +33,13 @@ CONSTANTS: Mapping[str, float] = MappingProxyType({"e": math.e, "pi": math.pi})
 _LONGEST = 2000  # characters, which Python's parser handles in any form
 _DEEPEST = 100  # nesting depth, which bounds the recursion of the evaluation
 
-_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
+OPERATORS: Mapping[type[ast.operator], Callable[[Tensor, Tensor], Tensor]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
 _SIGNS = (ast.USub, ast.UAdd)
 
 # Other syntax in the words of a user; by default the name of the syntax tree node.
@@ -189,14 +171,14 @@ def _check(line: str, node: ast.AST) -> None:
         case ast.Name(id=name):
             if name in FUNCTIONS:
                 _fail(line, node, f"{name} is a function: write {name}(…)")
-        case ast.BinOp(left=left, op=operator, right=right):
-            if not isinstance(operator, _OPERATORS):
-                _refuse(line, operator, node)
+        case ast.BinOp(left=left, op=between, right=right):
+            if type(between) not in OPERATORS:
+                _refuse(line, between, node)
             _check(line, left)
             _check(line, right)
-        case ast.UnaryOp(op=operator, operand=operand):
-            if not isinstance(operator, _SIGNS):
-                _refuse(line, operator, node)
+        case ast.UnaryOp(op=sign, operand=operand):
+            if not isinstance(sign, _SIGNS):
+                _refuse(line, sign, node)
             _check(line, operand)
         case ast.Call():
             _check_call(line, node)

@@ -6,14 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from torch import Tensor
 
+from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 from kanlit.nn import Jet
-from kanlit.nn.chain_rule import Along
 
 __all__ = ["Needs", "Network", "Vocabulary"]
 
@@ -176,19 +176,7 @@ class Vocabulary:
                 no parameter is an unknown or its derivative.
         """
         if names is None:
-            if not callable(function):
-                raise ConfigurationError(
-                    f"{label} is {function!r}, not a function: write a function of names such as "
-                    f"{self._unknowns[0]}"
-                )
-            parameters = inspect.signature(function).parameters.values()
-            for p in parameters:
-                if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY):
-                    raise ConfigurationError(
-                        f"{label} takes {p}: name what it needs one by one, such as "
-                        f"(self, {self._unknowns[0]}, {self._unknowns[0]}_{self._coordinates[0]})"
-                    )
-            names = [p.name for p in parameters]
+            names = self._parameters(function, label)
         terms: dict[str, Term] = {}
         columns: dict[str, int] = {}
         for name in names:
@@ -214,9 +202,47 @@ class Vocabulary:
             )
         return Needs(tuple(names), terms, columns)
 
+    def plain_names(
+        self, function: Callable[..., Any], label: str, unknowns: bool = True
+    ) -> list[str]:
+        """Parameter names of a function of coordinates and, with ``unknowns``, of unknowns.
+
+        Raises:
+            ConfigurationError: If there is another name, or none of a kind that is needed.
+        """
+        names = self._parameters(function, label)
+        needed = self._unknowns if unknowns else self._coordinates
+        known = [*self._coordinates, *self._unknowns] if unknowns else list(self._coordinates)
+        for name in names:
+            if name not in known:
+                _refuse(name, label, known)
+        if not set(names) & set(needed):
+            raise ConfigurationError(
+                f"{label} names {'no unknown' if unknowns else 'no coordinate'}: add a parameter "
+                f"such as {needed[0]}"
+            )
+        return names
+
+    def _parameters(self, function: Callable[..., Any], label: str) -> list[str]:
+        if not callable(function):
+            raise ConfigurationError(
+                f"{label} is {function!r}, not a function: write a function of names such as "
+                f"{self._unknowns[0]}"
+            )
+        parameters = inspect.signature(function).parameters.values()
+        for p in parameters:
+            if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY):
+                raise ConfigurationError(
+                    f"{label} takes {p}: name what it needs one by one, such as "
+                    f"(self, {self._unknowns[0]}, {self._unknowns[0]}_{self._coordinates[0]})"
+                )
+        return [p.name for p in parameters]
+
     def _refuse(self, name: str, label: str, given: Sequence[str]) -> None:
-        known = [*self._usual, *given]
-        raise ConfigurationError(
-            f"{label}: unknown name {name}: {near(name, known)}choose from {', '.join(known)} or a "
-            f"derivative up to the fourth"
-        )
+        _refuse(name, label, [*self._usual, *given], " or a derivative up to the fourth")
+
+
+def _refuse(name: str, label: str, known: Sequence[str], also: str = "") -> NoReturn:
+    raise ConfigurationError(
+        f"{label}: unknown name {name}: {near(name, known)}choose from {', '.join(known)}{also}"
+    )

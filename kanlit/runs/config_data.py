@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 import kanlit.data
 import kanlit.problems
+from kanlit.checkpoints import recorded_equation
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Equation
@@ -18,7 +19,7 @@ from kanlit.runs.exceptions import one_line
 from kanlit.runs.kinds import import_settings
 from kanlit.runs.settings import read_mapping, settings_of
 
-__all__ = ["data_of"]
+__all__ = ["data_of", "equation_in"]
 
 _MOST = 10**6  # largest number in an untrusted config, except for a seed
 
@@ -59,6 +60,24 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
         ) from None
     assert isinstance(made, TensorDataModule)
     return made
+
+
+def equation_in(path: Path | None, content: Mapping[str, Any]) -> Equation | None:
+    """The equation in a config that the user has named, if a checkpoint needs one.
+
+    Args:
+        path: The config; None if the user has named none.
+        content: The checkpoint.
+
+    Raises:
+        ConfigurationError: The data of the config are of no equation, or cannot be made.
+    """
+    if path is None or recorded_equation(content) is None:
+        return None
+    equation = getattr(data_of(path, trusted=True), "problem", None)
+    if not isinstance(equation, Equation):
+        raise ConfigurationError(f"config {path} has data of no equation: give the run's own")
+    return equation
 
 
 def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:

@@ -11,14 +11,22 @@ import torch
 from lightning.pytorch import Trainer
 
 from kanlit.adaptation import KnotHistory, KnotRecord
-from kanlit.checkpoints import folder_of, read_checkpoint, restore_layers, restore_module
+from kanlit.checkpoints import (
+    folder_of,
+    read_checkpoint,
+    recorded_equation,
+    restore_equation,
+    restore_layers,
+    restore_module,
+)
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular
 from kanlit.modules import KANModule
 from kanlit.nn import KANLayer
 from kanlit.plotting.histogram import Array
-from kanlit.runs.config_data import data_of
+from kanlit.problems import BoundaryValueProblem
+from kanlit.runs.config_data import data_of, equation_in
 from kanlit.runs.console import quiet_console
 
 __all__ = ["Metrics", "TrainedRun"]
@@ -86,9 +94,27 @@ class TrainedRun:
         """The KAN layers by name, with the sizes in the checkpoint."""
         return restore_layers(self._content, self.checkpoint)
 
-    def module(self, named: type[KANModule] | None) -> KANModule:
-        """The module, of a kanlit class or the class that the user has named."""
-        return restore_module(self._content, self.checkpoint, named)
+    def module(self, named: type[KANModule] | None, config: Path | None = None) -> KANModule:
+        """The module of the checkpoint.
+
+        Args:
+            named: Its class if the user has named one.
+            config: The settings of the run if the user has named them, for an equation.
+        """
+        equation = equation_in(config, self._content)
+        return restore_module(self._content, self.checkpoint, named, equation)
+
+    def problem(self, config: Path | None) -> BoundaryValueProblem | None:
+        """The run's problem, if its equation puts inputs or an ansatz around the network.
+
+        Args:
+            config: The settings of the run if the user has named them.
+        """
+        record = recorded_equation(self._content)
+        if record is None:
+            return None
+        equation = equation_in(config, self._content) or restore_equation(record, self.checkpoint)
+        return BoundaryValueProblem(equation)
 
     def data(self, config: Path | None) -> TensorDataModule:
         """The data of the run.

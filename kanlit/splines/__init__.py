@@ -20,7 +20,6 @@ from kanlit.splines.refit import (
     nested,
     project,
     project_bases,
-    refit_on_samples,
 )
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "nested",
     "project",
     "project_bases",
-    "refit_on_samples",
     "sorted_order",
     "uniform_breakpoints",
     "weighted_quantile",

@@ -10,16 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from kanlit.benchmark.ranks import critical_distance, equal_groups, friedman_p, mean_ranks
 from kanlit.benchmark.statistics import (
     TIE,
     Comparison,
     Outcomes,
     compare,
-    critical_distance,
-    equal_groups,
-    friedman_p,
     log_ratio,
-    mean_ranks,
     outcomes,
     reduction_intervals,
     relative_reduction,

@@ -34,7 +34,14 @@ TO_ONE_PROCESS = {
     "pruned": 1e-5,
     "float32": 1e-4,
 }
-ON_TWO_PROCESSES = [*TO_ONE_PROCESS, "mini-batches", "own", "resumed adam", "resumed lbfgs"]
+ON_TWO_PROCESSES = [
+    *TO_ONE_PROCESS,
+    "mini-batches",
+    "own",
+    "balanced",
+    "resumed adam",
+    "resumed lbfgs",
+]
 
 
 def run(*command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,17 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from kanlit import kernel
+from kanlit.chain_rule import Along, closure
 from kanlit.kernel import call, library
 from kanlit.kernel.threads import torch_on_one_thread
 from kanlit.nn import KAN, KANLayer
-from kanlit.nn.chain_rule import Along, closure
 from kanlit.splines import Outside
 
 if not kernel.kernel_available():
     pytest.skip("the compiled kernel is not built, or switched off", allow_module_level=True)
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
-PAIRS = [(0, 0), (0, 1), (1, 1)]
+ORDERS = [[(0,)], [(0, 0), (0, 1), (1, 1)], [(0, 0, 0), (1,)], [(0, 0, 0, 0), (0, 0, 1, 1)]]
 
 each_type = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float32", "float64"])
 each_outside = pytest.mark.parametrize("outside", ["linear", "zero"])
@@ -96,7 +96,9 @@ def points(layer: KANLayer, count: int) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tensor]:
+def everything(
+    layer: KANLayer, x: Tensor, wanted: Sequence[Along] = ((0, 0), (0, 1), (1, 1))
+) -> dict[str, Tensor]:
     """Outputs and all gradients, of the layer and of its sweep."""
     parameters = dict(layer.named_parameters())
     generator = torch.Generator().manual_seed(1)
@@ -104,7 +106,7 @@ def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tens
     def randn(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=x.dtype)
 
-    alongs = closure([(d, e) for d, e in PAIRS if max(d, e) < variables])[1:]
+    alongs = closure(wanted)[1:]
     results: dict[str, Tensor] = {}
 
     def record(kind: str, ys: tuple[Tensor, ...], inputs: dict[str, Tensor]) -> None:
@@ -161,13 +163,28 @@ def test_values_and_gradients_are_those_of_torch(
         counted.clear()
 
 
-@pytest.mark.parametrize("variables", [1, 2])
-@pytest.mark.parametrize("outputs", [1, 5])
-def test_sweep_in_any_number_of_variables_is_that_of_torch(variables: int, outputs: int) -> None:
-    layer = make_layer(2, outputs)
-    x = points(layer, 50)
-    theirs = in_torch(lambda: everything(layer, x, variables))
-    assert_same(everything(layer, x, variables), theirs, 1e-13)
+@each_build
+@pytest.mark.parametrize("wanted", ORDERS, ids=["first", "second", "third", "fourth"])
+def test_sweep_of_any_order_is_that_of_torch(
+    wanted: list[Along], build: Any, monkeypatch: pytest.MonkeyPatch, counted: list[str]
+) -> None:
+    monkeypatch.setattr(call, "load", lambda: build)
+    for inputs, outputs, degree in ((1, 1, 5), (2, 1, 3), (2, 3, 5), (3, 6, 4), (2, 10, 5)):
+        layer = make_layer(inputs, outputs, 5, degree)
+        x = points(layer, 150)
+        ours = everything(layer, x, wanted)
+        assert counted == ["forward", "backward"] * 2
+        theirs = in_torch(lambda layer=layer, x=x: everything(layer, x, wanted))
+        assert_same(ours, theirs, 1e-12)
+        counted.clear()
+
+
+def test_orders_above_those_of_the_kernel_are_left_to_torch(counted: list[str]) -> None:
+    alongs = closure([(0,) * 5])[1:]
+    make_layer(1, 1, degree=5).sweep(
+        torch.rand(1, 3).double(), torch.rand(5, 1, 3).double(), alongs
+    )
+    assert not counted
 
 
 @pytest.mark.parametrize("outputs", [1, 5])

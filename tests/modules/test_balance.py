@@ -11,10 +11,11 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from kanlit.callbacks import Checkpoint
-from kanlit.data import EquationData
+from kanlit.data import EquationData, HelmholtzData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule
 from kanlit.modules.balance import balancing_factors, mean_traces
+from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt, Residual
 from kanlit.problems import Burgers
@@ -55,11 +56,12 @@ def fit(
     start: Path | None = None,
     optimizer: Any = LevenbergMarquardt,
     epochs: int = 12,
+    data: EquationData | None = None,
     **settings: Any,
 ) -> PDEModule:
     torch.manual_seed(1)
     module = PDEModule(2, 1, hidden=[3], optimizer=optimizer, **settings)
-    data = EquationData(Burgers(0.1), points_per_axis=6, condition_points=6)
+    data = data or EquationData(Burgers(0.1), points_per_axis=6, condition_points=6)
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -94,20 +96,63 @@ def test_balanced_weights_change_training_and_leave_the_validation_loss(
     assert logged == pytest.approx(weights["initial"], rel=1e-6)
 
 
-def test_a_resumed_run_ends_to_the_last_bit_as_one_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{"weights": "balanced"}, {"causality": 5.0}])
+def test_a_resumed_run_ends_to_the_last_bit_as_one_never_stopped(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
     class Copy(Callback):
         def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
             if trainer.current_epoch == 12:
                 last = tmp_path / "unbroken" / "last.ckpt"
                 last.with_name("half.ckpt").write_bytes(last.read_bytes())
 
-    unbroken = fit(tmp_path / "unbroken", Copy(), weights="balanced", epochs=22)
+    unbroken = fit(tmp_path / "unbroken", Copy(), epochs=22, **settings)
     start = tmp_path / "unbroken" / "half.ckpt"
-    resumed = fit(tmp_path / "resumed", start=start, weights="balanced", epochs=22)
+    resumed = fit(tmp_path / "resumed", start=start, epochs=22, **settings)
 
-    assert resumed._factors == unbroken._factors
+    assert resumed._run_weights.state_dict() == unbroken._run_weights.state_dict()
     same = dict(resumed.state_dict()), dict(unbroken.state_dict())
     torch.testing.assert_close(*same, rtol=0, atol=0)
+
+
+def test_weights_in_time_fall_by_the_losses_before() -> None:
+    weights = RunWeights()
+    time = torch.tensor([0.0, 0.01, 0.5, 1.0], dtype=torch.float64)
+    sums = sums_in_time(time, torch.tensor([1.0, 3.0, 4.0, 7.0], dtype=torch.float64))
+    weights.update_in_time(sums, strength=0.5)
+
+    residual = Residual(torch.ones(4, 1, dtype=torch.float64))
+    found = weights.applied({"pde": residual, "walls": residual}, ["pde"], time)
+
+    expected = torch.exp(-0.5 * torch.tensor([0.0, 0.0, 2.0, 6.0], dtype=torch.float64))
+    torch.testing.assert_close(found["pde"].values[:, 0].square(), expected)
+    assert found["walls"].values is residual.values
+
+
+def test_causal_training_weighs_late_residuals_less_and_leaves_the_validation_loss(
+    tmp_path: Path,
+) -> None:
+    module = fit(tmp_path, causality=5.0)
+    data: Any = module.trainer.datamodule  # type: ignore[attr-defined]
+    batch = next(iter(data.val_dataloader()))
+
+    late = batch["collocation"][:, 1] > 0.5
+    weighted = module.train().residuals(batch)["pde"].values[late].abs()
+    plain = module.eval().residuals(batch)["pde"].values[late].abs()
+
+    assert bool((weighted < plain).all())
+    assert 0 < float(module.trainer.callback_metrics["weight/latest"]) < 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_causality_without_time_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="causality needs a coordinate t, but Helmholtz"):
+        fit(tmp_path, data=HelmholtzData(points_per_axis=6, boundary_points=6), causality=1.0)
+
+
+def test_a_causality_below_0_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="causality must be at least 0, got -1"):
+        PDEModule(2, 1, causality=-1)
 
 
 def test_other_weights_are_refused() -> None:

@@ -38,7 +38,7 @@ def trainer_for(epochs: int, *callbacks: Any, **settings: Any) -> Trainer:
 def make(problem: Any = None, **settings: Any) -> PDEModule:
     torch.manual_seed(0)
     module = PDEModule(2, 1, hidden=settings.pop("hidden", [4]), **settings).double()
-    module.problem = Helmholtz(1, 1, 1.0) if problem is None else problem
+    module.problem = Helmholtz(conditions="soft") if problem is None else problem
     return module
 
 
@@ -126,7 +126,7 @@ def test_residual_of_an_exact_solution_is_zero() -> None:
 
 @pytest.mark.parametrize("degree", [3, 4, 5])
 def test_residual_is_that_of_nested_autograd(degree: int) -> None:
-    problem = Helmholtz(1, 2, 1.5)
+    problem = Helmholtz(1, 2, 1.5, "soft")
     module = make(problem, spline_order=degree, hidden=[4, 3])
     batch = batch_of(small())
     x = batch["collocation"].clone().requires_grad_()

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from math import pi
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from kanlit.bases import BasisName
+from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN, Jet
-from kanlit.nn.chain_rule import Along
 from kanlit.nn.elementary import ELEMENTARY
 
 WANTED: list[Along] = [(0, 0, 0, 0), (0, 0, 1, 1)]
@@ -46,6 +47,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "constants of every kind": lambda z: (
         torch.tensor([[1.0, 2.0]]) * z + 3 - torch.ones_like(z) + torch.tensor(2.0) / (z + 3)
     ),
+    "numpy": lambda z: np.float64(2.0) * z + np.float64(1.0) / (z + np.float64(2.0)),
     "reversed": lambda z: 1 - (2 / (z + 2) + (3 + z) * 2),
     "quotient": lambda z: z[:, :1] / (2 + z[:, 1:]),
     "powers": lambda z: (z + 2) ** -1.5 + 1.5**z + (z + 2) ** z + z**2 + z**0,
@@ -144,6 +146,7 @@ def solution(evaluate: Callable[[Any], Any], z: Any) -> Any:
         ("bspline", 4, 3, "narrow"),
         ("bspline", 5, 4, "narrow"),
         ("bspline", 5, 4, "wide"),
+        ("bspline", 5, 4, "kernel"),
         ("radial", 3, 4, "narrow"),
         ("chebyshev", 3, 4, "narrow"),
         ("fourier", 3, 4, "narrow"),

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kanlit.chain_rule import Along, closure
 from kanlit.nn import KANLayer
-from kanlit.nn.chain_rule import Along, closure
 from kanlit.splines import Outside, bspline_basis, insert_knots, project
 
 DEGREES = (1, 2, 3, 4, 5)

@@ -33,6 +33,11 @@ def closure(wanted: Iterable[Along]) -> tuple[Along, ...]:
     >>> closure([(0, 0, 1)])
     ((), (0,), (1,), (0, 0), (0, 1), (0, 0, 1))
     """
+    return _closure(frozenset(wanted))
+
+
+@cache
+def _closure(wanted: frozenset[Along]) -> tuple[Along, ...]:
     found: set[Along] = {()}
     for along in wanted:
         for size in range(1, len(along) + 1):

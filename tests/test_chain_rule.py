@@ -8,8 +8,8 @@ from math import comb
 import pytest
 import torch
 
-from kanlit.nn import chain_rule
-from kanlit.nn.chain_rule import chain_factors, check_closed, closure, product_rule, set_partitions
+from kanlit import chain_rule
+from kanlit.chain_rule import chain_factors, check_closed, closure, product_rule, set_partitions
 
 
 def test_examples() -> None:
