@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import factorial, pi, sqrt
 
 import torch
 from torch import Tensor
@@ -103,11 +104,32 @@ def power(exponent: float) -> Derivatives:
     return derivatives
 
 
+def _atan(x: Tensor, highest: int) -> list[Tensor]:
+    r"""By :math:`\mathrm{atan}^{(n)}(x) = (n-1)! \cos^n y\, \sin n(y + \pi/2)`, y = atan(x)."""
+    y = torch.atan(x)
+    return [y] + [
+        factorial(n - 1) * torch.cos(y) ** n * torch.sin(n * (y + pi / 2))
+        for n in range(1, highest + 1)
+    ]
+
+
+def _erf(x: Tensor, highest: int) -> list[Tensor]:
+    r"""By the Hermite polynomials in :math:`\mathrm{erf}'(x) = 2 e^{-x^2} / \sqrt\pi`."""
+    found, bell = [torch.erf(x)], 2 / sqrt(pi) * torch.exp(-x.square())
+    before, hermite = torch.zeros_like(x), torch.ones_like(x)
+    for n in range(highest):
+        found.append((-1) ** n * hermite * bell)
+        before, hermite = hermite, 2 * x * hermite - 2 * n * before
+    return found
+
+
 _SIGMOID = _autonomous(torch.sigmoid, *_LOGISTIC)
 
 ELEMENTARY: dict[str, Derivatives] = {
+    "atan": _atan,
     "cos": _cyclic(torch.cos, lambda x: -torch.sin(x), lambda x: -torch.cos(x), torch.sin),
     "cosh": _cyclic(torch.cosh, torch.sinh),
+    "erf": _erf,
     "exp": _cyclic(torch.exp),
     "log": _antiderivative(torch.log, power(-1)),
     "reciprocal": power(-1),

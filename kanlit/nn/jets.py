@@ -153,7 +153,7 @@ class Jet:
 
     def __getattr__(self, name: str) -> Any:
         """Operations as methods, such as ``jet.sin()``."""
-        if name.startswith("__"):  # python's own look-ups
+        if name.startswith("_"):  # look-ups by Python, pickle and notebooks
             raise AttributeError(name)
         if name not in _OPERATIONS:
             _refuse(f".{name}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from math import pi
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "constants of every kind": lambda z: (
         torch.tensor([[1.0, 2.0]]) * z + 3 - torch.ones_like(z) + torch.tensor(2.0) / (z + 3)
     ),
+    "numpy": lambda z: np.float64(2.0) * z + np.float64(1.0) / (z + np.float64(2.0)),
     "reversed": lambda z: 1 - (2 / (z + 2) + (3 + z) * 2),
     "quotient": lambda z: z[:, :1] / (2 + z[:, 1:]),
     "powers": lambda z: (z + 2) ** -1.5 + 1.5**z + (z + 2) ** z + z**2 + z**0,
@@ -144,6 +146,7 @@ def solution(evaluate: Callable[[Any], Any], z: Any) -> Any:
         ("bspline", 4, 3, "narrow"),
         ("bspline", 5, 4, "narrow"),
         ("bspline", 5, 4, "wide"),
+        ("bspline", 5, 4, "kernel"),
         ("radial", 3, 4, "narrow"),
         ("chebyshev", 3, 4, "narrow"),
         ("fourier", 3, 4, "narrow"),
