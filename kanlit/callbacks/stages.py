@@ -175,6 +175,10 @@ class Stages(Callback, ABC):
         """Called by :class:`~kanlit.GridAdaptationCallback`: the next steps may explode."""
         self._checks = _FIRST_STEPS
 
+    def on_pruning(self, trainer: Trainer, pl_module: LightningModule, report: object) -> None:
+        """Called by :class:`~kanlit.PruningCallback`: a roll-back keeps the smaller network."""
+        self._keep(pl_module)
+
     def on_stage(self, trainer: Trainer, pl_module: LightningModule, stages: Stages) -> None:
         """Called at the start of each stage of all callbacks: the last to begin one watches."""
         self._watches = stages is self
@@ -194,9 +198,12 @@ class Stages(Callback, ABC):
 
     def _begin(self, trainer: Trainer, module: LightningModule) -> None:
         """Begins the current stage of the plan from the current weights."""
-        self._kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self._keep(module)
         self._apply(trainer, module, redraw=True)
         self._announce(trainer, module)
+
+    def _keep(self, module: LightningModule) -> None:
+        self._kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
 
     def _apply(self, trainer: Trainer, module: LightningModule, redraw: bool = False) -> None:
         """Gives the equation of the current stage to the module and the data."""
@@ -294,7 +301,12 @@ class Stages(Callback, ABC):
                 f"that schedule, or start a new run from the weights"
             )
         if state_dict["plan"]:
-            self._plan = StagePlan.from_state_dict(state_dict["plan"])
+            try:
+                self._plan = StagePlan.from_state_dict(state_dict["plan"])
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"cannot resume {self.state_key} from the checkpoint ({error}): use another"
+                ) from None
         self._kept = state_dict["kept"]
         self._untrained, self._limit = state_dict["untrained"], state_dict["limit"]
         self._watches, self._checks = state_dict["watches"], state_dict["checks"]

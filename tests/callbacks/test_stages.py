@@ -258,6 +258,18 @@ def test_another_schedule_than_that_of_the_checkpoint_is_refused(tmp_path: Path)
         )
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"values": [0.4, "x"]}, {"index": 7}, {"starts": [0]}, {"values": None}, {"starts": 3}],
+)
+def test_a_malformed_plan_in_a_checkpoint_is_refused(change: dict[str, Any]) -> None:
+    stages = Continuation("viscosity", {0: 0.4, 2: None})
+    state = stages.state_dict()
+    state["plan"] = {**StagePlan([0.4, 0.1], [0, 2]).state_dict(), **change}
+    with pytest.raises(ConfigurationError, match=r"cannot resume Continuation\(viscosity\) from"):
+        stages.load_state_dict(state)
+
+
 # -- bad input ----------------------------------------------------------------------------------
 
 
