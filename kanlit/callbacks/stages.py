@@ -19,7 +19,7 @@ from kanlit.callbacks.notices import log_scalars, notify, now, warn
 from kanlit.callbacks.solver import equation_data, solver
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
 from kanlit.callbacks.training_samples import TrainingSamples
-from kanlit.errors import ConfigurationError, DivergenceError
+from kanlit.errors import ConfigurationError, DivergenceError, check_at_least
 from kanlit.problems import BoundaryValueProblem, Equation
 
 __all__ = ["Stages"]
@@ -67,8 +67,7 @@ class Stages(Callback, ABC):
     ) -> None:
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
-        if retries < 0:
-            raise ConfigurationError(f"retries must be at least 0, got {retries}")
+        check_at_least("retries", retries, 0)
         self.name = name
         self.schedule = schedule
         self.max_loss_growth = max_loss_growth

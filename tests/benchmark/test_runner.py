@@ -175,7 +175,7 @@ def test_a_name_whose_settings_have_changed_is_refused(run: Command, small: Path
 
     assert status == 2
     assert "a had other settings" in error
-    assert "another --out" in error
+    assert "another folder" in error
     assert (small / "out" / "results.csv").read_bytes() == before
 
 
@@ -282,10 +282,10 @@ BAD: list[tuple[str, list[str]]] = [
     ("--out out --sute all", ["--sute"]),
     ("--out out --suite synthetik", ["'synthetik'", "did you mean synthetic?", "helmholtz, all"]),
     ("--out out --tasks f2,f11", ["'f11'", "did you mean f1?", "feynman15"]),
-    ("--out out --tasks ,", ["no task", "--tasks"]),
+    ("--out out --tasks ,", ["no task", "f2,feynman9"]),
     ("--out out --suite feynman --tasks f2", ["no task of the suite feynman"]),
     ("--out out --densities InptDensity", ["InptDensity", "did you mean InputDensity?"]),
-    ("--out out --densities ,", ["no density", "--densities"]),
+    ("--out out --densities ,", ["no density", "InputDensity,CurvatureDensity"]),
     ("--out out --densities nomodule.Mine", ["cannot import nomodule"]),
     ("--out out --densities SyntheticData", ["SyntheticData is a data class, not a density"]),
     ("--out out --seeds ,", ["--seeds", "42,43"]),
@@ -296,7 +296,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("--out out --recipe no_suite.yaml", ["'synthetik' in recipe", "synthetic, feynman"]),
     ("--out out --recipe misspelt_recipe.yaml", ["trainer.max_epoch", "did you mean"]),
     ("--out out --recipe paper.yaml", ["rename the file"]),
-    ("--out out --variants none.yaml", ["none.yaml does not exist", "--variants"]),
+    ("--out out --variants none.yaml", ["none.yaml does not exist", "path"]),
     ("--out out --variants empty.yaml", ["empty.yaml is empty"]),
     ("--out out --variants list.yaml", ["list.yaml holds a list"]),
     ("--out out --variants broken.yaml", ["broken.yaml is not YAML", "line"]),
@@ -313,8 +313,8 @@ BAD: list[tuple[str, list[str]]] = [
     ("--out out --backend dask", ["--scheduler"]),
     ("--out out --scheduler tcp://127.0.0.1:1", ["--backend dask"]),
     ("--out out --backend dask --scheduler tcp://127.0.0.1:1 --jobs 2", ["--jobs"]),
-    ("--out file", ["file", "--out"]),
-    ("--out file/below", ["file", "--out"]),
+    ("--out file", ["file", "another folder"]),
+    ("--out file/below", ["file", "another folder"]),
     ("--out foreign", ["foreign/results.csv", "its columns are a,b"]),
 ]
 
