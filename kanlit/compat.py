@@ -28,7 +28,6 @@ __all__ = [
     "COMPILED_PREFIX",
     "INSTANTIATOR",
     "RUNNING_HOOK",
-    "command_list",
     "forget_parameter_count",
     "has_storage",
     "mark_epoch_end",
@@ -155,12 +154,3 @@ def settings_under(cli: LightningCLI, key: str) -> Any:
 def options_of(parser: ArgumentParser) -> list[Action]:
     """The options of a parser; the list may be modified."""
     return parser._actions
-
-
-def command_list(parser: ArgumentParser) -> list[Action]:
-    """The subcommands listed in the help of a parser, possibly none; the list may be modified."""
-    for action in parser._actions:
-        listed: list[Action] = getattr(action, "_choices_actions", [])
-        if listed:
-            return listed
-    return []

@@ -41,12 +41,12 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
     """
     known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
     if path.is_dir():
-        raise ConfigurationError(f"--output {path} is a folder: name a {known} file in it")
+        raise ConfigurationError(f"output {path} is a folder: name a {known} file in it")
     if path.suffix.lower() not in suffixes:
         has = f"ends in {path.suffix}" if path.suffix else "has no suffix"
-        raise ConfigurationError(f"--output {path} {has}: name a file that ends in {known}")
+        raise ConfigurationError(f"output {path} {has}: name a file that ends in {known}")
     if problem := writing_problem(path.parent):
-        raise ConfigurationError(f"cannot write --output {path} ({problem}): choose another path")
+        raise ConfigurationError(f"cannot write {path} ({problem}): choose another path")
 
 
 def check_regular(path: Path, kind: str) -> None:

@@ -1,10 +1,10 @@
-"""Cost of a grid adaptation and of an extension, in training steps.
+"""Time of a grid adaptation and of an extension, in training steps.
 
     python studies/adaptation.py
 
-The network is [2, 10, 1] with 4000 samples of f1, the step forward, backward and Adam on all of
-them. Adaptations and steps take turns, one thread, processor time, medians over rounds. The
-default density is kanlit's: half De Boor, half slope.
+The network is [2, 10, 1] with 4000 samples of f1; a step is forward, backward and Adam on all of
+them. Adaptations and steps take turns on one thread. Times are medians of the processor time over
+rounds.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def milliseconds(call: Callable[[], object]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=30, help="in each round")
+    parser.add_argument("--steps", type=int, default=30, help="per round")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

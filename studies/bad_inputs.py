@@ -1,8 +1,8 @@
-"""The table of bad inputs and what each gets, for docs/results/bad_inputs.md.
+"""Writes the tables of docs/results/bad_inputs.md: invalid inputs and their error messages.
 
     python studies/bad_inputs.py [SECTION …]
 
-The command lines, and the files they name, are those of tests/test_cli_errors.py and
+The command lines and their files are those of tests/test_cli_errors.py and
 tests/test_cli_bad_data.py. Sections are `Settings`, `Tables` and `Formulas`.
 """
 
@@ -30,7 +30,7 @@ SECTIONS = {
 
 
 def error_of(command: str) -> str:
-    """The line that a command line ends with."""
+    """The error message of a command line."""
     sys.argv = ["kanlit", *shlex.split(command)]
     said = io.StringIO()
     with (
@@ -44,18 +44,18 @@ def error_of(command: str) -> str:
 
 
 def module_of(name: str) -> ModuleType:
-    """A module of the tests."""
+    """Imports a module of the tests."""
     spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     tests = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = tests  # its pickle is looked up by this name
+    sys.modules[spec.name] = tests  # pickle looks its classes up by this name
     spec.loader.exec_module(tests)
     return tests
 
 
 def show(section: str) -> None:
-    """Prints a section: each command line beside what it gets."""
+    """Prints a section: each command line with its error message."""
     name, commands = SECTIONS[section]
     tests = module_of(name)
     print(f"## {section}\n\n| `kanlit …` | error |\n|---|---|")

@@ -1,7 +1,7 @@
-"""The networks that are timed against each other, each behind the same two calls.
+"""The networks whose times are compared, all with the same interface.
 
-Every one is cubic, float32, with Adam at its framework's defaults, and trains on the same points
-and targets. Each is set up the way its own documentation says is fast.
+All are cubic, in float32, with Adam and its default settings, and train on the same points and
+targets. Each is set up as its documentation recommends for speed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["CONTENDERS", "Case", "Contender", "Network"]
 
 @dataclass(frozen=True)
 class Case:
-    """What is computed.
+    """The size of a problem.
 
     Attributes:
         widths: Inputs, hidden widths, outputs.
         grid_size: G.
-        batch: Points in a step.
+        batch: Points per step.
     """
 
     widths: tuple[int, ...]
@@ -34,36 +34,36 @@ class Case:
         return f"{list(self.widths)} batch {self.batch} G {self.grid_size}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields in plain types."""
+        """The fields as plain Python types."""
         return asdict(self) | {"widths": list(self.widths)}
 
     @property
     def parameters(self) -> int:
-        """Numbers that a KAN of these sizes trains: G+k coefficients and two scales an edge."""
+        """Parameters of a KAN of this size: G+k coefficients and two scales per edge."""
         edges = sum(a * b for a, b in pairwise(self.widths))
         return edges * (self.grid_size + 5) + sum(self.widths[1:])
 
 
 class Network(Protocol):
-    """A network with its data and its optimizer."""
+    """A network with data and optimizer."""
 
     def step(self) -> None:
-        """Forward, backward and the optimizer, finished when it returns."""
+        """Runs forward, backward and the optimizer to completion."""
 
     def forward(self) -> None:
-        """Forward without gradients, finished when it returns."""
+        """Runs forward without gradients to completion."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """How one of them is made.
+    """How a network is built.
 
     Attributes:
-        build: Makes it for a case.
-        package: What has to be installed.
-        imports: Modules that are imported once, before any case.
-        knots: Whether it takes non-uniform knots, and is given them.
-        environment: Variables of its process.
+        build: Builds it for a case.
+        package: Package that must be installed.
+        imports: Modules imported once, before all cases.
+        knots: Whether it supports, and gets, non-uniform knots.
+        environment: Environment variables of its process.
     """
 
     build: Callable[[Case], Network]
@@ -73,11 +73,11 @@ class Contender:
     environment: tuple[tuple[str, str], ...] = ()
 
     def installed(self) -> bool:
-        """Whether its package is here."""
+        """Whether its package is installed."""
         return util.find_spec(self.imports[0].partition(".")[0]) is not None
 
     def version(self) -> str:
-        """Of its package."""
+        """Version of its package."""
         return metadata.version(self.package)
 
 
@@ -107,7 +107,7 @@ class TorchNetwork:
 
 
 def _network(case: Case) -> Any:
-    """kanlit's, its grids made uneven: widths of intervals differ up to threefold."""
+    """kanlit's network with non-uniform grids: widths differ by up to a factor of three."""
     import torch
 
     from kanlit.nn import KAN
@@ -154,7 +154,7 @@ def _kanx(case: Case) -> Network:
 
 
 def _mlp(case: Case) -> Network:
-    """As deep as the KAN, with one hidden layer at least, and as wide as its parameters allow."""
+    """An MLP of the same depth, with at least one hidden layer, and number of parameters."""
     import torch
     from torch import nn
 
@@ -177,7 +177,7 @@ def _mlp(case: Case) -> Network:
 
 
 class JaxNetwork:
-    """A jitted step of jaxKAN's network, by optax's Adam."""
+    """A jitted step of jaxKAN's network with optax's Adam."""
 
     def __init__(self, case: Case) -> None:
         import jax
@@ -214,7 +214,7 @@ class JaxNetwork:
 _ONE_THREAD = (("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false"), ("JAX_PLATFORMS", "cpu"))
 _KANLIT = ("kanlit.nn", "kanlit.kernel")
 
-# Non-uniform knots are harder: a point's interval has to be searched for.
+# Non-uniform knots are slower, because the interval of a point has to be searched for.
 CONTENDERS = {
     "kanlit": Contender(_kanlit, "kanlit", _KANLIT, "uneven", (("KANLIT_KERNEL", "1"),)),
     "kanlit, plain torch": Contender(
@@ -235,6 +235,6 @@ CONTENDERS = {
 
 
 def one_core() -> None:
-    """Puts this process on one core, so that no framework's threads share its work."""
+    """Restricts this process to one core, so that no framework can use several threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

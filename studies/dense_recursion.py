@@ -1,4 +1,4 @@
-r"""The textbook KAN layer, the baseline of the timings: all bases by recursion, under autograd.
+r"""The textbook KAN layer as a baseline: all basis functions by recursion, under autograd.
 
 .. math::
     B_{i,0}(x) = 1 \text{ if } t_i \le x < t_{i+1}, \text{ else } 0, \qquad
@@ -7,9 +7,9 @@ r"""The textbook KAN layer, the baseline of the timings: all bases by recursion,
 
     y_q = \sum_p \Big( r_{qp}\,\mathrm{silu}(x_p) + s_{qp} \sum_i c_{qpi} B_{i,k}(x_p) \Big) + b_q
 
-Every step of the recursion is a tensor of all bases at all points, and autograd keeps them all:
-time and memory grow with G, though k+1 bases alone differ from zero at a point. This is how
-efficient-kan computes a layer. Outside its knots a spline is zero.
+Every step of the recursion is a tensor of all basis functions at all points, and autograd stores
+all of them. Time and memory therefore grow with G, although only k+1 basis functions are non-zero
+at a point. efficient-kan computes a layer in this way. Outside its knots, a spline is zero.
 
 Source: de Boor, A Practical Guide to Splines, chapter IX.
 """
@@ -27,7 +27,7 @@ __all__ = ["DenseKAN", "DenseLayer", "cox_de_boor"]
 
 
 def cox_de_boor(x: Tensor, knots: Tensor, degree: int) -> Tensor:
-    """All bases at each point.
+    """All basis functions at each point.
 
     Args:
         x: ``(n, in)``.
@@ -77,7 +77,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseKAN(nn.Sequential):
-    """Layers one after another.
+    """A sequence of layers.
 
     Args:
         widths: Inputs, hidden widths, outputs.

@@ -1,12 +1,12 @@
-"""kanlit on a real table beside scikit-learn: its diabetes data, 442 rows, 10 inputs.
+"""Compares kanlit with scikit-learn on the diabetes data: 442 rows, 10 inputs.
 
     python studies/diabetes.py
 
-Ten splits into training (70 %), validation (15 %) and test rows, the same for all. kanlit trains
-docs/tutorial.md's network and hands back the weights that did best on validation; the MLP stops
-early on the same share of its training rows; gradient boosting and ridge have scikit-learn's
-defaults and train on training and validation rows together. Root mean squared errors on the test
-rows, in the target's units; seconds of the processor, one thread.
+All models use the same ten splits into training (70 %), validation (15 %) and test rows. kanlit
+trains the network of docs/tutorial.md and restores the weights with the lowest validation loss;
+the MLP stops early with the same fraction of validation rows; gradient boosting and ridge have
+scikit-learn's defaults and train on training and validation rows. Errors are root mean squared
+errors on the test rows, in the units of the target; seconds are processor seconds on one thread.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def main() -> None:
                 note(name, rmse(model.predict(test_x), test_y), start)
             note("mean of the training rows", rmse(np.full(len(test_y), y.mean()), test_y), start)
 
-    print("| model | test RMSE, mean ± deviation | median | seconds |\n|---|---|---|---|")
+    print("| model | test RMSE, mean ± standard deviation | median | seconds |\n|---|---|---|---|")
     for name, found in errors.items():
         spread = statistics.stdev(found) if len(found) > 1 else 0.0
         print(

@@ -1,13 +1,13 @@
-"""Does knot placement by curvature pay in many dimensions? Digits: 64 inputs, 10 classes.
+"""Compares densities on handwritten digits: 64 inputs, 10 classes.
 
     python studies/digits.py --out digits.csv --report digits.md
 
-Each density trains the same networks on the same splits, with full-batch Adam: grids are adapted
-before the first epoch, after a third of them, where G is raised, and after two thirds. Beside them
-stand uniform grids (over the range of the data, adapted likewise, and fixed on [-1, 1]) and
-scikit-learn's classifiers. Time is the processor's, of training; memory is the peak of resident
-memory over what the process held before a run. Runs that the CSV has are not made again, so the
-command goes on where it stopped; ``--minutes`` ends it early.
+Each density trains the same networks on the same splits with full-batch Adam. Grids are adapted
+before the first epoch, after a third of the epochs, where G grows, and after two thirds. They are
+compared with uniform grids (over the range of the data, and fixed on [-1, 1]) and scikit-learn's
+classifiers. Times are processor times of training; memory is the peak resident memory minus that
+before the run. Runs in the CSV file are not repeated, so an interrupted command can be continued;
+``--minutes`` limits its time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ BASELINE = "InputDensity"
 
 
 class Placing(NamedTuple):
-    """How knots are placed: a density and its share of uniform knots; None leaves them."""
+    """How knots are placed: a density and a uniform fraction; None keeps them fixed."""
 
     density: Callable[[], ImportanceDensity] | None
     uniform_mix: float = 0.2
@@ -85,7 +85,7 @@ class Case(NamedTuple):
 
 
 class Adaptations(Callback):
-    """Adds up the processor's time in grid adaptations, and keeps the last one's report."""
+    """Sums the processor time of grid adaptations, and keeps the last report."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -100,7 +100,7 @@ class Adaptations(Callback):
         self.report = report
 
     def moved(self, network: torch.nn.Module) -> float:
-        """How far knots of the 64 inputs lie from where InputDensity has them, in uniform steps."""
+        """Mean distance of the inputs' knots from those of InputDensity, in uniform steps."""
         if self.report is None:
             return float("nan")
         mine = self.report.layers[0]
@@ -112,7 +112,7 @@ class Adaptations(Callback):
 
 
 def names() -> list[str]:
-    """Networks of KANs, one for each width and grid."""
+    """Names of the KANs, one for each width and grid."""
     return [f"[64,{w},10], G {first} to {last}" for w in WIDTHS for first, last in GRIDS]
 
 
@@ -155,7 +155,7 @@ def kan(network: str, method: str, seed: int, epochs: int) -> dict[str, float]:
 
 
 def scikit(network: str, seed: int) -> dict[str, float]:
-    """Trains and tests a classifier of scikit-learn's, with its defaults but for the width."""
+    """Trains and tests a scikit-learn classifier with defaults except for the width."""
     data = ScikitData("digits", seed=seed, validation=VALIDATION, test=TEST)
     (x, y), rows = data.rows(), data.split()
     if network == FOREST:
@@ -191,9 +191,9 @@ def scikit(network: str, seed: int) -> dict[str, float]:
 
 
 def cases(seeds: int, methods: Sequence[str]) -> list[Case]:
-    """The runs, seed by seed: a command that ends early has all methods on the seeds it has."""
+    """The runs, by seed, so that an interrupted command has all methods for the finished seeds."""
     networks = [(network, method) for network in names() for method in PLACINGS]
-    # As wide as the KANs, and with as many parameters as the smallest of these.
+    # The widths of the KANs, and the number of parameters of the smallest one.
     others = [(f"[64,{width},10]", "MLPClassifier") for width in (*WIDTHS, 180)]
     found = [*networks, *others, (FOREST, FOREST)]
     chosen = [run for run in found if run[1] in methods]
@@ -201,7 +201,7 @@ def cases(seeds: int, methods: Sequence[str]) -> list[Case]:
 
 
 def status(field: str) -> float:
-    """A size from the system's book on this process, MiB."""
+    """A field of /proc/self/status, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
@@ -213,7 +213,7 @@ def run(case: Case, epochs: int) -> dict[str, Any]:
     if linux := sys.platform.startswith("linux"):
         ctypes.CDLL(None).malloc_trim(0)
         held = status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     with contextlib.redirect_stdout(io.StringIO()):
         ours = case.method in PLACINGS
         found = kan(*case, epochs) if ours else scikit(case.network, case.seed)
@@ -222,10 +222,10 @@ def run(case: Case, epochs: int) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Makes the runs that are missing, then the report."""
+    """Runs what is missing, then writes the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("digits.csv"))
-    parser.add_argument("--report", type=Path, help="Markdown file; printed where left out")
+    parser.add_argument("--report", type=Path, help="Markdown file; printed if omitted")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=150)
     known = [*PLACINGS, "MLPClassifier", FOREST]
@@ -238,13 +238,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     for case in {case.method: case for case in cases(1, options.methods)}.values():
-        run(case, 3)  # what is imported on first use is no run's time or memory
+        run(case, 3)  # so that imports on first use do not count for any run
     end = time.monotonic() + 60 * options.minutes
     for case in cases(options.seeds, options.methods):
         if case in done:
             continue
         if time.monotonic() > end:
-            print("time is up: run the command again to go on")
+            print("time limit reached: run the command again to continue")
             return
         row = pd.DataFrame([run(case, options.epochs)])
         row.to_csv(options.out, mode="a", header=not options.out.is_file(), index=False)

@@ -1,4 +1,4 @@
-"""The tables of digits.py: accuracies, paired tests over the seeds, and what they cost."""
+"""The tables of digits.py: accuracies, paired tests over the seeds, time and memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _COSTS = ("F1, %", "calibration error, %", "seconds", "adapting", "memory, MiB")
 
 
 def report(rows: pd.DataFrame, networks: Sequence[str], placings: Sequence[str]) -> str:
-    """The tables, as Markdown.
+    """The tables as Markdown.
 
     Args:
-        rows: Those of the CSV, a run each.
+        rows: Rows of the CSV file, one per run.
         networks: Names of the KANs.
-        placings: How their knots are placed; the first is what others are compared with.
+        placings: How their knots are placed; the others are compared with the first.
     """
     lines = []
     ours = rows[rows.network.isin(networks)]
-    # Whole seeds only: a mean over some of the networks is not that over all.
+    # Only complete seeds: a mean over some networks is not comparable with one over all.
     whole = ours.groupby(["method", "seed"]).filter(lambda runs: len(runs) == len(networks))
     mean = whole.groupby(["method", "seed"], as_index=False).mean(numeric_only=True)
     parts = {f"Mean of the {len(networks)} networks": mean}
@@ -91,7 +91,7 @@ def _p(differences: pd.Series) -> str:
 
 
 def _interval(differences: pd.Series) -> str:
-    """Mean, and half of its 95 % interval by Student's t."""
+    """Mean and half of its 95 % interval by Student's t."""
     count = differences.count()
     half = t.ppf(0.975, count - 1) * differences.sem() if count > 1 else float("nan")
     return f"{differences.mean():+.2f} ± {half:.2f}"

@@ -1,11 +1,11 @@
-"""Where ε leaves the knots: on a function with flat parts, and on a line.
+"""Effect of ε on the knots, for a function with flat parts and for a line.
 
     python studies/epsilon_knots.py --out epsilon.png
 
-A one-layer spline is fitted to tanh(50x) and to 2x − 1 on [−1, 1]; twelve intervals are then
-placed by raw and by tempered curvature at each ε, without any uniform share. The table gives the
-share of the inner breakpoints that stand in the flat parts |x| > 0.2, which are four fifths of the
-interval, and the widest interval in uniform steps; the picture shows the breakpoints.
+A one-layer spline is fitted to tanh(50x) and to 2x − 1 on [−1, 1]. Then twelve intervals are placed
+by raw and by tempered curvature for each ε, without a uniform part. The table has the fraction of
+inner breakpoints in the flat parts |x| > 0.2, which are four fifths of the interval, and the widest
+interval in uniform steps; the figure shows the breakpoints.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def breakpoints(network: KAN, power: float, epsilon: float) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", help="file of the picture; left out, none is drawn")
+    parser.add_argument("--out", help="file of the figure; none is drawn if omitted")
     options = parser.parse_args()
     figure = Figure(figsize=(9.6, 4.6), dpi=100)
     print("| target | power | ε | inner breakpoints in flat parts | widest interval, in steps |")

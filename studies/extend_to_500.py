@@ -1,11 +1,11 @@
-"""How the loss takes extensions up to G = 500 on f1.
+"""Change of the loss at extensions up to G = 500 on f1.
 
     python studies/extend_to_500.py
 
-[2, 10, 1], 4000 points, Adam 1e-2, G = 3, 10, 50, 200, 500, in float32 and float64, the first of
-several seeds. With ``insert`` the function is kept exactly; with ``replace`` all knots are placed
-anew; with ``insert_above`` 1.01 they are too, but inserted where that costs more than 1 %. The
-largest jump of each, and the loss at the end, are the last lines.
+[2, 10, 1], 4000 points, Adam with 1e-2, G = 3, 10, 50, 200, 500, in float32 and float64, for
+several seeds. ``insert`` keeps the function exactly. ``replace`` replaces all knots.
+``insert_above`` 1.01 replaces knots, too, but inserts them if replacing would raise the loss by
+more than 1 %. The last lines give the largest rise and the final losses.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Recorder(Callback):
 
 
 def run(way: str, precision: str, seed: int, epochs: int, samples: int) -> Recorder:
-    """The adaptations of one run, of which the first two, at G = 3, extend nothing."""
+    """The adaptations of one run; the first two, at G = 3, are not extensions."""
     torch.manual_seed(seed)
     recorder = Recorder()
     adaptation = GridAdaptationCallback(
@@ -75,9 +75,9 @@ def run(way: str, precision: str, seed: int, epochs: int, samples: int) -> Recor
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=100, help="at each G")
+    parser.add_argument("--epochs", type=int, default=100, help="epochs per G")
     parser.add_argument("--samples", type=int, default=4000)
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 42")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 42")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("| way | precision | seed | G | loss before | loss after | change | inserted |")
@@ -100,7 +100,7 @@ def main() -> None:
                     flush=True,
                 )
         losses = ", ".join(f"{loss:.1e}" for loss in last)
-        ends.append(f"{way}, {precision}: largest jump {max(jumps):+.2g} %, last loss {losses}")
+        ends.append(f"{way}, {precision}: largest rise {max(jumps):+.2g} %, final loss {losses}")
     print("\n".join(ends))
 
 

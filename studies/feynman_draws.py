@@ -1,12 +1,12 @@
-"""The Feynman tasks on the published runs' own training points, drawn anew for each seed.
+"""The Feynman tasks on the training points of the published runs, one draw per seed.
 
     python studies/feynman_draws.py
 
 The code of arXiv 2601.18672 draws 5000 points of an equation by JAX's generator with the seed of
-the run (44 to 46) and splits them by scikit-learn's ``train_test_split`` with the same seed; the
-data class ``FeynmanData`` has one draw of its own for all seeds of an equation. Here the published
-points are made without either library, bit for bit, and a recipe is trained on them. The errors
-are on the test grid, beside the published medians.
+the run (44 to 46) and splits them by scikit-learn's ``train_test_split`` with the same seed. The
+data class ``FeynmanData`` has one draw per equation for all seeds. This study reproduces the
+published points bit for bit without either library and trains a recipe on them. Errors are on the
+test grid.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
     published = published_medians()
     published = published[(published["benchmark"] == "feynman") & (published["source"] == "paper")]
     columns = ["task", *(f"seed {seed}" for seed in options.seeds)]
-    columns += ["median", "the paper's better median", "over ours"]
+    columns += ["median", "better published median", "published / ours"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for word in options.tasks:
         errors = [error_of(word, options.recipe, options.density, seed) for seed in options.seeds]
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def error_of(word: str, recipe: str, density: str, seed: int) -> float:
-    """On the test grid, after a run on the published points."""
+    """The error on the test grid after a run on the published points."""
     data = {"class_path": "feynman_draws.PublishedFeynmanData", "init_args": {"seed": seed}}
     variant = {"data": data, "adaptation": {"density": density}}
     (run,) = build_matrix([TASKS[word]], {density: variant}, recipe, [seed]).runs

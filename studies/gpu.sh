@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# All that kanlit should be tried with on a GPU, in under 8 minutes and without a network:
+# Tests kanlit on a GPU, in less than 8 minutes and without a network connection:
 #
 #     PYTHON=.venv/bin/python studies/gpu.sh
 #
-# DEVICE=cpu runs the same without a GPU, with fewer steps. PYTHON is an environment that holds
-# kanlit's dependencies and pytest; kanlit itself comes from this checkout.
+# DEVICE=cpu runs the same on the CPU, with fewer steps. PYTHON is the interpreter of an environment
+# with kanlit's dependencies and pytest; kanlit itself is imported from this checkout.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 python="$(command -v "${PYTHON:-python3}")"
@@ -19,7 +19,7 @@ else
     accelerator=cpu steps=(--cases 1 --sizes 3 12 --steps 5 --backend aot_eager)
 fi
 failed=()
-step() { # name, command: runs it, says how long it took, and goes on after a failure
+step() { # name, command: runs the command, prints its time, and continues after a failure
     local name="$1" start=$SECONDS
     shift
     printf '\n== %s\n' "$name"

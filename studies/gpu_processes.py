@@ -1,4 +1,4 @@
-"""Two processes train on one card and talk by gloo; both end with the same parameters.
+"""Trains with two processes on one GPU by gloo and checks that their parameters are equal.
 
 python studies/gpu_processes.py
 """

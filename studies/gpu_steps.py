@@ -2,7 +2,7 @@
 
     python studies/gpu_steps.py
 
-Forward, backward and Adam of the cases of studies/step.py, the clock's time, the least over rounds.
+Forward, backward and Adam for the cases of studies/step.py; lowest wall time over the rounds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def graphed(case: Case, grid_size: int) -> Callable[[], None]:
     step = training_step(case, grid_size, capturable=True)
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):  # what is set up by the first steps stays out of the graph
+    with torch.cuda.stream(stream):  # the set-up of the first steps is not captured
         for _ in range(3):
             step()
     torch.cuda.current_stream().wait_stream(stream)
@@ -61,7 +61,7 @@ def graphed(case: Case, grid_size: int) -> Callable[[], None]:
 
 def milliseconds(step: Callable[[], None], steps: int, rounds: int, cuda: bool) -> str:
     best = float("inf")
-    for round_ in range(rounds + 1):  # the first warms up
+    for round_ in range(rounds + 1):  # the first is a warm-up
         start = time.perf_counter()
         for _ in range(steps):
             step()
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=len(CASES))
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--backend", default="inductor", help="of torch.compile")
+    parser.add_argument("--backend", default="inductor", help="backend of torch.compile")
     options = parser.parse_args()
     cuda = options.device == "cuda"
     torch.set_default_device(options.device)

@@ -1,11 +1,10 @@
-"""How time and memory of kanlit's training step grow with G, width, batch and depth.
+"""Growth of time and memory of a training step with G, width, batch and depth.
 
     python studies/growth.py
 
-One size grows, the others stay; the table ends each series with the exponent p of size^p, the
-slope of a straight line through the logarithms of all sizes, and of the largest half. All sizes of
-a series, with and without the compiled kernel, take turns; processor time and memory as in
-packages.py.
+One size grows and the others stay fixed. Each series ends with the exponent p of size^p, the slope
+of a line fitted to the logarithms, for all sizes and for the larger half. All sizes of a series,
+with and without the compiled kernel, take turns; processor time and memory as in packages.py.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ NAMES = {title.split(",")[0].split()[0]: title for title in SERIES}
 
 
 def exponent(sizes: Sequence[int], values: Sequence[float | None]) -> str:
-    """p of the law size^p that fits best, from all sizes and from the largest half."""
+    """p of the best fit size^p, for all sizes and for the larger half."""
     if any(value is None or value <= 0 for value in values):
         return "–"
     x, y = np.log(np.array(sizes, float)), np.log(np.array(values, float))
@@ -46,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--series", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--sizes", type=int, help="only so many of each series, the smallest")
+    parser.add_argument("--sizes", type=int, help="use only this many of the smallest sizes")
     options = parser.parse_args()
     heads = [f"{name}, {unit}" for name in NETWORKS for unit in ("ms", "MiB")]
     for title in (NAMES[series] for series in options.series):

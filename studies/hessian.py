@@ -1,9 +1,9 @@
-"""Curvature of the whole network: one exact forward sweep against central differences.
+"""Compares the exact curvature of a network by a sweep with central differences.
 
     python studies/hessian.py
 
-For 2, 16 and 64 inputs: relative error of the weights Σ|∂²f/∂x²| in float32 against float64,
-seconds, and how much memory the process grew by, each in a process of its own, one thread.
+For 2, 16 and 64 inputs: relative error of the weights Σ|∂²f/∂x²| in float32 compared with float64,
+seconds, and growth of the process's memory, each in a separate process on one thread.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def weights(method: Method, network: KAN, x: torch.Tensor) -> torch.Tensor:
 
 
 def measure(method: Method, inputs: int, samples: int, rounds: int) -> tuple[float, float, float]:
-    """Relative error, median seconds, MiB by which the process grew."""
+    """Relative error, median seconds, and growth of the process in MiB."""
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)  # as in an adaptation
     generator = torch.Generator().manual_seed(0)
     network = KAN([inputs, 10, 1], grid_size=12, generator=generator)
     x = torch.rand(samples, inputs, generator=generator) * 2 - 1
-    weights(method, network, x[:64])  # what the first call alone costs
+    weights(method, network, x[:64])  # excludes the cost of the first call
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = weights(method, network, x)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -1,11 +1,11 @@
-"""Hostile checkpoints and configs through every command, under an audit hook.
+"""Runs every command on hostile checkpoints and configs, with an audit hook.
 
     python studies/hostile_files.py --output docs/results/hostile_files.md
 
-A run is trained, then each of 20 fields of its checkpoint is replaced by each of ten hostile
-values, and each of ten keys of the ``config.yaml`` beside it by each of five. Every command reads
-every such file. What is counted: exceptions that escape, imports from the working folder, processes
-started, files removed or written outside the run's folder, seconds, and the peak of memory.
+After one training run, each of 20 fields of its checkpoint is replaced by each of ten hostile
+values, and each of ten keys of its ``config.yaml`` by each of five. Every command reads every such
+file. The page counts uncaught exceptions, imports from the working folder, started processes and
+files removed or written outside the folder of the run, and has the longest time and peak memory.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ adaptation: {schedule: [3, 4]}
 """
 LAYER = "network.layers.0"
 
-# Each kind of content that a checkpoint has.
+# Fields for each kind of content of a checkpoint.
 FIELDS: list[tuple[Any, ...]] = [
     ("hyper_parameters", "hidden"),
     ("hyper_parameters", "grid_size"),
@@ -86,14 +86,14 @@ COMMANDS = (
     "formula {path} --trials 1",
     "export {path} --output run/network.pt2",
 )
-READ_CONFIG = ("plot", "formula")  # all others leave a config beside a checkpoint alone
-# A module in the working folder that leaves a mark where it is imported.
+READ_CONFIG = ("plot", "formula")  # the other commands do not read it
+# A module in the working folder that records its import.
 MODULES = ("hostile", "tensorflow", "mpi4py", "s3fs", "zstandard")
 CALL = {"class_path": "os.system", "init_args": {"command": "touch mark"}}
 
 
 def nested(depth: int) -> list[Any]:
-    """A list in a list, and so on."""
+    """Nested lists."""
     value: list[Any] = []
     for _ in range(depth):
         value = [value]
@@ -101,7 +101,7 @@ def nested(depth: int) -> list[Any]:
 
 
 def values(folder: Path) -> dict[str, Any]:
-    """The ten hostile values of a checkpoint's field."""
+    """Ten hostile values for a field of a checkpoint."""
     return {
         "nothing": None,
         "minus one": -1,
@@ -141,23 +141,23 @@ file whose change does not matter to the command, such as an optimizer's state t
 """
 
 
-Files = Iterator[tuple[str, Callable[[], Path]]]  # what was changed, and what writes it
+Files = Iterator[tuple[str, Callable[[], Path]]]  # what was changed, and a function that writes it
 
 
 @dataclass
 class Outcome:
-    """What came of one command on one file."""
+    """Outcome of one command on one file."""
 
     what: str
     command: str
-    status: str  # 0, 2, or the exception that escaped
+    status: str  # 0, 2, or the uncaught exception
     said: str
     seconds: float
     broken: list[str]  # what the audit hook saw
 
 
 class Watch:
-    """Notes what a process does that reading a file must not; hooks cannot be removed."""
+    """Audit hook for actions that reading a file must not cause; hooks cannot be removed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -188,7 +188,7 @@ class Watch:
 
 
 def run(words: str) -> tuple[str, str, float]:
-    """Status, last line and seconds of a command, in this process."""
+    """Runs a command in this process: status, last line and seconds."""
     sys.argv = ["kanlit", *words.split()]
     said = io.StringIO()
     began, status = time.perf_counter(), "0"
@@ -205,7 +205,7 @@ def run(words: str) -> tuple[str, str, float]:
 
 
 def prepare(folder: Path) -> Path:
-    """A trained run and hostile modules in a folder, which becomes the working folder."""
+    """Creates a trained run and hostile modules in a folder, and changes to it."""
     os.chdir(folder)
     rows = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)).tolist()
     lines = [f"{a},{b},{a * a + b}" for a, b in rows]
@@ -221,7 +221,7 @@ def prepare(folder: Path) -> Path:
 
 
 def replaced(content: Any, keys: tuple[Any, ...], value: Any) -> Any:
-    """A copy of the content with one field replaced, or added."""
+    """A copy of the content with one field replaced or added."""
     made = copy.deepcopy(content)
     place = made
     for key in keys[:-1]:
@@ -233,7 +233,7 @@ def replaced(content: Any, keys: tuple[Any, ...], value: Any) -> Any:
 def checkpoints(
     source: Path, fields: int, hostile: int
 ) -> Iterator[tuple[str, Callable[[], Path]]]:
-    """Each mutation of a checkpoint, and what writes it."""
+    """Each mutation of a checkpoint, and a function that writes it."""
     content = torch.load(source, weights_only=True)
     path, config = source.with_name("hostile.ckpt"), source.parents[1] / "config.yaml"
     settings = config.read_text()
@@ -249,7 +249,7 @@ def checkpoints(
 
 
 def configs(source: Path, fields: int, hostile: int) -> Files:
-    """Each mutation of the config beside a checkpoint, and what writes it."""
+    """Each mutation of the config of a run, and a function that writes it."""
     config = source.parents[1] / "config.yaml"
     text = config.read_text()
     content = yaml.safe_load(text)
@@ -269,7 +269,7 @@ def configs(source: Path, fields: int, hostile: int) -> Files:
 def examine(
     folder: Path, fields: int, hostile: int, commands: tuple[str, ...] = COMMANDS
 ) -> list[Outcome]:
-    """Runs the commands on the mutations, all in this process."""
+    """Runs all commands on all mutations in this process."""
     folder = folder.resolve()
     source = prepare(folder)
     watch = Watch(folder)
@@ -277,7 +277,7 @@ def examine(
     beside = tuple(c for c in commands if c.startswith(READ_CONFIG))
     every = [(*each, beside) for each in configs(source, fields, (hostile + 1) // 2)]
     every += [(*each, commands) for each in checkpoints(source, fields, hostile)]
-    random.Random(0).shuffle(every)  # interrupted, it has seen some of each
+    random.Random(0).shuffle(every)  # so that an interrupted study has some of each kind
     for what, write, run_these in every:
         for command in run_these:
             victim = folder / "victim"
@@ -315,11 +315,11 @@ def report(found: list[Outcome]) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| exceptions that escaped | {len(escaped)} |",
-        f"| exit status 1 or 2 without its line | {len(unsaid)} |",
-        f"| imports, processes, files changed outside the run's folder | {len(broken)} |",
+        f"| uncaught exceptions | {len(escaped)} |",
+        f"| exit status 1 or 2 without an error message | {len(unsaid)} |",
+        f"| imports, processes, files changed outside the folder of the run | {len(broken)} |",
         f"| longest command | {max(o.seconds for o in found):.1f} s |",
-        f"| peak of memory, all commands in one process | {peak:.2f} GB |",
+        f"| peak memory, all commands in one process | {peak:.2f} GB |",
         "",
         "| command | status 0 | status 1 | status 2 |",
         "|---|---|---|---|",
@@ -332,7 +332,7 @@ def report(found: list[Outcome]) -> str:
 
 
 def main() -> None:
-    """Runs all of it and prints the page."""
+    """Runs the study and prints the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fields", type=int, default=len(FIELDS))
     parser.add_argument("--values", type=int, default=10)

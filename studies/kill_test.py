@@ -1,11 +1,11 @@
-"""Kills training runs at random moments, resumes them, and compares them with unbroken ones.
+"""Kills training runs at random times, resumes them, and compares them with uninterrupted ones.
 
     python studies/kill_test.py --runs 20
 
-Each run is ``kanlit fit … --ckpt_path last`` in a process of its own, killed with SIGKILL after a
-random time and started again, until it has ended. Everything that its last and best checkpoints
-hold (weights, knots, optimizer, scheduler, callbacks) and the errors it prints are then compared
-bit by bit with those of a run that was never stopped. Exit status 1 if any differ.
+Each run is ``kanlit fit … --ckpt_path last`` in a separate process, killed with SIGKILL after a
+random time and restarted until it ends. The contents of its last and best checkpoints (weights,
+knots, optimizer, scheduler, callbacks) and the printed errors are compared bit by bit with those
+of an uninterrupted run. Exit status 1 if any differ.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ LIMIT = 600.0  # seconds for an undisturbed run
 
 
 def start(folder: Path, case: str) -> int:
-    """Starts the command in a process of its own, which has all imports done, and returns it."""
+    """Forks a process that runs the command, with all imports done; returns its id."""
     pid = os.fork()
     if pid:
         return pid
     status = 1
-    try:  # never to return into the parent's code
+    try:  # never returns to the code of the parent
         os.chdir(folder)
         log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
@@ -88,7 +88,7 @@ def start(folder: Path, case: str) -> int:
 
 
 def ended(pid: int, seconds: float) -> bool:
-    """Waits at most so long for a process to end; it must end well."""
+    """Waits at most this long for a process to end; it must succeed."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -101,17 +101,17 @@ def ended(pid: int, seconds: float) -> bool:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """All that a run has come to, without the names of its folders."""
+    """The results of a run, without names of folders."""
     last, best = (find_checkpoint(name, folder) for name in ("last", "best"))
     contents = {path.stem: torch.load(path, weights_only=True) for path in (last, best)}
     for content in contents.values():
-        del content["loops"]  # how often loops were entered
+        del content["loops"]  # the number of times that loops were entered
     errors = re.findall(r"relative L2:? ([0-9.e+-]+)", (folder / "log.txt").read_text())
     return {**contents, "errors": errors}
 
 
 def difference(a: Any, b: Any, where: str = "") -> str | None:
-    """Where two things of tensors and plain Python first differ, bit by bit."""
+    """Where two structures of tensors and Python values first differ, bit by bit."""
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         same = a.dtype == b.dtype and a.shape == b.shape
         raw = (t.detach().contiguous().flatten().view(torch.uint8) for t in (a, b) if t.numel())
@@ -142,7 +142,7 @@ def _nameless(value: Any) -> Any:
 def killed_run(
     folder: Path, case: str, seconds: float, moments: random.Random, most: int
 ) -> list[float]:
-    """Runs to the end, killed on the way at least once, ``most`` times at most; returns when."""
+    """Runs to the end, killed 1 to ``most`` times; returns the times of the kills."""
     while True:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -163,9 +163,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=20, help="how many runs are killed")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--kills", type=int, default=5, help="of a run, at most")
+    parser.add_argument("--runs", type=int, default=20, help="number of killed runs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the kill times")
+    parser.add_argument("--kills", type=int, default=5, help="largest number of kills per run")
     options = parser.parse_args()
     torch.set_num_threads(1)
     moments = random.Random(options.seed)
@@ -174,7 +174,7 @@ def main() -> None:
         print(f"{'run':>3}  {'case':40} {'seconds':>7}  {'killed after (s)':36} the same")
         unbroken: dict[str, tuple[dict[str, Any], float]] = {}
         for case in list(CASES)[: options.runs]:
-            for attempt in ("first", "second"):  # the first has caches to fill; time the second
+            for attempt in ("first", "second"):  # time the second: the first fills caches
                 folder = Path(root, f"{case} {attempt}")
                 folder.mkdir()
                 began = time.monotonic()
@@ -194,7 +194,7 @@ def main() -> None:
                 f"{'yes' if differs is None else 'NO: ' + differs}",
                 flush=True,
             )
-    print(f"{same} of {options.runs} killed runs ended bit-identical to an unbroken one")
+    print(f"{same} of {options.runs} killed runs ended bit-identical to an uninterrupted one")
     sys.exit(same != options.runs)
 
 

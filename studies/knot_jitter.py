@@ -1,10 +1,10 @@
-"""How far knots wander when they are placed from another draw of so many samples.
+"""Variation of the knots between draws of the samples that they are placed from.
 
     python studies/knot_jitter.py
 
-A network is trained on a synthetic task as ``kanlit fit`` does, once. Then its first grid is
-placed again and again, each time from fresh samples. The jitter is the standard deviation of a
-breakpoint over the draws, averaged over the inner breakpoints, as a share of the uniform step.
+A network is trained once on a synthetic task with ``kanlit fit``. Then its first grid is placed
+many times, each time from new samples. The jitter is the standard deviation of a breakpoint over
+the draws, averaged over the inner breakpoints, in uniform steps.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DENSITIES: dict[str, tuple[ImportanceDensity, float]] = {
 
 
 def trained(function: str) -> KAN:
-    """The network of a run under the paper's protocol, before its last extension."""
+    """The network of a run with the paper's protocol, before its last extension."""
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stderr(io.StringIO()):
         sys.argv = ["kanlit", "fit", "--data", "SyntheticData", "--data.function", function]
         sys.argv += ["--model.optimizer.lr", "0.01", "--trainer.max_epochs", "1500"]

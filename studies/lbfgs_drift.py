@@ -1,10 +1,11 @@
-"""How far L-BFGS on two processes ends from L-BFGS on one, beside one process on shuffled rows.
+"""Compares L-BFGS on two processes, and on shuffled rows, with L-BFGS on one process.
 
     python studies/lbfgs_drift.py
 
-In exact arithmetic all three are the same run: 100 samples of f4, [1,4,1], float64, full batch, 100
+In exact arithmetic all three runs are equal: 100 samples of f4, [1,4,1], float64, full batch, 100
 epochs with extensions at epochs 25, 50 and 75. Only the order of sums differs. The table has the
-loss on one process, and the greatest difference of a parameter or knot from it after any epoch.
+final loss on one process, and the largest difference of any parameter or knot from it after any
+epoch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ RUNS = {"one": (1, False), "two": (2, False), "shuffled": (1, True)}
 
 
 class Data(SyntheticData):
-    """The same samples, in another order if wanted."""
+    """The same samples, optionally in another order."""
 
     shuffled = False
 
@@ -53,7 +54,7 @@ class Data(SyntheticData):
 
 
 class Record(Callback):
-    """Parameters and knots after every epoch, and the loss."""
+    """Records parameters and knots after every epoch, and the loss."""
 
     def __init__(self) -> None:
         self.states: list[Tensor] = []
@@ -68,7 +69,7 @@ class Record(Callback):
 
 
 def train(path: str, run: str, setting: str, epochs: int) -> None:
-    """One run; what it came to goes to a file."""
+    """Trains one run and writes its result to a file."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)
     devices, shuffled = RUNS[run]
@@ -105,7 +106,7 @@ def main() -> None:
     if options.run:
         train(*options.run, epochs=options.epochs)
         return
-    print("| L-BFGS | loss at the end | two processes | shuffled rows |\n|---|---|---|---|")
+    print("| L-BFGS | final loss | two ranks | shuffled rows |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for setting in SETTINGS:
             found = {}

@@ -1,4 +1,4 @@
-"""Asks workers for their times in turn, so that what the machine does meanwhile meets them all."""
+"""Measures workers in turn, so that changes in the machine's load affect all of them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from contenders import CONTENDERS, Case
 
 __all__ = ["Measurement", "Worker", "measure", "measure_in_turn"]
 
-_ROUND = 0.2  # seconds of steps in a round, about
+_ROUND = 0.2  # approximate seconds per round
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came of one contender on one case.
+    """Result of one contender on one case.
 
     Attributes:
-        contender: Its name.
+        contender: Name of the contender.
         case: The case.
         step: Processor milliseconds of a training step, median over rounds.
-        forward: The same of a forward pass.
+        forward: Processor milliseconds of a forward pass, median over rounds.
         memory: Peak memory of a training step, MiB.
-        failure: Why there are none.
+        failure: Reason if there is no result.
     """
 
     contender: str
@@ -42,7 +42,7 @@ class Measurement:
 
 
 class Worker:
-    """The process of one contender."""
+    """Process of one contender."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -70,7 +70,7 @@ class Worker:
         self._process.communicate()
 
     def ask(self, **order: Any) -> float | None:
-        """The answer to one order; after a failure None, until the next case begins."""
+        """The answer to one request; None after a failure, until the next case."""
         if self.failure:
             return None
         assert self._process.stdin is not None
@@ -87,27 +87,27 @@ class Worker:
         return value
 
     def begin(self, case: Case, limit_gib: float) -> None:
-        """Builds the case, with one step to warm up, in a new process that may use so much."""
+        """Builds the case in a new process with a memory limit, and runs one warm-up step."""
         self.failure = ""
         sizes = [case.grid_size, case.batch]
         self.ask(what="begin", widths=case.widths, sizes=sizes, limit_gib=limit_gib)
 
     def end(self) -> None:
-        """Ends the case's process."""
+        """Ends the process of the case."""
         self.ask(what="end")
 
 
 def measure(
     case: Case, workers: Sequence[Worker], rounds: int, limit_gib: float, forward: bool = True
 ) -> list[Measurement]:
-    """Times and memory of each worker's contender on a case."""
+    """Times and memory of all contenders on a case."""
     return measure_in_turn([(worker, case) for worker in workers], rounds, limit_gib, forward)
 
 
 def measure_in_turn(
     pairs: Sequence[tuple[Worker, Case]], rounds: int, limit_gib: float, forward: bool = True
 ) -> list[Measurement]:
-    """Times and memory of each worker on its own case, all in turn; a worker has one case."""
+    """Times and memory of all workers in turn, each with its own case."""
     calls = ("step", "forward") if forward else ("step",)
     for worker, case in pairs:
         worker.begin(case, limit_gib)
@@ -125,7 +125,7 @@ def measure_in_turn(
                 seconds = worker.ask(what="time", call=call, count=counts[key])
                 if seconds is not None:
                     times[key].append(1e3 * seconds)
-    # Last, for it changes how memory is handed out.
+    # Last, because it changes how memory is allocated.
     memory = [worker.ask(what="memory", call="step") for worker, _ in pairs]
     found = []
     for number, (worker, case) in enumerate(pairs):

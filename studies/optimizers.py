@@ -1,13 +1,13 @@
-"""Error against seconds: Levenberg-Marquardt beside other optimizers on the same networks.
+"""Compares Levenberg-Marquardt with other optimizers: error against seconds.
 
-    pip install torch-levenberg-marquardt    # optional; without it its rows say so
+    pip install torch-levenberg-marquardt    # optional
     python studies/optimizers.py --out optimizers.png
 
-The paper's networks and training data, float64, one thread, and a grid of G = 12 that is placed
-once, before training, and stays: only the optimizer differs. Each run is a process of its own.
-Seconds are of training alone, of the processor; the error is relative L2 on the test grid.
-torch-levenberg-marquardt takes derivatives by vmap, which the compiled kernel does not have, so
-its network runs in plain torch.
+The paper's networks and training data, in float64 on one thread, with a grid of G = 12 that is
+placed once before training and stays fixed: only the optimizer differs. Each run is a separate
+process. Seconds are processor seconds of training; errors are relative L2 errors on the test grid.
+torch-levenberg-marquardt uses vmap, which the compiled kernel does not support, so its network
+runs in plain torch.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ OPTIMIZERS: dict[str, Callable[..., Step]] = {
 
 
 def trained(task: str, name: str, seed: int, seconds: float) -> list[Point]:
-    """The error after some steps, and the seconds that training had taken by then."""
+    """Errors during training with the seconds of training so far."""
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     data = SyntheticData(task)
@@ -106,7 +106,7 @@ def trained(task: str, name: str, seed: int, seconds: float) -> list[Point]:
         start = time.process_time()
         step()
         spent += time.process_time() - start
-        if spent > 1.05 * seen:  # as far apart as the eye can tell on a scale of logarithms
+        if spent > 1.05 * seen:  # spacing that is visible on a logarithmic axis
             seen = spent
             points.append((spent, error()))
     return points
@@ -131,7 +131,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def draw(runs: dict[tuple[str, str], list[list[Point]]], path: Path) -> None:
-    """A panel for each task: the lowest error so far against seconds, a line for each seed."""
+    """One panel per task: the lowest error so far against seconds, one line per seed."""
     from matplotlib.lines import Line2D
 
     from kanlit.plotting.style import color, head, tidy
@@ -160,8 +160,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=["f2", "f5", "f9"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[101, 102, 103])
-    parser.add_argument("--seconds", type=float, default=15.0, help="of training, each run")
-    parser.add_argument("--out", type=Path, help="the figure, PNG, SVG or PDF")
+    parser.add_argument("--seconds", type=float, default=15.0, help="seconds of training per run")
+    parser.add_argument("--out", type=Path, help="file of the figure: PNG, SVG or PDF")
     options = parser.parse_args()
     runs: dict[tuple[str, str], list[list[Point]]] = {}
     columns = [f"s to {level:g}" for level in LEVELS]

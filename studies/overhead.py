@@ -1,10 +1,10 @@
-"""Time per epoch of ``kanlit fit`` over a bare torch loop of the same net, data and optimizer.
+"""Time per epoch of ``kanlit fit`` and of a bare torch loop with the same network and data.
 
     python studies/overhead.py
 
-Both run in turn in one process, several rounds, one thread; the table gives medians over rounds.
-The bare loop has no logging, no validation, no checkpoint and no grid adaptation; ``kanlit fit``
-has all of them, as a user gets them.
+Both take turns in one process on one thread; the table has medians over the rounds. The bare loop
+has no logging, validation, checkpoints or grid adaptation; ``kanlit fit`` has all of them, with
+its defaults.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kanlit.cli import main as kanlit
 from kanlit.data import HelmholtzData, SyntheticData, TensorDataModule
 from kanlit.modules import KANModule, PDEModule, RegressionModule
 
-# With the number of epochs that the paper's protocol gives each.
+# With the number of epochs of the paper's protocol.
 CASES = {
     "f2 [1,10,1], 4000 points": (["--data", "SyntheticData", "--data.function", "f2"], 2000),
     "f1 [2,10,1], 4000 points": (["--data", "SyntheticData", "--data.function", "f1"], 2000),
@@ -34,11 +34,11 @@ CASES = {
 
 
 def bare(data: TensorDataModule, module: KANModule, epochs: int) -> float:
-    """Seconds an epoch of the plain loop."""
+    """Seconds per epoch of the bare loop."""
     data.setup("fit")
     (batch,) = data.train_dataloader()
     module.problem = getattr(data, "problem", None)  # type: ignore[assignment]
-    module.trainer = Trainer(barebones=True)  # whose settings an optimizer is checked against
+    module.trainer = Trainer(barebones=True)  # optimizers are checked against its settings
     optimizer = module.configure_optimizers()
     start = time.perf_counter()
     for _ in range(epochs):
@@ -49,10 +49,10 @@ def bare(data: TensorDataModule, module: KANModule, epochs: int) -> float:
 
 
 def fit(arguments: list[str], epochs: int) -> float:
-    """Seconds an epoch of ``kanlit fit`` with its defaults, as its summary says."""
+    """Seconds per epoch of ``kanlit fit`` with its defaults, from its summary."""
     with tempfile.TemporaryDirectory() as root:
         sys.argv = ["kanlit", "fit", *arguments, "--trainer.max_epochs", str(epochs)]
-        # G stays at 3, as in the bare loop: the same work a step.
+        # G stays at 3, as in the bare loop, so that steps are equal.
         sys.argv += ["--adaptation.schedule", "[3, 3, 3, 3]", "--trainer.default_root_dir", root]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
@@ -65,11 +65,13 @@ def fit(arguments: list[str], epochs: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, help="of each case; left out, the protocol's")
+    parser.add_argument("--epochs", type=int, help="per case (default: as in the protocol)")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| case | bare loop, ms | kanlit fit, ms | more, ms |\n|---|---|---|---|", flush=True)
+    print(
+        "| case | bare loop, ms | kanlit fit, ms | difference, ms |\n|---|---|---|---|", flush=True
+    )
     for name, (arguments, published) in CASES.items():
         epochs, loops, fits = options.epochs or published, [], []
         for _ in range(options.rounds):

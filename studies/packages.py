@@ -1,12 +1,12 @@
-"""Training steps, forward passes and memory of kanlit beside other KAN packages and an MLP.
+"""Compares training steps, forward passes and memory of KAN packages and an MLP.
 
     pip install -e '.[bench]'
     python studies/packages.py --out packages.jsonl --plot docs/images/packages.png
 
-One thread, processor time; all contenders of a case take turns, round by round; medians over
-rounds. Each is a process of its own, and its memory that of a new process, see worker.py. What is
-measured is appended to --out, a row a contender and case, and is not measured again when the
-command is given again; the table is of all rows there.
+Processor time on one thread; all contenders of a case take turns, and times are medians over the
+rounds. Each contender is a separate process, and its memory is that of a new process, see
+worker.py. Results are appended to --out, one row per contender and case, and are not measured
+again by a second command; the table has all rows of this file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OTHERS = iter(["#D55E00", "#009E73", "#CC79A7", "#E69F00", "#999999"])
 
 
 def read(path: Path) -> list[Measurement]:
-    """What is measured already."""
+    """Reads the existing rows."""
     if not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -53,7 +53,7 @@ def write(path: Path, found: Sequence[Measurement]) -> None:
 
 
 def table(found: Sequence[Measurement]) -> str:
-    """A row a contender and case; ratios are to the baselines of the same case."""
+    """One row per contender and case; ratios are to the baselines of the same case."""
     lines = [
         "| case | network | step, ms | of inkan | of dense | forward, ms | memory, MiB |",
         "|---|---|---|---|---|---|---|",
@@ -98,13 +98,13 @@ def plot(found: Sequence[Measurement], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("packages.jsonl"), help="rows, kept")
-    parser.add_argument("--plot", type=Path, help="PNG of the growth with G")
+    parser.add_argument("--out", type=Path, default=Path("packages.jsonl"), help="file of the rows")
+    parser.add_argument("--plot", type=Path, help="PNG file of the growth with G")
     parser.add_argument("--cases", choices=("small", "large", "all", "none"), default="all")
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
-    parser.add_argument("--batch", type=int, help="points in a step, in place of a case's own")
+    parser.add_argument("--batch", type=int, help="points per step (default: those of the case)")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--limit", type=float, default=6.0, help="GiB that a contender may use")
+    parser.add_argument("--limit", type=float, default=6.0, help="memory limit per contender, GiB")
     options = parser.parse_args()
     chosen = {"small": SMALL, "large": LARGE, "all": SMALL + LARGE, "none": []}[options.cases]
     done = read(options.out)

@@ -1,11 +1,11 @@
-"""A network pruned on the way beside one that is not: errors, widths, time of a step.
+"""Compares a network that is pruned during training with one that is not.
 
     python studies/pruning.py --seeds 3
 
-[2, 5, 1] learns exp(sin(πx) + y²) on [-1, 1]² from 1000 points with sparsity in its loss, is
-pruned after half of the epochs and trained on; the other is trained for as long, without sparsity.
-Steps of both are timed in turn at the end, with Adam, on 1000 and on 20000 points; and one of the
-other with sparsity.
+[2, 5, 1] learns exp(sin(πx) + y²) on [-1, 1]² from 1000 points with sparsity in its loss, and is
+pruned after half of the epochs. The other network is trained for the same number of epochs without
+sparsity. Then steps of both, and a step with sparsity, are timed in turn with Adam on 1000 and
+20000 points.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def data_of(seed: int) -> FormulaData:
 
 
 class Errors(Callback):
-    """Relative L2 error on the test grid before and after a pruning."""
+    """Records the relative L2 error on the test grid before and after pruning."""
 
     def __init__(self, data: FormulaData) -> None:
         self.x = data.build("predict")[0].float()
@@ -56,7 +56,7 @@ class Errors(Callback):
 
 
 def train(seed: int, epochs: int, sparsity: float, prunes: bool) -> tuple[RegressionModule, Errors]:
-    """A trained network, with its errors at the pruning."""
+    """Trains a network; returns it with its errors at the pruning."""
     torch.manual_seed(seed)
     data = data_of(seed)
     errors = Errors(data)
@@ -100,7 +100,7 @@ def step_of(module: RegressionModule, points: int, sparse: bool = False) -> Call
 
 
 def milliseconds(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Of each, in turn; the median over rounds of 50."""
+    """Times of all steps in turn; medians over rounds of 50."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -118,15 +118,15 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sparsity", type=float, default=0.03, help="of L1 and of entropy")
-    parser.add_argument("--rounds", type=int, default=15, help="of timing")
+    parser.add_argument("--sparsity", type=float, default=0.03, help="weight of L1 and of entropy")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of timing")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     LightningModule.print = lambda self, *args, **kwargs: None  # type: ignore[method-assign]
     torch.set_num_threads(1)
-    print("| seed | widths | before pruning | after it | at the end | never pruned, at the end |")
+    print("| seed | widths | before pruning | after pruning | final | final, not pruned |")
     print("|---|---|---|---|---|---|")
     for seed in range(options.seeds):
         pruned, errors = train(seed, options.epochs, options.sparsity, prunes=True)
@@ -137,7 +137,7 @@ def main() -> None:
             flush=True,
         )
     full.sparsity_l1 = full.sparsity_entropy = options.sparsity
-    print("\n| network | points | processor ms a step |\n|---|---|---|")
+    print("\n| network | points | processor ms per step |\n|---|---|---|")
     for points in (1000, 20000):
         steps = {
             f"{full.network.widths}": step_of(full, points),

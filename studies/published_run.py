@@ -1,9 +1,10 @@
-"""The paper's f1 run, 2000 epochs in four stages, through ``kanlit fit``: everything included.
+"""Time of the paper's f1 run, 2000 epochs in four stages, with ``kanlit fit``.
 
     python studies/published_run.py
 
-From the start of the process to its end: imports, data, training, adaptations, validation, logs,
-pictures of knots, checkpoints, tests. The default density and recipe of configs/synthetic.yaml.
+The time from the start of the process to its end includes imports, data, training, adaptations,
+validation, logs, knot plots, checkpoints and tests. Settings are those of configs/synthetic.yaml
+with the default density.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CONFIG = Path(__file__).resolve().parents[1] / "configs" / "synthetic.yaml"
 
 
 def run(epochs: int | None) -> tuple[float, float]:
-    """Seconds on the clock and of the processor."""
+    """Seconds of wall time and of processor time."""
     with tempfile.TemporaryDirectory() as root:
         words = ["-m", "kanlit", "fit", "--config", str(CONFIG)]
         words += ["--trainer.default_root_dir", root, "--trainer.enable_progress_bar", "false"]
@@ -39,10 +40,10 @@ def run(epochs: int | None) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="left out, the protocol's 2000")
+    parser.add_argument("--epochs", type=int, help="default: 2000, as in the protocol")
     options = parser.parse_args()
     rounds = [run(options.epochs) for _ in range(options.rounds)]
-    print("| run | on the clock, s | of the processor, s |\n|---|---|---|")
+    print("| run | wall time, s | processor time, s |\n|---|---|---|")
     for number, (wall, cpu) in enumerate(rounds, 1):
         print(f"| {number} | {wall:.1f} | {cpu:.1f} |")
     wall, cpu = (statistics.median(values) for values in zip(*rounds, strict=True))

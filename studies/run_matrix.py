@@ -1,12 +1,12 @@
-"""Every logger with every way to keep checkpoints, through every command that uses a run.
+"""Tests all loggers with all checkpoint settings and all commands that use a run.
 
     python studies/run_matrix.py
 
-In a folder of its own, beside an older run with a network of another width, each combination is
-trained and killed, resumed, trained anew, tested, predicted, plotted and exported by ``last``.
-A cell is ``ok`` where the command did what it should with that run's own files, ``refused`` where
-it said in one line why it could not, and begins with ``WRONG`` otherwise. Throughout, the older
-run and a file ``config.yaml`` of the user's must stay as they are. Exit status 1 if one is wrong.
+Each combination has its own folder, with an older run of another width. It is trained and killed,
+resumed, trained again, tested, predicted, plotted and exported by ``last``. A cell is ``ok`` if the
+command worked with the files of this run, ``refused`` if it gave the reason in one line, and starts
+with ``WRONG`` otherwise. The older run and a user's file ``config.yaml`` must stay unchanged. Exit
+status 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ FIT = (
 
 
 def run(folder: Path, words: str, prepare: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Runs a command in a process of its own, which has all imports done: status, output."""
+    """Runs a command in a forked process with all imports done: status, output."""
     pid = os.fork()
     if pid == 0:
         status = 1
-        try:  # never to return into the parent's code
+        try:  # never returns to the code of the parent
             os.chdir(folder)
             log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1)
@@ -85,7 +85,7 @@ def run(folder: Path, words: str, prepare: Callable[[], None] = lambda: None) ->
 
 
 def die_in_epoch_3() -> None:
-    """Lets the run that follows be killed, after its checkpoint of the second epoch."""
+    """Kills the next run after its checkpoint of the second epoch."""
     before = GridAdaptationCallback.on_train_epoch_start
 
     def start(self: GridAdaptationCallback, trainer: Any, module: Any) -> None:
@@ -97,10 +97,10 @@ def die_in_epoch_3() -> None:
 
 
 class Combination:
-    """One combination of settings, in a folder of its own.
+    """One combination of settings in its own folder.
 
     Args:
-        folder: Is empty.
+        folder: An empty folder.
         logger: One of :data:`LOGGERS`.
         checkpoint: One of :data:`CHECKPOINTS`.
     """
@@ -127,7 +127,7 @@ class Combination:
         return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def outcome(self, step: str) -> str:
-        """What came of a step: ``ok``, ``refused`` or ``WRONG: …``."""
+        """The outcome of a step: ``ok``, ``refused`` or ``WRONG: …``."""
         status, output = self._run(step)
         found = self._judge(step, status, output)
         if self._digests() != self.untouched:
@@ -154,7 +154,7 @@ class Combination:
         said = [line for line in output.splitlines() if line.startswith("kanlit: error: ")]
         if status == 2 and len(said) == 1:
             print(f"  {step}: {said[0]}")
-            # Another run may not write over the checkpoints; without any there is nothing to use.
+            # A run must not overwrite checkpoints of another; without any, there is nothing to use.
             allowed = step != "kill" and (self.reuses if step == "fit" else not self.keeps)
             return "refused" if allowed else f"WRONG: {said[0]}"
         if step == "kill":
@@ -203,7 +203,7 @@ class Combination:
 
 
 def _named(word: str, output: str, colon: str = ": ") -> str:
-    """What stands behind ``word: `` at the beginning of a line, or of one of Lightning's log."""
+    """The text after ``word: `` at the start of a line, also of Lightning's log."""
     found = re.search(rf"^(?:INFO: )?{word}{colon}(\S+)", output, re.MULTILINE)
     return found[1] if found else ""
 
@@ -213,7 +213,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--diagonal", action="store_true", help="each logger and each way once, four combinations"
+        "--diagonal", action="store_true", help="only four combinations, with each setting once"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)

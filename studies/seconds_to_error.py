@@ -1,12 +1,12 @@
-"""Seconds that the recipes best and fast need to the paper's final error, beside its protocol.
+"""Seconds that the recipes best and fast need to reach the paper's error.
 
     python studies/seconds_to_error.py
 
-All train through kanlit's own modules, data and callbacks, on one thread, in turn in one process.
-The paper's error is its better published median (arXiv 2601.18672). The error on the test grid is
-measured after every step of the two recipes; that time is taken out. The paper's protocol is the
-recipe ``paper``: as many epochs of Adam as published, on kanlit's kernel. Seconds are the
-processor's: what else runs on the machine does not count.
+All runs use kanlit's modules, data and callbacks, on one thread, in turn in one process. The
+paper's error is its better published median (arXiv 2601.18672). The error on the test grid is
+measured after every step of the two recipes; the time of this is subtracted. The paper's protocol
+is the recipe ``paper``: all published epochs of Adam, with kanlit's kernel. Seconds are processor
+seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kanlit.runs.assembly import Assembly
 
 
 class Watch(Callback):
-    """When the error first was at or below a level, in seconds of training."""
+    """Records when the error first reached a level, in seconds of training."""
 
     def __init__(self, data: Any, level: float) -> None:
         self._data = data
@@ -42,7 +42,7 @@ class Watch(Callback):
         self.reached = math.inf
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._data.setup("test")  # now that the trainer has said in which type
+        self._data.setup("test")  # now that the dtype of the trainer is known
         self._test = list(self._data.test_dataloader())
         self._start = time.process_time()
 
@@ -63,7 +63,7 @@ class Watch(Callback):
 
 
 def seconds(word: str, recipe: str, seed: int, level: float | None) -> float:
-    """Of training: to the level where one is given, else of the whole run."""
+    """Seconds of training until the level is reached, or of the whole run without a level."""
     density: dict[str, Any] | None = {"adaptation": {}} if level is not None else None
     densities = densities_by_class(["CurvatureDensity"]) if density is None else {"recipe": density}
     (run,) = build_matrix([TASKS[word]], densities, recipe, [seed]).runs
@@ -87,7 +87,7 @@ def main() -> None:
     torch.set_num_threads(1)
     published = published_medians()
     columns = ["task", "the paper's error", "best, s", "fast, s", "paper's protocol, s"]
-    columns += ["over best", "over fast"]
+    columns += ["protocol / best", "protocol / fast"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for word in options.tasks:
         task = TASKS[word]

@@ -1,9 +1,9 @@
-"""Time of a training step with the compiled kernel beside the one in plain torch.
+"""Time of a training step with the compiled kernel and in plain torch.
 
     python studies/step.py
 
-Forward, backward and Adam, one thread, both in turn in one process; medians over rounds. Time is
-the processor's: what else runs on the machine does not count.
+Forward, backward and Adam on one thread; both take turns in one process. Times are medians of the
+processor time over rounds.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def regression(inputs: int, grid_size: int, points: int = 4000) -> tuple[KAN, Ca
 
 
 def helmholtz(grid_size: int) -> tuple[KAN, Callable[[], Tensor]]:
-    """[2, 6, 6, 1], 4096 points of the equation and 256 of the boundary."""
-    network, problem = KAN([2, 6, 6, 1], grid_size=grid_size), Helmholtz(1, 1, 1.0)
+    """[2, 6, 6, 1] with 4096 points of the equation and 256 of the boundary."""
+    network, problem = KAN([2, 6, 6, 1], grid_size=grid_size), Helmholtz(conditions="soft")
     x, boundary = 2 * torch.rand(4096, 2) - 1, 2 * torch.rand(256, 2) - 1
     boundary[:, 0] = boundary[:, 0].sign()
     source = problem.source(x)
@@ -66,7 +66,7 @@ def milliseconds(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer, s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=30, help="in each round")
+    parser.add_argument("--steps", type=int, default=30, help="per round")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     if not kernel.kernel_available():

@@ -1,10 +1,10 @@
-"""Peak memory from a table on disk to an epoch of training batches, beside the table itself.
+"""Peak memory from reading a table to an epoch of training batches.
 
     python studies/table_memory.py
 
-Each format is read in a process of its own, which sets up :class:`kanlit.TableData`, asks for the
-scalers and goes through one epoch of mini-batches. What it held at its start, with kanlit and the
-format's library imported, is taken off. Linux only: the figures are those of /proc.
+Each format is read in a separate process, which sets up :class:`kanlit.TableData`, fits the
+scalers and runs through one epoch of mini-batches. Memory at the start, with kanlit and the
+library of the format imported, is subtracted. Linux only: values are from /proc.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIBRARIES = {"csv": "pandas", "tsv": "pandas", "npz": "numpy", "parquet": "pyarr
 
 
 def held(field: str) -> float:
-    """MiB that this process holds (VmRSS) or has held at most (VmHWM)."""
+    """Current (VmRSS) or peak (VmHWM) memory of this process in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{field}:"))
     return int(line.split()[1]) / 1024
@@ -47,7 +47,7 @@ def write(path: Path, rows: int, inputs: int, targets: int) -> None:
 
 
 def read(path: Path, inputs: int, targets: int, batch_size: int) -> None:
-    """Prints MiB over the start and seconds: set up, with the scalers, after an epoch."""
+    """Prints MiB above the start, and seconds: after set-up, with scalers, after an epoch."""
     importlib.import_module(LIBRARIES[path.suffix[1:]])
     from kanlit import TableData
 
@@ -82,8 +82,8 @@ def main() -> None:
     print(
         f"{arguments.rows} rows of {sizes[0]} inputs and {sizes[1]} targets: "
         f"{4 * values / MIB:.0f} MiB in float32, {8 * values / MIB:.0f} in float64.\n\n"
-        "| format | file, MiB | peak of set-up, MiB | with scalers | with an epoch | held after it "
-        "| seconds of set-up |\n|---|---|---|---|---|---|---|"
+        "| format | file, MiB | peak of set-up, MiB | with scalers | with an epoch "
+        "| held afterwards | seconds of set-up |\n|---|---|---|---|---|---|---|"
     )
     for suffix in arguments.formats:
         with tempfile.TemporaryDirectory() as folder:

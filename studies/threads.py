@@ -1,13 +1,13 @@
-"""Time of a training step with one thread and with two, and whether the results are equal.
+"""Time of a training step with one thread and with two, and equality of the results.
 
     python studies/threads.py
     KANLIT_KERNEL=0 python studies/threads.py
     python studies/threads.py --busy 2
 
-Forward, backward and Adam, or one Levenberg-Marquardt step; the numbers of threads take turns in
-one process. With the compiled kernel torch's own operations have one thread, as in a run of kanlit.
-Times are the clock's, the least over the rounds, so measure on a quiet machine; with ``--busy``,
-so many processes that compute without end run beside, and times are medians.
+A step is forward, backward and Adam, or one Levenberg-Marquardt step. The numbers of threads take
+turns in one process. With the compiled kernel, torch's own operations have one thread, as in a run
+of kanlit. Times are the lowest wall times over the rounds, so measure on an idle machine.
+``--busy`` starts this many busy processes; times are then medians.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt, Residual
 from kanlit.problems import Helmholtz
 
-Step = Callable[[], Tensor]  # one step; the parameters after it
+Step = Callable[[], Tensor]  # runs one step; returns the parameters
 
 
 def adam(network: KAN, loss: Callable[[], Tensor]) -> Step:
@@ -54,7 +54,7 @@ def regression(widths: list[int], points: int, grid_size: int) -> Step:
 
 def sweep(widths: list[int], points: int, grid_size: int) -> Step:
     """The residual of a Helmholtz equation."""
-    network, problem = KAN(widths, grid_size=grid_size), Helmholtz(1, 1, 1.0)
+    network, problem = KAN(widths, grid_size=grid_size), Helmholtz(conditions="soft")
     x = 2 * torch.rand(points, 2) - 1
     source = problem.source(x)
 
@@ -95,8 +95,8 @@ CASES: dict[str, tuple[Callable[[list[int], int, int], Step], list[int], int, in
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """So many processes beside this one that compute without end."""
-    code = f"import os\nwhile os.getppid() == {os.getpid()}: pass"  # not beyond this one's end
+    """Starts this many processes that compute in an endless loop."""
+    code = f"import os\nwhile os.getppid() == {os.getpid()}: pass"  # ends with this process
     beside = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(processes)]
     try:
         yield
@@ -107,7 +107,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def measured(steps: dict[int, Step], seconds: float) -> tuple[dict[int, list[float]], list[Tensor]]:
-    """Seconds of the steps on each number of threads, and the parameters after the last."""
+    """Seconds per step for each number of threads, and the final parameters."""
     times: dict[int, list[float]] = {threads: [] for threads in steps}
     last: dict[int, Tensor] = {}
     end = time.perf_counter() + seconds
@@ -126,19 +126,19 @@ def measured(steps: dict[int, Step], seconds: float) -> tuple[dict[int, list[flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each case")
-    parser.add_argument("--busy", type=int, default=0, help="processes that compute beside")
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds per case")
+    parser.add_argument("--busy", type=int, default=0, help="number of busy processes")
+    parser.add_argument("--only", default="", help="only cases whose name contains this text")
     options = parser.parse_args()
     path = "compiled kernel" if kernel.kernel_available() else "plain torch"
     names = " | ".join(f"{threads} threads, ms" for threads in options.threads)
-    print(f"| {path} | {names} | faster | equal |")
+    print(f"| {path} | {names} | speedup | equal |")
     print("|---" * (len(options.threads) + 3) + "|")
     for name, (make, widths, points, grid_size) in CASES.items():
         if options.only not in name:
             continue
         steps = {}
-        for threads in options.threads:  # the same network for each, which takes as many steps
+        for threads in options.threads:  # the same network and number of steps for each
             torch.manual_seed(0)
             steps[threads] = make(widths, points, grid_size)
         with busy(options.busy):

@@ -1,14 +1,14 @@
-"""A process with one contender in it, that times what it is asked to and says how long it took.
+"""A process that measures one contender on request.
 
     python studies/worker.py kanlit
 
-It is started by packages.py and growth.py, imports the contender's package once, and forks a
-child for each case: memory is a fresh process's each time, imports are not paid for again. Orders
-and answers are a line of JSON each.
+packages.py and growth.py start it. It imports the package of the contender once and forks a child
+for each case, so that each case has the memory of a new process without repeated imports. Requests
+and answers are one line of JSON each.
 
-Time is the processor's, of all threads of the process, which stays on one core. Memory is the
-peak of resident memory during two steps over what the process holds between steps, weights and
-the optimizer's state included there: what a step needs for itself.
+Time is the processor time of all threads of the process, which is restricted to one core. Memory
+is the peak resident memory during two steps minus that between steps, which includes weights and
+optimizer state: the memory that a step itself needs.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from contenders import CONTENDERS, Case, Network, one_core
 
 __all__ = ["peak_memory"]
 
-_LARGE = 1 << 16  # bytes from which memory is given back to the system when it is freed
+_LARGE = 1 << 16  # size in bytes above which freed memory is returned to the system
 
 
 def _status(field: str) -> float:
-    """A size from the system's book on this process, MiB."""
+    """A field of /proc/self/status, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def peak_memory(step: Callable[[], None]) -> float | None:
-    """MiB that ``step`` needs beyond what the process holds before it; None off Linux."""
+    """MiB that ``step`` needs above those held before it; None unless on Linux."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
-    libc.mallopt(-3, _LARGE)  # M_MMAP_THRESHOLD: what is freed is no longer resident
+    libc.mallopt(-3, _LARGE)  # M_MMAP_THRESHOLD: freed memory is no longer resident
     for _ in range(2):
         step()
     libc.malloc_trim(0)
     held = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     for _ in range(2):
         step()
     return _status("VmHWM") - held
@@ -66,7 +66,7 @@ def _answer(network: Network, order: dict[str, Any]) -> Any:
 
 
 def _serve(name: str, order: dict[str, Any], orders: TextIO, answers: TextIO) -> None:
-    """One case, in its own process: answers orders until told to end."""
+    """Serves one case in its own process: answers requests until told to end."""
 
     def answer(content: dict[str, Any]) -> None:
         print(json.dumps(content), file=answers, flush=True)
@@ -80,16 +80,16 @@ def _serve(name: str, order: dict[str, Any], orders: TextIO, answers: TextIO) ->
         answer({"ready": True})
         while (order := json.loads(orders.readline()))["what"] != "end":
             answer({"value": _answer(network, order)})
-        answer({"ended": True})  # reads no more: the next order is the parent's
-    except Exception as error:  # of a package that is not ours: a row of the table says what
+        answer({"ended": True})  # stops reading: the next request is for the parent
+    except Exception as error:  # any error of another package is reported in the table
         answer({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"})
 
 
 def main() -> None:
-    """Imports the contender, then forks for each case."""
+    """Imports the contender, then forks a process for each case."""
     (name,) = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what packages print is no answer
+    os.dup2(2, 1)  # output of packages is not an answer
     one_core()
     for module in CONTENDERS[name].imports:
         import_module(module)

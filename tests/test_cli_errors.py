@@ -58,8 +58,8 @@ BAD: list[tuple[str, list[str]]] = [
     ("", ["no command", "fit", "benchmark", "kanlit --help"]),
     ("fitt --config x", ["'fitt'", "did you mean fit?"]),
     (f"{SYNTHETIC} extra", ["unexpected", "extra"]),
-    ("fit", ["no data", "--data", "SyntheticData", "TableData"]),
-    ("fit --data.function f1", ["no data", "--data"]),
+    ("fit", ["no data: set data to", "SyntheticData", "TableData"]),
+    ("fit --data.function f1", ["no data: set data to"]),
     # -- classes
     ("fit --data SynteticData", ["--data", "SynteticData", "did you mean SyntheticData?"]),
     ("fit --data InputDensity", ["InputDensity is a density, not a data class", "TableData"]),
@@ -85,8 +85,8 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --model.optimizer Adm", ["--model.optimizer", "did you mean Adam?"]),
     (f"{SYNTHETIC} --model.optimizer torch.optim.Adm", ["torch.optim has no Adm", "Adam"]),
     (f"{SYNTHETIC} --model.lr_scheduler CosineLR", ["CosineLR", "CosineAnnealingLR"]),
-    (f"{SYNTHETIC} --model.lr_scheduler CosineAnnealingLR", ["--model.lr_scheduler.T_max"]),
-    (f"{SYNTHETIC} --model.lr_scheduler ReduceLROnPlateau", ["--model.lr_scheduler.monitor"]),
+    (f"{SYNTHETIC} --model.lr_scheduler CosineAnnealingLR", ["give model.lr_scheduler.T_max"]),
+    (f"{SYNTHETIC} --model.lr_scheduler ReduceLROnPlateau", ["give model.lr_scheduler.monitor"]),
     # -- keys
     (f"{SYNTHETIC} --dat x", ["--dat", "did you mean data?"]),
     (f"{SYNTHETIC} --model.hiden '[3]'", ["--model.hiden", "did you mean hidden?"]),
@@ -104,7 +104,7 @@ BAD: list[tuple[str, list[str]]] = [
     # -- callbacks, loggers, strategies
     (f"{CALLBACKS} EarlyStoping", ["unknown callback", "did you mean EarlyStopping?", "…"]),
     (f"{CALLBACKS} '[EarlyStoping]'", ["callbacks[0]", "did you mean EarlyStopping?"]),
-    (f"{CALLBACKS} EarlyStopping", ["needs monitor: give --trainer.callbacks.monitor val/loss"]),
+    (f"{CALLBACKS} EarlyStopping", ["give trainer.callbacks.monitor such as val/loss"]),
     (
         f"{CALLBACKS} '[{{class_path: EarlyStopping}}]'",
         ["callbacks[0]: EarlyStopping needs monitor", "init_args: {monitor: val/loss}"],
@@ -162,13 +162,13 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --model.grid_size 0", ["grid_size", "at least 1"]),
     ("fit --data HelmholtzData --model.boundary_weight 0", ["boundary_weight", "positive"]),
     (f"{SYNTHETIC} --model.optimizer.lr -1", ["optimizer", "learning rate", "-1.0"]),
-    (f"{SYNTHETIC} --model PDEModule", ["PDEModule", "--model RegressionModule"]),
-    ("fit --data HelmholtzData --model RegressionModule", ["HelmholtzData", "--model PDEModule"]),
+    (f"{SYNTHETIC} --model PDEModule", ["PDEModule", "set model to RegressionModule"]),
+    ("fit --data HelmholtzData --model RegressionModule", ["HelmholtzData", "to PDEModule"]),
     # -- data
     (f"{SYNTHETIC} --data.function f33", ["'f33'", "did you mean 'f3'?"]),
     ("fit --data FeynmanData --data.equation 16", ["equation 16", "1 to 15"]),
     ("fit --data HelmholtzData --data.wavenumber 3.5124073655203634", ["wavenumber", "unique"]),
-    ("fit --data EquationData", ["EquationData needs equation", "--data.equation"]),
+    ("fit --data EquationData", ["EquationData needs equation", "give data.equation"]),
     ("fit --data EquationData --data.equation Poison", ["equation Poison", "mean Poisson?"]),
     ("fit --data EquationData --data.equation f1", ["unknown equation f1", "Burgers"]),
     (
@@ -180,7 +180,7 @@ BAD: list[tuple[str, list[str]]] = [
         ["points", "points_per_axis", "sobol"],
     ),
     (f"{SYNTHETIC} --data.samples 0", ["samples", "at least 1"]),
-    ("fit --data TableData", ["path, inputs, targets", "--data.path"]),
+    ("fit --data TableData", ["path, inputs, targets", "give data.path"]),
     (f"{TABLE} --data.path none.csv", ["file none.csv does not exist", "data.path"]),
     (f"{TABLE} --data.path nan.csv", ["'y'", "nan.csv", "3 "]),
     (f"{TABLE} --data.path infinite.csv", ["'y'", "infinite.csv", "2 "]),
@@ -224,8 +224,8 @@ BAD: list[tuple[str, list[str]]] = [
     ("predict --ckpt_path foreign.ckpt --input good.csv", ["foreign.ckpt", "no knots"]),
     ("export", ["CHECKPOINT, --output", "kanlit export --help"]),
     ("export last --output m.onnx", ["no last checkpoint", "kanlit fit"]),
-    ("export last --output m.onxx", ["--output m.onxx", ".onnx or .pt2"]),
-    ("export last --output good.csv/m.pt2", ["cannot write --output good.csv/m.pt2"]),
+    ("export last --output m.onxx", ["output m.onxx", ".onnx or .pt2"]),
+    ("export last --output good.csv/m.pt2", ["cannot write good.csv/m.pt2"]),
     ("export torch.ckpt --output m.pt2", ["torch.ckpt", "not safe to load"]),
     # -- trainer
     (f"{SYNTHETIC} --trainer.accelerator gpuu", ["accelerator gpuu", "cpu"]),
@@ -276,6 +276,18 @@ def test_bad_input_is_one_line_with_the_thing_and_the_cure(
     assert lines[0].startswith("kanlit: error: ")
     for word in words:
         assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "internal"),
+    [("callbacks", "ResumeCheck"), ("callbacks", "Started"), ("logger", "DummyLogger")],
+)
+def test_classes_of_no_use_to_users_are_not_suggested(place: str, internal: str, run: Run) -> None:
+    status, _, error = run(f"{SYNTHETIC} --trainer.{place} {internal}s")
+
+    assert status == 2
+    assert f"unknown {place.removesuffix('s')} {internal}s: " in error
+    assert internal not in error.replace(f"{internal}s", "")
 
 
 @pytest.mark.parametrize("name", ["pickle.ckpt", "torch.ckpt"])

@@ -106,11 +106,11 @@ def test_bad_words_and_bad_tables_are_one_line_and_write_nothing(
         f"{last} --input nan.csv": "column 'heat °C' of nan.csv has 1 missing or NaN",
         f"{last} {new} --output p.xlsx": "ends in .xlsx",
         f"{last} {new} --output lightning_logs": "is a folder",
-        f"{last} {new} --output new.csv": "is the input itself",
+        f"{last} {new} --output new.csv": "is the input file itself",
         f"{last} {new} --output t.csv/p.csv": "cannot write",
         f"predict --ckpt_path none.ckpt {new}": "none.ckpt does not exist",
         f"predict --ckpt_path t.csv {new}": "t.csv is not a checkpoint",
-        f"predict --ckpt_path old.ckpt {new}": "old.ckpt holds no names of columns",
+        f"predict --ckpt_path old.ckpt {new}": "old.ckpt has no column names",
     }
     before = sorted(folder.rglob("*"))
     for command, said in bad.items():

@@ -192,14 +192,12 @@ class Looking(LightningCLI):
 def test_the_parsers_of_a_command_line_can_be_read() -> None:
     with pytest.raises(Seen) as caught:
         Looking(Small, args=["fit"])
-    parser, parsers = caught.value.args
+    _, parsers = caught.value.args
     names = {"fit", "validate", "test", "predict"}
-    assert set(parsers) == {command.dest for command in compat.command_list(parser)} == names
+    assert set(parsers) == names
     options = {option.dest: option for option in compat.options_of(parsers["fit"])}
     options["trainer.max_epochs"].help = "for so long"
     assert "for so long" in parsers["fit"].format_help()
-    compat.command_list(parser).clear()
-    assert "validate " not in parser.format_help().partition("\n\n")[2]
 
 
 OVERRIDDEN: list[tuple[type, type, tuple[str, ...]]] = [

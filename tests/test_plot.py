@@ -74,7 +74,7 @@ def test_table_gets_a_scatter_and_its_names_and_its_metrics_from_csv(
     status, output, _ = command_line("plot last --format svg")
 
     assert status == 0
-    assert "left out" not in output
+    assert "omitted" not in output
     run = TrainedRun(next(tmp_path.glob("lightning_logs/*/checkpoints/last.ckpt")))
     assert run.names == {"inputs": ["a", "b"], "targets": ["y", "z"]}
     assert set(run.metrics().curves) == {"train/loss", "val/loss", "val/rel_l2"}
@@ -90,8 +90,8 @@ def test_checkpoint_alone_gives_what_it_holds_and_says_what_is_missing(
     status, output, _ = command_line("plot moved/mine.ckpt")
 
     assert status == 0
-    assert "error_map: left out: no config.yaml in moved: give --config FILE" in output
-    assert "convergence: left out: no event files and no metrics.csv in moved" in output
+    assert "error_map: omitted: no config.yaml in moved: give the config of the run" in output
+    assert "convergence: omitted: no event files and no metrics.csv in moved" in output
     assert {path.stem for path in (tmp_path / "moved" / "plots").iterdir()} == {
         "network",
         "curves",
@@ -111,7 +111,7 @@ def test_checkpoint_of_before_has_no_knot_migration_and_says_why(
     status, output, _ = command_line(f"plot {trained}")
 
     assert status == 0
-    assert "knot_migration: left out: the checkpoint has no record of its knots" in output
+    assert "knot_migration: omitted: the checkpoint has no record of its knots" in output
 
 
 def test_layers_and_epoch_come_from_the_checkpoint(trained: Path) -> None:
@@ -153,8 +153,8 @@ def test_knots_of_a_resumed_run_are_all_there(trained: Path, command_line: Words
             "plot {ckpt} --output taken/pictures",
             "cannot write to taken/pictures (a file exists where its folder would be)",
         ),
-        ("plot {ckpt} --config nowhere.yaml", "config nowhere.yaml does not exist: check --config"),
-        ("plot {ckpt} --config other.yaml", "has data of 2 inputs and 1 targets"),
+        ("plot {ckpt} --config nowhere.yaml", "config nowhere.yaml does not exist: check its path"),
+        ("plot {ckpt} --config other.yaml", "has data with 2 inputs and 1 targets"),
         ("plot taken", "taken is not a checkpoint, or it holds more than tensors"),
     ],
 )

@@ -65,12 +65,13 @@ def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
 def test_evaluations_of_a_layer_are_the_same_under_autocast(out: int) -> None:
     layer = KANLayer(2, out)
     x = points(50).float()
-    stream = (x.T.contiguous(), torch.eye(2).unsqueeze(-1).repeat(1, 1, 50), torch.zeros(2, 2, 50))
-    pairs_ = [(0, 0), (1, 1)]
-    expected = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*stream, pairs=pairs_)]
+    streams = torch.cat([torch.eye(2).unsqueeze(-1), torch.zeros(2, 2, 1)]).repeat(1, 1, 50)
+    sweep = (x.T.contiguous(), streams)
+    alongs = [(0,), (1,), (0, 0), (1, 1)]
+    expected = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*sweep, alongs)]
     with torch.autocast("cpu", torch.bfloat16):
-        got = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*stream, pairs=pairs_)]
-        low = layer.sweep(*(t.bfloat16() for t in stream), pairs=pairs_)
+        got = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*sweep, alongs)]
+        low = layer.sweep(*(t.bfloat16() for t in sweep), alongs)
     for one, two in zip(got, expected, strict=True):
         assert torch.equal(one, two)
     assert all(part.dtype == torch.float32 for part in low)

@@ -53,7 +53,7 @@ def test_settings_that_can_change_are_applied_and_the_others_are_the_checkpoints
     assert "optimizer reset: LevenbergMarquardt now, Adam in the checkpoint" in err
     status, _, err = trained(f"{FIT} --ckpt_path last --trainer.max_epochs 7")
     assert status == 2
-    assert "name it with --model.optimizer LevenbergMarquardt" in err
+    assert "set model.optimizer to LevenbergMarquardt" in err
 
 
 def test_scores_of_another_metric_are_not_compared(command_line: CommandLine) -> None:
@@ -92,8 +92,9 @@ def test_settings_of_another_network_are_refused(trained: CommandLine) -> None:
 
 
 def test_a_run_that_has_ended_says_that_nothing_is_trained(trained: CommandLine) -> None:
-    status, _, err = trained(f"{FIT} --ckpt_path a.ckpt --trainer.max_epochs 3")
+    status, out, err = trained(f"{FIT} --ckpt_path a.ckpt --trainer.max_epochs 3")
     assert status == 0
+    assert "checkpoint: none kept (nothing was trained)" in out
     assert re.search("nothing was trained: .* epoch 3 and step 3 .*max_epochs 3", err)
 
 

@@ -96,7 +96,8 @@ def test_knots_wander_less_the_more_samples_place_them(here: Here) -> None:
 
 
 def test_a_residual_s_gradients_are_the_same_by_a_sweep_and_by_nested_autograd(here: Here) -> None:
-    printed = here("residual.py", "--repeats", "1", "--rounds", "1", "--grid-sizes", "4")
+    once = ["--repeats", "1", "--rounds", "1"]
+    printed = here("residual.py", "--points", "256", "--grid-sizes", "4", *once)
 
     rows = re.findall(
         r"^\| 4 \| (\w+) \| (kernel|torch) \| (?:\S+ \| ){3}(\S+) \|$", printed, re.MULTILINE
@@ -106,6 +107,14 @@ def test_a_residual_s_gradients_are_the_same_by_a_sweep_and_by_nested_autograd(h
     ]
     for kind, _, apart in rows:
         assert float(apart) < (1e-4 if kind == "float32" else 1e-11)
+
+
+def test_orders_of_derivatives_are_compared_with_the_second(here: Here) -> None:
+    printed = here("residual.py", "--orders", "--points", "64", "--repeats", "1", "--rounds", "1")
+
+    rows = re.findall(r"^\| u, .* \| (kernel|torch) \| (\d) \| (.*) \|$", printed, re.MULTILINE)
+    assert [order for _, order, _ in rows] == ["3", "4"] * 4
+    assert all(0.2 < float(ratio) < 20 for *_, cells in rows for ratio in cells.split(" | "))
 
 
 def test_every_optimizer_trains_the_same_network_and_the_error_falls(

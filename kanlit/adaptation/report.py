@@ -70,3 +70,17 @@ class AdaptationReport:
     def out_of_range(self) -> float:
         """The largest fraction of inputs outside the old grid among the layers."""
         return max((layer.out_of_range for layer in self.layers), default=0.0)
+
+    @property
+    def summary(self) -> str:
+        """One line for a log."""
+        if self.loss_before is None:
+            change = "loss not measured (the module has no loss(batch))"
+        else:
+            change = f"loss {self.loss_before:.3e} -> {self.loss_after:.3e}"
+        if self.loss_replaced is not None:
+            change += f" with inserted knots (with replaced knots: {self.loss_replaced:.3e})"
+        return (
+            f"grids adapted, G = {self.grid_size}, refit error {self.refit_error:.1e}, {change}, "
+            f"{self.seconds * 1e3:.0f} ms"
+        )

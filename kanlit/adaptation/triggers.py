@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,7 +156,7 @@ class PlateauTrigger(Trigger):
 class _Several(Trigger):
     """Base class of combined triggers; calls every trigger each time, so all observe the run."""
 
-    def __init__(self, triggers: Sequence[Trigger]) -> None:
+    def __init__(self, triggers: list[Trigger]) -> None:
         if not triggers:
             raise ConfigurationError(f"{type(self).__name__} needs at least one trigger")
         self.triggers = list(triggers)
@@ -183,9 +183,6 @@ class AnyTrigger(_Several):
     Args:
         triggers: The triggers, at least one.
     """
-
-    def __init__(self, triggers: list[Trigger]) -> None:
-        super().__init__(triggers)
 
     def fires(self, observation: Observation) -> bool:
         return any(self._answers(observation))

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kanlit.bases.export import BasisSum
 from kanlit.splines import (
     Outside,
     gauss_legendre,
@@ -128,14 +127,6 @@ class Basis(ABC):
         """Nodes and weights ``(in, m)`` for integrals of products of two functions' derivatives."""
         return gauss_legendre(self.breakpoints, _NODES)
 
-    def exportable(self, coefficients: Tensor) -> nn.Module:
-        """A module of operations that ONNX supports, mapping ``(n, in)`` to ``(n, out)``.
-
-        Args:
-            coefficients: ``(out, in, count)``, in the dtype of the module.
-        """
-        return BasisSum(self.cast(coefficients.dtype), coefficients)
-
     # -- grid changes -----------------------------------------------------------------------
 
     @classmethod
@@ -145,38 +136,21 @@ class Basis(ABC):
         samples: Tensor,
         weights: Tensor,
         grid_size: int,
-        *,
-        uniform_mix: float,
-        least_gap: float,
-        margin: float,
-        order: Tensor | None = None,
+        **settings: Any,
     ) -> Tensor:
         """The new grid of an adaptation: at weighted quantiles of the samples.
-
-        See :func:`kanlit.splines.weighted_quantile_breakpoints` for the settings.
 
         Args:
             breakpoints: The current grid ``(in, G+1)``.
             samples: ``(n, in)``, finite.
             weights: ``(n,)`` or ``(n, in)``.
             grid_size: G'.
-            uniform_mix: Fraction of the uniform grid.
-            least_gap: Minimum gap.
-            margin: Widening of the range.
-            order: Sorted order of the samples.
+            **settings: Those of :func:`kanlit.splines.weighted_quantile_breakpoints`.
 
         Returns:
             ``(in, G'+1)``.
         """
-        return weighted_quantile_breakpoints(
-            samples,
-            weights,
-            grid_size,
-            uniform_mix=uniform_mix,
-            least_gap=least_gap,
-            margin=margin,
-            order=order,
-        )
+        return weighted_quantile_breakpoints(samples, weights, grid_size, **settings)
 
     @classmethod
     def insert_breakpoints(
@@ -185,19 +159,13 @@ class Basis(ABC):
         samples: Tensor,
         weights: Tensor,
         grid_size: int,
-        *,
-        uniform_mix: float,
-        least_gap: float,
+        **settings: Any,
     ) -> Tensor:
-        """The larger grid of an extension by insertion, with the same ends."""
-        return inserted_breakpoints(
-            breakpoints,
-            samples,
-            weights,
-            grid_size,
-            uniform_mix=uniform_mix,
-            least_gap=least_gap,
-        )
+        """The larger grid of an extension by insertion, with the same ends.
+
+        The settings are those of :func:`kanlit.splines.inserted_breakpoints`.
+        """
+        return inserted_breakpoints(breakpoints, samples, weights, grid_size, **settings)
 
     def project(self, coefficients: Tensor, old: Basis) -> Tensor:
         r"""L2 projection of curves in another basis onto this one over its grid.
@@ -237,7 +205,10 @@ class Basis(ABC):
         return self.project(coefficients, old)
 
     def fit_to_samples(self, coefficients: Tensor, old: Basis, samples: Tensor) -> Tensor:
-        """Least-squares refit on samples ``(n, in)``, as published; see :meth:`project`."""
+        """Least-squares refit on samples ``(n, in)``, as published; see :meth:`project`.
+
+        Functions whose support contains no sample get zero coefficients: the curve is lost there.
+        """
         x = samples.double()
         design, source = self.values(x).transpose(0, 1), old.values(x).transpose(0, 1)
         curve = source @ coefficients.double().permute(1, 2, 0)

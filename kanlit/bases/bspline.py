@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kanlit.bases.base import Basis, Place
-from kanlit.bases.export import PieceSum
 from kanlit.splines import (
     Outside,
     Pieces,
@@ -121,9 +120,6 @@ class BSplineBasis(Basis):
     def quadrature(self, derivative: int = 0) -> tuple[Tensor, Tensor]:
         """Exact: the product of two functions has degree 2k, that of derivatives less."""
         return gauss_legendre(self.breakpoints, self.order if derivative else self.order + 1)
-
-    def exportable(self, coefficients: Tensor) -> nn.Module:
-        return PieceSum(self, coefficients)
 
     # -- grid changes -----------------------------------------------------------------------
 

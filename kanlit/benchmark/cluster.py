@@ -1,4 +1,4 @@
-"""Runs on a Dask cluster: what a lost worker had begun, another begins anew."""
+"""Trains on a Dask cluster. If a worker is lost, another one repeats its run."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from kanlit.errors import ConfigurationError
 
 __all__ = ["SchedulerLostError", "dask_engine"]
 
-_PATIENCE = 10.0  # seconds for a scheduler to answer
+_PATIENCE = 10.0  # seconds to wait for the scheduler
 
 
 class SchedulerLostError(RuntimeError):
-    """The scheduler is gone while runs were left."""
+    """The scheduler was lost before all runs were done."""
 
 
 @contextmanager
 def dask_engine(address: str) -> Iterator[Engine]:
-    """Workers of a cluster, each a process of one thread; more may join at any time.
+    """Trains on the workers of a Dask cluster, one single-threaded process per worker.
 
-    Every run is a task of its own, so that losing a worker costs no more than to begin its run
-    anew on another; one that brings down several workers in turn is given up.
+    Workers can join at any time. Each run is a Dask task, so losing a worker only repeats the run
+    that it was training. A run that kills several workers in a row is recorded as failed.
 
     Args:
-        address: The scheduler's, such as ``tcp://10.0.0.1:8786``.
+        address: Address of the scheduler, such as ``tcp://10.0.0.1:8786``.
 
     Raises:
-        ConfigurationError: Dask is not installed, the scheduler does not answer, or a worker
-            has another kanlit or several threads.
-        SchedulerLostError: While it runs.
+        ConfigurationError: If Dask is not installed, the scheduler does not answer, or a worker
+            has another version of kanlit or several threads.
+        SchedulerLostError: If the scheduler is lost before all runs are done.
     """
     try:
         from distributed import Client
     except ImportError:
         raise ConfigurationError(
-            "--backend dask needs Dask, which is not installed: pip install 'kanlit[cluster]'"
+            "the backend dask needs Dask, which is not installed: pip install 'kanlit[cluster]'"
         ) from None
     try:
         client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:  # a name that is no address is a ValueError
+    except (OSError, ValueError) as error:  # ValueError: a malformed address
         raise ConfigurationError(
             f"no Dask scheduler answers at {address} ({' '.join(str(error).split())}): start one "
-            f"with dask scheduler, or give its address to --scheduler"
+            f"with the command dask scheduler, or give another address"
         ) from None
     try:
         _check_workers(client, address)
@@ -61,23 +61,23 @@ def dask_engine(address: str) -> Iterator[Engine]:
 def _check_workers(client: Any, address: str) -> None:
     threads: dict[str, int] = client.nthreads()
     if not threads:
-        print(f"kanlit: no worker at {address} yet, the runs wait for one", file=sys.stderr)
+        print(f"kanlit: waiting for the first worker at {address}", file=sys.stderr)
         return
     for worker, count in threads.items():
         if count > 1:
             raise ConfigurationError(
-                f"worker {worker} has {count} threads, but a process trains one network at a "
-                f"time: start workers with --nworkers {count} --nthreads 1"
+                f"worker {worker} has {count} threads, but a process trains only one network at "
+                f"a time: start the workers with --nworkers {count} --nthreads 1"
             )
-    mend = f"install kanlit {kanlit.__version__} on every machine of the cluster"
+    cure = f"install kanlit {kanlit.__version__} on every machine of the cluster"
     try:
         versions: dict[str, str] = client.run(_version)
-    except Exception as error:  # whatever importing it there may raise
+    except Exception as error:  # importing kanlit there can raise anything
         words = " ".join(str(error).split())
-        raise ConfigurationError(f"a worker cannot import kanlit ({words}): {mend}") from None
+        raise ConfigurationError(f"a worker cannot import kanlit ({words}): {cure}") from None
     for worker, version in versions.items():
         if version != kanlit.__version__:
-            raise ConfigurationError(f"worker {worker} has kanlit {version}: {mend}")
+            raise ConfigurationError(f"worker {worker} has kanlit {version}: {cure}")
 
 
 def _version() -> str:
@@ -87,9 +87,9 @@ def _version() -> str:
 def _run_all(client: Any, runs: Sequence[Run], train: Train) -> Generator[Outcome, None, None]:
     from distributed import KilledWorker, as_completed
 
-    begun = uuid.uuid4().hex  # results of an earlier matrix are not this one's
+    call = uuid.uuid4().hex  # in the keys, so that no results of an earlier call are returned
     futures = {
-        client.submit(train, run, key=f"train-{begun}-{run.key.slug}", priority=-place): run
+        client.submit(train, run, key=f"train-{call}-{run.key.slug}", priority=-place): run
         for place, run in enumerate(runs)
     }
     try:
@@ -102,7 +102,7 @@ def _run_all(client: Any, runs: Sequence[Run], train: Train) -> Generator[Outcom
                 died = isinstance(error, KilledWorker)
                 yield failure(run, WorkerDiedError() if died else error)
             else:
-                raise SchedulerLostError("the Dask scheduler is gone")
+                raise SchedulerLostError("lost the Dask scheduler")
             future.release()
     finally:
         client.cancel(list(futures))

@@ -1,7 +1,7 @@
-"""Tables of a benchmark: its runs summed up by task, and one density set beside another.
+"""Tables of a benchmark: medians per task, and comparisons of densities with a baseline.
 
-A table of runs is that of ``results.csv`` for a single recipe: ``benchmark, task, density, seed,
-rel_l2, wall_s, adapt_s`` and more, a row a run, ``rel_l2`` infinite where the run failed.
+A table of runs holds the rows of ``results.csv`` for one recipe: ``benchmark, task, density, seed,
+rel_l2, wall_s, adapt_s`` and others, one row per run. ``rel_l2`` is infinite for failed runs.
 """
 
 from __future__ import annotations
@@ -40,23 +40,25 @@ __all__ = [
     "summaries",
 ]
 
-ALL = "all"  # every suite together
+ALL = "all"  # all suites together
 _KEY = ["benchmark", "task", "density"]
-_ORDER = list(SUITES)  # the paper's
+_ORDER = list(SUITES)  # order of the paper
 Task = tuple[str, str]  # benchmark, task
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A density beside the baseline on one suite, or on all.
+    """Comparison of a density with the baseline on one suite or on all.
 
     Attributes:
-        density: Its name.
+        density: Name of the density.
         suite: Name of the suite, or :data:`ALL`.
-        comparison: Errors.
-        overhead: Median over tasks of (its median wall time / the baseline's - 1).
-        adaptation_share: Time spent on adaptation over wall time, summed over its runs.
-        left_out: Tasks that count as won or lost but not in the averages: an infinite median.
+        comparison: Statistics of the errors.
+        overhead: Median over tasks of the density's median wall time relative to that of the
+            baseline, minus 1.
+        adaptation_share: Fraction of the wall time spent on adaptations, over all runs of the
+            density.
+        left_out: Tasks with an infinite median. They count as won or lost but not in the averages.
     """
 
     density: str
@@ -67,7 +69,7 @@ class Summary:
     left_out: tuple[str, ...]
 
     def row(self) -> dict[str, str | int | float]:
-        """All of it under flat names, as a row of a table."""
+        """All values under flat names, as one row of a table."""
         row: dict[str, str | int | float] = {"density": self.density, "suite": self.suite}
         for name, value in vars(self.comparison).items():
             if isinstance(value, Interval):
@@ -80,7 +82,7 @@ class Summary:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Without repeats; the paper's suites in its order, the rest with numbers as numbers."""
+    """Sorts names without repeats: suites as in the paper, other names in natural order."""
 
     def place(name: str) -> tuple[int, list[tuple[int, int, str]]]:
         parts = re.findall(r"\d+|\D+", name)
@@ -91,7 +93,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def suites(runs: pd.DataFrame) -> list[str]:
-    """Names of the suites."""
+    """Names of the suites in a table of runs."""
     return in_order(runs["benchmark"])
 
 
@@ -101,9 +103,11 @@ def of_suite(suite: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def named_like(densities: Sequence[str], word: str) -> str | None:
-    """The density called ``word``, as in ``InputDensity`` or ``input``; else the one with it.
+    """Finds a density by a word: ``input`` matches ``InputDensity``.
 
-    ``None`` where no name, or more than one, holds the word.
+    Returns:
+        The only name that equals the word (without "density"), or else the only name that
+        contains it; ``None`` if there is no such name or more than one.
     """
     bare = {name: re.sub(r"[^a-z0-9]|density", "", name.lower()) for name in densities}
     for hits in (
@@ -116,7 +120,7 @@ def named_like(densities: Sequence[str], word: str) -> str | None:
 
 
 def errors_by_task(runs: pd.DataFrame, density: str) -> dict[Task, Array]:
-    """Errors ``(seeds,)`` of each task that the density has run on, in order."""
+    """Errors ``(seeds,)`` of the density on each of its tasks, in order."""
     own = runs[runs["density"] == density]
     groups = {
         (str(benchmark), str(task)): rows.sort_values("seed")["rel_l2"].to_numpy(np.float64)
@@ -130,46 +134,36 @@ def errors_by_task(runs: pd.DataFrame, density: str) -> dict[Task, Array]:
 
 
 def median_table(runs: pd.DataFrame, densities: Sequence[str]) -> pd.DataFrame:
-    """Each task and density summed up over its seeds, a row each, in order.
+    """Statistics over the seeds, one row per task and density, in order.
 
-    Columns ``benchmark, task, density, seeds, failed, median, lowest, highest, wall_s,
-    adaptation_share``. Failures count in the median, the highest error and the number of seeds;
-    the times are medians of the runs that did not fail.
+    Columns: ``benchmark, task, density, seeds, failed, median, lowest, highest, wall_s,
+    adaptation_share``. Failed runs count in the median, the highest error and the number of
+    seeds. Times are medians over the successful runs.
     """
-    rows = []
-    by_task = {density: errors_by_task(runs, density) for density in densities}
-    timed = runs[np.isfinite(runs["rel_l2"])]
+    own = runs[runs["density"].isin(list(densities))]
+    table = own.groupby(_KEY)["rel_l2"].agg(
+        seeds="size",
+        failed=lambda errors: int(np.isinf(errors).sum()),
+        median="median",
+        lowest="min",
+        highest="max",
+    )
+    timed = own[np.isfinite(own["rel_l2"])]
     times = timed.assign(share=timed["adapt_s"] / timed["wall_s"]).groupby(_KEY)
-    wall, share = times["wall_s"].median(), times["share"].median()
-    for suite in suites(runs):
-        for task in in_order(runs.loc[runs["benchmark"] == suite, "task"]):
-            for density in densities:
-                errors = by_task[density].get((suite, task))
-                if errors is None:
-                    continue
-                key = (suite, task, density)
-                rows.append(
-                    {
-                        **dict(zip(_KEY, key, strict=True)),
-                        "seeds": len(errors),
-                        "failed": int(np.isinf(errors).sum()),
-                        "median": float(np.median(errors)),
-                        "lowest": float(errors.min()),
-                        "highest": float(errors.max()),
-                        "wall_s": float(wall.get(key, np.nan)),
-                        "adaptation_share": float(share.get(key, np.nan)),
-                    }
-                )
-    return pd.DataFrame(rows)
+    table["wall_s"], table["adaptation_share"] = times["wall_s"].median(), times["share"].median()
+    orders = [suites(own), in_order(own["task"]), list(densities)]
+    ranks = {name: order.index for name, order in zip(_KEY, orders, strict=True)}
+    rows = table.reset_index()
+    return rows.sort_values(_KEY, key=lambda c: c.map(ranks[str(c.name)]), ignore_index=True)
 
 
 def pair_table(runs: pd.DataFrame, baseline: str, density: str) -> pd.DataFrame:
-    """The density beside the baseline on each task that both have run on, in order.
+    """Comparison with the baseline, one row per task that both densities have, in order.
 
-    Columns ``benchmark, task, density, reduction, reduction_low, reduction_high, outcome,
-    overhead``: relative error reduction of the medians with its interval (seeds resampled),
-    ``win``, ``tie`` or ``loss`` of the density, and its median wall time over the baseline's,
-    minus 1.
+    Columns: ``benchmark, task, density``; ``reduction, reduction_low, reduction_high``, the
+    relative error reduction of the medians with its interval (seeds resampled); ``outcome``,
+    ``win``, ``tie`` or ``loss`` of the density; ``overhead``, its median wall time relative to
+    that of the baseline, minus 1.
     """
     b, d, tasks = _paired(runs, baseline, density, ALL)
     intervals = reduction_intervals(b, d)
@@ -194,7 +188,7 @@ def pair_table(runs: pd.DataFrame, baseline: str, density: str) -> pd.DataFrame:
 
 
 def summaries(runs: pd.DataFrame, baseline: str, against: Sequence[str]) -> list[Summary]:
-    """Each density beside the baseline, suite by suite and, where there are more, over all."""
+    """Compares each density with the baseline, per suite and, with several suites, over all."""
     found = suites(runs)
     scopes = [*found, ALL] if len(found) > 1 else found
     result = []
@@ -227,13 +221,13 @@ def summaries(runs: pd.DataFrame, baseline: str, against: Sequence[str]) -> list
 
 
 def complete_medians(medians: pd.DataFrame, densities: Sequence[str]) -> pd.DataFrame:
-    """Medians as a table ``(tasks, densities)``, of the tasks that all densities have run on."""
+    """Medians as a table ``(tasks, densities)`` of the tasks that all densities have."""
     table = medians.pivot(index=["benchmark", "task"], columns="density", values="median")
     return table.reindex(columns=list(densities)).dropna()
 
 
 def best_densities(medians: pd.DataFrame) -> dict[Task, list[str]]:
-    """On each task the density with the lowest median, and those that tie with it."""
+    """The density with the lowest median on each task, and the densities that tie with it."""
     best = {}
     for (suite, task), rows in medians.groupby(["benchmark", "task"]):
         values = rows["median"].to_numpy(np.float64)
@@ -256,7 +250,7 @@ def _paired(
 
 
 def _overheads(runs: pd.DataFrame, baseline: str, density: str) -> dict[Task, float]:
-    """Median wall time over the baseline's, minus 1, where both have runs that did not fail."""
+    """Median wall time / that of the baseline, minus 1, per task with successful runs of both."""
     timed = runs[np.isfinite(runs["rel_l2"])]
     wall = timed.groupby(_KEY)["wall_s"].median().unstack("density")
     if baseline not in wall or density not in wall:

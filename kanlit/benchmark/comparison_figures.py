@@ -1,4 +1,4 @@
-"""Figures that sum a benchmark up: mean ranks, and errors over the baseline's."""
+"""Figures that summarize a benchmark: mean ranks, and errors relative to the baseline."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from kanlit.benchmark.comparison import Summary, of_suite
-from kanlit.benchmark.statistics import Interval, equal_groups
+from kanlit.benchmark.ranks import equal_groups
+from kanlit.benchmark.statistics import Interval
 from kanlit.plotting.page import RIGHT, WIDTH
 from kanlit.plotting.style import FONT, GREY, LETTER, color, head, tidy
 
 __all__ = ["rank_figure", "ratio_figure"]
 
-_NAMES = 0.6  # inches, for names longer than those of tasks
+_NAMES = 0.6  # inches of extra width for the labels of the bars
 _LARGEST_RATIO = 1e4
-# Round ratios, fine to coarse; the first set that has room is taken.
+# Ticks for axes up to a largest ratio; the first set that covers the axis is used.
 _TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (1.3, (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25)),
     (12.0, (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)),
@@ -32,7 +33,7 @@ _TICKS: tuple[tuple[float, tuple[float, ...]], ...] = (
 
 @dataclass(frozen=True)
 class _Bar:
-    """A bar of the figure of ratios."""
+    """A bar of the ratio figure."""
 
     label: str
     ratio: float
@@ -44,16 +45,17 @@ class _Bar:
 def rank_figure(
     ranks: Mapping[str, float], distance: float, tasks: int, p_value: float, title: str
 ) -> Figure:
-    """Critical-difference diagram: mean ranks, 1 the best, and Nemenyi's critical distance.
+    """Critical-difference diagram: mean ranks (1 is best) and Nemenyi's critical distance.
 
-    Bars join densities whose ranks lie within that distance: the test does not tell them apart.
+    Bars join densities whose ranks differ by less than this distance: the test finds no
+    significant difference between them.
 
     Args:
         ranks: Mean rank of each density.
         distance: Nemenyi's critical distance.
-        tasks: How many tasks the ranks are means over.
-        p_value: Friedman's.
-        title: Goes on top.
+        tasks: Number of tasks.
+        p_value: P-value of Friedman's test.
+        title: Title of the figure.
     """
     names = sorted(ranks, key=ranks.__getitem__)
     values = [ranks[name] for name in names]
@@ -62,7 +64,7 @@ def rank_figure(
     step, band = 0.26, 0.16 * (len(groups) + 1)
     page = head(0.9 + band + step * left_side, title)
     height = page.figure.get_figheight()
-    label = min(0.8 + LETTER * max(map(len, names)), 0.4 * WIDTH)  # on either side, for names
+    label = min(0.8 + LETTER * max(map(len, names)), 0.4 * WIDTH)  # space for names on each side
     axes = page.figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, WIDTH)
@@ -108,18 +110,17 @@ def rank_figure(
 
 
 def ratio_figure(pair: pd.DataFrame, found: Sequence[Summary], baseline: str, title: str) -> Figure:
-    """Bars of a density's error over the baseline's, task by task, and the means of suites.
+    """Bars of the error relative to the baseline, per task and as a mean per suite.
 
-    The axis is logarithmic, so that half and twice the error stand equally far from none; above
-    it stands the relative error reduction. A bar has the colour of the density that is better.
-    Whiskers are the intervals: of a task with its seeds resampled, of a suite's geometric mean
-    with seeds and tasks resampled.
+    The axis is logarithmic: half and twice the error are equally far from 1. The upper axis shows
+    the relative error reduction. The color of a bar shows which density is better. Whiskers are
+    intervals: seeds are resampled for a task, seeds and tasks for the geometric mean of a suite.
 
     Args:
-        pair: As ``pair_table`` gives it.
+        pair: Result of ``pair_table``.
         found: Summaries of the same density.
-        baseline: The other's name.
-        title: Goes on top.
+        baseline: Name of the baseline.
+        title: Title of the figure.
     """
     bars: list[_Bar] = []
     y = 0.0
@@ -141,7 +142,7 @@ def ratio_figure(pair: pd.DataFrame, found: Sequence[Summary], baseline: str, ti
     most = _reach(bars)
     axes.set_xscale("log")
     for bar in bars:
-        # What lies beyond the axis, or is infinite, ends at its edge.
+        # Values outside the axis, also infinite ones, are clipped to it.
         end, low, high = np.clip([bar.ratio, bar.ends.low, bar.ends.high], 1 / most, most)
         axes.barh(
             bar.y,
@@ -160,7 +161,7 @@ def ratio_figure(pair: pd.DataFrame, found: Sequence[Summary], baseline: str, ti
         tick.set_fontweight("bold" if bar.is_mean else "normal")
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(
-        f"← {found[0].density} better     error over the baseline's     {baseline} better →",
+        f"← {found[0].density} better     error relative to the baseline     {baseline} better →",
         fontsize=FONT,
         labelpad=1,
     )
@@ -170,7 +171,7 @@ def ratio_figure(pair: pd.DataFrame, found: Sequence[Summary], baseline: str, ti
 
 
 def _mark_ratios(axes: Axes, most: float) -> None:
-    """Ratios below the axes, the reductions that they are above."""
+    """Labels the lower axis with ratios and the upper one with the same values as reductions."""
     above = axes.secondary_xaxis("top")
     above.set_xlabel("relative error reduction", fontsize=FONT, labelpad=4)
     above.spines["top"].set_visible(False)
@@ -189,7 +190,7 @@ def _mark_ratios(axes: Axes, most: float) -> None:
 
 
 def _reach(bars: Sequence[_Bar]) -> float:
-    """How far the axis of ratios goes to either side of 1."""
+    """Largest ratio of the axis, which is symmetric around 1."""
     ratios = [ratio for bar in bars for ratio in (bar.ratio, bar.ends.low, bar.ends.high)]
     far = [abs(math.log(ratio)) for ratio in ratios if 0 < ratio < math.inf]
     return math.exp(min(1.05 * max(far, default=0.0) + 0.05, math.log(_LARGEST_RATIO)))

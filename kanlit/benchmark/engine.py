@@ -1,4 +1,4 @@
-"""Runs on the cores of this machine, in processes that outlive a run and may die without harm."""
+"""Trains in processes of this machine. A process is reused, and replaced if it dies."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ __all__ = ["Engine", "WorkerDiedError", "local_engine"]
 
 Train = Callable[[Run], Outcome]
 Engine = Callable[[Sequence[Run], Train], Generator[Outcome, None, None]]
-"""Makes all runs and gives what came of each, in whatever order; closing it ends them."""
+"""Trains all runs and yields their outcomes in any order; closing the generator stops it."""
 
-_TRIES = 2  # of a run whose process dies under it
+_TRIES = 2  # attempts at a run whose process dies
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class WorkerDiedError(RuntimeError):
-    """The process of a run ended under it, each time it was tried."""
+    """The process of a run died at every attempt."""
 
     def __init__(self) -> None:
-        super().__init__("its process was killed each time it was tried; is there enough memory?")
+        super().__init__("its process was killed at every attempt: check the free memory")
 
 
 def local_engine(jobs: int, threads: int) -> Engine:
-    """Processes of this machine.
+    """Trains in processes of this machine.
 
-    Each has a pool to itself, so that one that dies (out of memory, killed) is known by its run
-    and takes no other with it: the run is tried once more, after those that wait.
+    Each process has its own pool. If it dies (out of memory, killed), the affected run is known
+    and no other is lost. That run is queued once more, behind the waiting ones.
 
     Args:
-        jobs: Processes at a time.
-        threads: Threads of each.
+        jobs: Number of processes.
+        threads: Threads per process.
     """
 
     def run_all(runs: Sequence[Run], train: Train) -> Generator[Outcome, None, None]:
@@ -58,7 +58,7 @@ def local_engine(jobs: int, threads: int) -> Engine:
             while waiting or busy:
                 while waiting and idle:
                     process, run = idle.pop(), waiting.popleft()
-                    with _deaf_to_interrupts():
+                    with _ignoring_interrupts():
                         future = process.submit(train, run)
                     busy[future] = (process, run)
                 for future in wait(busy, return_when=FIRST_COMPLETED).done:
@@ -73,7 +73,7 @@ def local_engine(jobs: int, threads: int) -> Engine:
                             idle.append(process)
                             continue
                         outcome = failure(run, WorkerDiedError())
-                    except BrokenExecutor as error:  # what was sent cannot be loaded
+                    except BrokenExecutor as error:  # the arguments cannot be unpickled
                         process = _replaced(process, threads)
                         outcome = failure(run, error.__cause__ or error)
                     except Exception as error:
@@ -91,17 +91,17 @@ def local_engine(jobs: int, threads: int) -> Engine:
 def _process(threads: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         max_workers=1,
-        initializer=_begin,
+        initializer=_start,
         initargs=(os.getpid(),),
         env=dict.fromkeys(_THREAD_VARIABLES, str(threads)),
     )
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A process that starts within it heeds no Ctrl-C, which reaches all of a terminal's."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C, which a terminal sends to all of its processes."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can say so, and only there does Ctrl-C arrive
+        yield  # only the main thread can set signal handlers, and only it receives Ctrl-C
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -115,16 +115,16 @@ def _replaced(process: ProcessPoolExecutor, threads: int) -> ProcessPoolExecutor
     return _process(threads)
 
 
-def _begin(parent: int) -> None:
-    """Readies a process, which goes when its parent is gone."""
+def _start(parent: int) -> None:
+    """Initializes a process, which exits when its parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    # What the imports have made stays; as in kanlit fit, the collector need not walk it.
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+    # As in kanlit fit: imported objects stay alive, so the garbage collector can skip them.
     gc.collect()
     gc.freeze()
 
 
-def _leave_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Figures of a benchmark's tasks: final errors and convergence."""
+"""Figures per task of a benchmark: final errors and convergence."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def median_figure(
     title: str,
     published: pd.DataFrame | None = None,
 ) -> Figure:
-    """Paired dots: each task's medians on a logarithmic axis, joined, its single runs beside them.
+    """Plots the medians of each task on a logarithmic axis, joined by a line, and the single runs.
 
     Args:
-        runs: Of one suite, a row a run, ``rel_l2`` infinite where it failed.
-        medians: Of that suite, as ``median_table`` gives it.
-        densities: In the order of their colours.
-        title: Goes on top.
-        published: ``task, density, paper``: the published median of a density, drawn hollow.
+        runs: One row per run of one suite; ``rel_l2`` is infinite for failed runs.
+        medians: Result of ``median_table`` for that suite.
+        densities: Names, in the order of their colors.
+        title: Title of the figure.
+        published: ``task, density, paper``, the published medians, drawn as hollow markers.
     """
     tasks = in_order(medians["task"])
     step = 0.27 if len(densities) < 3 else 0.12 * len(densities)
@@ -87,13 +87,13 @@ def median_figure(
 def convergence_figure(
     curves: pd.DataFrame, tasks: Sequence[str], densities: Sequence[str], title: str
 ) -> Figure:
-    """Median loss over the seeds against epochs, a panel a task; ticks below mark adaptations.
+    """Plots the median loss against the epoch, one panel per task; ticks mark adaptations.
 
     Args:
-        curves: ``task, density, epoch, loss, adapted``, ``loss`` a median over seeds.
-        tasks: Panels, in order.
-        densities: In the order of their colours.
-        title: Goes on top.
+        curves: ``task, density, epoch, loss, adapted``; ``loss`` is the median over the seeds.
+        tasks: Tasks, one panel each.
+        densities: Names, in the order of their colors.
+        title: Title of the figure.
     """
     columns = min(_MOST_COLUMNS, len(tasks))
     rows = math.ceil(len(tasks) / columns)
@@ -102,10 +102,8 @@ def convergence_figure(
     handles = [*lines, grey("adaptation", marker="|", ms=7, mew=1.4)]
     page = head(height * rows + 0.05, title, handles)
     page.skip(0.05)
-    panels = [axes for _ in range(rows) for axes in page.row(columns, height, below=0.5)]
-    for axes in panels[len(tasks) :]:
-        axes.remove()
-    for i, (axes, task) in enumerate(zip(panels, tasks, strict=False)):
+    panels = page.panels(len(tasks), columns, height, below=0.5)
+    for i, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
         _draw_curves(axes, curves[curves["task"] == task], densities)
         axes.set_title(task, fontsize=FONT, pad=2)
         if i % columns == 0:
@@ -123,7 +121,7 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, densities: Sequence[str]) -> 
         if not own.empty:
             adapted[color(k)] = tuple(own.loc[own["adapted"], "epoch"])
     if len(set(adapted.values())) == 1:
-        adapted = {GREY: next(iter(adapted.values()))}  # one row of ticks stands for all
+        adapted = {GREY: next(iter(adapted.values()))}  # one row of ticks for all densities
     for row, (shade, epochs) in enumerate(adapted.items()):
         ends = 0.01 + 0.055 * row, 0.055 + 0.055 * row
         below = axes.get_xaxis_transform()
@@ -134,7 +132,7 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, densities: Sequence[str]) -> 
     low /= (high / low) ** (0.06 * len(adapted) + 0.02)  # room for the ticks
     axes.set_ylim(low, high)
     powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
-    narrow = powers < 2  # a tick or none
+    narrow = powers < 2  # at most one power of ten on the axis
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if narrow else (1.0,), numticks=5))
     if narrow:
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -147,7 +145,7 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, densities: Sequence[str]) -> 
 def _join(
     axes: Axes, medians: pd.DataFrame, tasks: Sequence[str], shifts: dict[str, float]
 ) -> None:
-    """A line through the medians of each task."""
+    """Joins the medians of each task by a line."""
     for place, task in enumerate(tasks):
         own = medians[(medians["task"] == task) & np.isfinite(medians["median"])]
         points = [
@@ -161,7 +159,7 @@ def _join(
 def _dots(
     table: pd.DataFrame, density: str, column: str, tasks: Sequence[str], shift: float
 ) -> tuple[Array, Array]:
-    """A column of a density's rows, and the heights at which its dots stand."""
+    """The values of a density in one column, and the vertical positions of its markers."""
     own = table[(table["density"] == density) & table["task"].isin(list(tasks))]
     heights = [tasks.index(task) + shift for task in own["task"]]
     return own[column].to_numpy(np.float64), np.array(heights, np.float64)

@@ -1,4 +1,4 @@
-"""Keeps what a run sets for its whole process from the next run in it."""
+"""Restores process-wide settings between runs of one process."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["set_back"]
+__all__ = ["preserved_settings"]
 
 
 @contextmanager
-def set_back(threads: int | None = None) -> Iterator[None]:
-    """Afterwards all is as it was that a trainer sets for the process.
+def preserved_settings(threads: int | None = None) -> Iterator[None]:
+    """Restores on exit the process-wide settings that a trainer changes.
 
-    That is the type of new tensors, deterministic algorithms, the choice of cuDNN's, environment
+    These are the default dtype, deterministic algorithms, cuDNN's choice of algorithms, environment
     variables and the number of threads.
 
     Args:
-        threads: Threads of torch within it; left out, they stay.
+        threads: Number of torch threads inside the context; unchanged if omitted.
     """
     environment = dict(os.environ)
     used = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Numbers and tables as Markdown."""
+"""Formats numbers and tables as Markdown."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LONGEST = 90  # characters of a message in a table
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> list[str]:
-    """A table's lines: its first ``words`` columns to the left, the others to the right."""
+    """Lines of a table whose first ``words`` columns are left-aligned, the others right-aligned."""
     rule = ["---"] * words + ["---:"] * (len(header) - words)
     lines = [header, rule, *rows]
     return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
 
 
 def number(value: float, digits: int = 3) -> str:
-    """``digits`` significant digits; powers of ten under 0.01 and from 10 000."""
+    """Formats ``digits`` significant digits; scientific below 0.01 and from 10 000."""
     if math.isnan(value):
         return NONE
     if math.isinf(value):
@@ -46,14 +46,14 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def percent(value: float) -> str:
-    """A signed share in per cent."""
+    """Formats a signed fraction in percent."""
     if not math.isfinite(value):
         return number(value) + (" %" if math.isinf(value) else "")
     return f"{100 * value:+.{1 if abs(value) < 10 else 0}f} %"
 
 
 def percents(interval: Interval) -> str:
-    """An interval of signed shares, in per cent."""
+    """Formats an interval of signed fractions in percent."""
     ends = [
         number(end) if not math.isfinite(end) else f"{100 * end:+.{1 if abs(end) < 0.1 else 0}f}"
         for end in (interval.low, interval.high)
@@ -62,21 +62,21 @@ def percents(interval: Interval) -> str:
 
 
 def numbers(interval: Interval) -> str:
-    """An interval."""
+    """Formats an interval of numbers."""
     return f"[{number(interval.low, 2)}, {number(interval.high, 2)}]"
 
 
 def share(value: float) -> str:
-    """A share in per cent."""
+    """Formats a fraction in percent."""
     return NONE if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def cell(words: object) -> str:
-    """One short line that keeps a table whole."""
+    """Formats text as one short line that does not break a table."""
     line = " ".join(str(words).split()).replace("|", "\\|")
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
 def wins_ties_losses(outcomes: Outcomes) -> str:
-    """Three counts."""
+    """Formats the three counts."""
     return f"{outcomes.wins} / {outcomes.ties} / {outcomes.losses}"

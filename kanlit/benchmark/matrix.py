@@ -1,4 +1,4 @@
-"""The matrix of runs: tasks times densities times seeds under one recipe."""
+"""The matrix of runs: tasks × densities × seeds with one recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from kanlit.benchmark.isolation import set_back
+from kanlit.benchmark.isolation import preserved_settings
 from kanlit.benchmark.recipes import Layer, load_recipe
 from kanlit.benchmark.results import Key
 from kanlit.benchmark.tasks import SUITES, Task
@@ -21,12 +21,12 @@ __all__ = ["Matrix", "Run", "build_matrix"]
 
 @dataclass(frozen=True)
 class Run:
-    """One training, ready to be sent to a process.
+    """The settings of one run, ready to be sent to a process.
 
     Attributes:
-        key: Its place in the table.
-        layers: YAML of its settings under kanlit's keys, the lowest layer first.
-        cost: How long it takes beside others; tells which to begin with.
+        key: Key of its row in the table.
+        layers: Its settings as YAML, each layer overriding the previous ones.
+        cost: Relative duration; the longest runs start first.
     """
 
     key: Key
@@ -35,18 +35,18 @@ class Run:
 
     @property
     def arguments(self) -> list[str]:
-        """Its settings as words of ``kanlit fit``."""
+        """The settings as arguments of ``kanlit fit``."""
         return [word for layer in self.layers for word in ("--config", layer)]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Runs, the longest first, and what their names stand for.
+    """Runs and the settings that their names refer to.
 
     Attributes:
-        runs: All of them; those that are to be compared follow each other.
-        meanings: The settings behind ``recipes`` and ``densities``, by name. They must not
-            change while a table is added to.
+        runs: All runs, longest first; runs to be compared are neighbors.
+        meanings: Settings of the ``recipes`` and ``densities``, by name. They must not change
+            while rows are added to a table.
     """
 
     runs: tuple[Run, ...]
@@ -60,17 +60,17 @@ def build_matrix(
     seeds: Sequence[int] | None = None,
     records: bool = False,
 ) -> Matrix:
-    """All runs of a matrix. Each density is set up once on each benchmark, to see that it can be.
+    """Builds all runs of a matrix and checks the settings of each density on each benchmark.
 
     Args:
-        tasks: Problems.
-        densities: By name, what each lays over the recipe.
-        recipe: Name of a shipped recipe, or the path of one.
-        seeds: Of every task; left out, the published ones of its benchmark.
-        records: Whether runs keep logs and checkpoints, and validate for them.
+        tasks: Tasks to train.
+        densities: Settings of each density, by name; they override those of the recipe.
+        recipe: Name of a shipped recipe, or the path of a recipe file.
+        seeds: Seeds for every task; the published seeds of each benchmark if omitted.
+        records: Whether runs keep logs and checkpoints, for which they validate.
 
     Raises:
-        ConfigurationError: A recipe that cannot be read, a setting that kanlit does not take.
+        ConfigurationError: If a recipe cannot be read or a setting is invalid.
     """
     suites = list(dict.fromkeys(task.suite for task in tasks))
     name, layers = load_recipe(recipe, suites)
@@ -91,17 +91,18 @@ def build_matrix(
             for seed in seeds or SUITES[suite].seeds
             for density, (stack, epochs) in stacks.items()
         ]
-    # The order among equals stays: densities on one task and seed meet the same machine.
+    # A stable sort: densities with the same task and seed run at about the same time, so that a
+    # change in the machine's load affects all of them.
     runs.sort(key=lambda run: -run.cost)
     return Matrix(tuple(runs), {"recipes": {name: layers}, "densities": dict(densities)})
 
 
 def _plain(stack: Sequence[Layer], task: Task, what: str, records: bool) -> tuple[list[Layer], int]:
-    """Layers of a run without what it does not need, and its number of epochs."""
+    """The layers of a run, without validation if it is not needed, and the number of epochs."""
     bottom: dict[str, Any] = {"trainer": {"enable_progress_bar": False}}
     words = [w for layer in (bottom, *stack, _own(task)) for w in ("--config", _text(layer))]
     try:
-        with set_back(), quiet_console():
+        with preserved_settings(), quiet_console():
             config = Assembly(words, run=False, records=False).config.as_dict()
     except ConfigurationError as error:
         raise ConfigurationError(f"{what}: {error}") from None
@@ -116,7 +117,7 @@ def _own(task: Task) -> Layer:
 
 
 def _watches_validation(config: Any) -> bool:
-    """Whether a scheduler or a callback goes by a metric of the validation."""
+    """Whether a scheduler or a callback monitors a validation metric."""
     if isinstance(config, Mapping):
         monitor = config.get("monitor")
         if isinstance(monitor, str) and monitor.startswith("val/"):

@@ -1,7 +1,7 @@
-"""The paper's figures, and a benchmark's own beside them.
+"""The published results, and comparisons of a benchmark with them.
 
 Rigas, Papaioannou, Trakadas, Alexandridis, "A Dynamic Framework for Grid Adaptation in
-Kolmogorov-Arnold Networks", arXiv 2601.18672. ``published_medians.csv`` says what each column is.
+Kolmogorov-Arnold Networks", arXiv 2601.18672. ``published_medians.csv`` explains its columns.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ __all__ = [
     "standing",
 ]
 
-FACTOR = 3.0  # a figure within it counts as reproduced
+FACTOR = 3.0  # a median within this factor counts as reproduced
 _TASK = ["benchmark", "task"]
 
 
 @dataclass(frozen=True)
 class PublishedSuite:
-    """What the published medians say of curvature beside input on one suite.
+    """Published comparison of the curvature density with the input density on one suite.
 
     Attributes:
         suite: Name of the suite.
         source: ``paper`` or ``rerun``.
-        tasks: How many tasks.
+        tasks: Number of tasks.
         reduction: Average relative error reduction.
-        ratio: Geometric mean of curvature's median over input's.
+        ratio: Geometric mean of the ratios of medians, curvature / input.
         outcomes: Wins, ties and losses of curvature.
         p_log_ratios: One-sided Wilcoxon p-value of the logarithms of the ratios.
-        p_medians: The same of the differences of the medians.
+        p_medians: One-sided Wilcoxon p-value of the differences of the medians.
     """
 
     suite: str
@@ -59,15 +59,17 @@ class PublishedSuite:
 
 @dataclass(frozen=True)
 class Standing:
-    """A density's medians beside the better of the paper's two, task by task.
+    """Comparison of a density with the better of the two published medians of each task.
+
+    The gain on a task is the better published median divided by the median of the density.
 
     Attributes:
-        tasks: How many of the paper's tasks the density has run on.
-        at_or_under: On how many its median is no higher.
-        median_gain: Median over tasks of the paper's better median over the density's.
-        mean_gain: Geometric mean of the same.
-        worst_gain: The least of them.
-        tenfold: On how many of the tasks it is 10 or more.
+        tasks: Number of published tasks that the density was run on.
+        at_or_under: Number of tasks with a gain of at least 1.
+        median_gain: Median gain.
+        mean_gain: Geometric mean of the gains.
+        worst_gain: Lowest gain.
+        tenfold: Number of tasks with a gain of at least 10.
     """
 
     tasks: int
@@ -79,17 +81,18 @@ class Standing:
 
 
 def published_medians() -> pd.DataFrame:
-    """Columns ``benchmark, task, density, source, seeds, rel_l2, std_rel_l2, wall_s``.
+    """The published medians.
 
-    ``density`` is ``input`` or ``curvature``; ``source`` is ``paper`` or ``rerun``, the published
-    code run again on a CPU, on the synthetic tasks only.
+    Columns: ``benchmark, task, density, source, seeds, rel_l2, std_rel_l2, wall_s``. ``density`` is
+    ``input`` or ``curvature``. ``source`` is ``paper``, or ``rerun`` for the published code run
+    again on a CPU (synthetic tasks only).
     """
     with files(__package__).joinpath("published_medians.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, comment="#")
 
 
 def published_suites(published: pd.DataFrame) -> list[PublishedSuite]:
-    """Curvature beside input by the published medians, suite by suite."""
+    """Compares curvature with input by the published medians, per suite."""
     result = []
     for source in ("paper", "rerun"):
         own = published[published["source"] == source]
@@ -116,16 +119,16 @@ def published_suites(published: pd.DataFrame) -> list[PublishedSuite]:
 def beside_published(
     medians: pd.DataFrame, names: Mapping[str, str], published: pd.DataFrame
 ) -> pd.DataFrame:
-    """Medians of the paper's two densities beside the published ones, a row each.
+    """Medians of the paper's two densities with the published ones, one row each.
 
-    Columns ``benchmark, task, density, median, paper, ratio, rerun, rerun_ratio, factor, within``:
-    the ratios are ours over the published one; ``factor`` is ``max(r, 1/r)`` for the nearer
-    of the two, and ``within`` says whether it is at most :data:`FACTOR`.
+    Columns: ``benchmark, task, density, median, paper, ratio, rerun, rerun_ratio, factor, within``.
+    The ratios are measured / published; ``factor`` is ``max(r, 1/r)`` for the closer of the two,
+    and ``within`` is true if it is at most :data:`FACTOR`.
 
     Args:
         medians: Columns ``benchmark, task, density, median``.
-        names: The benchmark's names of the paper's ``input`` and ``curvature``, either or both.
-        published: As :func:`published_medians` gives it.
+        names: Names in the benchmark of the paper's ``input`` and ``curvature``, either or both.
+        published: Result of :func:`published_medians`.
     """
     table = published.pivot(index=[*_TASK, "density"], columns="source", values="rel_l2")
     table = table.reindex(columns=["paper", "rerun"]).reset_index()
@@ -143,9 +146,9 @@ def beside_published(
 
 
 def gains(medians: pd.DataFrame, density: str, published: pd.DataFrame) -> pd.DataFrame:
-    """A density's medians beside the better of the paper's two, a row a task.
+    """Gains of a density over the better of the two published medians, one row per task.
 
-    Columns ``benchmark, task, density, median, paper, gain`` with ``gain = paper / median``.
+    Columns: ``benchmark, task, density, median, paper, gain`` with ``gain = paper / median``.
     """
     paper = published[published["source"] == "paper"]
     better = paper.groupby(_TASK)["rel_l2"].min().rename("paper").reset_index()
@@ -155,7 +158,7 @@ def gains(medians: pd.DataFrame, density: str, published: pd.DataFrame) -> pd.Da
 
 
 def standing(medians: pd.DataFrame, density: str, published: pd.DataFrame) -> Standing | None:
-    """A density's medians beside the better published one; ``None`` if it ran on no such task."""
+    """Summarizes the gains of a density; ``None`` if it was not run on a published task."""
     gain = gains(medians, density, published)["gain"].to_numpy(np.float64)
     if not len(gain):
         return None

@@ -1,4 +1,4 @@
-"""A report's section beside the paper's figures."""
+"""The section of a report that compares with the published results."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ def published_section(
     densities: Sequence[str],
     published: pd.DataFrame,
 ) -> list[str]:
-    """What was measured beside the paper's figures; nothing where no task is the paper's.
+    """Compares the results with the published ones; no lines if no task is published.
 
     Args:
-        medians: As ``median_table`` gives it.
-        beside: As ``beside_published`` gives it.
-        found: Each density beside the baseline.
-        densities: All of them.
-        published: As ``published_medians`` gives it.
+        medians: Result of ``median_table``.
+        beside: Result of ``beside_published``.
+        found: Comparison of each density with the baseline.
+        densities: Names of all densities.
+        published: Result of ``published_medians``.
     """
     standings = [(name, standing(medians, name, published)) for name in densities]
     if not any(place for _, place in standings):
         return []
-    lines = ["### Beside the published figures", ""]
-    lines += ["Of arXiv 2601.18672; *CPU* is the published code run again on a CPU.", ""]
+    lines = ["### Comparison with the published results", ""]
+    lines += ["From arXiv 2601.18672; *CPU*: the published code, run again on a CPU.", ""]
     lines += _averages(suites(medians), found, published)
     for name, place in standings:
         if place is not None:
             lines.append(
-                f"- `{name}`: at or under the better published median on **{place.at_or_under} of "
-                f"{place.tasks}** tasks; that median over ours: median "
-                f"{number(place.median_gain)}, geometric mean {number(place.mean_gain)}, least "
-                f"{number(place.worst_gain)}; 10 or more on {place.tenfold}."
+                f"- `{name}`: not above the better published median on **{place.at_or_under} of "
+                f"{place.tasks}** tasks; better published median / ours: median "
+                f"{number(place.median_gain)}, geometric mean {number(place.mean_gain)}, lowest "
+                f"{number(place.worst_gain)}; at least 10 on {place.tenfold} tasks."
             )
     if beside.empty:
         lines += ["", *_gains(medians, densities, published)]
     else:
         lines += [_reproduced(beside), ""]
     for suite in suites(beside) if not beside.empty else ():
-        lines += [f"{suite.capitalize()}, medians of the relative L2 error:", ""]
+        lines += [f"{suite.capitalize()}, median relative L2 errors:", ""]
         lines += _medians(of_suite(suite, beside))
     return lines
 
@@ -65,12 +65,12 @@ def published_section(
 def _averages(
     measured: Sequence[str], found: Sequence[Summary], published: pd.DataFrame
 ) -> list[str]:
-    """The paper's averages suite by suite, ours below them."""
+    """The published averages of each suite, followed by ours."""
     theirs = published_suites(published)
     rows = []
     for suite in measured:
         rows += [
-            _average(suite, f"{_SOURCES[of.source]}: curvature over input", of)
+            _average(suite, f"{_SOURCES[of.source]}: curvature vs. input", of)
             for of in theirs
             if of.suite == suite
         ]
@@ -99,13 +99,13 @@ def _average(suite: str, words: str, of: PublishedSuite | Comparison) -> list[st
 
 
 def _gains(medians: pd.DataFrame, densities: Sequence[str], published: pd.DataFrame) -> list[str]:
-    """Every task's median beside the better published one."""
+    """The median of every task and the better published one."""
     rows = pd.concat([gains(medians, name, published) for name in densities])
     found = {(r["benchmark"], r["task"], r["density"]): r for r in rows.to_dict("records")}
     better = {(r["benchmark"], r["task"]): r["paper"] for r in rows.to_dict("records")}
-    header = ["suite", "task", "paper's better median"]
+    header = ["suite", "task", "better published median"]
     for name in densities:
-        header += [f"`{name}`", "times better"]
+        header += [f"`{name}`", "published / ours"]
     cells = []
     for suite, task in better:
         cells.append([suite, task, number(better[suite, task])])
@@ -118,7 +118,7 @@ def _gains(medians: pd.DataFrame, densities: Sequence[str], published: pd.DataFr
 
 
 def _medians(beside: pd.DataFrame) -> list[str]:
-    """One suite's medians, a row a task."""
+    """The medians of one suite, one row per task."""
     rerun = bool(beside["rerun"].notna().any())
     columns = ["median", "paper", "ratio", *(["rerun"] if rerun else [])]
     rows = {(row["task"], row["density"]): row for row in beside.to_dict("records")}
@@ -141,10 +141,10 @@ def _medians(beside: pd.DataFrame) -> list[str]:
 
 
 def _reproduced(beside: pd.DataFrame) -> str:
-    """How many medians are near a published one, and which are not."""
+    """How many medians are close to a published one, and which are not."""
     out = beside[~beside["within"]]
     line = (
-        f"- Within a factor {FACTOR:g} of the nearer published figure: "
+        f"- Within a factor of {FACTOR:g} of the closer published median: "
         f"**{len(beside) - len(out)} of {len(beside)}** medians"
     )
     for words, part in (("lower", out[out["ratio"] < 1]), ("higher", out[out["ratio"] >= 1])):

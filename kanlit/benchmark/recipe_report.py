@@ -1,4 +1,4 @@
-"""All that a report says of one recipe: tables, words and figures."""
+"""The part of a report on one recipe: tables, text and figures."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from kanlit.benchmark.comparison_figures import rank_figure, ratio_figure
 from kanlit.benchmark.figures import convergence_figure, median_figure
 from kanlit.benchmark.published import beside_published
 from kanlit.benchmark.published_section import published_section
+from kanlit.benchmark.ranks import critical_distance, friedman_p, mean_ranks
 from kanlit.benchmark.sections import (
     error_section,
     failure_section,
@@ -29,19 +30,18 @@ from kanlit.benchmark.sections import (
     summary_section,
     time_section,
 )
-from kanlit.benchmark.statistics import critical_distance, friedman_p, mean_ranks
 
 __all__ = ["RecipeReport", "Settings"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to compare with what.
+    """What to compare.
 
     Attributes:
-        baseline: The density that the others are set beside; ``None`` leaves comparisons out.
-        against: Those others, in order.
-        published: The paper's medians, as ``published_medians`` gives them, or ``None``.
+        baseline: Density that the others are compared with; no comparisons if ``None``.
+        against: The other densities, in order.
+        published: Result of ``published_medians``, or ``None``.
     """
 
     baseline: str | None
@@ -54,13 +54,13 @@ class Settings:
 
 
 class RecipeReport:
-    """One recipe's runs and what follows from them.
+    """Evaluates the runs of one recipe.
 
     Args:
-        recipe: Its name.
-        runs: Its runs, of the densities of ``settings``, as ``read_runs`` gives them.
-        curves: Its curves, as ``read_curves`` gives them.
-        settings: What to compare with what.
+        recipe: Name of the recipe.
+        runs: Its runs from ``read_runs``, of the densities in ``settings``.
+        curves: Its curves from ``read_curves``.
+        settings: What to compare.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RecipeReport:
             self._beside = beside_published(self._medians, own, settings.published)
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """``medians``, ``summary`` and ``published``; those without rows are left out."""
+        """The tables ``medians``, ``summary`` and ``published`` that have rows."""
         medians = self._medians
         if self._pairs:
             pairs = pd.concat(self._pairs.values())
@@ -101,7 +101,7 @@ class RecipeReport:
         return {name: table for name, table in found.items() if not table.empty}
 
     def figures(self) -> dict[str, Figure]:
-        """By name; each named ``NAME`` is expected at ``figures/STEM_NAME.png``."""
+        """The figures by name; the report expects them at ``figures/STEM_NAME.png``."""
         found = {}
         table = complete_medians(self._medians, self._densities)
         if len(self._densities) > 2 and len(table) > 1:
@@ -116,7 +116,7 @@ class RecipeReport:
             )
         elif len(self._densities) == 2 and self._pairs:
             ((density, pair),) = self._pairs.items()
-            title = f"{density} over {self._baseline}, recipe {self._recipe}"
+            title = f"{density} and {self._baseline}, recipe {self._recipe}"
             found["ratios"] = ratio_figure(pair, self._summaries, str(self._baseline), title)
         for suite in suites(self._runs):
             paper = None if self._beside.empty else of_suite(suite, self._beside)
@@ -133,7 +133,7 @@ class RecipeReport:
                 part,
                 in_order(part["task"]),
                 self._densities,
-                f"Training loss, {suite}, recipe {self._recipe}: medians over the seeds",
+                f"Training loss, {suite}, recipe {self._recipe}: medians over seeds",
             )
         return found
 
@@ -141,7 +141,7 @@ class RecipeReport:
         """The section in Markdown.
 
         Args:
-            figures: Where each figure lies, relative to the report.
+            figures: Path of each figure, relative to the report.
         """
         pairs = pd.concat(self._pairs.values()) if self._pairs else pd.DataFrame()
         lines = [f"## Recipe `{self._recipe}`", ""]
@@ -152,10 +152,10 @@ class RecipeReport:
         elif len(self._densities) == 1:
             lines += [f"Only `{self._densities[0]}` was run: nothing to compare.", ""]
         else:
-            lines += ["No density has run on a task that the baseline has: nothing to compare.", ""]
+            lines += ["No density shares a task with the baseline: nothing to compare.", ""]
         for name, words in (
-            ("ratios", "Errors over the baseline's, with intervals"),
-            ("ranks", "Mean ranks of the densities and the critical distance"),
+            ("ratios", "Errors relative to the baseline, with intervals"),
+            ("ranks", "Mean ranks of the densities and critical distance"),
         ):
             if name in figures:
                 lines += [f"![{words}]({figures[name]})", ""]

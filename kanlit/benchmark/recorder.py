@@ -1,4 +1,4 @@
-"""What a run of the benchmark is watched for: its loss curve and the time of its adaptations."""
+"""Records the loss curve of a benchmark run and the time spent on adaptations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POINTS = 100
 
 
 class Point(NamedTuple):
-    """The training loss of an epoch's last step, G, and whether grids were adapted before it."""
+    """Training loss at the last step of an epoch, G, and whether grids were adapted before it."""
 
     epoch: int
     train_loss: float
@@ -25,10 +25,10 @@ class Point(NamedTuple):
 
 
 class RunRecorder(Callback):
-    """Keeps some hundred points of the loss, and the seconds spent in grid adaptations.
+    """Records about a hundred points of the loss and the time spent on grid adaptations.
 
     Attributes:
-        adaptation_seconds: Of all adaptations so far, those that were rolled back included.
+        adaptation_seconds: Time of all adaptations so far, including those rolled back.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class RunRecorder(Callback):
 
     @property
     def curve(self) -> list[Point]:
-        """The points so far, those after each adaptation and of the last epoch among them."""
+        """The points so far, including those after each adaptation and of the last epoch."""
         return [
             Point(epoch, float(loss), grid_size, adapted)
             for epoch, (loss, grid_size, adapted) in self._losses.items()
@@ -68,6 +68,6 @@ class RunRecorder(Callback):
         epoch = trainer.current_epoch
         adapted = epoch == self._adapted_at
         if epoch % self._every == 0 or adapted or epoch == self._last:
-            # As a tensor: on a device nothing is to wait for it.
+            # Kept as a tensor, so that a GPU is not synchronized.
             grid_size = max(layer.grid_size for layer in kan_layers(pl_module).values())
             self._losses[epoch] = (outputs["loss"].detach(), grid_size, adapted)

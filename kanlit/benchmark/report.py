@@ -1,4 +1,4 @@
-"""``kanlit benchmark report DIR``: tables, statistics and figures of a benchmark's runs."""
+"""``kanlit benchmark report DIR``: tables, statistics and figures of a benchmark."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     """Entry point of ``kanlit benchmark report``.
 
     Raises:
-        ConfigurationError: An option or ``results.csv`` is not what it has to be.
+        ConfigurationError: If an option or ``results.csv`` is invalid.
     """
     options = _parser().parse_args(argv)
     folder = Path(options.folder)
@@ -56,11 +56,11 @@ def write_report(
     """Writes ``report.md``, ``medians.csv``, ``summary.csv``, ``published.csv`` and ``figures/``.
 
     Args:
-        runs: As ``read_runs`` gives them.
-        curves: As ``read_curves`` gives them.
-        settings: What to compare with what.
-        out: A folder, made where it is missing.
-        command: Stands at the head of the report.
+        runs: Result of ``read_runs``.
+        curves: Result of ``read_curves``.
+        settings: What to compare.
+        out: Output folder, created if missing.
+        command: Command line, shown at the top of the report.
 
     Returns:
         The path of ``report.md``.
@@ -86,7 +86,7 @@ def write_report(
         if name in tables:
             pd.concat(tables[name]).to_csv(file, index=False, float_format="%.6g")
         else:
-            file.unlink(missing_ok=True)  # of an earlier report with other options
+            file.unlink(missing_ok=True)  # from an earlier report with other options
     path = out / "report.md"
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return path
@@ -105,16 +105,16 @@ def _head(runs: pd.DataFrame, settings: Settings, command: str) -> list[str]:
         "",
     ]
     if versions != kanlit.__version__:
-        lines += [f"The report was made by kanlit {kanlit.__version__}.", ""]
+        lines += [f"Report by kanlit {kanlit.__version__}.", ""]
     if len(set(runs["version"])) > 1:
-        lines += ["The runs are of several versions of kanlit: compare them with care.", ""]
+        lines += ["The runs come from several versions of kanlit: compare them with care.", ""]
     return lines
 
 
 def _chosen(
     present: Sequence[str], baseline: str | None, against: str | None
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The baseline and the densities beside it, by the options or by their names."""
+    """The baseline and the densities compared with it, from the options or by their names."""
     there = f"there are {_names(present)}"
     wanted = [name.strip() for name in against.split(",")] if against else []
     for option, name in (("--baseline", baseline), *(("--against", name) for name in wanted)):
@@ -127,7 +127,7 @@ def _chosen(
         baseline = named_like(others, "input")
         if baseline is None:
             raise ConfigurationError(
-                f"no single density is named like input: {there}; name one with --baseline"
+                f"not exactly one density is named like input: {there}; name one with --baseline"
             )
     rest = [name for name in present if name != baseline]
     first = named_like(rest, "curvature")  # next to the baseline, as in the paper
@@ -140,7 +140,7 @@ def _names(densities: Sequence[str]) -> str:
 
 
 def _stems(recipes: Sequence[str]) -> dict[str, str]:
-    """A recipe by the beginning of its figures' names; a recipe may be a path."""
+    """Recipes by the prefix of their figures' file names; a recipe may be a path."""
     stems: dict[str, str] = {}
     for recipe in recipes:
         stem = re.sub(r"[^0-9A-Za-z]+", "_", recipe.removesuffix(".yaml")).strip("_") or "recipe"
@@ -149,14 +149,14 @@ def _stems(recipes: Sequence[str]) -> dict[str, str]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """As PNG, and beside it as SVG; the same figure gives the same bytes."""
+    """Saves a figure as PNG and SVG, reproducibly to the byte."""
     with matplotlib.rc_context({"svg.hashsalt": "kanlit"}):
         figure.savefig(path, dpi=_DPI, metadata={"Software": None})
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what is wrong on the command line, for ``kanlit`` to print."""
+    """Raises errors on the command line, which ``kanlit`` prints."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigurationError(f"{message}: see kanlit benchmark report --help")
@@ -165,25 +165,25 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="kanlit benchmark report",
-        description="Tables, statistics and figures of the runs that kanlit benchmark has made.",
+        description="Writes tables, statistics and figures of the runs of kanlit benchmark.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="DIR", help="folder with results.csv and curves/")
     parser.add_argument(
         "--baseline",
         metavar="DENSITY",
-        help="density that the others are set beside (default: the one named like input)",
+        help="density to compare the others with (default: the one named like input)",
     )
     parser.add_argument(
         "--against",
         metavar="DENSITY[,...]",
-        help="densities to set beside it (default: all others)",
+        help="densities to compare with it (default: all others)",
     )
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: DIR/report)")
+    parser.add_argument("--out", metavar="DIR", help="output folder (default: DIR/report)")
     parser.add_argument(
         "--published",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="set the figures of arXiv 2601.18672 beside (default: yes)",
+        help="compare with the results of arXiv 2601.18672 (default: yes)",
     )
     return parser

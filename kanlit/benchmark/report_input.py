@@ -1,4 +1,4 @@
-"""What a report is made from: the runs and the curves in a benchmark's folder."""
+"""Reads the runs and curves in the folder of a benchmark."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _COLUMNS = [field.name for field in fields(Row)]
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
-    """The rows of ``results.csv`` in ``folder``; ``rel_l2`` is infinite where a run failed.
+    """The rows of ``results.csv`` in ``folder``; ``rel_l2`` is infinite for failed runs.
 
     Raises:
-        ConfigurationError: The file is not there, is empty, lacks columns, holds something else
-            than numbers where numbers belong, or one run twice.
+        ConfigurationError: If the file is missing or empty, lacks a column, has a cell that is
+            not a number where one is required, or contains a run twice.
     """
     path = folder / "results.csv"
     again = f"run kanlit benchmark --out {folder} first"
@@ -31,7 +31,7 @@ def read_runs(folder: Path) -> pd.DataFrame:
         raise ConfigurationError(f"there is no {path}: {again}")
     try:
         text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # a run killed while it wrote left half a row
+        whole = text[: text.rfind("\n") + 1]  # drops the partial last row of a killed process
         runs = pd.read_csv(StringIO(whole), dtype=str, keep_default_na=False)
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         words = " ".join(str(error).split())
@@ -39,7 +39,7 @@ def read_runs(folder: Path) -> pd.DataFrame:
     if lacking := [name for name in _COLUMNS if name not in runs]:
         raise ConfigurationError(f"{path} has no column {', '.join(lacking)}: {again}")
     if runs.empty:
-        raise ConfigurationError(f"{path} holds no run: {again}")
+        raise ConfigurationError(f"{path} contains no runs: {again}")
     for name in ("seed", "rel_l2", "wall_s", "adapt_s"):
         numbers = pd.to_numeric(runs[name].replace("", "nan"), errors="coerce")
         wrong = numbers.isna() & ~runs[name].str.lower().isin(["", "nan"])
@@ -52,24 +52,24 @@ def read_runs(folder: Path) -> pd.DataFrame:
         runs[name] = numbers.astype(np.int64) if name == "seed" else numbers
     if (twice := runs.duplicated(_KEY)).any():
         key = " ".join(map(str, runs.loc[twice, _KEY].iloc[0]))
-        raise ConfigurationError(f"{path} holds the run {key} twice: delete one of the rows")
+        raise ConfigurationError(f"{path} contains the run {key} twice: delete one of the rows")
     failed = (runs["error"].str.strip() != "") | ~np.isfinite(runs["rel_l2"])
     runs["rel_l2"] = runs["rel_l2"].mask(failed, np.inf)
     return runs
 
 
 def read_curves(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
-    """Training losses of the runs that did not fail, medians over their seeds.
+    """Median training losses over the seeds of successful runs.
 
-    Seeds may have been recorded at different epochs: each is taken at the epochs of all, its
-    logarithm linear between its own.
+    Curves of different seeds may have different epochs. Their logarithms are interpolated linearly
+    to the epochs of all.
 
     Returns:
-        ``benchmark, task, density, recipe, epoch, loss, adapted``; no rows where no run has a
+        Columns ``benchmark, task, density, recipe, epoch, loss, adapted``; empty if no run has a
         curve.
 
     Raises:
-        ConfigurationError: A curve cannot be read.
+        ConfigurationError: If a curve cannot be read.
     """
     groups = _KEY[:4]
     medians = [pd.DataFrame(columns=[*groups, "epoch", "loss", "adapted"])]
@@ -95,14 +95,14 @@ def read_curves(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_curve(path: Path) -> pd.DataFrame:
-    """``epoch, loss, adapted`` of one run; a loss of zero counts as the least float."""
+    """``epoch, loss, adapted`` of one run; a zero loss becomes the smallest normal float."""
     try:
         curve = pd.read_csv(path, usecols=["epoch", "train_loss", "adapted"])
         epoch, loss = curve["epoch"].astype(np.float64), curve["train_loss"].astype(np.float64)
         adapted = curve["adapted"].astype(str).str.lower().isin(["1", "1.0", "true"])
     except (ValueError, pd.errors.ParserError) as error:
         words = " ".join(str(error).split())
-        raise ConfigurationError(f"{path} is not the curve of a run ({words}): remove it") from None
+        raise ConfigurationError(f"{path} is not a loss curve ({words}): remove it") from None
     loss = loss.clip(lower=np.finfo(np.float64).tiny)
     table = pd.DataFrame({"epoch": epoch, "loss": loss, "adapted": adapted})
     return table.dropna().sort_values("epoch")

@@ -1,4 +1,4 @@
-"""The table of runs ``results.csv``: a row a run, no half rows, no doubled keys."""
+"""The table ``results.csv``: one row per run, no partial rows, no repeated keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Key", "Results", "Row", "curve_path", "locked", "write_whole"]
 
 
 class Key(NamedTuple):
-    """What tells a run from the others of a matrix."""
+    """Identifies a run within a matrix."""
 
     benchmark: str
     task: str
@@ -31,28 +31,28 @@ class Key(NamedTuple):
 
     @property
     def slug(self) -> str:
-        """The key as a file's name, such as ``helmholtz-1_2-InputDensity-sound-3``."""
+        """The key as a file name, such as ``helmholtz-1_2-InputDensity-sound-3``."""
         return "-".join(re.sub(r"[^\w.+-]+", "_", str(part)).strip("_") for part in self)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a run; the numbers are ``None`` where it failed.
+    """Result of a run; the numbers are ``None`` if it failed.
 
     Attributes:
         benchmark: Name of the suite.
         task: Name of the task as published.
-        density: Class of the density, or name of the variant.
+        density: Class name of the density, or name of the variant.
         recipe: Name of the recipe.
         seed: Seed of the run.
-        rel_l2: Relative L2 error of the last weights on the test grid.
-        wall_s: Seconds of training.
-        adapt_s: Seconds of them in grid adaptations, the fetching of samples included.
-        epochs: Epochs trained.
-        params: Number of parameters at the end.
-        grid_size: G at the end.
-        version: kanlit's.
-        error: Why it failed, on one line; empty where it did not.
+        rel_l2: Relative L2 error of the final weights on the test grid.
+        wall_s: Training time in seconds.
+        adapt_s: Seconds of it spent on grid adaptations, including the drawing of samples.
+        epochs: Number of epochs trained.
+        params: Final number of parameters.
+        grid_size: Final G.
+        version: Version of kanlit.
+        error: Error message on one line; empty if the run succeeded.
     """
 
     benchmark: str
@@ -87,17 +87,17 @@ _NUMBERS: dict[str, type] = {
 
 
 class Results:
-    """The rows of ``folder/results.csv`` as they stand, and the only one to write more.
+    """Reads ``folder/results.csv`` and adds rows to it.
 
-    A row is appended in a single write and brought to the disk; a writer that is killed on the
-    way leaves a last line without its end, which is dropped. A row with an error is replaced
-    when its run is tried again, by way of a new file that takes the old one's name.
+    A row is appended in a single write and flushed to disk. If the process is killed while
+    writing, the incomplete last line is dropped on the next start. A row with an error is replaced
+    when its run is repeated; the file is then rewritten as a whole and renamed.
 
     Args:
-        folder: Where the table is, or will be.
+        folder: Folder of the table, which need not exist yet.
 
     Raises:
-        ConfigurationError: It is not a table of runs, or cannot be written.
+        ConfigurationError: If the file is not a table of runs or cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -114,19 +114,19 @@ class Results:
                 write_whole(self.path, whole)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot write {self.path} ({error.strerror}): give another --out"
+                f"cannot write {self.path} ({error.strerror}): choose another folder"
             ) from None
         except UnicodeDecodeError:
             raise ConfigurationError(
-                f"{self.path} is not text: move it away or give another --out"
+                f"{self.path} is not a text file: move it or choose another folder"
             ) from None
 
     def done(self, key: Key) -> bool:
-        """Whether the run is there, and without an error."""
+        """Whether the table has the run, without an error."""
         return key in self.rows and not self.rows[key].error
 
     def add(self, row: Row) -> None:
-        """Writes a row; it takes the place of one of the same key."""
+        """Writes a row; replaces an existing row with the same key."""
         known = row.key in self.rows
         self.rows[row.key] = row
         if known:
@@ -139,22 +139,22 @@ class Results:
 
 
 def curve_path(folder: Path, key: Key) -> Path:
-    """Where a run's curve is: ``epoch, train_loss, grid_size, adapted``, some 100 rows."""
+    """Path of the curve of a run: ``epoch, train_loss, grid_size, adapted``, about 100 rows."""
     return folder / "curves" / f"{key.slug}.csv"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Writes a text file completely or not at all."""
     with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="")
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps a second command off a folder; the lock goes with the process, however it ends.
+    """Locks a folder against a second command; the lock is released when the process ends.
 
     Raises:
-        ConfigurationError: The folder is taken, or cannot be made.
+        ConfigurationError: If the folder is locked or cannot be created.
     """
     lock = FileLock(folder / ".lock")
     try:
@@ -162,11 +162,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigurationError(
-            f"another kanlit benchmark writes to {folder}: wait for it or give another --out"
+            f"another kanlit benchmark is writing to {folder}: wait for it or choose another folder"
         ) from None
     except OSError as error:
         raise ConfigurationError(
-            f"cannot write to {folder} ({error.strerror}): give another --out"
+            f"cannot write to {folder} ({error.strerror}): choose another folder"
         ) from None
     try:
         yield
@@ -175,15 +175,15 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _parsed(text: str, path: Path) -> Iterator[Row]:
-    """The rows of a table whose lines are whole."""
+    """The rows of a table without partial lines."""
     lines = csv.reader(io.StringIO(text))
     header = next(lines, None)
     if header is None:
         return
     if header != _HEADER:
         raise ConfigurationError(
-            f"{path} is no table of this benchmark, its columns are {','.join(header)}: move it "
-            f"away or give another --out"
+            f"{path} is not a table of this benchmark, its columns are {','.join(header)}: move "
+            f"it or choose another folder"
         )
     seen: set[Key] = set()
     for number, cells in enumerate(lines, start=2):
@@ -192,7 +192,7 @@ def _parsed(text: str, path: Path) -> Iterator[Row]:
             row = Row(**{name: _value(name, cell) for name, cell in named.items()})
         except ValueError:
             raise ConfigurationError(
-                f"{path}, line {number}, is no row of this benchmark: mend or remove it"
+                f"{path}, line {number}, is not a row of this benchmark: correct or remove it"
             ) from None
         if row.key in seen:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Runs a matrix into a folder: what is there is kept, the rest is trained and written down."""
+"""Trains the runs of a matrix that a folder does not have yet and records them there."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["Tally", "run_matrix"]
 
 @dataclass
 class Tally:
-    """How a matrix stands.
+    """Progress of a matrix.
 
     Attributes:
-        total: Its runs.
-        kept: Those that the folder already had.
-        made: Those that were made, with or without success.
-        failed: Those among ``made`` that have an error in their row.
+        total: Number of runs.
+        kept: Number of runs that the folder already had.
+        made: Number of finished runs, including failed ones.
+        failed: Number of failed runs among them.
     """
 
     total: int
@@ -49,23 +49,23 @@ def run_matrix(
     logs: bool = False,
     tally: Tally | None = None,
 ) -> Tally:
-    """Makes the runs of a matrix that a folder does not have yet.
+    """Trains the runs of a matrix that a folder does not have yet.
 
-    ``folder/results.csv`` gets a row for each as it ends, ``curves/`` its loss over the epochs,
-    ``warnings.log`` what it warned of; ``settings.yaml`` says what recipes and densities are. A
-    run that failed is a row with its error, and is made again, in its place, the next time.
+    When a run ends, its row is added to ``folder/results.csv``, its loss curve to ``curves/`` and
+    its warnings to ``warnings.log``. ``settings.yaml`` holds the settings of recipes and densities.
+    A failed run gets a row with its error, and is repeated by the next call.
 
     Args:
-        matrix: From :func:`build_matrix`.
-        folder: Where the results are kept.
-        engine: What makes the runs, such as :func:`local_engine`.
-        threads: Threads of each run.
-        logs: Whether each keeps TensorBoard logs and checkpoints under ``folder/runs``.
-        tally: Kept up to date, for a caller that may be interrupted.
+        matrix: Result of :func:`build_matrix`.
+        folder: Folder of the results.
+        engine: Trains the runs, for example :func:`local_engine`.
+        threads: Threads per run.
+        logs: Whether to keep TensorBoard logs and checkpoints under ``folder/runs``.
+        tally: Updated after each run, for callers that can be interrupted.
 
     Raises:
-        ConfigurationError: A folder that cannot be written, that another command is writing to,
-            or whose results were made with other settings of the same name.
+        ConfigurationError: If the folder cannot be written, another command is writing to it, or
+            its results have other settings under the same name.
     """
     folder = Path(folder).resolve()
     tally = tally or Tally(0)
@@ -97,25 +97,25 @@ def _train(run: Run, threads: int, logs: Path | None) -> Outcome:
 
 
 def _agree(matrix: Matrix, path: Path) -> None:
-    """Writes down what recipes and densities are, and refuses others of the same name."""
+    """Records the settings of recipes and densities; refuses others with the same name."""
     known = read_mapping(str(path), "file", "", "remove it") if path.exists() else {}
     for kind, meanings in matrix.meanings.items():
         there = known.setdefault(kind, {})
         for name, meaning in meanings.items():
             old = there.setdefault(name, {})
-            # A recipe's benchmarks come one by one; those that are there must be the same.
+            # Benchmarks of a recipe can be added later; those already recorded must agree.
             parts = meaning if kind == "recipes" else {"settings": meaning}
             for part, settings in parts.items():
                 if old.setdefault(part, settings) != settings:
                     raise ConfigurationError(
-                        f"{name} had other settings when {path.parent} was begun ({path.name} "
-                        f"has them): give it another name, or another --out"
+                        f"{name} had other settings in earlier runs in {path.parent} (see "
+                        f"{path.name}): give it another name, or choose another folder"
                     )
     write_whole(path, yaml.safe_dump(known, sort_keys=False))
 
 
 def _progress(tally: Tally, cost: float) -> Tqdm:
-    """A bar over the cost of the runs that are left, so that the time left is what it says."""
+    """A progress bar over the cost of the remaining runs, so that it estimates the time well."""
     return Tqdm(
         total=cost,
         desc=_words(tally),

@@ -1,4 +1,4 @@
-"""The sections of a report in Markdown: errors, their comparison, times, failures."""
+"""Sections of a report in Markdown: errors, comparisons, times and failed runs."""
 
 from __future__ import annotations
 
@@ -39,31 +39,31 @@ __all__ = [
 ]
 
 _MOST_FAILURES = 20
-_MOST_WIDE = 3  # densities, beyond which a table shows the median alone
+_MOST_WIDE = 3  # with more densities, a table shows only the medians
 
 _ON_ERRORS = """\
-- A task is summed up by its median over the seeds; a failed run is an infinitely large error.
+- Each task is represented by its median over the seeds. A failed run counts as an infinite error.
 """
 _ON_COMPARISONS = """\
-- Relative error reduction: (baseline - density) / baseline of the medians. Its average is fragile:
-  a task can gain 100 % at most and lose without bound, and scatter among the seeds pulls it down.
-  The error ratio, the geometric mean of density / baseline, is not; its interval is of seeds and
-  tasks.
-- Intervals: {level:.0f} %, percentiles of a bootstrap of {resamples:,} draws from a fixed
-  generator. *Seeds*: seeds drawn anew within each task and density, for these very tasks. *Seeds
-  and tasks*: tasks drawn anew as well, for tasks like these. They are rough with three seeds or
-  four tasks. A draw leaves out a task whose median is infinite in it, as the averages do.
-- Medians within {tie:.0f} % of each other tie.
-- p: one-sided Wilcoxon signed-rank test over the tasks that the density's error is the lower one;
-  of the logarithms of the ratios, where every task weighs alike, and of the differences of the
-  medians, as in the paper. Four tasks cannot give less than 0.0625.
-- Added time: median over the tasks of the density's median wall time over the baseline's, minus 1.
-  Adaptation: its seconds over the wall time of all the density's runs.
+- Relative error reduction: (baseline - density) / baseline of the medians. Its average is not
+  robust: a task can gain at most 100 % but lose without bound, and variation between seeds lowers
+  it. The error ratio, the geometric mean of density / baseline, is robust; its interval is that
+  of seeds and tasks.
+- Intervals: {level:.0f} % percentile bootstrap, {resamples:,} draws, fixed seed. *Seeds*: seeds are
+  resampled within each task and density; the interval holds for these tasks. *Seeds and tasks*:
+  tasks are resampled, too; it holds for similar tasks. With three seeds or four tasks, intervals
+  are rough. Draws and averages leave out tasks with an infinite median.
+- Medians within {tie:.0f} % of each other count as a tie.
+- p: one-sided Wilcoxon signed-rank test over the tasks that the error of the density is lower: for
+  the logarithms of the ratios, which weight all tasks equally, and for the differences of the
+  medians, as in the paper. With four tasks, p is at least 0.0625.
+- Added time: median over the tasks of density / baseline of the median wall times, minus 1.
+  Adaptation: fraction of the wall time spent on adaptations, over all runs of the density.
 """
 
 
 def summary_section(found: Sequence[Summary], baseline: str) -> list[str]:
-    """Averages over suites with their intervals, then who wins, with p-values and times."""
+    """Averages per suite with intervals, followed by wins, p-values and times."""
     level = f"{100 * LEVEL:.0f} %"
     averages, results, left_out = [], [], []
     for s in found:
@@ -92,14 +92,14 @@ def summary_section(found: Sequence[Summary], baseline: str) -> list[str]:
         )
         if s.left_out:
             words = (
-                f"`{s.density}` on {s.suite}: {', '.join(s.left_out)} left out of the averages, a "
-                "median being infinite; counted in wins, losses and p."
+                f"`{s.density}` on {s.suite}: {', '.join(s.left_out)} left out of the averages "
+                "because a median is infinite; counted in wins, losses and p."
             )
             left_out += [words, ""]
     reductions = ["average reduction", f"{level}, seeds", f"{level}, seeds and tasks"]
     times = ["added time", "adaptation"]
     return [
-        f"Relative error reduction over `{baseline}`, and ratio of the errors:",
+        f"Relative error reduction and error ratio, compared with `{baseline}`:",
         "",
         *table(
             ["density", "suite", "tasks", *reductions, f"error ratio [{level}]"], averages, words=2
@@ -116,7 +116,7 @@ def summary_section(found: Sequence[Summary], baseline: str) -> list[str]:
 def error_section(
     suite: str, medians: pd.DataFrame, pairs: pd.DataFrame, densities: Sequence[str]
 ) -> list[str]:
-    """Each task's medians and their reductions."""
+    """Medians of each task and their reductions."""
     own = _by_task(suite, medians)
     best = best_densities(medians)
     compared = _by_task(suite, pairs)
@@ -144,7 +144,7 @@ def error_section(
     header += [f"reduction [{100 * LEVEL:.0f} %]"] if inline else []
     header += ["better" if len(densities) == 2 else "best"] if len(densities) > 1 else []
     more = " (lowest and highest in `medians.csv`)" if wide else ""
-    lines = [f"Relative L2 error, medians over the seeds{more}:", "", *table(header, rows)]
+    lines = [f"Median relative L2 error over the seeds{more}:", "", *table(header, rows)]
     if len(against) > 1:
         lines += [f"Relative error reduction [{100 * LEVEL:.0f} %, seeds]:", ""]
         lines += table(["task", *against], reductions)
@@ -154,7 +154,7 @@ def error_section(
 def time_section(
     suite: str, medians: pd.DataFrame, pairs: pd.DataFrame, densities: Sequence[str]
 ) -> list[str]:
-    """Each task's wall time, what a density adds to the baseline's, and what adaptation takes."""
+    """Wall time of each task, added time over the baseline, and fraction spent on adaptations."""
     own, compared = _by_task(suite, medians), _by_task(suite, pairs)
     wide = len(densities) > _MOST_WIDE
     rows = []
@@ -171,53 +171,53 @@ def time_section(
     header = ["task"]
     for density in densities:
         header += [f"{density}, s", *([] if wide else ["adaptation"])]
-    words = "in `medians.csv`" if wide else "of them"
+    where = " (in `medians.csv`)" if wide else ""
     return [
-        f"Seconds of a run, medians; what they add to the baseline's; adaptation's share {words}:",
+        f"Median seconds per run, added time over the baseline, fraction of adaptation{where}:",
         "",
         *table(header, rows),
     ]
 
 
 def failure_section(failures: pd.DataFrame) -> list[str]:
-    """The runs that failed."""
+    """Table of the failed runs."""
     if failures.empty:
         return []
     rows = [
         [
             *(str(row[name]) for name in ("benchmark", "task", "density", "seed")),
-            cell(row["error"]) or "error is not a finite number",
+            cell(row["error"]) or "the error is not finite",
         ]
         for row in failures.head(_MOST_FAILURES).to_dict("records")
     ]
     more = len(failures) - len(rows)
     lines = [f"### Failed runs: {len(failures)}", ""]
     words = (
-        "Each counts as an infinitely large error in what follows. `kanlit benchmark` with the "
-        "same options tries them again."
+        "Each counts as an infinite error below. `kanlit benchmark` with the same options repeats "
+        "them."
     )
     lines += [words, ""]
     lines += table(["benchmark", "task", "density", "seed", "error"], rows, words=5)
-    return [*lines, f"… and {more} more, in `results.csv`.", ""] if more else lines
+    return [*lines, f"… and {more} more in `results.csv`.", ""] if more else lines
 
 
 def notes(baseline: str | None) -> list[str]:
-    """How to read the numbers."""
+    """Explanation of the numbers."""
     text = _ON_ERRORS if baseline is None else _ON_ERRORS + _ON_COMPARISONS
     lines = text.format(level=100 * LEVEL, resamples=RESAMPLES, tie=100 * TIE).splitlines()
     return ["## How to read this", "", *lines, ""]
 
 
 def missing_tasks(medians: pd.DataFrame, densities: Sequence[str]) -> list[str]:
-    """A line for tasks that some density has not run on, or on other numbers of seeds."""
+    """Notes on tasks that lack a density or have different numbers of seeds."""
     counts = medians.pivot(index=["benchmark", "task"], columns="density", values="seeds")
     counts = counts.reindex(columns=list(densities))
     lines = []
     absent = len(counts) - len(complete_medians(medians, densities))
     if absent:
         words = (
-            f"Tasks that were not run with every density: {absent}; each comparison takes those "
-            "that both have."
+            f"Tasks that were not run with every density: {absent}; each comparison uses the tasks "
+            "of both densities."
         )
         lines += [words, ""]
     filled = counts.to_numpy(np.float64)
@@ -228,7 +228,7 @@ def missing_tasks(medians: pd.DataFrame, densities: Sequence[str]) -> list[str]:
 
 
 def _by_task(suite: str, rows_of: pd.DataFrame) -> dict[tuple[str, str], dict[Hashable, Any]]:
-    """The rows of a suite by task and density."""
+    """Rows of a suite by task and density."""
     rows = [] if rows_of.empty else of_suite(suite, rows_of).to_dict("records")
     return {(str(row["task"]), str(row["density"])): row for row in rows}
 

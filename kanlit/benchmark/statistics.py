@@ -1,7 +1,7 @@
-"""Statistics of a benchmark: errors of one density beside those of a baseline, task by task.
+"""Statistics of a benchmark: compares the errors of a density with those of a baseline.
 
-Errors come as one array a task, a value a seed; a run that failed is an infinite error, so that
-failing never helps. A task is summed up by its median m over the seeds.
+Errors are one array per task with one value per seed. A failed run is an infinite error, so that
+failing is never an advantage. A task is represented by its median m over the seeds.
 """
 
 from __future__ import annotations
@@ -20,11 +20,7 @@ __all__ = [
     "Interval",
     "Outcomes",
     "compare",
-    "critical_distance",
-    "equal_groups",
-    "friedman_p",
     "log_ratio",
-    "mean_ranks",
     "outcomes",
     "reduction_intervals",
     "relative_reduction",
@@ -35,7 +31,7 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-TIE = 0.01  # medians that differ by no more than this share count as equal
+TIE = 0.01  # largest relative difference of medians that count as equal
 _SEED = 0
 
 
@@ -49,7 +45,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """On how many tasks the density's median is the lower one, equal, the higher one."""
+    """Number of tasks on which the median of the density is lower, equal or higher."""
 
     wins: int
     ties: int
@@ -58,20 +54,20 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A density beside the baseline over several tasks.
+    """Comparison of a density with the baseline over several tasks.
 
     Attributes:
-        tasks: How many tasks.
-        finite: On how many of them both medians are finite; the averages are over these.
+        tasks: Number of tasks.
+        finite: Number of tasks on which both medians are finite; averages are over these.
         reduction: Average relative error reduction.
-        reduction_seeds: Its interval with seeds resampled, for these very tasks.
-        reduction_tasks: Its interval with seeds and tasks resampled, for tasks like these.
-        ratio: Geometric mean of the density's median over the baseline's.
+        reduction_seeds: Its interval with seeds resampled, for these tasks.
+        reduction_tasks: Its interval with seeds and tasks resampled, for similar tasks.
+        ratio: Geometric mean of the ratios of medians, density / baseline.
         ratio_seeds: Its interval with seeds resampled.
         ratio_tasks: Its interval with seeds and tasks resampled.
         outcomes: Wins, ties and losses over all tasks.
         p_log_ratios: One-sided Wilcoxon p-value of the logarithms of the ratios.
-        p_medians: The same of the differences of the medians, as in the paper.
+        p_medians: One-sided Wilcoxon p-value of the differences of the medians, as in the paper.
     """
 
     tasks: int
@@ -90,13 +86,13 @@ class Comparison:
 def relative_reduction(baseline: ArrayLike, density: ArrayLike) -> Array:
     """Relative error reduction ``1 - m_density / m_baseline``, elementwise.
 
-    Two infinite errors give 0; infinite beside finite gives 1 or -∞.
+    Two infinite errors give 0; one infinite error gives 1 or -∞.
     """
     return 1.0 - np.exp(log_ratio(baseline, density))
 
 
 def log_ratio(baseline: ArrayLike, density: ArrayLike) -> Array:
-    """``log(m_density / m_baseline)``, elementwise: negative where the density is better.
+    """``log(m_density / m_baseline)``, elementwise; negative if the density is better.
 
     Two infinite errors, or two zero ones, give 0.
     """
@@ -106,7 +102,7 @@ def log_ratio(baseline: ArrayLike, density: ArrayLike) -> Array:
 
 
 def outcomes(baseline: ArrayLike, density: ArrayLike, tie: float = TIE) -> Outcomes:
-    """Wins, ties and losses of the density's medians ``(tasks,)`` against the baseline's.
+    """Wins, ties and losses of the medians ``(tasks,)`` of the density.
 
     A tie is ``|log(m_density / m_baseline)| ≤ log(1 + tie)``.
     """
@@ -119,8 +115,8 @@ def outcomes(baseline: ArrayLike, density: ArrayLike, tie: float = TIE) -> Outco
 def wilcoxon_p(gains: ArrayLike) -> float:
     """P-value of the one-sided Wilcoxon signed-rank test that gains ``(tasks,)`` are positive.
 
-    By ``scipy.stats.wilcoxon``: zeros are left out, and where nothing is left the p-value is 1.
-    n tasks cannot give less than 2⁻ⁿ.
+    Computed by ``scipy.stats.wilcoxon`` without the zeros; 1 if all gains are zero. With n tasks,
+    the p-value is at least 2⁻ⁿ.
     """
     from scipy import stats  # slow to import
 
@@ -138,26 +134,25 @@ def compare(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Comparison:
-    """The density's errors beside the baseline's.
+    """Compares the errors of a density with those of the baseline.
 
-    Intervals are percentiles of a bootstrap: seeds are drawn with replacement within each task
-    and density, apart from each other; for the wider interval tasks are drawn as well, each
-    time with seeds of its own. A task whose drawn median is infinite is left out of that draw.
-    The generator is a fixed one. Three seeds give few different medians and four tasks few
-    different suites: intervals are rough then.
+    Intervals are percentiles of a bootstrap with a fixed seed. Seeds are drawn with replacement,
+    independently for each task and density. For the wider interval, tasks are drawn as well; a task
+    that is drawn twice gets different seeds. A draw leaves out tasks whose median is infinite in
+    it. With three seeds or four tasks there are few different draws, and intervals are rough.
 
     Args:
         baseline: Errors of the baseline, ``(seeds,)`` for each task.
         density: Errors of the density on the same tasks in the same order.
-        resamples: How often to draw.
-        level: Share of the draws in an interval.
+        resamples: Number of draws.
+        level: Fraction of the draws inside an interval.
 
     Raises:
-        ValueError: If there are no tasks, a task has no errors, or their numbers differ.
+        ValueError: If there are no tasks, a task has no errors, or the numbers of tasks differ.
     """
     b, d = _medians(baseline), _medians(density)
     if b.shape != d.shape:
-        raise ValueError(f"{b.size} tasks of the baseline beside {d.size} of the density")
+        raise ValueError(f"the baseline has {b.size} tasks, the density {d.size}")
     finite = np.isfinite(b) & np.isfinite(d)
     undecided = np.isinf(b) & np.isinf(d)
     with np.errstate(invalid="ignore"):
@@ -194,73 +189,18 @@ def reduction_intervals(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> list[Interval]:
-    """Interval of each task's relative error reduction, its seeds resampled as in `compare`.
+    """Interval of the relative error reduction of each task, with seeds resampled as in `compare`.
 
-    An end is infinite where that many draws have an infinite median.
+    An end is infinite if enough draws have an infinite median.
     """
     generator = np.random.default_rng(_SEED)
     reductions = relative_reduction(*_drawn_medians(baseline, density, resamples, generator))
     return [_interval(column, level) for column in reductions.T]
 
 
-def mean_ranks(medians: ArrayLike) -> Array:
-    """Mean rank of each density ``(densities,)`` over medians ``(tasks, densities)``; 1 is best.
-
-    Equal medians share the average of their ranks.
-    """
-    from scipy import stats
-
-    ranks: Array = stats.rankdata(np.asarray(medians, np.float64), axis=1)
-    return ranks.mean(axis=0)
-
-
-def friedman_p(medians: ArrayLike) -> float:
-    """P-value of Friedman's test that all densities ``(tasks, densities)`` rank alike.
-
-    Needs three densities or more; 1 where every task has all densities equal.
-    """
-    from scipy import stats
-
-    values = np.asarray(medians, np.float64)
-    if (values == values[:, :1]).all():
-        return 1.0
-    return float(stats.friedmanchisquare(*values.T).pvalue)
-
-
-def critical_distance(densities: int, tasks: int, alpha: float = 1.0 - LEVEL) -> float:
-    """Nemenyi's critical distance between mean ranks.
-
-    ``CD = q_α √(k (k + 1) / (6 N))`` for k densities on N tasks, ``√2 q_α`` the upper α point of
-    the studentised range of k values with infinite degrees of freedom (Demšar, JMLR 7, 2006,
-    section 3.2.2).
-
-    Example:
-        >>> round(critical_distance(densities=5, tasks=30), 3)
-        1.114
-    """
-    from scipy import stats
-
-    q = float(stats.studentized_range.ppf(1.0 - alpha, densities, np.inf)) / np.sqrt(2.0)
-    return float(q * np.sqrt(densities * (densities + 1) / (6.0 * tasks)))
-
-
-def equal_groups(ranks: ArrayLike, distance: float) -> list[tuple[int, int]]:
-    """Groups of rising mean ranks that lie within ``distance``, as first and last position.
-
-    Only groups of two or more that no larger one contains.
-    """
-    values = np.asarray(ranks, np.float64)
-    groups: list[tuple[int, int]] = []
-    for first in range(len(values)):
-        last = int(np.searchsorted(values, values[first] + distance, side="right")) - 1
-        if last > first and (not groups or last > groups[-1][1]):
-            groups.append((first, last))
-    return groups
-
-
 def _medians(groups: Sequence[Array]) -> Array:
     if not groups or any(len(errors) == 0 for errors in groups):
-        raise ValueError("a comparison needs at least one task, and an error for each")
+        raise ValueError("a comparison needs at least one task, and an error for each task")
     return np.array([np.median(errors) for errors in groups])
 
 
@@ -270,7 +210,7 @@ def _drawn_medians(
     resamples: int,
     generator: np.random.Generator,
 ) -> tuple[Array, Array]:
-    """Medians of seeds drawn with replacement, twice ``(resamples, tasks)``."""
+    """Medians over seeds drawn with replacement, for both densities ``(resamples, tasks)``."""
     drawn = np.empty((2, resamples, len(baseline)))
     for task, pair in enumerate(zip(baseline, density, strict=True)):
         for side, errors in enumerate(pair):
@@ -280,7 +220,7 @@ def _drawn_medians(
 
 
 def _drawn_tasks(drawn: Array, generator: np.random.Generator) -> Array:
-    """The same with tasks drawn with replacement; one that comes twice has other seeds."""
+    """Draws tasks with replacement; a task drawn twice gets different seeds."""
     resamples, tasks = drawn.shape
     if tasks == 0:
         return drawn
@@ -294,17 +234,15 @@ def _mean(values: Array) -> float:
 
 
 def _means(drawn: Array) -> Array:
-    """Mean of each draw over the tasks that it has, without the draws that have none."""
-    has = ~np.isnan(drawn)
-    count = has.sum(axis=1)
-    total = np.where(has, drawn, 0.0).sum(axis=1)
-    return total[count > 0] / count[count > 0]
+    """Mean of each draw over its finite tasks; draws without any are dropped."""
+    means: Array = np.nanmean(drawn[~np.isnan(drawn).all(axis=1)], axis=1)
+    return means
 
 
 def _interval(drawn: Array, level: float) -> Interval:
     if drawn.size == 0:
         return Interval(float("nan"), float("nan"))
     tail = (1.0 - level) / 2.0
-    # No interpolation: it would make NaN of an infinite end.
+    # Without interpolation, which would turn an infinite end into NaN.
     low, high = np.quantile(drawn, [tail, 1.0 - tail], method="inverted_cdf")
     return Interval(float(low), float(high))

@@ -1,14 +1,14 @@
-"""The tasks of the three benchmarks, their seeds, and how a user names them."""
+"""Tasks of the three benchmarks, their seeds and names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
 from kanlit.problems import FEYNMAN, SYNTHETIC
 
 __all__ = ["SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
@@ -16,14 +16,14 @@ __all__ = ["SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
 
 @dataclass(frozen=True)
 class Task:
-    """One problem of a benchmark.
+    """A task of a benchmark.
 
     Attributes:
         suite: Name of its benchmark.
-        name: As in the published table: ``f1``, ``(1,2)``.
-        word: As on the command line, unique over the benchmarks: ``f1``, ``feynman1``,
+        name: Name in the published table: ``f1``, ``(1,2)``.
+        word: Name on the command line, unique over all benchmarks: ``f1``, ``feynman1``,
             ``helmholtz12``.
-        data: What sets it apart from the others of its benchmark: settings of the data class.
+        data: Settings of the data class for this task.
     """
 
     suite: str
@@ -37,9 +37,9 @@ class Suite:
     """A benchmark.
 
     Attributes:
-        tasks: In the paper's order.
-        seeds: Those of the published runs.
-        step_cost: Time of a training step, that of a synthetic task being 1.
+        tasks: Tasks in the order of the paper.
+        seeds: Seeds of the published runs.
+        step_cost: Time of a training step relative to that of a synthetic task.
     """
 
     tasks: tuple[Task, ...]
@@ -55,7 +55,7 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
             tuple(
                 Task("synthetic", name, name, {"function": name})
                 for name in SYNTHETIC
-                if name != "gaussian"  # an illustration, not of the benchmark
+                if name != "gaussian"  # an illustration, not part of the benchmark
             ),
             seeds=(42, 43, 44, 45, 46),
             step_cost=1.0,
@@ -78,40 +78,39 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
         ),
     }
 )
-"""By name. Source: arXiv 2601.18672."""
+"""Benchmarks by name. Source: arXiv 2601.18672."""
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {task.word: task for suite in SUITES.values() for task in suite.tasks}
 )
-"""By the word on the command line."""
+"""All tasks by their name on the command line."""
 
 
 def choose_tasks(suite: str = "all", words: Sequence[str] | None = None) -> list[Task]:
-    """Tasks of a benchmark, or of all, that are among ``words`` where those are given.
+    """Selects the tasks of a benchmark, or of all, by their names on the command line.
+
+    Args:
+        suite: Name of a benchmark, or ``all``.
+        words: Names of tasks; all if omitted.
 
     Raises:
-        ConfigurationError: A name that is not known; nothing left.
+        ConfigurationError: If a name is unknown or no task is left.
     """
     if suite != "all" and suite not in SUITES:
         raise ConfigurationError(
-            f"unknown suite {suite!r}: {_near(suite, SUITES)}choose from {', '.join(SUITES)}, all"
+            f"unknown suite {suite!r}: {near(suite, SUITES)}choose from {', '.join(SUITES)}, all"
         )
     for word in words or ():
         if word not in TASKS:
             raise ConfigurationError(
-                f"unknown task {word!r}: {_near(word, TASKS)}choose from {', '.join(TASKS)}"
+                f"unknown task {word!r}: {near(word, TASKS)}choose from {', '.join(TASKS)}"
             )
     wanted = TASKS if words is None else dict.fromkeys(words)
     chosen = [TASKS[word] for word in wanted if suite in ("all", TASKS[word].suite)]
     if not chosen:
-        among = f"of the suite {suite} " if wanted else ""
+        among = f" of the suite {suite}" if wanted else ""
         raise ConfigurationError(
-            f"no task {among}is chosen: give --tasks a list such as f2,feynman9,helmholtz12, or "
-            f"leave it out for all"
+            f"no task{among} is selected: give some, such as f2,feynman9,helmholtz12, or none for "
+            f"all"
         )
     return chosen
-
-
-def _near(name: str, known: Mapping[str, object]) -> str:
-    found = get_close_matches(name, known, n=1)
-    return f"did you mean {found[0]}? " if found else ""

@@ -1,4 +1,4 @@
-"""One run, in whatever process it lands: the modules, data and callback of ``kanlit fit``."""
+"""Trains one run with the modules, data and callback of ``kanlit fit``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 import kanlit
-from kanlit.benchmark.isolation import set_back
+from kanlit.benchmark.isolation import preserved_settings
 from kanlit.benchmark.matrix import Run
 from kanlit.benchmark.recorder import Point, RunRecorder
 from kanlit.benchmark.results import Row
@@ -19,18 +19,18 @@ from kanlit.runs.exceptions import one_line
 
 __all__ = ["Outcome", "failure", "train"]
 
-# Seeds and modes are the process's, so a process trains one network at a time.
+# Seeds and modes are process-wide, so a process trains one network at a time.
 _one_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """Outcome of a run.
 
     Attributes:
         row: Its row in the table.
-        curve: Its loss over the epochs.
-        warnings: What training warned of.
+        curve: Its loss curve.
+        warnings: Warnings of the training.
     """
 
     row: Row
@@ -39,27 +39,27 @@ class Outcome:
 
 
 def train(run: Run, threads: int, logs: Path | None = None) -> Outcome:
-    """Trains and tests; an error becomes a row that says so.
+    """Trains and tests a network; an error is recorded in the row.
 
-    The process may have made other runs before and will make more: whatever settings of its own
-    a run changes are set back, so that its figures are those of a process of its own.
+    A process trains several runs. Process-wide settings are restored after each, so that results
+    are the same as in a separate process.
 
     Args:
-        run: What is to be trained.
-        threads: Threads it may use.
-        logs: Folder for its TensorBoard logs and checkpoints; left out, it keeps none.
+        run: The run.
+        threads: Number of threads.
+        logs: Folder for TensorBoard logs and checkpoints; none are kept if omitted.
     """
-    with _one_at_a_time, set_back(threads), quiet_console() as said:
+    with _one_at_a_time, preserved_settings(threads), quiet_console() as said:
         try:
             row, curve = _train(run, logs)
         except (Exception, SystemExit) as error:
             row, curve = failure(run, error).row, ()
-    gc.collect()  # a trainer and its module hold each other
+    gc.collect()  # a trainer and its module form a reference cycle
     return Outcome(row, curve, tuple(said))
 
 
 def failure(run: Run, error: BaseException) -> Outcome:
-    """The outcome of a run that an error has ended."""
+    """The outcome of a run that ended with an error."""
     words = one_line(str(error))
     name = type(error).__name__
     return Outcome(

@@ -1,19 +1,25 @@
-"""Lightning callbacks: grid adaptation, pruning, checkpoints, pictures and progress."""
+"""Lightning callbacks: grid adaptation, stages, pruning, checkpoints, pictures and progress."""
 
 from kanlit.callbacks.checkpoint import Checkpoint
+from kanlit.callbacks.continuation import Continuation
 from kanlit.callbacks.grid_adaptation import GridAdaptationCallback
+from kanlit.callbacks.horizon import Horizon
 from kanlit.callbacks.keep_best import KeepBest
 from kanlit.callbacks.knot_plot import KnotPlotCallback
 from kanlit.callbacks.progress import EpochProgressBar
 from kanlit.callbacks.pruning import PruningCallback
+from kanlit.callbacks.stages import Stages
 from kanlit.callbacks.training_samples import GridAdaptable
 
 __all__ = [
     "Checkpoint",
+    "Continuation",
     "EpochProgressBar",
     "GridAdaptable",
     "GridAdaptationCallback",
+    "Horizon",
     "KeepBest",
     "KnotPlotCallback",
     "PruningCallback",
+    "Stages",
 ]

@@ -22,7 +22,7 @@ class Checkpoint(ModelCheckpoint):
     """Keeps ``best.ckpt``, the best on validation, and ``last.ckpt``, the newest.
 
     Lightning's own ``save_last`` copies the newest of the best checkpoints. Here ``last.ckpt`` is
-    the current state of the run: ``fit --ckpt_path last`` resumes from it, and after training it
+    the current state of the run: ``ckpt_path: last`` resumes from it, and after training it
     has the final weights. It exists from the start of training; a resumed run starts with copies
     of the checkpoint that it resumes and of the best one beside it. Files are written atomically.
 
@@ -144,6 +144,10 @@ class Checkpoint(ModelCheckpoint):
                 best = Path(self.best_model_path)
                 if best != Path(self.dirpath, "best.ckpt") and best.is_file():
                     linked(Path(self.dirpath, "best.ckpt"), best)
+
+    def on_stage(self, trainer: Trainer, pl_module: LightningModule, stages: object) -> None:
+        """Called by :class:`~kanlit.callbacks.Stages`: val/loss is now that of another equation."""
+        self.best_model_score, self.best_k_models, self.best_step = None, {}, -1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)

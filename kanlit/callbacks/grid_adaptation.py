@@ -29,7 +29,7 @@ from kanlit.adaptation import (
 from kanlit.adaptation.optimizer_state import check_policy
 from kanlit.callbacks.cadence import Cadence, Interval
 from kanlit.callbacks.distributed import broadcast_grids, unwrapped
-from kanlit.callbacks.notices import notify, now, refuse_averaging, warn
+from kanlit.callbacks.notices import log_scalars, notify, now, refuse_averaging, warn
 from kanlit.callbacks.training_samples import TrainingSamples, evaluating, network_of
 from kanlit.errors import ConfigurationError
 
@@ -257,7 +257,7 @@ class GridAdaptationCallback(Callback):
             f"knots: {report.failure}",
             __file__,
         )
-        _log(trainer, "grid/undone", self.undone)
+        log_scalars(trainer, {"grid/undone": float(self.undone)})
         notify(trainer, pl_module, "on_grid_adaptation_failure", report)
 
     def _adapted(
@@ -269,8 +269,8 @@ class GridAdaptationCallback(Callback):
     ) -> None:
         if report.loss_replaced is not None:
             self.inserted += 1
-            _log(trainer, "grid/inserted", self.inserted)
-        pl_module.print(_line(trainer, report))
+            log_scalars(trainer, {"grid/inserted": float(self.inserted)})
+        pl_module.print(f"epoch {trainer.current_epoch}: {report.summary}")
         step, uniform = trainer.global_step, self.density.uniform
         for found in self._watch.check(report, step, sample_losses, uniform):
             warn(f"{now(trainer)}: {found}", __file__)
@@ -291,26 +291,5 @@ class GridAdaptationCallback(Callback):
         self.density.load_state_dict(state_dict["density"])
         self._cadence.load_state_dict(state_dict)
         self.undone = state_dict["undone"]
-        self.inserted = state_dict.get("inserted", 0)  # missing in older checkpoints
+        self.inserted = state_dict["inserted"]
         self._watch.load_state_dict(state_dict["watch"])
-
-
-def _log(trainer: Trainer, name: str, value: float) -> None:
-    """Logs to every logger directly, since ``module.log`` is not allowed in some hooks."""
-    if trainer.is_global_zero:
-        for logger in trainer.loggers:
-            logger.log_metrics({name: value}, step=trainer.global_step)
-
-
-def _line(trainer: Trainer, report: AdaptationReport) -> str:
-    """One line for the log."""
-    if report.loss_before is None:
-        change = "loss not measured (the module has no loss(batch))"
-    else:
-        change = f"loss {report.loss_before:.3e} -> {report.loss_after:.3e}"
-    if report.loss_replaced is not None:
-        change += f" with inserted knots (with replaced knots: {report.loss_replaced:.3e})"
-    return (
-        f"epoch {trainer.current_epoch}: grids adapted, G = {report.grid_size}, refit error "
-        f"{report.refit_error:.1e}, {change}, {report.seconds * 1e3:.0f} ms"
-    )

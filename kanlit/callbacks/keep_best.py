@@ -25,8 +25,9 @@ class KeepBest(Callback):
     state so far, and at the end of training. An extension that did not improve validation is
     thereby discarded, together with its larger G. Restoring resets the optimizer state, which
     belongs to the weights that are replaced. Pruning discards the kept state, so that the pruned
-    network is not replaced by the larger one. Testing, predictions and the final ``last.ckpt`` use
-    the restored weights.
+    network is not replaced by the larger one; so does each stage of Continuation or Horizon, whose
+    validation loss is that of another equation. Testing, predictions and the final ``last.ckpt``
+    use the restored weights.
 
     Args:
         monitor: Validation metric; lower is better.
@@ -87,6 +88,10 @@ class KeepBest(Callback):
         self._restore_best(trainer, pl_module)
 
     def on_pruning(self, trainer: Trainer, pl_module: LightningModule, report: object) -> None:
+        self._forget()
+
+    def on_stage(self, trainer: Trainer, pl_module: LightningModule, stages: object) -> None:
+        """Called by :class:`~kanlit.callbacks.Stages`: val/loss is now that of another equation."""
         self._forget()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

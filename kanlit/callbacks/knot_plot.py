@@ -20,14 +20,18 @@ from kanlit.adaptation import (
     kan_layers,
 )
 from kanlit.callbacks.figure_log import log_figure
+from kanlit.callbacks.notices import log_scalars
 from kanlit.callbacks.run_figures import (
+    embedded_columns,
     error_picture,
     knot_migration_picture,
     layer_pictures,
     names_of,
+    points_picture,
 )
 from kanlit.callbacks.slices import slice_curve
 from kanlit.callbacks.training_samples import network_of
+from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError
 from kanlit.nn import PruningReport
 from kanlit.plotting import knot_figure
@@ -46,6 +50,7 @@ class KnotPlotCallback(Callback):
     ``grid/refit_error``, ``grid/out_of_range`` (the largest fraction, 0 to 1, of a layer's inputs
     outside its old grid), and the worst layer's ``grid/effective_samples``,
     ``grid/edge_coverage`` and ``grid/displacement`` (:class:`kanlit.adaptation.GridHealth`).
+    With ``sampling: residual`` the drawn points are shown over the residual under ``points``.
 
     At the end of training it adds ``network`` (the network as a graph), ``curves`` (its edge
     functions), ``error_map`` (if the data module knows the function or has a test set of inputs
@@ -102,7 +107,7 @@ class KnotPlotCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._adaptations = state_dict["adaptations"]
-        self._history.load_state_dict(state_dict.get("history", []))  # missing in older checkpoints
+        self._history.load_state_dict(state_dict["history"])
 
     def on_grid_adaptation(
         self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
@@ -111,11 +116,7 @@ class KnotPlotCallback(Callback):
         turn = self._adaptations % self.every_n_adaptations == 0
         self._adaptations += 1
         self._history.add(report, trainer.current_epoch, trainer.global_step)
-        if not trainer.is_global_zero:
-            return
-        scalars = _grid_scalars(pl_module, report)
-        for logger in trainer.loggers:
-            logger.log_metrics(scalars, step=trainer.global_step)
+        log_scalars(trainer, _grid_scalars(pl_module, report))
         if turn:
             self.plot(trainer, pl_module, report)
 
@@ -137,6 +138,8 @@ class KnotPlotCallback(Callback):
             for logger in trainer.loggers:
                 _log_histograms(logger, report, step)
             log_figure(trainer, figure, "knots", f"knots_step={step:06d}.png")
+            for tag, points in _points(trainer, pl_module).items():
+                log_figure(trainer, points, tag, f"{tag}_step={step:06d}.png")
         except Exception as error:
             _warn("no picture of this grid adaptation", error)
 
@@ -167,6 +170,7 @@ class KnotPlotCallback(Callback):
             lambda: layer_pictures(layers, inputs, targets),
             error_map,
             *([migration] if self.records else []),
+            lambda: _points(trainer, pl_module),
         ]
         for draw in kinds:
             try:
@@ -181,15 +185,28 @@ class KnotPlotCallback(Callback):
         datamodule = getattr(trainer, "datamodule", None)
         target = getattr(datamodule, "target", None)
         names, _ = names_of(datamodule, report.layers[0].new_breakpoints.shape[0], 1)
+        known = target if isinstance(target, TargetFunction) else None
+        columns = embedded_columns(datamodule)
         curve = None
         try:
-            known = target if isinstance(target, TargetFunction) else None
-            curve = slice_curve(pl_module, report, known, names)
+            # No slice along a column of which the network sees functions.
+            if not columns or (known is not None and columns[0] == names[0]):
+                curve = slice_curve(pl_module, report, known, columns or names)
         except Exception as error:  # a user's module may take other inputs
             _warn("the knot picture has no target and prediction", error)
         epoch, step = trainer.current_epoch, trainer.global_step
         title = f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
         return knot_figure(report, curve, title, self.max_features, names)
+
+
+def _points(trainer: Trainer, module: LightningModule) -> dict[str, Figure]:
+    """``points``, the drawn collocation points; empty if no points have been drawn."""
+    data = getattr(trainer, "datamodule", None)
+    points = data.drawn_points if isinstance(data, EquationData) else None
+    if points is None:
+        return {}
+    assert isinstance(data, EquationData)
+    return {"points": points_picture(module, data, points)}
 
 
 def _grid_scalars(module: nn.Module, report: AdaptationReport) -> dict[str, float]:

@@ -1,8 +1,9 @@
-"""Warnings and notifications of callbacks that change a network."""
+"""Warnings, notifications and scalars of callbacks that change a network."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["notify", "now", "refuse_averaging", "warn"]
+__all__ = ["log_scalars", "notify", "now", "refuse_averaging", "warn"]
 
 
 def refuse_averaging(trainer: Trainer, what: str) -> None:
@@ -38,6 +39,13 @@ def notify(trainer: Trainer, module: LightningModule, hook: str, *args: Any) -> 
         method = getattr(callback, hook, None)
         if method is not None:
             method(trainer, module, *args)
+
+
+def log_scalars(trainer: Trainer, scalars: Mapping[str, float]) -> None:
+    """Logs to every logger directly, since ``module.log`` is not allowed in some hooks."""
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(scalars), step=trainer.global_step)
 
 
 @rank_zero_only

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from kanlit.adaptation.optimizer_state import retain_optimizer_state
 from kanlit.callbacks.distributed import broadcast, unwrapped
-from kanlit.callbacks.notices import notify, now, refuse_averaging, warn
+from kanlit.callbacks.notices import log_scalars, notify, now, refuse_averaging, warn
 from kanlit.callbacks.training_samples import TrainingSamples, network_of
 from kanlit.errors import ConfigurationError
 from kanlit.nn import Kept, PruningReport, check_prunable, edge_importance, prune, select
@@ -148,13 +148,13 @@ class PruningCallback(Callback):
                 f"network: {error}",
                 __file__,
             )
-            _log(trainer, {"pruning/undone": float(self.undone)})
+            log_scalars(trainer, {"pruning/undone": float(self.undone)})
             return None
         for optimizer in trainer.optimizers:
             retain_optimizer_state(optimizer, layers, report.kept)
         self.report = report
         pl_module.print(_line(trainer, report))
-        _log(trainer, _scalars(report))
+        log_scalars(trainer, _scalars(report))
         notify(trainer, pl_module, "on_pruning", report)
         return report
 
@@ -173,12 +173,6 @@ def _of_rank_zero(trainer: Trainer, kept: Sequence[Kept]) -> list[Kept]:
         replace(part, **{k: mask.bool() for k, mask in own.items()})
         for part, own in zip(kept, numbers, strict=True)
     ]
-
-
-def _log(trainer: Trainer, scalars: dict[str, float]) -> None:
-    if trainer.is_global_zero:  # module.log is not allowed in some hooks
-        for logger in trainer.loggers:
-            logger.log_metrics(scalars, step=trainer.global_step)
 
 
 def _scalars(report: PruningReport) -> dict[str, float]:

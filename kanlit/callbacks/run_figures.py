@@ -12,7 +12,7 @@ from torch import Tensor
 from kanlit.adaptation import KnotRecord
 from kanlit.callbacks.slices import to_user_units
 from kanlit.callbacks.training_samples import evaluating
-from kanlit.data import TensorDataModule
+from kanlit.data import EquationData, TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer, edge_importance, grid_samples
 from kanlit.plotting import (
@@ -20,11 +20,20 @@ from kanlit.plotting import (
     error_map_figure,
     migration_figure,
     network_figure,
+    points_figure,
     scatter_figure,
 )
 from kanlit.problems.functions.target import TargetFunction, uniform_points
+from kanlit.scaling import default_names
 
-__all__ = ["error_picture", "knot_migration_picture", "layer_pictures", "names_of"]
+__all__ = [
+    "embedded_columns",
+    "error_picture",
+    "knot_migration_picture",
+    "layer_pictures",
+    "names_of",
+    "points_picture",
+]
 
 _ROWS = 8192  # rows per evaluation
 _SCATTERED = 4000  # points of the scatter plot of a function of more than two inputs
@@ -84,7 +93,7 @@ def error_picture(
         module: Its ``forward`` takes ``(n, in)`` in the user's units and gives ``(n, out)``.
         data: Its data module.
         first: The network's first layer.
-        input_names: One for each input.
+        input_names: One for each input of the network.
         target_names: One for each output.
 
     Raises:
@@ -94,12 +103,12 @@ def error_picture(
     target = getattr(data, "target", None)
     if isinstance(target, TargetFunction):
         if target.dim <= 2:
-            points = to_user_units(module, first.breakpoints.T)
+            columns, breakpoints = _axes(module, data, first, input_names)
 
             def predict(x: Tensor) -> Tensor:
                 return _predict(module, x)
 
-            return error_map_figure(target, predict, list(points.T), input_names, target.name)
+            return error_map_figure(target, predict, breakpoints, columns, target.name)
         x = uniform_points(target.bounds, _SCATTERED, torch.Generator().manual_seed(0))
         return scatter_figure(
             target(x), _predict(module, x), target_names, f"{target.name}, uniform points"
@@ -114,12 +123,61 @@ def error_picture(
     return scatter_figure(y, _predict(module, x), target_names, f"test set, {len(x)} rows")
 
 
+def _axes(
+    module: LightningModule, data: object, first: KANLayer, input_names: Sequence[str]
+) -> tuple[Sequence[str], list[Tensor]]:
+    """Names of the data's columns, and the breakpoints along each.
+
+    There are none along a column of which the network sees functions only.
+    """
+    columns = embedded_columns(data)
+    if not columns:
+        return input_names, list(to_user_units(module, first.breakpoints.T).T)
+    along = dict(zip(input_names, first.breakpoints, strict=True))
+    return columns, [along.get(name, first.breakpoints.new_empty(0)) for name in columns]
+
+
+def embedded_columns(data: object) -> Sequence[str]:
+    """Names of the data's columns if the network sees functions of them, else none."""
+    columns: Sequence[str] = getattr(data, "input_names", ())
+    return columns if getattr(data, "network_names", columns) != columns else ()
+
+
+def points_picture(module: LightningModule, data: EquationData, points: Tensor) -> Figure:
+    """Drawn collocation points over the residual of the equation.
+
+    Args:
+        module: Its ``sample_losses`` gives squared residuals.
+        data: Its data module.
+        points: The drawn points ``(n, d)``.
+    """
+    like = next(p for p in module.parameters() if p.is_floating_point())
+
+    def residual(x: Tensor) -> Tensor:
+        batch = {name: tensor.to(like) for name, tensor in data.collocation(x).items()}
+        with evaluating(module):
+            losses: Tensor = module.sample_losses(batch)  # type: ignore[operator]
+        return losses.sqrt().double().cpu()
+
+    problem = data.problem
+    title = f"{type(problem).__name__}: training points and residual"
+    return points_figure(residual, problem.bounds, points, data.input_names, title)
+
+
 def names_of(data: object, in_features: int, out_features: int) -> tuple[list[str], list[str]]:
-    """Names of inputs and targets: the data module's, or x1, x2, … and y (or y1, y2, …)."""
-    outputs = ["y"] if out_features == 1 else [f"y{i + 1}" for i in range(out_features)]
+    """Names of the network's inputs and targets: the data module's, or x1, x2, … and y, or y1, ….
+
+    Args:
+        data: The data module.
+        in_features: Number of the network's inputs.
+        out_features: Number of targets.
+    """
+    inputs, targets = default_names(in_features, out_features)
     return (
-        _names(data, "input_names", in_features) or [f"x{i + 1}" for i in range(in_features)],
-        _names(data, "target_names", out_features) or outputs,
+        _names(data, "network_names", in_features)
+        or _names(data, "input_names", in_features)
+        or inputs,
+        _names(data, "target_names", out_features) or targets,
     )
 
 

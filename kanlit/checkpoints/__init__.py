@@ -12,8 +12,11 @@ from kanlit.checkpoints.record import RunRecord, default_place, runs_in
 from kanlit.checkpoints.restore import (
     module_class,
     module_settings,
+    recorded_equation,
+    restore_equation,
     restore_layers,
     restore_module,
+    restore_network,
 )
 from kanlit.checkpoints.resume import ResumeCheck
 from kanlit.checkpoints.write import AtomicCheckpointIO
@@ -31,7 +34,10 @@ __all__ = [
     "named_checkpoint",
     "newest_checkpoint",
     "read_checkpoint",
+    "recorded_equation",
+    "restore_equation",
     "restore_layers",
     "restore_module",
+    "restore_network",
     "runs_in",
 ]

@@ -45,7 +45,7 @@ def named_checkpoint(name: str) -> Path:
     if not path.is_file():
         raise ConfigurationError(
             f"checkpoint {name} does not exist: give the path of a .ckpt file, or last or best "
-            f"for the newest under --trainer.default_root_dir"
+            f"for the newest run under trainer.default_root_dir"
         )
     return path
 

@@ -17,10 +17,20 @@ from kanlit.compat import COMPILED_PREFIX
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
+from kanlit.problems import Equation
+from kanlit.problems.record import equation_of
 from kanlit.scaling import Columns
 from kanlit.signatures import constructor_parameters
 
-__all__ = ["module_class", "module_settings", "restore_layers", "restore_module"]
+__all__ = [
+    "module_class",
+    "module_settings",
+    "recorded_equation",
+    "restore_equation",
+    "restore_layers",
+    "restore_module",
+    "restore_network",
+]
 
 # The classes that a checkpoint may name; the user must name any other class.
 _OWN: Mapping[str, type[KANModule]] = {
@@ -36,7 +46,10 @@ _SIMPLE = (bool, int, float, str, type(None))
 
 
 def restore_module(
-    content: Mapping[str, Any], path: Path, named: type[KANModule] | None = None
+    content: Mapping[str, Any],
+    path: Path,
+    named: type[KANModule] | None = None,
+    equation: Equation | None = None,
 ) -> KANModule:
     """Restores the module of a checkpoint on the CPU, in its dtype and in evaluation mode.
 
@@ -44,6 +57,27 @@ def restore_module(
         content: Content returned by :func:`~kanlit.checkpoints.read_checkpoint`.
         path: Path of the checkpoint, for messages.
         named: The module class named by the user; required if it is not one of kanlit's.
+        equation: The equation of the run as the user has given it; required if its inputs or
+            ansatz surround the network and it is not one of kanlit's.
+
+    Raises:
+        ConfigurationError: The class was not named, the weights do not fit it, or the equation is
+            needed.
+    """
+    module = restore_network(content, path, named)
+    if isinstance(module, PDEModule) and (record := recorded_equation(content)) is not None:
+        module.problem = equation or restore_equation(record, path)
+    try:
+        module.columns = _columns(content, module)
+    except ValueError as error:
+        raise _misfit(path, type(module), error) from None
+    return module
+
+
+def restore_network(
+    content: Mapping[str, Any], path: Path, named: type[KANModule] | None = None
+) -> KANModule:
+    """:func:`restore_module` without the equation and the columns of the data.
 
     Raises:
         ConfigurationError: The class was not named, or the weights do not fit it.
@@ -57,16 +91,47 @@ def restore_module(
         if next(iter(layer_shapes(state, _order(content)).values())).dtype == torch.float64:
             module.double()  # before loading, which would round
         module.load_state_dict(state)
-        module.columns = _columns(content, module)
         for name, scale in module.named_buffers():
             if name.endswith("_std") and not bool((scale > 0).all()):
                 raise ValueError(f"{name} is not above 0")
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ConfigurationError(
-            f"the weights of {path} do not fit a {cls.__name__} of its settings "
-            f"({' '.join(str(error).split())}): give a checkpoint that kanlit fit has written"
-        ) from None
+        raise _misfit(path, cls, error) from None
     return module.eval().requires_grad_(False)
+
+
+def _misfit(path: Path, cls: type[KANModule], error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the weights of {path} do not fit a {cls.__name__} of its settings "
+        f"({' '.join(str(error).split())}): give a checkpoint that kanlit fit has written"
+    )
+
+
+def recorded_equation(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The record of the equation whose inputs or ansatz surround the network, if any."""
+    record: Mapping[str, Any] | None = content.get("kanlit", {}).get("equation")
+    return record
+
+
+def restore_equation(record: Mapping[str, Any], path: Path) -> Equation:
+    """The equation of a record, which must be one of kanlit's own: nothing is imported.
+
+    Raises:
+        ConfigurationError: It is not, or its arguments are malformed.
+    """
+    try:
+        equation = equation_of(record)
+    except (ConfigurationError, TypeError, OverflowError) as error:
+        raise ConfigurationError(
+            f"{path} has an equation that cannot be made ({' '.join(str(error).split())}): give a "
+            f"checkpoint that kanlit fit has written"
+        ) from None
+    if equation is None:
+        raise ConfigurationError(
+            f"{path} is of the equation {record['class_path']}, which is not a class of kanlit's: "
+            f"give the run's settings with --config if you trust them, for what they name is "
+            f"imported then"
+        )
+    return equation
 
 
 def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer]:
@@ -122,15 +187,15 @@ def module_class(
     name = content.get("kanlit", {}).get("class_path")
     if not isinstance(name, str):
         raise ConfigurationError(
-            f"{path} does not say which module it is of (another program wrote it): go on from it "
-            f"with kanlit fit --ckpt_path, which writes a new one"
+            f"{path} does not name its module (another program wrote it): resume from it with "
+            f"kanlit fit, which writes a new one"
         )
     if named is not None and name in (f"{named.__module__}.{named.__qualname__}", _path_of(named)):
         return named
     if name not in _OWN:
         raise ConfigurationError(
-            f"{path} is of {name}, which is not a class of kanlit's: name it with --model {name} "
-            f"if you trust it, for it is imported then"
+            f"{path} has a module of the class {name}, which is not part of kanlit: if you trust "
+            f"it, set model to {name}, which imports it"
         )
     return _OWN[name]
 
@@ -169,8 +234,8 @@ def _check_basis(name: str, path: Path) -> None:
         basis_class(name)
     except ValueError:
         raise ConfigurationError(
-            f"{path} is of a network with the basis {name!r}, which is none of kanlit's: if you "
-            f"trust it, name it with --model.basis {name}, or import it before restoring in Python"
+            f"{path} has a network with the basis {name!r}, which is not part of kanlit: if you "
+            f"trust it, set model.basis to {name}; in Python, import it before you restore"
         ) from None
 
 
@@ -245,10 +310,8 @@ def _columns(content: Mapping[str, Any], module: KANModule) -> Columns | None:
     if kept is None:
         return None
     columns = Columns.from_state_dict(kept)
-    if [len(columns.inputs), len(columns.targets)] != [
-        module.network.widths[0],
-        module.network.widths[-1],
-    ]:
+    sizes = [module.spanning_points().shape[1], module.network.widths[-1]]
+    if [len(columns.inputs), len(columns.targets)] != sizes:
         raise ValueError(
             f"it names {len(columns.inputs)} inputs and {len(columns.targets)} targets"
         )

@@ -50,10 +50,12 @@ class ResumeCheck(Callback):
                 if key in states:
                     strict = type(callback).__module__.startswith(("kanlit", "lightning"))
                     check_like(states[key], callback.state_dict(), key, strict)
-            kept = states.get("KeepBest", {}).get("kept")
-            if kept:
-                check_weights(kept, "KeepBest.kept")
-                layer_shapes(kept, checkpoint.get("hyper_parameters", {}).get("spline_order"))
+            degree = checkpoint.get("hyper_parameters", {}).get("spline_order")
+            for key, state in states.items():
+                kept = state.get("kept") if isinstance(state, dict) else None
+                if kept:
+                    check_weights(kept, f"{key}.kept")
+                    layer_shapes(kept, degree)
         self._loaded = checkpoint if trainer.state.fn == "fit" else None
 
     def _check_loops(self, trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:

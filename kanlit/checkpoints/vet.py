@@ -179,9 +179,26 @@ def check_weights(state: Any, name: str) -> None:
 
 def _kanlit(value: Any, name: str) -> None:
     _mapping(value, name)
-    for key, check in {"class_path": _text, "columns": _mapping}.items():
+    checks = {
+        "class_path": _text,
+        "columns": _mapping,
+        "weights": _mapping,
+        "equation": _equation,
+    }
+    for key, check in checks.items():
         if value.get(key) is not None:
             check(value[key], f"{name}.{key}")
+
+
+def _equation(value: Any, name: str) -> None:
+    _mapping(value, name)
+    if type(value.get("class_path")) is not str:
+        raise ValueError(f"{name} has no class path")
+    arguments = value.get("init_args", {})
+    _mapping(arguments, f"{name}.init_args")
+    for key, argument in arguments.items():
+        if type(argument) not in (bool, int, float, str):
+            raise ValueError(f"{name}.{key} is {_shown(argument)}, not a number or a text")
 
 
 def _version(value: Any, name: str) -> None:
@@ -211,6 +228,7 @@ _PARTS: Mapping[str, Callable[[Any, str], None]] = {
     "hparams_name": _text,
     "hyper_parameters": _mapping,
     "kanlit": _kanlit,
+    "EquationData": _mapping,
 }
 
 

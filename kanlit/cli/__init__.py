@@ -1,7 +1,6 @@
 """The command line: ``kanlit fit|validate|test|predict|plot|formula|export|benchmark``.
 
-``kanlit --help`` and unknown commands are answered before torch and Lightning are imported, which
-takes seconds.
+``kanlit --help`` and unknown commands do not import torch and Lightning, which takes seconds.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 import time
-from argparse import Action
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,17 +16,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.callbacks.distributed import gather_rows
-from kanlit.checkpoints import (
-    find_checkpoint,
-    module_class,
-    module_settings,
-    read_checkpoint,
-    restore_layers,
-    restore_module,
-)
 from kanlit.cli import predict_table
 from kanlit.cli.commands import (
-    APART,
     COMMANDS,
     DESCRIPTION,
     GROUPS,
@@ -36,41 +26,31 @@ from kanlit.cli.commands import (
     INTERRUPTED,
     MORE,
 )
-from kanlit.compat import command_list, options_of, subcommand_parsers
+from kanlit.cli.from_checkpoint import FromCheckpoint
+from kanlit.compat import options_of, subcommand_parsers
 from kanlit.data.predictions import predicted_rows, prediction_table
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
-from kanlit.modules import KANModule
-from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import clean_console
-from kanlit.runs.errors import UsageError
 from kanlit.runs.exceptions import one_line, refusal, root_cause
 from kanlit.runs.folder import Started
-from kanlit.runs.resume import checkpoint_to_resume
-from kanlit.runs.resumed_settings import merged_settings
-from kanlit.runs.settings import Setting, settings_of
 from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, score
 from kanlit.runs.threads import chosen_threads
-from kanlit.runs.user_classes import import_named
-from kanlit.scaling import Columns
 
 __all__ = ["KanlitCLI", "main"]
 
 
-class KanlitCLI(Assembly):
+class KanlitCLI(FromCheckpoint):
     """The commands that train, evaluate or apply a network.
 
     Args:
-        args: Words of the command line; by default those of this process.
+        args: Arguments of the command line; by default those of this process.
     """
 
     def __init__(self, args: Sequence[str] | None = None) -> None:
         self._seconds = 0.0
         self._started: Started | None = None
-        self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
-        self._resumed: Mapping[str, Any] = {}  # the checkpoint that is resumed
-        self._weights: Mapping[str, Any] = {}  # the checkpoint whose weights initialize the run
         self._named = "".join((sys.argv[1:] if args is None else args)[:1])
         own = {
             name: {
@@ -88,111 +68,11 @@ class KanlitCLI(Assembly):
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         super()._add_subcommands(parser, **kwargs)
-        commands = command_list(parser)
-        for command in commands:
-            command.help = COMMANDS[command.dest]
-        # :func:`main` calls these before this parser sees them.
-        commands += [Action([], name, help=text) for name, text in APART.items()]
         for subparser in (subcommand_parsers(self) or {}).values():
             for name, group in (subparser.groups or {}).items():
                 group.title = GROUPS.get(name, group.title)
             for action in options_of(subparser):
                 action.help = HELP.get(action.dest, action.help)
-
-    def _parse_ckpt_path(self) -> None:
-        """Checks the checkpoint and takes the model's settings from it."""
-        config = self.config.get(self.config.get("subcommand"))
-        name = config.get("ckpt_path") if config else None
-        if not name:
-            if self.config.subcommand == "fit":
-                self._start_from_weights(config)
-                return
-            raise ConfigurationError(
-                f"{self.config.subcommand} needs a checkpoint: give --ckpt_path last for the "
-                f"newest, or the path of one that kanlit fit has written"
-            )
-        if self.config.subcommand == "fit":
-            path, looked_at = checkpoint_to_resume(name, config.trainer, config.checkpoint.dirpath)
-        else:
-            path = find_checkpoint(name, Path(config.trainer.default_root_dir or "."))
-        if path is None:
-            rank_zero_info(f"no {name} checkpoint under {looked_at}: the run starts fresh")
-            config.ckpt_path = None
-            self._start_from_weights(config)
-            return
-        if name in ("last", "best"):
-            rank_zero_info(f"{name} checkpoint: {shown(path)}")
-        config.ckpt_path = str(path)
-        content = read_checkpoint(path)
-        self._resumed = content
-        self._take_settings(content, path)
-
-    def _start_from_weights(self, config: Any) -> None:
-        """Loads the checkpoint named by ``init_from`` if no run is resumed."""
-        if not config.init_from:
-            return
-        path = find_checkpoint(config.init_from, Path(config.trainer.default_root_dir or "."))
-        rank_zero_info(f"weights of {shown(path)}")
-        self._weights = read_checkpoint(path)
-        self._take_settings(self._weights, path)
-        if "adaptation.schedule" not in self._given():
-            # The default begins with fewer intervals than a trained network may have.
-            layers = restore_layers(self._weights, path).values()
-            finest = max(layer.grid_size for layer in layers)
-            self.config.fit.adaptation.schedule = [finest]
-
-    def _given(self) -> dict[str, Setting]:
-        return {each.key: each for each in settings_of(self._argv, self.config.subcommand)}
-
-    def _take_settings(self, content: Mapping[str, Any], path: Path) -> None:
-        cls = self._module_class(content, path)
-        restore_module(content, path, cls)  # its weights fit its settings
-        settings = module_settings(content, cls, path)
-        for size in ("in_features", "out_features"):
-            if size in settings:
-                self._sizes[size] = settings.pop(size)
-        own = self.config[self.config.subcommand].model.init_args
-        resumes = content is self._resumed and self.config.subcommand == "fit"
-        settings = merged_settings(content, settings, own, self._given(), path, resumes)
-        model = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": settings}
-        try:
-            self.config = self.parser.parse_object(
-                {self.config.subcommand: {"model": model}}, self.config
-            )
-        except UsageError as error:
-            raise ConfigurationError(
-                f"{path} has settings that {cls.__name__} does not take ({one_line(str(error))}): "
-                f"give a checkpoint that kanlit fit has written"
-            ) from None
-
-    def _module_class(self, content: Mapping[str, Any], path: Path) -> type[KANModule]:
-        """The module class, on which the checkpoint and the user must agree."""
-        given = import_named(self.config[self.config.subcommand].model.class_path)
-        kept = module_class(content, path, given)
-        named = self._given().get("model")
-        if named is not None and kept is not given:
-            raise ConfigurationError(
-                f"{path} is of {kept.__name__}, but {named.label} is {named.value}: leave it out, "
-                f"or give a checkpoint of one"
-            )
-        return kept
-
-    def after_instantiate_classes(self) -> None:
-        data = self.datamodule
-        for size, kept in self._sizes.items():
-            given = getattr(data, size)
-            if given != kept:
-                raise ConfigurationError(
-                    f"the checkpoint has {size} {kept}, "
-                    f"but {type(data).__name__} has {given}: give the data that it was "
-                    f"trained on, or train anew"
-                )
-        columns = (self._resumed or self._weights).get("kanlit", {}).get("columns")
-        if columns is not None and hasattr(data, "input_names"):
-            known = Columns.from_state_dict(columns)
-            known.check(data.input_names, data.target_names, data.class_label)
-        if self._weights:
-            self.model.start_from(self._weights)
 
     def _run_subcommand(self, subcommand: str) -> None:
         path = self.config[subcommand].get("ckpt_path")
@@ -221,8 +101,8 @@ class KanlitCLI(Assembly):
     # -- subcommands ------------------------------------------------------------------------
 
     def before_fit(self) -> None:
-        # Objects created by imports live to the end: without this the garbage collector
-        # traverses them again and again while training creates new objects.
+        # Objects created by imports are never freed. Without this, the garbage collector
+        # traverses them repeatedly while training creates new objects.
         gc.freeze()
         self._seconds = time.perf_counter()
 
@@ -248,14 +128,14 @@ class KanlitCLI(Assembly):
         return (
             f"nothing was trained: the run in {trainer.ckpt_path} has ended, at epoch "
             f"{trainer.current_epoch} and step {trainer.global_step} (max_epochs "
-            f"{trainer.max_epochs}, max_steps {trainer.max_steps}); raise the limit to go on"
+            f"{trainer.max_epochs}, max_steps {trainer.max_steps}); raise the limit to continue"
         )
 
     def _interruption(self) -> str:
         checkpoint = last_checkpoint(self.trainer)
         if not checkpoint:
-            return "kanlit: interrupted before a checkpoint was kept"
-        return f"kanlit: interrupted; checkpoint: {checkpoint}; go on with --ckpt_path last"
+            return "kanlit: interrupted before a checkpoint was written"
+        return f"kanlit: interrupted; checkpoint: {checkpoint}; resume with --ckpt_path last"
 
     def _next(self) -> list[str]:
         run = None if self._started is None else self._started.run

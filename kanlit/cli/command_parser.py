@@ -16,15 +16,14 @@ __all__ = ["CommandParser", "named_module"]
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Reads the words after ``kanlit COMMAND``.
+    """Parses the arguments after ``kanlit COMMAND``.
+
+    Parsing raises ConfigurationError for invalid options.
 
     Args:
-        command: Its name.
-        usage: What follows the name.
-        settings: Other settings of ``argparse.ArgumentParser``.
-
-    Raises:
-        ConfigurationError: Words that are no options, in parsing.
+        command: Name of the command.
+        usage: Usage after the name.
+        settings: Other arguments of ``argparse.ArgumentParser``.
     """
 
     def __init__(self, command: str, usage: str, **settings: Any) -> None:
@@ -40,7 +39,7 @@ class CommandParser(argparse.ArgumentParser):
         raise ConfigurationError(f"{message}: {self.prog} --help shows all options")
 
     def add_checkpoint(self) -> None:
-        """Adds the checkpoint, and the folder searched for ``last`` and ``best``."""
+        """Adds the checkpoint, the folder searched for ``last`` and ``best``, and the basis."""
         self.add_argument(
             "checkpoint",
             metavar="CHECKPOINT",
@@ -66,26 +65,29 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument(
             "--model",
             metavar="CLASS",
-            help="class of the checkpoint, such as mymodule.MyModule, where it is one of your own",
+            help="class of the checkpoint's module, such as mymodule.MyModule, if it is your own",
         )
 
     def add_basis(self) -> None:
-        """The class of the network's basis, which is imported: no checkpoint imports one."""
+        """Adds the class of the basis, as ``basis``; a checkpoint never imports one itself."""
         self.add_argument(
             "--model.basis",
             dest="basis",
             type=_imported_basis,
             metavar="CLASS",
-            help="class of the network's basis, such as mymodule.MyBasis, if it is one of your own",
+            help="class of the network's basis, such as mymodule.MyBasis, if it is your own",
         )
 
-    def add_config(self) -> None:
+    def add_config(
+        self,
+        purpose: str = "with the data of the run (default: config.yaml in the folder of the run)",
+    ) -> None:
         """Adds the config of the checkpoint's run, as ``config``."""
         self.add_argument(
             "--config",
             type=expanded,
             metavar="FILE",
-            help="settings of the run, for its data (default: config.yaml in the run's folder)",
+            help=f"config {purpose}",
         )
 
 
@@ -97,10 +99,10 @@ def _imported_basis(name: str) -> type[Basis]:
 
 
 def named_module(name: str | None) -> type[KANModule] | None:
-    """The class of a module that the user has named with ``--model``, if any.
+    """The module class that the user gave as ``--model``, if any.
 
     Raises:
-        ConfigurationError: It cannot be imported or is no KANModule.
+        ConfigurationError: If it cannot be imported or is not a KANModule.
     """
     if name is None:
         return None

@@ -26,12 +26,12 @@ COMMANDS = {
 
 # Appended to the description above in a command's own help.
 MORE = {
-    "predict": " For a table of your own, from the checkpoint alone: kanlit predict --ckpt_path "
-    "FILE --input TABLE, explained by kanlit predict --input --help. The options here are for the "
-    "points of a data class.",
+    "predict": " For your own table, only a checkpoint is needed: kanlit predict --ckpt_path "
+    "FILE --input TABLE; kanlit predict --input --help explains it. The options below are for the "
+    "data of a data class.",
 }
 
-# Commands with options of their own instead of a run's.
+# Commands with their own options instead of those of a run.
 APART = {
     "plot": "Draws a checkpoint's network, its errors, and the history of knots and losses.",
     "formula": "Extracts a closed formula from a checkpoint's network.",
@@ -39,7 +39,7 @@ APART = {
     "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
 }
 
-# The module of each; imported only when the command is called.
+# Modules of these commands; imported only when called.
 HOMES = {
     "plot": "kanlit.cli.plot",
     "formula": "kanlit.cli.formula",
@@ -48,17 +48,17 @@ HOMES = {
 }
 
 HELP = {
-    "data": "Data class by its short name, or a class of your own by its path; its settings "
-    "follow as --data.SETTING. What they are: --data.help CLASS.",
+    "data": "Data class by its short name, or your own class by its path. Its settings are "
+    "--data.SETTING; --data.help CLASS lists them.",
     "model": "RegressionModule, PDEModule for a differential equation (the default for "
     "EquationData and HelmholtzData), or ClassificationModule for classes (for ClassTableData and "
-    "ScikitData); its settings follow as --model.SETTING, such as --model.hidden '[10]'. "
-    "What they are: --model.help CLASS.",
-    "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for that of the newest run "
-    "under --trainer.default_root_dir. fit resumes from it, and looks where it will write itself.",
+    "ScikitData). Its settings are --model.SETTING, such as --model.hidden '[10]'; "
+    "--model.help CLASS lists them.",
+    "ckpt_path": "Checkpoint: the path of a .ckpt file, or last or best for the newest run under "
+    "--trainer.default_root_dir. fit resumes from it; it looks in the folder it will write to.",
     "init_from": "Checkpoint whose weights, grids and scales initialize a new run, from epoch 0 "
     "and with a new optimizer. Ignored if --ckpt_path finds a run to resume.",
-    "seed_everything": "Seed of the weights and of all other random numbers; true draws one.",
+    "seed_everything": "Seed of the weights and all other random numbers; true draws a seed.",
 }
 
 GROUPS = {"trainer": "Trainer", "data": "Data", "model": "Model", "checkpoint": "Checkpoints"}

@@ -1,4 +1,4 @@
-"""``kanlit export``: a checkpoint's network as a file that other programs run."""
+"""``kanlit export``: writes a checkpoint's network as a file for other programs."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from kanlit.export.check import check
 from kanlit.export.program import SUFFIXES, check_packages, make, run
 from kanlit.files import check_output, written_whole
 from kanlit.modules import KANModule
+from kanlit.runs.config_data import equation_in
 from kanlit.scaling import Columns, default_names
 
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Writes a checkpoint's network, with its scales, as a file that runs without kanlit:
+Writes a checkpoint's network, including its scales, as a file that runs without kanlit:
 
   kanlit export last --output model.onnx     ONNX, for onnxruntime and others
   kanlit export last --output model.pt2      torch.export, for torch
 
-It maps the matrix inputs (rows, inputs) to the matrix predictions (rows, targets), both in the
-user's units, for any number of rows, in the type it was trained in: float32, or float64 where that
-was --trainer.precision 64-true. The names of the columns and the range that training saw are in the
-file's metadata (ONNX) or its kanlit.json (.pt2).
+The file maps the matrix inputs (rows, inputs) to the matrix predictions (rows, targets), in your
+units and for any number of rows. Its dtype is that of the training: float32, or float64 with
+--trainer.precision 64-true. Column names and the training range are in the metadata of the file
+(ONNX) or in its kanlit.json (.pt2).
 
-Before it is written, the file is run and compared with the checkpoint: inside its grids, at their
-breakpoints and around them."""
+Before the file is written, its outputs are compared with those of the checkpoint: inside the grids,
+at the breakpoints and around the grids."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Exports as the words after ``kanlit export`` say.
+    """Runs the command with these arguments.
 
     Raises:
-        ConfigurationError: Something that the user can mend; nothing has been written then.
+        ConfigurationError: The user can correct the error; nothing has been written.
     """
     options = _parser().parse_args(argv)
     output = options.output.expanduser()
@@ -47,11 +48,13 @@ def main(argv: Sequence[str]) -> None:
     suffix = output.suffix.lower()
     check_packages(suffix)
     path = find_checkpoint(options.checkpoint, options.root)
-    module = restore_module(read_checkpoint(path), path, named_module(options.model))
-    content = make(module, metadata_of(module), suffix)
-    difference = check(run(content, suffix), module)
+    content = read_checkpoint(path)
+    equation = equation_in(options.config, content)
+    module = restore_module(content, path, named_module(options.model), equation)
+    exported = make(module, metadata_of(module), suffix)
+    difference = check(run(exported, suffix), module)
     with written_whole(output) as unfinished:
-        unfinished.write_bytes(content)
+        unfinished.write_bytes(exported)
     inputs, targets = _names(module)
     kind = str(next(module.parameters()).dtype).removeprefix("torch.")
     print(
@@ -61,12 +64,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def metadata_of(module: KANModule) -> dict[str, str]:
-    """What a file says of itself; all but the version as JSON.
+    """Metadata of the file; all values except the version are JSON.
 
     Returns:
-        ``kanlit_version``; ``input_names`` and ``target_names``, lists in the order of the
-        columns; ``training_range``, a list of [least, greatest] for each input, null where the
-        checkpoint holds none.
+        ``kanlit_version``; ``input_names`` and ``target_names``, lists in the order of the columns;
+        ``training_range``, a list with [lowest, highest] of each input, or null if the checkpoint
+        has none.
     """
     inputs, targets = _names(module)
     columns = module.columns
@@ -92,11 +95,12 @@ def _parser() -> CommandParser:
     add = parser.add_argument
     parser.add_checkpoint()
     parser.add_model()
+    parser.add_config("of the run, for an equation of your own with inputs or an ansatz")
     add(
         "--output",
         type=Path,
         required=True,
         metavar="FILE",
-        help="where to; its suffix says the format: .onnx or .pt2",
+        help="output file; its suffix sets the format: .onnx or .pt2",
     )
     return parser

@@ -1,4 +1,4 @@
-"""``kanlit formula``: a closed formula of a trained network, from its checkpoint."""
+"""``kanlit formula``: extracts a closed formula from the network of a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, written_whole
 from kanlit.nn import KAN, KANLayer
-from kanlit.problems import uniform_points
+from kanlit.problems import BoundaryValueProblem, uniform_points
 from kanlit.runs.trained import TrainedRun
-from kanlit.scaling import Standardization
+from kanlit.scaling import Standardization, default_names
 from kanlit.symbolic import find_formula
+from kanlit.symbolic.surround import surrounded
 
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Reads a closed formula off a trained network. Every edge is fitted by c f(a x + b) + d for each f of
-a list, over the samples that reach it; the simplest function that holds is taken. All constants
-are then fitted together to the run's training data and brought to simple numbers. Edges that
-nothing fits stay splines, and the output says which.
+Extracts a closed formula from a trained network. Each edge is fitted by c f(a x + b) + d with the
+functions f of a library, on its inputs at the samples, and replaced by the simplest function that
+fits. Then all constants are fitted to the training data together and replaced by simple numbers
+where possible. Edges that no function fits remain splines, and the output lists them.
 
   kanlit formula last
   kanlit formula best --latex --output formula.json"""
 
-_SAMPLES = 2000  # where there is no data
+_SAMPLES = 2000  # if there are no data
 _SEED = 0
 _SUFFIXES = (".txt", ".tex", ".json")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command with these words and returns its exit status.
+    """Runs the command with these arguments and returns its exit status.
 
     Raises:
-        ConfigurationError: Something that the user can mend.
+        ConfigurationError: The user can correct the error.
     """
     options = _parser().parse_args(argv)
     _check(options)
@@ -54,25 +55,45 @@ def main(argv: Sequence[str]) -> int:
     _check_edges(layers, options.max_edges)
     network = _network(layers, path)
     scales = _scales(run.buffers, network)
+    problem = run.problem(options.config)
 
     def predict(x: Tensor) -> Tensor:
         with torch.no_grad():
             u = network((x - scales.input_mean) / scales.input_std)
         return u * scales.target_std + scales.target_mean
 
-    data = _uniform(layers[0], scales, predict, run) if options.uniform else None
-    data = data or _of_run(run, options.config, predict)
+    def solve(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return predict(x) if problem is None else problem.around(network)(x)
+
+    if not options.uniform:
+        data = _of_run(run, options.config, solve)
+    elif problem is None:
+        data = _uniform(layers[0], scales, predict, run)
+    else:
+        data = _in_domain(problem, solve)
+    seen = data if problem is None else _seen_by_network(data, problem, predict)
     formula = find_formula(
         network,
-        data.x,
-        data.y,
+        seen.x,
+        seen.y,
         scales,
-        data.inputs,
+        seen.inputs,
         threshold=options.r2,
         negligible=options.negligible,
         trials=options.trials,
     )
-    report = FormulaReport(formula, data, predict(data.test_x), options.r2)
+    if problem is not None:
+        whole = surrounded(formula, problem.form, data.inputs)
+        if whole is None:
+            print(
+                f"the formula is of the network alone, without the inputs and the ansatz of "
+                f"{problem.name}: they have an operation that has no formula"
+            )
+            data = seen
+        formula = whole or formula
+    predicted = predict(data.test_x) if data is seen else solve(data.test_x)
+    report = FormulaReport(formula, data, predicted, options.r2)
     print(report.text(options.latex))
     if options.output is not None:
         _write(options.output, report)
@@ -97,13 +118,13 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigurationError(f"--r2 must be above 0 and at most 1, got {options.r2}: try 0.99")
     if not 0 <= options.negligible < 1:
         raise ConfigurationError(
-            f"--negligible must be at least 0 and under 1, got {options.negligible}: try 0.001"
+            f"--negligible must be at least 0 and below 1, got {options.negligible}: try 0.001"
         )
     if options.trials < 1:
         raise ConfigurationError(f"--trials must be at least 1, got {options.trials}: try 100")
     if options.output is not None and options.output.suffix not in _SUFFIXES:
         raise ConfigurationError(
-            f"--output {options.output} must end in {', '.join(_SUFFIXES)}: name it so"
+            f"--output {options.output} must end in {', '.join(_SUFFIXES)}: change its suffix"
         )
 
 
@@ -111,18 +132,18 @@ def _check_edges(layers: Sequence[KANLayer], most: int) -> None:
     edges = sum(layer.in_features * layer.out_features for layer in layers)
     if edges > most:
         raise ConfigurationError(
-            f"the network has {edges} edges, more than --max_edges {most}, and its formula would "
-            f"be as long: train a smaller one or prune it, or raise --max_edges"
+            f"the network has {edges} edges, more than --max_edges {most}: train a smaller one or "
+            f"prune it, or raise --max_edges"
         )
 
 
 def _network(layers: Sequence[KANLayer], path: Path) -> KAN:
-    """The layers one after another, in float64."""
+    """A network of the layers, in float64."""
     widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
     if any(b.in_features != a for a, b in zip(widths[1:], layers[1:], strict=False)):
         raise ConfigurationError(
-            f"the layers of {path} do not follow one another: kanlit formula needs a KAN of "
-            f"kanlit's modules"
+            f"the layers of {path} are not a sequence: kanlit formula needs a KAN of kanlit's "
+            f"modules"
         )
     network = KAN(widths)
     network.layers = nn.ModuleList(layer.double() for layer in layers)
@@ -149,12 +170,12 @@ def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
 
 
 def _of_run(run: TrainedRun, config: Path | None, predict: Any) -> FormulaSamples:
-    """The run's training and test data; the network's outputs where there are no targets."""
+    """Training and test data of the run; outputs of the network if there are no targets."""
     try:
         data = run.data(config)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{error}; or --uniform for points of the first layer's grid in place of data"
+            f"{error}; or use --uniform for points of the first layer's grid instead of data"
         ) from None
     names = list(data.input_names), list(data.target_names)
     train, test = data.build("train"), data.build("test")
@@ -162,7 +183,7 @@ def _of_run(run: TrainedRun, config: Path | None, predict: Any) -> FormulaSample
         return FormulaSamples(train[0], train[1], test[0], test[1], *names, exact=True)
     if data.target is None:
         raise ConfigurationError(
-            f"{type(data).__name__} has no targets and no known solution: give --uniform for "
+            f"{type(data).__name__} has no targets and no known solution: use --uniform for "
             f"points of the first layer's grid and the network's outputs there"
         )
     x = uniform_points(data.target.bounds, _SAMPLES, torch.Generator().manual_seed(_SEED))
@@ -175,62 +196,80 @@ def _of_run(run: TrainedRun, config: Path | None, predict: Any) -> FormulaSample
 def _uniform(
     layer: KANLayer, scales: Standardization, predict: Any, run: TrainedRun
 ) -> FormulaSamples:
-    """Points uniform over the first layer's grid, and the network's outputs there."""
+    """Uniform points of the first layer's grid, and the network's outputs there."""
     ends = layer.breakpoints[:, [0, -1]].tolist()
     draw = torch.Generator().manual_seed(_SEED)
     x = uniform_points(tuple(map(tuple, ends)), _SAMPLES, draw)
     x = x * scales.input_std + scales.input_mean
     y, names = predict(x), run.names
-    inputs = names.get("inputs") or [f"x{i}" for i in range(1, x.shape[1] + 1)]
-    several = [f"y{i}" for i in range(1, y.shape[1] + 1)]
-    targets = names.get("targets") or (["y"] if y.shape[1] == 1 else several)
+    inputs, targets = default_names(x.shape[1], y.shape[1])
+    inputs, targets = names.get("inputs") or inputs, names.get("targets") or targets
     return FormulaSamples(x, y, x, y, inputs, targets, exact=False)
+
+
+def _in_domain(problem: BoundaryValueProblem, solve: Any) -> FormulaSamples:
+    """Points uniform over the domain of an equation, and the unknowns there."""
+    equation = problem.equation
+    x = uniform_points(equation.bounds, _SAMPLES, torch.Generator().manual_seed(_SEED))
+    y = solve(x)
+    names = list(equation.coordinates), list(equation.unknowns)
+    return FormulaSamples(x, y, x, y, *names, exact=False)
+
+
+def _seen_by_network(
+    data: FormulaSamples, problem: BoundaryValueProblem, predict: Any
+) -> FormulaSamples:
+    """The same points as the inputs of the network inside an equation, and its outputs."""
+    form = problem.form
+    x, test_x = (torch.cat(form.embedded(p.split(1, 1)), 1) for p in (data.x, data.test_x))
+    y, test_y = predict(x), predict(test_x)
+    return FormulaSamples(x, y, test_x, test_y, list(form.inputs), data.targets, exact=False)
 
 
 def _parser() -> CommandParser:
     parser = CommandParser("formula", "CHECKPOINT [options]", description=_DESCRIPTION)
     add = parser.add_argument
     parser.add_checkpoint()
-    add("--latex", action="store_true", help="print LaTeX beside the text")
+    add("--latex", action="store_true", help="also print LaTeX")
     add(
         "--output",
         type=expanded,
         metavar="FILE",
-        help="write it, too: text in .txt, LaTeX in .tex, all that is known of it in .json",
+        help="also write the formula: text to .txt, LaTeX to .tex, all details to .json",
     )
     add(
         "--r2",
         type=float,
         default=0.99,
-        help="least R² of a function that an edge is taken for (default: 0.99)",
+        help="smallest R² at which a function replaces an edge (default: 0.99)",
     )
     add(
         "--negligible",
         type=float,
         default=1e-3,
-        metavar="SHARE",
-        help="share of the largest deviation at a node under which an edge is a constant "
-        "(default: 0.001)",
+        metavar="FRACTION",
+        help="an edge is a constant if its standard deviation is below this fraction of the "
+        "largest one at its node (default: 0.001)",
     )
     add(
         "--trials",
         type=int,
         default=100,
         metavar="N",
-        help="formulas of an output that are tried (default: 100)",
+        help="number of formulas tried per output (default: 100)",
     )
     add(
         "--max_edges",
         type=int,
         default=200,
         metavar="N",
-        help="edges up to which a formula is looked for (default: 200)",
+        help="largest number of edges of the network (default: 200)",
     )
     add(
         "--uniform",
         action="store_true",
-        help="take points uniform over the first layer's grid and the network's outputs there in "
-        "place of the run's data",
+        help="use uniform points of the first layer's grid and the network's outputs there instead "
+        "of the data of the run",
     )
     parser.add_config()
     return parser

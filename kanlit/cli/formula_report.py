@@ -1,4 +1,4 @@
-"""What ``kanlit formula`` says of a formula: text, LaTeX and JSON, with errors."""
+"""The output of ``kanlit formula``: text, LaTeX and JSON, with errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["FormulaReport", "FormulaSamples", "latex_of"]
 
 @dataclass(frozen=True)
 class FormulaSamples:
-    """What a formula is fitted to and tested on; ``exact`` is False where y is the network's."""
+    """Samples for fitting and testing; ``exact`` is False if y are outputs of the network."""
 
     x: Tensor
     y: Tensor
@@ -30,7 +30,7 @@ class FormulaSamples:
 
 @dataclass(frozen=True)
 class FormulaReport:
-    """What is said of a formula, as text, LaTeX and JSON."""
+    """Describes a formula as text, LaTeX and JSON."""
 
     formula: Formula
     data: FormulaSamples
@@ -47,7 +47,7 @@ class FormulaReport:
         lines.append(f"relative L2 {of}: formula {error['formula']:.3e}" + self._beside(error))
         lines += [self._spline(edge) for edge in self.formula.edges if edge.is_spline]
         if zero := [edge.name for edge in self.formula.edges if edge.negligible]:
-            lines.append(f"without importance, taken as constants: {', '.join(zero)}")
+            lines.append(f"negligible, replaced by constants: {', '.join(zero)}")
         return "\n".join(lines)
 
     def _beside(self, error: dict[str, float]) -> str:
@@ -56,12 +56,12 @@ class FormulaReport:
     def _spline(self, edge: Edge) -> str:
         layer, p, q = edge.place
         return (
-            f"stays a spline: {edge.name}, layer {layer}, input {p} to output {q}: no function "
-            f"of the list reaches R² {self.r2:g}, the closest has {edge.best_r2:.4f}"
+            f"remains a spline: {edge.name}, layer {layer}, input {p} to output {q}: no function "
+            f"reaches R² {self.r2:g}, the best has {edge.best_r2:.4f}"
         )
 
     def errors(self) -> tuple[str, dict[str, float]]:
-        """On what, and the relative L2 errors there."""
+        """What the errors refer to, and the relative L2 errors."""
         values = self.formula(self.data.test_x)
         if not self.data.exact:
             return "to the network", {"formula": _error(values, self.predicted)}
@@ -117,7 +117,7 @@ def _error(values: Tensor, targets: Tensor) -> float:
 
 
 def _rounded(expression: sympy.Expr) -> sympy.Expr:
-    """With six digits of every decimal."""
+    """Rounds decimals to six digits."""
     return expression.xreplace({f: sympy.Float(f, 6) for f in expression.atoms(sympy.Float)})
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import kanlit
 from kanlit.cli.commands import APART, COMMANDS, DESCRIPTION
-from kanlit.runs.hints import hint
+from kanlit.hints import hint
 
 __all__ = ["answer"]
 
@@ -20,18 +20,19 @@ def answer(words: Sequence[str]) -> None:
     """Answers a command line without a known command and ends the process; else returns.
 
     Args:
-        words: The command line without the program's name.
+        words: Arguments of the command line.
 
     Raises:
-        SystemExit: With status 0 after ``--help`` and ``--version``, 2 without a known command.
+        SystemExit: With status 0 after ``--help`` and ``--version``, with 2 for unknown commands.
     """
     if not words:
         known = ", ".join(_ALL_COMMANDS)
         _refuse(f"no command: choose from {known}; kanlit --help explains them")
     if not words[0].startswith("-") and words[0] not in _ALL_COMMANDS:
         _refuse(f"unknown command {words[0]!r}: {hint(words[0], _ALL_COMMANDS)}")
-    if words[0] in ("-h", "--help", "--version"):
-        _parser().parse_args(words[:1])  # prints and exits
+    asked = [word for word in words if word in ("-h", "--help", "--version")]
+    if asked and not set(words) & set(_ALL_COMMANDS):
+        _parser().parse_args(asked)  # prints and exits
 
 
 def _refuse(message: str) -> NoReturn:
@@ -54,13 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-c",
         "--config",
-        help="Before the command: a YAML file with the settings of each command under its name. "
-        "After it, as in kanlit fit --config FILE: the settings alone.",
+        help="Before the command: a YAML file with a key for each command. After the command, as "
+        "in kanlit fit --config FILE: a YAML file with the settings of this command.",
     )
     add(
         "--print_config",
         action="store_true",
-        help="Prints all settings, defaults included, and runs nothing.",
+        help="Prints all settings, including defaults, without running the command.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, explanation in _ALL_COMMANDS.items():

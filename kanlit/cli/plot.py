@@ -1,4 +1,4 @@
-"""``kanlit plot``: pictures of a trained run, from its checkpoint."""
+"""``kanlit plot``: plots of a trained run, from its checkpoint."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from kanlit.runs.trained import TrainedRun
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Draws a trained network and its run, a file each:
+Plots a trained network and its run, one file each:
 
-  network         the network as a graph, each edge with its function and its breakpoints
-  curves          the edge functions of each input feature over their breakpoints
-  error_map       target, prediction and error of a function of one input or two; else
-                  predicted against true values, of a table those of its test share
-  knot_migration  every breakpoint against the epoch
+  network         the network as a graph, each edge with its function and breakpoints
+  curves          the edge functions of each input feature with their breakpoints
+  error_map       target, prediction and error for functions of one or two inputs; otherwise
+                  predicted against true values of the test data
+  knot_migration  all breakpoints against the epoch
   convergence     losses and errors against the epoch
 
   kanlit plot last
   kanlit plot lightning_logs/version_0/checkpoints/best.ckpt --format pdf --output figures
 
-What a run has no data for is left out, with a line that says why."""
+Plots without data are omitted, with one line that gives the reason."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command with these words and returns its exit status.
+    """Runs the command with these arguments and returns its exit status.
 
     Raises:
-        ConfigurationError: Something that the user can mend.
+        ConfigurationError: The user can correct the error.
     """
     options = _parser().parse_args(argv)
     path = find_checkpoint(options.checkpoint, options.root)
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         )
     for name, figure in _pictures(run, options.config, options.model):
         if isinstance(figure, str):
-            print(f"{name}: left out: {figure}")
+            print(f"{name}: omitted: {figure}")
             continue
         file = folder / f"{name}.{options.format}"
         with written_whole(file) as unfinished:
@@ -74,13 +74,13 @@ def _parser() -> CommandParser:
         "--output",
         type=expanded,
         metavar="FOLDER",
-        help="where the files go; made where there is none (default: plots in the run's folder)",
+        help="output folder, created if missing (default: plots in the folder of the run)",
     )
     add(
         "--format",
         choices=("png", "svg", "pdf"),
         default="png",
-        help="kind of file: png, svg or pdf (default: png)",
+        help="file format: png, svg or pdf (default: png)",
     )
     parser.add_config()
     parser.add_model()
@@ -90,7 +90,7 @@ def _parser() -> CommandParser:
 def _pictures(
     run: TrainedRun, config: Path | None, model: str | None
 ) -> Iterator[tuple[str, Figure | str]]:
-    """Each picture by its name, or why there is none."""
+    """Yields each plot by name, or the reason why it is omitted."""
     named = run.layers()
     layers = list(named.values())
     first, last = layers[0], layers[-1]
@@ -99,7 +99,7 @@ def _pictures(
     inputs, targets = kept.get("inputs", inputs), kept.get("targets", targets)
     module, data, missing = None, None, ""
     try:
-        module, data = run.module(named_module(model)), run.data(config)
+        module, data = run.module(named_module(model), config), run.data(config)
     except ConfigurationError as error:
         if config is not None or model is not None:
             raise
@@ -109,10 +109,10 @@ def _pictures(
 
     edges = sum(layer.in_features * layer.out_features for layer in layers)
     if edges > MOST_EDGES:
-        print(f"network: drawn are the {MOST_EDGES} most important of {edges} edges")
+        print(f"network: only the {MOST_EDGES} most important of {edges} edges are drawn")
     try:
         yield from layer_pictures(layers, inputs, targets).items()
-    except ValueError as error:  # layers of a module of the user's own may branch
+    except ValueError as error:  # layers of the user's own module may branch
         yield "network", str(error)
     if module is None:
         yield "error_map", missing
@@ -123,8 +123,8 @@ def _pictures(
         "knot_migration",
         _drawn(lambda: knot_migration_picture(run.records, named, run.epoch, inputs))
         if run.records
-        else "the checkpoint has no record of its knots: an earlier kanlit has written it, or no "
-        "grid was adapted",
+        else "the checkpoint has no record of its knots: no grid was adapted, or an older kanlit "
+        "wrote it",
     )
     yield "convergence", _drawn(lambda: _convergence(run))
 

@@ -1,4 +1,4 @@
-"""``kanlit predict --input``: predictions for a table, from a checkpoint alone."""
+"""``kanlit predict --input``: predictions for a table, from only a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
+from kanlit.runs.config_data import equation_in
 
 __all__ = ["main", "parser", "takes"]
 
 _DESCRIPTION = """\
-Predicts every row of a table from a checkpoint alone: it holds the names of the columns, the
-scales and the range that training saw.
+Predicts every row of a table from only a checkpoint, which has the column names, the scales and the
+training range.
 
   kanlit predict --ckpt_path last --input new.csv --output predictions.csv
 
 The output has the input columns of the network, NAME_predicted for each target, and the column
-outside, true where an input of the row is outside its training range."""
+outside, which is true if an input of the row is outside its training range."""
 
 
-# Options of predict for a data class, which the trainer's parser takes.
+# Options of predict with a data class, which the parser of the trainer handles.
 _OF_DATA = ("--config", "-c", "--data", "--print_config", "--help", "-h")
 
 
 class _Parser(CommandParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigurationError(
-            f"{message}: predict --input takes all else from the checkpoint; kanlit predict "
-            f"--input --help shows its options"
+            f"{message}: predict --input takes all other settings from the checkpoint; kanlit "
+            f"predict --input --help shows its options"
         )
 
 
 def takes(words: Sequence[str]) -> bool:
-    """Whether the words after ``predict`` are for a table, not for the points of a data class."""
+    """Whether the arguments of ``predict`` are for a table instead of a data class."""
     options = {word.partition("=")[0].partition(".")[0] for word in words}
     return bool(options & {"--input", "--output"}) or not options & set(_OF_DATA)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Predicts as the words after ``kanlit predict`` say.
+    """Runs the command with these arguments.
 
     Raises:
-        ConfigurationError: Something that the user can mend; nothing has been written then.
+        ConfigurationError: The user can correct the error; nothing has been written.
     """
     words = parser()
     if {"-h", "--help"} & set(argv):
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     options = words.parse_args(argv)
     if options.input is None:
         raise ConfigurationError(
-            "predict needs --input TABLE, or --config or --data for the points of a data class"
+            "predict needs --input TABLE, or --config or --data for a data class"
         )
     if options.ckpt_path is None:
         raise ConfigurationError(
@@ -67,15 +68,17 @@ def main(argv: Sequence[str]) -> None:
     if not source.exists():
         raise ConfigurationError(f"there is no file {options.input}: check --input")
     if output.exists() and output.samefile(source):
-        raise ConfigurationError(f"--output {output} is the input itself: name another file")
+        raise ConfigurationError(f"--output {output} is the input file itself: name another file")
     check_table_output(output)
     path = find_checkpoint(options.ckpt_path, options.root)
-    module = restore_module(read_checkpoint(path), path, named_module(options.model))
+    content = read_checkpoint(path)
+    equation = equation_in(options.config, content)
+    module = restore_module(content, path, named_module(options.model), equation)
     columns = module.columns
     if columns is None:
         raise ConfigurationError(
-            f"{path} holds no names of columns (kanlit fit of an older version, or data without "
-            f"names, made it): predict with --config and --data, or train anew"
+            f"{path} has no column names (it is from an older version of kanlit, or from data "
+            f"without names): predict with --config or --data, or train a new network"
         )
     inputs = read_columns(options.input, columns.inputs)
     predictions = predict_rows(module, inputs, next(module.parameters()).dtype)
@@ -89,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def parser() -> CommandParser:
-    """What reads the words after ``kanlit predict``."""
+    """The parser of ``kanlit predict --input``."""
     made = _Parser(
         "predict",
         "--ckpt_path FILE --input TABLE [--output TABLE]",
@@ -104,15 +107,16 @@ def parser() -> CommandParser:
     add(
         "--input",
         metavar="TABLE",
-        help="table with a column for each input, under the names of the training table",
+        help="table with a column for each input, named as in the training data",
     )
     add(
         "--output",
         default="predictions.csv",
         metavar="TABLE",
-        help="where to: .csv, .tsv or .parquet (default: predictions.csv in the working folder)",
+        help="output file: .csv, .tsv or .parquet (default: predictions.csv in this folder)",
     )
     made.add_root()
     made.add_model()
+    made.add_config("of the run, for an equation of your own with inputs or an ansatz")
     made.add_basis()
     return made

@@ -3,6 +3,7 @@
 from kanlit.data.base import TensorDataModule
 from kanlit.data.class_table import ClassTableData
 from kanlit.data.classes import ClassData, stratified_split
+from kanlit.data.draws import PointDraw, ResidualDraw
 from kanlit.data.equations import EquationData, HelmholtzData
 from kanlit.data.formula import FormulaData
 from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
@@ -20,6 +21,8 @@ __all__ = [
     "FormulaData",
     "FunctionData",
     "HelmholtzData",
+    "PointDraw",
+    "ResidualDraw",
     "ScikitData",
     "Standardization",
     "SyntheticData",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
+from weakref import WeakSet
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -39,7 +41,7 @@ class TensorDataModule(LightningDataModule, ABC):
     65536 rows.
 
     Args:
-        in_features: Number of inputs.
+        in_features: Number of columns of the inputs.
         out_features: Number of targets.
         batch_size: Rows per training step; None uses all rows.
         seed: Seed of the order of mini-batches.
@@ -48,6 +50,7 @@ class TensorDataModule(LightningDataModule, ABC):
         target: The function that generated the data, if known.
 
     Attributes:
+        in_features: Number of the network's inputs; a subclass may set another than the columns'.
         default_module: Name of the kanlit module that is used for these data if none is set.
     """
 
@@ -75,6 +78,7 @@ class TensorDataModule(LightningDataModule, ABC):
         self.target_names = tuple(target_names or targets)
         self.target = target
         self._parts: dict[Part, Tensors] = {}
+        self._loaders: dict[Part, WeakSet[TensorLoader]] = defaultdict(WeakSet)
 
     @abstractmethod
     def build(self, part: Part) -> Tensors:
@@ -98,6 +102,11 @@ class TensorDataModule(LightningDataModule, ABC):
         if points is None:
             return None
         return Columns.from_points(self.input_names, self.target_names, points, self.class_label)
+
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        """Names of the network's inputs: those of the columns, unless it sees functions of them."""
+        return self.input_names
 
     @property
     def class_label(self) -> str | None:
@@ -147,18 +156,31 @@ class TensorDataModule(LightningDataModule, ABC):
         """A loader over a part that :meth:`setup` has built."""
         if part not in self._parts:
             raise RuntimeError(f"{type(self).__name__} has no {part} data yet: call setup first")
-        tensors, whole = self.divide(self._parts[part])
-        return TensorLoader(
-            _cast(tensors, self.dtype),
+        tensors, whole = self._for_loader(part)
+        loader = TensorLoader(
+            tensors,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
             device="cpu" if self.trainer is None else self.trainer.strategy.root_device,
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,
-            whole={name: tensor.to(self.dtype) for name, tensor in whole.items()},
+            whole=whole,
             columns=(self.input_names, self.target_names) if isinstance(tensors, tuple) else None,
         )
+        self._loaders[part].add(loader)
+        return loader
+
+    def replace(self, part: Part, tensors: Tensors) -> None:
+        """Replaces the tensors of a part by others of as many rows, also in its loaders."""
+        self._parts[part] = tensors
+        for loader in self._loaders[part]:
+            loader.replace(*self._for_loader(part))
+
+    def _for_loader(self, part: Part) -> tuple[Tensors, dict[str, Tensor]]:
+        """Tensors to split into batches and whole ones, in the dtype of the batches."""
+        tensors, whole = self.divide(self._parts[part])
+        return _cast(tensors, self.dtype), {k: tensor.to(self.dtype) for k, tensor in whole.items()}
 
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         """Tensors to split into batches, and tensors that every batch contains whole."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_at_least
+from kanlit.data.draws import PointDraw, ResidualDraw
+from kanlit.data.points import RandomPoints, grid, problem_points
 from kanlit.errors import ConfigurationError
 from kanlit.problems import (
     BoundaryValueProblem,
@@ -18,12 +19,12 @@ from kanlit.problems import (
     Helmholtz,
     TargetFunction,
     grid_points,
-    uniform_points,
 )
+from kanlit.problems.equations.exact import Manner
 
 __all__ = ["EquationData", "HelmholtzData", "Sampling"]
 
-Sampling = Literal["grid", "sobol", "uniform"]
+Sampling = Literal["grid", "sobol", "uniform", "residual"]
 
 _TEST_POINTS_PER_AXIS = 100
 _TEST_POINTS = 65536  # largest total number
@@ -36,21 +37,28 @@ class EquationData(TensorDataModule):
     Training and validation batches are dicts of ``collocation`` (n, d), ``source`` (n, 1) if the
     residual uses it, and for each condition its points under its name, with their values.
     Training uses a grid that includes the ends of each axis, or random points; validation uses the
-    midpoints of the grid, or other random points. The test set is the equation's solution on a
-    grid of 100 points per axis (at most 65536 in total), or the validation set if the solution is
-    not known.
+    midpoints of the grid, or other random points, which stay the same for the whole run. The test
+    set is the equation's solution on a grid of 100 points per axis (at most 65536 in total), or the
+    validation set if the solution is not known.
 
     Args:
         equation: The equation: Helmholtz, Poisson, Burgers, AllenCahn, ReactionDiffusion, or your
             own subclass of kanlit.Equation.
         points_per_axis: Grid points along each axis: one number, or one per axis.
-        sampling: grid, sobol (a scrambled Sobol sequence) or uniform (uniformly random).
-        points: Number of collocation points with sobol or uniform sampling.
-        condition_points: Points along each axis of a face of a condition; with sobol or uniform
-            sampling, points per face.
+        sampling: grid, sobol (a scrambled Sobol sequence), uniform (uniformly random), or residual
+            (uniform at first, and redrawn during training where the residual is large).
+        points: Number of collocation points with sobol, uniform or residual sampling.
+        condition_points: Points along each axis of a face of a condition; with sobol, uniform or
+            residual sampling, points per face.
+        redraw: How points are redrawn with residual sampling; by default a ResidualDraw with its
+            own defaults, or your own subclass of kanlit.data.PointDraw.
         batch_size: Collocation points per training step, together with all points of the
             conditions; null uses all of them (full batch, one step per epoch).
         seed: Seed of random points and of the order of mini-batches.
+
+    Attributes:
+        equation: The equation.
+        problem: The equation that is trained now: a changed copy in the stages of a continuation.
 
     Raises:
         ConfigurationError: The equation is invalid; a count is too small.
@@ -65,6 +73,7 @@ class EquationData(TensorDataModule):
         sampling: Sampling = "grid",
         points: int | None = None,
         condition_points: int = 64,
+        redraw: PointDraw | None = None,
         batch_size: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -80,15 +89,29 @@ class EquationData(TensorDataModule):
         for count in points_per_axis:
             check_at_least("points_per_axis", count, 2)
         check_at_least("condition_points", condition_points, 2)
-        if sampling not in ("grid", "sobol", "uniform"):
-            raise ConfigurationError(f"sampling must be grid, sobol or uniform, got {sampling!r}")
+        if sampling not in get_args(Sampling):
+            raise ConfigurationError(
+                f"sampling must be one of {', '.join(get_args(Sampling))}, got {sampling!r}"
+            )
         if (sampling == "grid") != (points is None):
             raise ConfigurationError(
-                "set points with sampling sobol or uniform, and points_per_axis with sampling "
-                f"grid: got points {points} with sampling {sampling}"
+                "set points with sampling sobol, uniform or residual, and points_per_axis with "
+                f"sampling grid: got points {points} with sampling {sampling}"
             )
         if points is not None:
             check_at_least("points", points, 1)
+        if sampling == "residual":
+            redraw = redraw or ResidualDraw()
+            if points is not None and redraw.pool < points:
+                raise ConfigurationError(
+                    f"redraw chooses {points} points from a pool of {redraw.pool}: raise "
+                    f"redraw.pool or lower points"
+                )
+        elif redraw is not None:
+            raise ConfigurationError(
+                f"redraw needs sampling residual, got {sampling}: set sampling to residual, or "
+                f"remove redraw"
+            )
         super().__init__(
             dim,
             len(equation.unknowns),
@@ -98,27 +121,57 @@ class EquationData(TensorDataModule):
             target_names=equation.unknowns,
             target=_target(problem),
         )
+        self.in_features = len(problem.form.inputs)
+        self.equation: Equation = equation
         self.problem: Equation = equation
+        self._network_names = problem.form.inputs
         self.points_per_axis = list(points_per_axis)
         self.sampling = sampling
         self.points = points
         self.condition_points = condition_points
+        self.redraw = redraw
+        self._drawn = False  # whether the training points are those of a redraw
+        self._resumed: Any = None  # training points of a checkpoint, until they are restored
+
+    def setup(self, stage: str) -> None:
+        changed = self._drawn or self.problem is not self.equation
+        if stage == "fit" and changed and getattr(self.trainer, "global_step", 0) == 0:
+            self.use(self.equation)  # a new run starts with the first points
+        super().setup(stage)
+
+    @property
+    def network_names(self) -> tuple[str, ...]:
+        return self._network_names
 
     def build(self, part: Part) -> Tensors:
-        problem = BoundaryValueProblem(self.problem)
         if part in ("train", "validate"):
-            return self._points(problem, validation=part == "validate")
-        dim, each = self.in_features, _TEST_POINTS_PER_AXIS
+            return self._points(BoundaryValueProblem(self.problem), validation=part == "validate")
+        problem = BoundaryValueProblem(self.equation)
+        dim, each = len(self.equation.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
             each -= 1
-        x = grid_points(self.problem.bounds, each)
+        x = grid_points(self.equation.bounds, each)
         if part == "predict":
             return (x,)
         return (x, problem.solution(x)) if problem.has_solution else self._points(problem, True)
 
+    def use(self, problem: Equation) -> None:
+        """Builds training and validation points for a changed copy of the equation.
+
+        Test and prediction stay on the equation itself, and so does the known solution.
+
+        Args:
+            problem: The copy, with the same conditions.
+        """
+        self.problem, self._drawn = problem, False
+        parts: tuple[Part, ...] = ("train", "validate")
+        for part in parts:
+            if part in self._parts:
+                self.replace(part, self.build(part))
+
     def training_points(self) -> Tensor:
         """The corners of the domain: the equation holds up to them, wherever the points are."""
-        return torch.tensor(self.problem.bounds, dtype=torch.float64).T
+        return torch.tensor(self.equation.bounds, dtype=torch.float64).T
 
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         if isinstance(tensors, tuple):
@@ -127,27 +180,93 @@ class EquationData(TensorDataModule):
         return cut, {name: tensor for name, tensor in tensors.items() if name not in _CUT}
 
     def _points(self, problem: BoundaryValueProblem, validation: bool) -> dict[str, Tensor]:
-        bounds = self.problem.bounds
-        draw = _Draws(self.sampling, 2 * self.seed + validation)
-        if self.points is None:
-            x = _grid(bounds, self.points_per_axis, validation)
-        else:
-            x = draw(bounds, self.points)
-        found = {"collocation": x, **problem.given_within(x)}
-        for condition in problem.conditions:
-            faces = []
-            for axis, end in problem.faces[condition.name]:
-                along = [pair for other, pair in enumerate(bounds) if other != axis]
-                if not along:
-                    face = torch.empty(1, 0, dtype=torch.float64)
-                elif self.points is None:
-                    face = _grid(along, [self.condition_points] * len(along), validation)
-                else:
-                    face = draw(along, self.condition_points)
-                fixed = face.new_full((len(face), 1), bounds[axis][end])
-                faces.append(torch.cat([face[:, :axis], fixed, face[:, axis:]], 1))
-            found |= problem.given_on(condition, torch.cat(faces), [len(face) for face in faces])
-        return found
+        count, each = self.points, self.condition_points
+        if count is None:
+            return problem_points(
+                problem,
+                lambda box: grid(box, self.points_per_axis, validation),
+                lambda box: grid(box, [each] * len(box), validation),
+            )
+        generator = torch.Generator().manual_seed(2 * self.seed + validation)
+        # The validation set stays, so it should cover the domain evenly.
+        even = self.sampling == "sobol" or (self.sampling == "residual" and validation)
+        draw = RandomPoints(generator, even)
+        return problem_points(problem, lambda box: draw(box, count), lambda box: draw(box, each))
+
+    # -- redrawing --------------------------------------------------------------------------
+
+    def redraws_after(self, epoch: int) -> bool:
+        """Whether the training points are redrawn at the end of an epoch, counted from 0."""
+        return self.redraw is not None and (epoch + 1) % self.redraw.every == 0
+
+    def pool(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """A batch of fresh uniform points for :meth:`draw`, on the CPU, in float64."""
+        assert self.redraw is not None
+        assert self.points is not None
+        size, draw = self.redraw.pool, RandomPoints(generator)
+        each = -(-self.condition_points * size // self.points)
+        problem = BoundaryValueProblem(self.problem)
+        return problem_points(problem, lambda box: draw(box, size), lambda box: draw(box, each))
+
+    def draw(
+        self, pool: dict[str, Tensor], residuals: Mapping[str, Tensor], generator: torch.Generator
+    ) -> None:
+        """Replaces the training points by points of a pool.
+
+        Args:
+            pool: From :meth:`pool`.
+            residuals: Absolute residuals ``(n,)`` at the points of the equation, under
+                ``collocation``, and of each condition, under its name.
+            generator: Source of all random numbers.
+        """
+        own = self._parts["train"]
+        assert self.redraw is not None
+        assert isinstance(own, dict)
+        if not all(bool(values.isfinite().all()) for values in residuals.values()):
+            return  # training has diverged, which its loss will show
+        drawn: dict[str, Tensor] = {}
+        for name, values in residuals.items():
+            chosen = self.redraw.choose(values.double().cpu(), len(own[name]), generator)
+            if self.trainer is not None:  # ranks may differ in rounding
+                chosen = self.trainer.strategy.broadcast(chosen)
+            together = (
+                _CUT if name == "collocation" else (name, f"{name}_values", f"{name}_opposite")
+            )
+            drawn |= {key: pool[key][chosen] for key in together if key in pool}
+        self._drawn = True
+        self.replace("train", drawn)
+
+    @property
+    def drawn_points(self) -> Tensor | None:
+        """The collocation points ``(n, d)`` of the last draw; None before the first."""
+        train = self._parts.get("train")
+        return train["collocation"] if self._drawn and isinstance(train, dict) else None
+
+    def collocation(self, x: Tensor) -> dict[str, Tensor]:
+        """A batch of the collocation points x ``(n, d)``, without points of conditions."""
+        return {"collocation": x, **BoundaryValueProblem(self.problem).given_within(x)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"train": self._parts["train"]} if self._drawn else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.trainer is not None and self.trainer.state.fn == "fit":
+            self._resumed = state_dict.get("train")
+
+    def resume(self) -> None:
+        """Restores the training points of a checkpoint that has been loaded.
+
+        Raises:
+            ConfigurationError: They do not fit the data of this run.
+        """
+        points, self._resumed = self._resumed, None
+        own = self._parts["train"]
+        assert isinstance(own, dict)
+        if points is None or self.redraw is None:
+            return
+        _check_points(points, own)
+        self._drawn = True
+        self.replace("train", points)
 
 
 class HelmholtzData(EquationData):
@@ -169,6 +288,8 @@ class HelmholtzData(EquationData):
         batch_size: Collocation points per training step, together with the whole boundary; null
             uses all of them (full batch, one step per epoch).
         seed: Seed of the order of mini-batches.
+        conditions: soft (the boundary's values in the loss, as in the paper) or exact (by the
+            ansatz (1 - x1²) (1 - x2²) N, without points on the boundary).
     """
 
     problem: Helmholtz
@@ -183,8 +304,9 @@ class HelmholtzData(EquationData):
         boundary_points: int = 64,
         batch_size: int | None = None,
         seed: int = 0,
+        conditions: Manner = "soft",
     ) -> None:
-        problem = Helmholtz(a1, a2, wavenumber)
+        problem = Helmholtz(a1, a2, wavenumber, conditions)
         check_at_least("boundary_points", boundary_points, 2)
         super().__init__(
             problem,
@@ -197,30 +319,23 @@ class HelmholtzData(EquationData):
         self.boundary_points = boundary_points
 
 
-class _Draws:
-    """Draws random points, reproducible for a seed."""
+def _check_points(points: Any, own: Mapping[str, Tensor]) -> None:
+    """Raises if the points in a checkpoint do not have the names and shapes of ``own``."""
 
-    def __init__(self, sampling: Sampling, seed: int) -> None:
-        self._sampling = sampling
-        self._generator = torch.Generator().manual_seed(seed)
+    def shapes(tensors: Any) -> dict[str, tuple[int, ...]]:
+        if not isinstance(tensors, dict):
+            return {}
+        return {
+            name: tuple(tensor.shape)
+            for name, tensor in tensors.items()
+            if isinstance(tensor, Tensor) and tensor.is_floating_point()
+        }
 
-    def __call__(self, bounds: Sequence[tuple[float, float]], count: int) -> Tensor:
-        """Points ``(count, d)`` in a box."""
-        if self._sampling == "uniform":
-            return uniform_points(tuple(bounds), count, self._generator)
-        seed = int(torch.randint(2**31, (), generator=self._generator))
-        unit = SobolEngine(len(bounds), scramble=True, seed=seed).draw(count, dtype=torch.float64)
-        low, high = torch.tensor(bounds, dtype=torch.float64).unbind(1)
-        return low + (high - low) * unit
-
-
-def _grid(bounds: Sequence[tuple[float, float]], counts: Sequence[int], midway: bool) -> Tensor:
-    """A grid that includes the ends of each axis, or the midpoints of that grid."""
-    axes = []
-    for (low, high), count in zip(bounds, counts, strict=True):
-        axis = torch.linspace(low, high, count, dtype=torch.float64)
-        axes.append((axis[1:] + axis[:-1]) / 2 if midway else axis)
-    return torch.cartesian_prod(*axes).reshape(-1, len(axes))
+    if shapes(points) != shapes(own) or len(points) != len(own):
+        raise ConfigurationError(
+            f"the training points in the checkpoint are {shapes(points)}, but this run has "
+            f"{shapes(own)}: use the settings of that run, or train again from the start"
+        )
 
 
 def _target(problem: BoundaryValueProblem) -> TargetFunction | None:

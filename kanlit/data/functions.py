@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_at_least
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
 from kanlit.problems import FEYNMAN, SYNTHETIC, TargetFunction, grid_points, uniform_points
 from kanlit.scaling import Standardization
 
@@ -122,10 +122,9 @@ class SyntheticData(FunctionData):
         standardize: bool = False,
     ) -> None:
         if function not in SYNTHETIC:
-            near = get_close_matches(function, SYNTHETIC, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            meant = near(function, SYNTHETIC, repr)
             raise ConfigurationError(
-                f"unknown function {function!r}: {hint}choose one of {', '.join(SYNTHETIC)}"
+                f"unknown function {function!r}: {meant}choose one of {', '.join(SYNTHETIC)}"
             )
         check_at_least("samples", samples, 1)
         if seed is None:

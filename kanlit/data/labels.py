@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from kanlit.data.tables.base import is_number
 from kanlit.errors import ConfigurationError
 
 __all__ = ["class_names", "class_numbers"]
@@ -38,7 +39,7 @@ def class_names(labels: Sequence[str], where: str) -> list[str]:
     written = [label.strip() for label in labels]
     found = set(written)
     codes = all(_CODE.fullmatch(name) for name in found)
-    if not codes and all(_is_number(name) for name in found):
+    if not codes and all(is_number(name) for name in found):
         first = next(name for name in written if not _CODE.fullmatch(name))
         raise ConfigurationError(
             f"{where} has numbers such as {first}, not classes: choose a column of integers or "
@@ -73,11 +74,3 @@ def class_numbers(labels: Sequence[str], classes: Sequence[str], where: str) -> 
             f"it to classes{quotes} or remove its rows"
         )
     return [places[name] for name in written]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -81,27 +81,17 @@ class TensorLoader:
         whole: Mapping[str, Tensor] | None = None,
         columns: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        named = dict(tensors) if isinstance(tensors, Mapping) else _numbered(tensors)
-        whole = dict(whole or {})
-        if whole and not isinstance(tensors, Mapping):
-            raise TypeError("whole tensors need dict batches, got a tuple of tensors")
-        rows = _common_length(named)
+        if batch_size is not None:
+            check_at_least("batch_size", batch_size, 1)
+        self._keyed = isinstance(tensors, Mapping)
+        self._columns = columns
+        self._ranks = slice(rank, None, world_size)
+        self._device = torch.device(device)
+        rows = self._load(tensors, whole or {})
         if rows < world_size:
             raise ConfigurationError(
                 f"{rows} rows are too few for {world_size} ranks: add rows or use fewer devices"
             )
-        if batch_size is not None:
-            check_at_least("batch_size", batch_size, 1)
-        for index, (name, tensor) in enumerate(named.items()):
-            check_finite(tensor, name, None if columns is None else columns[index])
-        for name, tensor in whole.items():
-            _common_length({name: tensor})
-            check_finite(tensor, name)
-
-        self._keyed = isinstance(tensors, Mapping)
-        self._rows = {name: t[rank::world_size].to(device) for name, t in named.items()}
-        self._whole = {name: t.to(device) for name, t in whole.items()}
-        self._device = torch.device(device)
         shortest = rows // world_size
         self._size = shortest if batch_size is None else min(batch_size, shortest)
         self._length = -(-shortest // self._size)
@@ -111,6 +101,40 @@ class TensorLoader:
         self.sampler: EpochSampler | SequentialSampler = SequentialSampler(range(mine))
         if shuffle and self._length > 1:
             self.sampler = EpochSampler(mine, seed)
+        self._fixed = [] if isinstance(self.sampler, EpochSampler) else list(self._slices())
+        self._total = rows
+
+    def _load(
+        self, tensors: tuple[Tensor, ...] | Mapping[str, Tensor], whole: Mapping[str, Tensor]
+    ) -> int:
+        """Keeps this rank's rows and the whole tensors; returns the number of rows."""
+        named = dict(tensors) if isinstance(tensors, Mapping) else _numbered(tensors)
+        if whole and not self._keyed:
+            raise TypeError("whole tensors need dict batches, got a tuple of tensors")
+        rows = _common_length(named)
+        for index, (name, tensor) in enumerate(named.items()):
+            check_finite(tensor, name, None if self._columns is None else self._columns[index])
+        for name, tensor in whole.items():
+            _common_length({name: tensor})
+            check_finite(tensor, name)
+        self._rows = {name: t[self._ranks].to(self._device) for name, t in named.items()}
+        self._whole = {name: t.to(self._device) for name, t in whole.items()}
+        return rows
+
+    def replace(
+        self,
+        tensors: tuple[Tensor, ...] | Mapping[str, Tensor],
+        whole: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Replaces the tensors by others of as many rows, from the next batch on.
+
+        Raises:
+            ValueError: The number of rows differs.
+            ConfigurationError: Lengths differ, or a value is NaN or infinite.
+        """
+        rows = self._load(tensors, whole or {})
+        if rows != self._total:
+            raise ValueError(f"a loader of {self._total} rows cannot take {rows}")
         self._fixed = [] if isinstance(self.sampler, EpochSampler) else list(self._slices())
 
     def __len__(self) -> int:

@@ -82,7 +82,7 @@ def predicted_rows(
     batches = (batch for batch in data.predict_dataloader() if isinstance(batch, tuple))
     inputs = torch.cat([batch[0] for batch in batches])
     rows = gather(torch.cat([inputs, outputs.to(inputs.device)], dim=1)).cpu()
-    known, found = rows.split([data.in_features, rows.shape[1] - data.in_features], dim=1)
+    known, found = rows.split([inputs.shape[1], outputs.shape[1]], dim=1)
     return known, found
 
 

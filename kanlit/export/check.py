@@ -9,7 +9,6 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from kanlit.adaptation import kan_layers
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule
 
@@ -59,17 +58,15 @@ def check(predict: Callable[[Tensor], Tensor], module: KANModule) -> float:
 def points_to_check(module: KANModule) -> tuple[Tensor, Tensor]:
     """Points inside the grids of the first layer, including breakpoints, and points around them.
 
-    Each ``(n, in)``, always the same, in the user's units and the dtype of the module. The second
-    set extends beyond each end of a grid by the width of the grid.
+    Each ``(n, columns)``, always the same, in the user's units and the dtype of the module. The
+    second set extends beyond each end by the width between them.
     """
-    first = next(iter(kan_layers(module).values()))
-    breakpoints = first.breakpoints.T  # (G+1, in)
-    low, high = breakpoints[0], breakpoints[-1]
+    points = module.spanning_points()
+    low, high = points.amin(0), points.amax(0)
     generator = torch.Generator().manual_seed(0)
     drawn = torch.rand(2, _POINTS, len(low), generator=generator, dtype=torch.float64).to(low)
-    inside = torch.cat([low + (high - low) * drawn[0], breakpoints])
-    around = low + (high - low) * (3 * drawn[1] - 1)
-    return module.user_inputs(inside), module.user_inputs(around)
+    inside = torch.cat([low + (high - low) * drawn[0], points])
+    return inside, low + (high - low) * (3 * drawn[1] - 1)
 
 
 def largest_difference(

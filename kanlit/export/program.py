@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kanlit.adaptation import kan_layers
 from kanlit.errors import ConfigurationError
-from kanlit.export.layer import exportable
+from kanlit.export.numbers import FullPrecision
 from kanlit.modules import KANModule
 
 __all__ = ["INPUT", "METADATA_FILE", "OUTPUT", "SUFFIXES", "check_packages", "make", "run"]
@@ -37,7 +36,8 @@ class _Forward(nn.Module):
         self.module = module
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.module(inputs)
+        with FullPrecision():
+            return self.module(inputs)
 
 
 def check_packages(suffix: str) -> None:
@@ -53,16 +53,16 @@ def make(module: KANModule, metadata: Mapping[str, str], suffix: str) -> bytes:
     """The contents of a file with the forward of ``module``, for any number of rows.
 
     Args:
-        module: A module that maps ``(n, in)`` to ``(n, out)``; its KAN layers are converted.
+        module: A module that maps ``(n, in)`` to ``(n, out)``; put into evaluation mode.
         metadata: Strings by name, stored in the file.
         suffix: The format: ``.onnx`` or ``.pt2``.
     """
-    knots = next(iter(kan_layers(module).values())).knots
-    example = torch.zeros(_EXAMPLE_ROWS, len(knots), dtype=knots.dtype)
+    points = module.spanning_points()
+    example = points.new_zeros(_EXAMPLE_ROWS, points.shape[1])
     rows = torch.export.Dim("rows", min=0)
     with _quiet(), torch.no_grad():
         program = torch.export.export(
-            _Forward(exportable(module)), (example,), dynamic_shapes=({0: rows},), strict=False
+            _Forward(module.eval()), (example,), dynamic_shapes=({0: rows},), strict=False
         )
         for node in program.graph.nodes:  # remove the paths of source files on this machine
             for trace in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):

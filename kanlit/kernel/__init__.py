@@ -8,6 +8,6 @@ differentiation, gradients of gradients). Results differ only by rounding; those
 not depend on the number of threads.
 """
 
-from kanlit.kernel.call import forward, kernel_available, supports, sweep
+from kanlit.kernel.call import HIGHEST_ORDER, forward, kernel_available, supports, sweep
 
-__all__ = ["forward", "kernel_available", "supports", "sweep"]
+__all__ = ["HIGHEST_ORDER", "forward", "kernel_available", "supports", "sweep"]

@@ -5,6 +5,8 @@
 #include "problem.h"
 #include "search.h"
 
+#include <type_traits>
+
 namespace kanlit {
 
 // K is the number of coefficients stored per piece, at least k+1; those above k are zero.
@@ -13,30 +15,38 @@ struct Block {
     int count;
     Row<std::int32_t> piece;
     Row<T> u, near;
-    Row<T> silu[4];  // silu and its derivatives
+    Row<T> silu[kOrder + 2];  // silu and its derivatives
     // weight[d][m] is the factor of coefficient m in the d-th derivative with respect to x.
-    Row<T> weight[4][K];
+    Row<T> weight[kOrder + 2][K];
 };
 
+// By silu^(d) = x s^(d) + d s^(d-1), with the derivatives of the logistic function s.
 template <class T>
 void silu_derivatives(const T* x, Row<T>* silu, int derivatives, int count) {
     if (derivatives == 0) {
         for (int i = 0; i < count; ++i) silu[0][i] = x[i] * sigmoid(x[i]);
         return;
     }
+    Row<T> s, s1;
     for (int i = 0; i < count; ++i) {
-        const T s = sigmoid(x[i]), s1 = s * (T(1) - s);
-        silu[0][i] = x[i] * s;
-        silu[1][i] = s + x[i] * s1;
-        silu[2][i] = s;
-        silu[3][i] = s1;
+        s[i] = sigmoid(x[i]);
+        s1[i] = s[i] * (T(1) - s[i]);
+        silu[0][i] = x[i] * s[i];
+        silu[1][i] = s[i] + x[i] * s1[i];
     }
     if (derivatives == 1) return;
     for (int i = 0; i < count; ++i) {
-        const T s = silu[2][i], s1 = silu[3][i];
-        const T s2 = s1 * (T(1) - 2 * s), s3 = s2 * (T(1) - 2 * s) - 2 * s1 * s1;
-        silu[2][i] = 2 * s1 + x[i] * s2;
+        const T s2 = s1[i] * (T(1) - 2 * s[i]), s3 = s1[i] * (T(1) - 6 * s1[i]);
+        silu[2][i] = 2 * s1[i] + x[i] * s2;
         silu[3][i] = 3 * s2 + x[i] * s3;
+    }
+    if (derivatives <= 3) return;
+    for (int i = 0; i < count; ++i) {
+        const T s2 = s1[i] * (T(1) - 2 * s[i]), s3 = s1[i] * (T(1) - 6 * s1[i]);
+        const T s4 = s2 * (T(1) - 12 * s1[i]);
+        const T s5 = s1[i] * (T(1) - 30 * s1[i] * (T(1) - 4 * s1[i]));
+        silu[4][i] = 4 * s3 + x[i] * s4;
+        silu[5][i] = 5 * s4 + x[i] * s5;
     }
 }
 
@@ -98,39 +108,78 @@ void prepare(const Problem<T>& q, std::int64_t p, std::int64_t start, int count,
     silu_derivatives(x, block.silu, derivatives, count);
 }
 
-// The streams of derivatives at a block of points: x_d, x_d·x_e and x_de.
+// Calls use(std::integral_constant<int, order>) for each order from 1 to M.
+template <int M, class Use>
+[[gnu::always_inline]] inline void each_order(const Use& use) {
+    if constexpr (M > 1) each_order<M - 1>(use);
+    use(std::integral_constant<int, M>());
+}
+
+// Calls use(stream, its first term, its order) for each stream.
+template <class T, class Use>
+void each_stream(const Problem<T>& q, const Use& use) {
+    std::int64_t s = 0, t = 0;
+    for (std::int64_t order = 1; order <= q.highest; ++order) {
+        for (std::int64_t rest = q.of_order[order]; rest > 0; --rest, ++s, t += order) {
+            use(s, t, order);
+        }
+    }
+}
+
+// The terms of the chain rule at a block of points, and the gradients with respect to them.
 template <class T>
 struct Streams {
-    Row<T>* slope;
-    Row<T>* product;
-    Row<T>* bend;
+    Row<T>* term;
+    Row<T>* grad;
 
-    static std::int64_t size(const Problem<T>& q) { return (q.variables + 2 * q.pairs) * kBlock; }
+    static std::int64_t size(const Problem<T>& q) { return 2 * q.terms * kBlock; }
 
     Streams(const Problem<T>& q, T* memory)
-        : slope(reinterpret_cast<Row<T>*>(memory)),
-          product(slope + q.variables),
-          bend(product + q.pairs) {}
+        : term(reinterpret_cast<Row<T>*>(memory)), grad(term + q.terms) {}
 
     void load(const Problem<T>& q, std::int64_t p, std::int64_t start, int count) {
-        for (std::int64_t d = 0; d < q.variables; ++d) {
-            fill(q.first, d * q.features + p, q.first_points, start, count, slope[d]);
-        }
-        for (std::int64_t s = 0; s < q.pairs; ++s) {
-            fill(q.second, s * q.features + p, q.second_points, start, count, bend[s]);
-            const T* d = slope[q.pair[2 * s]];
-            const T* e = slope[q.pair[2 * s + 1]];
-            for (int i = 0; i < count; ++i) product[s][i] = d[i] * e[i];
+        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
+            const T* from = q.stream + (s * q.features + p) * q.stream_points;
+            if (q.stream_points == 1) {
+                for (int i = 0; i < count; ++i) term[t][i] = *from;
+            } else {
+                std::memcpy(term[t], from + start, count * sizeof(T));
+            }
+            std::memset(term[t + 1], 0, (order - 1) * sizeof term[0]);
+        });
+        for (const Product* product = q.product; product != q.product + q.products; ++product) {
+            Row<T> value;
+            multiply(*product, -1, value, count);
+            T* __restrict to = term[product->term];
+            for (int i = 0; i < count; ++i) to[i] += value[i];
         }
     }
 
+    // Gradients with respect to the incoming derivatives, from those with respect to the terms.
+    void unload(const Problem<T>& q, std::int64_t p, std::int64_t start, int count) {
+        for (const Product* product = q.product; product != q.product + q.products; ++product) {
+            const T* from = grad[product->term];
+            for (int skip = 0; skip < product->factors; ++skip) {
+                Row<T> value;
+                multiply(*product, skip, value, count);
+                T* __restrict to = grad[product->factor[skip]];
+                for (int i = 0; i < count; ++i) to[i] += value[i] * from[i];
+            }
+        }
+        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t) {
+            T* to = q.stream_grad + (s * q.features + p) * q.points + start;
+            std::memcpy(to, grad[t], count * sizeof(T));
+        });
+    }
+
    private:
-    static void fill(const T* from, std::int64_t row, std::int64_t points, std::int64_t start,
-                     int count, T* to) {
-        if (points == 1) {
-            for (int i = 0; i < count; ++i) to[i] = from[row];
-        } else {
-            std::memcpy(to, from + row * points + start, count * sizeof(T));
+    // A product without one of its factors.
+    void multiply(const Product& product, int skip, T* __restrict value, int count) const {
+        for (int i = 0; i < count; ++i) value[i] = static_cast<T>(product.count);
+        for (int f = 0; f < product.factors; ++f) {
+            if (f == skip) continue;
+            const T* x = term[product.factor[f]];
+            for (int i = 0; i < count; ++i) value[i] *= x[i];
         }
     }
 };

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from kanlit.bases import BSplineBasis
+from kanlit.chain_rule import Along, set_partitions
 from kanlit.compat import has_storage, operations_are_watched
-from kanlit.kernel.library import Problem, load
+from kanlit.kernel.library import HIGHEST_ORDER, Problem, Product, load
 from kanlit.kernel.threads import thread_count
 from kanlit.splines import Pieces
 
 if TYPE_CHECKING:
     from kanlit.nn.edges import Edges
 
-__all__ = ["forward", "kernel_available", "supports", "sweep"]
+__all__ = ["HIGHEST_ORDER", "forward", "kernel_available", "supports", "sweep"]
 
-_Pairs = Sequence[tuple[int, int]]
-_SETTINGS = 4  # arguments of an evaluation before its tensors: kind, basis, pairs, dense
+_SETTINGS = 4  # arguments of an evaluation before its tensors: kind, basis, alongs, dense
 _PARAMETERS = 4  # number of its tensors that are parameters of the edges
+_INPUTS = ("weight", "scale", "base", "bias", "x", "stream")  # its tensors
 
 
 def kernel_available() -> bool:
@@ -38,7 +41,7 @@ def supports(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
     Args:
         edges: The edges.
         x: ``(in, n)``.
-        streams: For a sweep, first ``(D, in, n)`` and second ``(pairs, in, n)`` derivatives.
+        streams: For a sweep, the derivatives ``(S, in, n)``.
     """
     if torch.compiler.is_compiling() or load() is None:
         return False
@@ -50,7 +53,6 @@ def supports(edges: Edges, x: Tensor, *streams: Tensor) -> bool:
         and edges.base_weight.shape == edges.edge_scale.shape == (outputs, features)
         and edges.bias.shape == (outputs,)
         and all(stream.dim() == 3 for stream in streams)
-        and (not streams or streams[0].shape[0] > 0)
     )
 
 
@@ -78,31 +80,25 @@ def forward(edges: Edges, x: Tensor, dense: bool) -> Tensor:
 
 
 def sweep(
-    edges: Edges, value: Tensor, first: Tensor, second: Tensor, pairs: _Pairs, dense: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Compiled :meth:`Edges.sweep`; ``dense`` as in :func:`forward`."""
-    variables = range(first.shape[0])
-    pairs = [(variables[d], variables[e]) for d, e in pairs]
-    if len(pairs) != second.shape[0]:
-        raise ValueError(f"{len(pairs)} pairs, but {second.shape[0]} second derivatives")
-    streams = []
-    for stream in (first, second):
-        # A stream that is constant over the points stays a single point, unless it needs
-        # gradients, which differ from point to point.
-        points = 1 if stream.shape[-1] == 1 and not stream.requires_grad else value.shape[1]
-        streams.append(stream.expand(-1, value.shape[0], points))
-    return _Evaluation.apply(type(edges), edges.basis, pairs, dense, *edges[1:], value, *streams)
+    edges: Edges, value: Tensor, streams: Tensor, alongs: Sequence[Along], dense: bool
+) -> tuple[Tensor, Tensor]:
+    """Compiled :meth:`Edges.sweep` up to :data:`HIGHEST_ORDER`; ``dense`` as in :func:`forward`."""
+    # Streams that are constant over the points stay a single point, unless they need gradients,
+    # which differ from point to point.
+    points = 1 if streams.shape[-1] == 1 and not streams.requires_grad else value.shape[1]
+    streams = streams.expand(-1, value.shape[0], points)
+    return _Evaluation.apply(type(edges), edges.basis, alongs, dense, *edges[1:], value, streams)
 
 
 class _Evaluation(torch.autograd.Function):
-    """Evaluates all edges at x, or at x with first and second derivatives."""
+    """Evaluates all edges at x, or at x with derivatives."""
 
     @staticmethod
     def forward(
         ctx: Any,
         kind: type[Edges],
         basis: BSplineBasis,
-        pairs: _Pairs,
+        alongs: Sequence[Along],
         dense: bool,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
@@ -111,9 +107,9 @@ class _Evaluation(torch.autograd.Function):
         ys = [x.new_empty(outputs, n)]
         ys += [x.new_empty(stream.shape[0], outputs, n) for stream in streams]
         piece = torch.empty(x.shape, dtype=torch.int32, device="cpu")
-        _run("forward", basis.pieces, pairs, tensors, piece, y=ys)
+        _run("forward", basis.pieces, alongs, tensors, piece, y=ys)
         ctx.save_for_backward(*tensors)
-        ctx.kind, ctx.basis, ctx.pairs, ctx.dense, ctx.piece = kind, basis, pairs, dense, piece
+        ctx.kind, ctx.basis, ctx.alongs, ctx.dense, ctx.piece = kind, basis, alongs, dense, piece
         return tuple(ys)
 
     @staticmethod
@@ -122,15 +118,15 @@ class _Evaluation(torch.autograd.Function):
         needed: tuple[bool, ...] = ctx.needs_input_grad[_SETTINGS:]
         if torch.is_grad_enabled() or not _plain(tensors[0].dtype, *tensors, *grads):
             return *_SETTINGS * (None,), *_differentiable(ctx, tensors, needed, grads)
-        # The kernel can skip the gradients of all inputs, or of single streams, but never those
-        # of the parameters.
+        # The kernel can skip the gradients of all inputs, or of the streams, but never those of
+        # the parameters.
         inputs = any(needed[_PARAMETERS:])
         wanted = [True] * _PARAMETERS + [inputs, *needed[_PARAMETERS + 1 :]]
         gradients = [
             torch.empty_like(t, memory_format=torch.contiguous_format) if want else None
             for t, want in zip(tensors, wanted, strict=True)
         ]
-        _run("backward", ctx.basis.pieces, ctx.pairs, tensors, ctx.piece, grads, gradients)
+        _run("backward", ctx.basis.pieces, ctx.alongs, tensors, ctx.piece, grads, gradients)
         pairs = zip(gradients, needed, strict=True)
         return *_SETTINGS * (None,), *(gradient if need else None for gradient, need in pairs)
 
@@ -149,7 +145,7 @@ def _differentiable(
         edges: Edges = ctx.kind(ctx.basis, *own[:_PARAMETERS])
         x, *streams = own[_PARAMETERS:]
         ys: tuple[Tensor, ...] = (
-            edges.sweep(x, streams[0], streams[1], ctx.pairs, ctx.dense)
+            edges.sweep(x, streams[0], ctx.alongs, ctx.dense)
             if streams
             else (edges.forward(x, ctx.dense),)
         )
@@ -170,7 +166,7 @@ def _differentiable(
 def _run(
     name: str,
     pieces: Pieces,
-    pairs: _Pairs,
+    alongs: Sequence[Along],
     tensors: Sequence[Tensor],
     piece: Tensor,
     y: Sequence[Tensor],
@@ -191,25 +187,40 @@ def _run(
     problem.threads = thread_count()
     problem.piece = piece.data_ptr()
     _point(problem, ("edges", "origin", "inverse_width", "polynomials", "lowest"), pieces)
-    _point(problem, ("weight", "scale", "base", "bias", "x", "first", "second"), tensors)
-    numbers = (ctypes.c_int64 * (2 * len(pairs)))(*(number for pair in pairs for number in pair))
-    if streams:
-        first, second = streams
-        problem.variables, problem.first_points = first.shape[0], first.shape[2]
-        problem.pairs, problem.second_points = second.shape[0], second.shape[2]
-        problem.pair = ctypes.addressof(numbers)
+    _point(problem, _INPUTS, tensors)
+    for stream in streams:
+        products = _products(tuple(alongs))
+        orders = [len(along) for along in alongs]
+        problem.streams, problem.stream_points = len(alongs), stream.shape[2]
+        problem.highest, problem.terms, problem.products = orders[-1], sum(orders), len(products)
+        problem.of_order[:] = [orders.count(order) for order in range(HIGHEST_ORDER + 1)]
+        problem.product = ctypes.addressof(products)
     if name == "forward":
-        _point(problem, ("y", "y_first", "y_second"), y)
+        _point(problem, ("y", "y_stream"), y)
     else:
-        _point(problem, ("y_grad", "y_first_grad", "y_second_grad"), y)
-        names = ("weight", "scale", "base", "bias", "x", "first", "second")
-        _point(problem, [f"{name}_grad" for name in names], gradients)
+        _point(problem, ("y_grad", "y_stream_grad"), y)
+        _point(problem, [f"{name}_grad" for name in _INPUTS], gradients)
     dtype = "float32" if x.dtype is torch.float32 else "float64"
     failure = getattr(library, f"kanlit_{name}_{dtype}")(problem)
     if failure == 1:
         raise MemoryError("not enough memory for a KAN layer")
     if failure:
         raise RuntimeError("the coefficients of a KAN layer do not match its knots")
+
+
+@cache
+def _products(alongs: tuple[Along, ...]) -> ctypes.Array[Product]:
+    """The products of the chain rule, see the struct in ``problem.h``."""
+    starts = accumulate((len(along) for along in alongs[:-1]), initial=0)
+    places = list(zip(alongs, starts, strict=True))
+    term = dict(places)
+    found = [
+        Product(start + len(blocks) - 1, count, len(blocks), tuple(term[b] for b in blocks))
+        for along, start in places
+        for blocks, count in set_partitions(along)
+        if len(blocks) > 1
+    ]
+    return (Product * len(found))(*found)
 
 
 def _point(problem: Problem, names: Sequence[str], tensors: Sequence[Tensor | None]) -> None:

@@ -14,7 +14,7 @@ struct Column {
 
     static std::int64_t table_size(const Problem<T>& q) { return (q.pieces + 1) * stride; }
     static std::int64_t scratch_size(const Problem<T>& q) {
-        const std::int64_t block = (2 * stride + 4) * kBlock;
+        const std::int64_t block = (2 * stride + 2 * kOrder + 2) * kBlock;
         return q.bases > block ? q.bases : block;
     }
 
@@ -68,11 +68,8 @@ struct Column {
 
     static void start(const Problem<T>& q, std::int64_t start, std::int64_t count, T*) {
         for (std::int64_t i = start; i < start + count; ++i) q.y[i] = q.bias[0];
-        for (std::int64_t d = 0; d < q.variables; ++d) {
-            std::memset(q.y_first + d * q.points + start, 0, count * sizeof(T));
-        }
-        for (std::int64_t s = 0; s < q.pairs; ++s) {
-            std::memset(q.y_second + s * q.points + start, 0, count * sizeof(T));
+        for (std::int64_t s = 0; s < q.streams; ++s) {
+            std::memset(q.y_stream + s * q.points + start, 0, count * sizeof(T));
         }
     }
 
@@ -81,8 +78,7 @@ struct Column {
         const int count = block.count;
         const T base = table[q.pieces * stride];
         T* __restrict rows = scratch;
-        T* __restrict f1 = rows + stride * kBlock;
-        T* __restrict f2 = f1 + kBlock;
+        Row<T>* f = reinterpret_cast<Row<T>*>(rows + stride * kBlock);
         gather(block, table, rows);
         T* __restrict y = q.y + start;
         for (int i = 0; i < count; ++i) {
@@ -91,21 +87,13 @@ struct Column {
             value = value * block.u[i] + rows[i * stride];
             y[i] += value + base * block.silu[0][i];
         }
-        if (q.variables == 0) return;
-        for (int i = 0; i < count; ++i) {
-            f1[i] = slope(block, base, rows, i);
-            f2[i] = bend(block, base, rows, i);
-        }
-        for (std::int64_t d = 0; d < q.variables; ++d) {
-            T* __restrict to = q.y_first + d * q.points + start;
-            for (int i = 0; i < count; ++i) to[i] += f1[i] * in.slope[d][i];
-        }
-        for (std::int64_t s = 0; s < q.pairs; ++s) {
-            T* __restrict to = q.y_second + s * q.points + start;
-            for (int i = 0; i < count; ++i) {
-                to[i] += f2[i] * in.product[s][i] + f1[i] * in.bend[s][i];
+        edges(block, base, rows, q.highest, f);
+        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
+            T* __restrict to = q.y_stream + s * q.points + start;
+            for (std::int64_t m = 1; m <= order; ++m, ++t) {
+                for (int i = 0; i < count; ++i) to[i] += f[m][i] * in.term[t][i];
             }
-        }
+        });
     }
 
     static void finish(const Problem<T>&, std::int64_t, std::int64_t, const T*) {}
@@ -116,58 +104,57 @@ struct Column {
 
     static void turn(const Problem<T>&, std::int64_t, std::int64_t, T*) {}
 
-    static void backward(const Problem<T>& q, const Block<T, K>& block, const Streams<T>& in,
+    static void backward(const Problem<T>& q, const Block<T, K>& block, Streams<T>& in,
                          const T* table, T* table_grad, std::int64_t p, std::int64_t start,
                          const T*, T* scratch) {
         const int count = block.count;
-        const bool sweep = q.variables > 0;
         T* __restrict rows = scratch;
         T* __restrict steps = rows + stride * kBlock;
-        T* __restrict g1 = steps + stride * kBlock;
-        T* __restrict g2 = g1 + kBlock;
-        T* __restrict f1 = g2 + kBlock;
-        T* __restrict f2 = f1 + kBlock;
-        const T* __restrict g0 = q.y_grad + start;
-        if (sweep) edge_gradients(q, in, start, count, g1, g2);
+        Row<T>* g = reinterpret_cast<Row<T>*>(steps + stride * kBlock);
+        Row<T>* f = g + kOrder;  // f[0], the last of g, is not written
+        // Gradients with respect to the derivatives of the edge.
+        std::memcpy(g[0], q.y_grad + start, count * sizeof(T));
+        std::memset(g[1], 0, q.highest * sizeof g[0]);
+        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
+            const T* __restrict from = q.y_stream_grad + s * q.points + start;
+            for (std::int64_t m = 1; m <= order; ++m, ++t) {
+                for (int i = 0; i < count; ++i) g[m][i] += from[i] * in.term[t][i];
+            }
+        });
         if (table != nullptr) {
             const T base = table[q.pieces * stride];
             T* __restrict x_grad = q.x_grad + p * q.points + start;
             gather(block, table, rows);
-            if (sweep) {
-                for (int i = 0; i < count; ++i) {
-                    T jerk = base * block.silu[3][i];
-                    for (int m = 3; m < K; ++m) {
-                        jerk += block.weight[3][m][i] * rows[i * stride + m];
-                    }
-                    f1[i] = slope(block, base, rows, i);
-                    f2[i] = bend(block, base, rows, i);
-                    x_grad[i] = g0[i] * f1[i] + g1[i] * f2[i] + g2[i] * jerk;
-                }
-                stream_gradients(q, in, p, start, count, f1, f2);
-            } else {
-                for (int i = 0; i < count; ++i) x_grad[i] = g0[i] * slope(block, base, rows, i);
+            edges(block, base, rows, q.highest + 1, f);
+            for (int i = 0; i < count; ++i) x_grad[i] = g[0][i] * f[1][i];
+            for (std::int64_t m = 1; m <= q.highest; ++m) {
+                for (int i = 0; i < count; ++i) x_grad[i] += g[m][i] * f[m + 1][i];
             }
+            each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
+                const T* __restrict from = q.y_stream_grad + s * q.points + start;
+                for (std::int64_t m = 1; m <= order; ++m, ++t) {
+                    for (int i = 0; i < count; ++i) in.grad[t][i] = from[i] * f[m][i];
+                }
+            });
         }
         T base_grad = 0;
+        for (std::int64_t m = 0; m <= q.highest; ++m) {
 #pragma omp simd reduction(+ : base_grad)
-        for (int i = 0; i < count; ++i) base_grad += g0[i] * block.silu[0][i];
+            for (int i = 0; i < count; ++i) base_grad += g[m][i] * block.silu[m][i];
+        }
         for (int i = 0; i < count; ++i) {
-            for (int m = 0; m < K; ++m) steps[i * stride + m] = g0[i] * block.weight[0][m][i];
+            for (int m = 0; m < K; ++m) steps[i * stride + m] = g[0][i] * block.weight[0][m][i];
             for (int m = K; m < stride; ++m) steps[i * stride + m] = 0;
         }
-        if (sweep) {
-#pragma omp simd reduction(+ : base_grad)
+        each_order<kOrder>([&](auto order) {
+            constexpr int d = order.value;
+            if (d > q.highest) return;
             for (int i = 0; i < count; ++i) {
-                base_grad += g1[i] * block.silu[1][i] + g2[i] * block.silu[2][i];
-            }
-            for (int i = 0; i < count; ++i) {
-                steps[i * stride + 1] += g1[i] * block.weight[1][1][i];
-                for (int m = 2; m < K; ++m) {
-                    steps[i * stride + m] +=
-                        g1[i] * block.weight[1][m][i] + g2[i] * block.weight[2][m][i];
+                for (int m = d; m < K; ++m) {
+                    steps[i * stride + m] += g[d][i] * block.weight[d][m][i];
                 }
             }
-        }
+        });
         for (int i = 0; i < count; ++i) {
             T* __restrict to = table_grad + block.piece[i] * stride;
             for (int m = 0; m < stride; ++m) to[m] += steps[i * stride + m];
@@ -183,60 +170,23 @@ struct Column {
         }
     }
 
-    [[gnu::always_inline]] static T slope(const Block<T, K>& block, T base, const T* rows, int i) {
-        T sum = base * block.silu[1][i];
-        for (int m = 1; m < K; ++m) sum += block.weight[1][m][i] * rows[i * stride + m];
-        return sum;
+    // The derivatives of the edge up to an order, but not its values.
+    static void edges(const Block<T, K>& block, T base, const T* rows, std::int64_t highest,
+                      Row<T>* f) {
+        each_order<kOrder + 1>([&](auto order) {
+            if (order.value == highest) edges_to<order.value>(block, base, rows, f);
+        });
     }
 
-    [[gnu::always_inline]] static T bend(const Block<T, K>& block, T base, const T* rows, int i) {
-        T sum = base * block.silu[2][i];
-        for (int m = 2; m < K; ++m) sum += block.weight[2][m][i] * rows[i * stride + m];
-        return sum;
-    }
-
-    // Gradients with respect to the first and second derivatives of the edges.
-    static void edge_gradients(const Problem<T>& q, const Streams<T>& in, std::int64_t start,
-                               int count, T* __restrict g1, T* __restrict g2) {
-        for (int i = 0; i < count; ++i) g1[i] = g2[i] = 0;
-        for (std::int64_t d = 0; d < q.variables; ++d) {
-            const T* g = q.y_first_grad + d * q.points + start;
-            for (int i = 0; i < count; ++i) g1[i] += g[i] * in.slope[d][i];
-        }
-        for (std::int64_t s = 0; s < q.pairs; ++s) {
-            const T* g = q.y_second_grad + s * q.points + start;
-            for (int i = 0; i < count; ++i) {
-                g1[i] += g[i] * in.bend[s][i];
-                g2[i] += g[i] * in.product[s][i];
+    template <int M>
+    static void edges_to(const Block<T, K>& block, T base, const T* __restrict rows,
+                         Row<T>* __restrict f) {
+        for (int i = 0; i < block.count; ++i) {
+            for (int d = 1; d <= M; ++d) {
+                T sum = base * block.silu[d][i];
+                for (int m = d; m < K; ++m) sum += block.weight[d][m][i] * rows[i * stride + m];
+                f[d][i] = sum;
             }
-        }
-    }
-
-    // Gradients with respect to the incoming derivatives.
-    static void stream_gradients(const Problem<T>& q, const Streams<T>& in, std::int64_t p,
-                                 std::int64_t start, int count, const T* __restrict f1,
-                                 const T* __restrict f2) {
-        const std::int64_t step = q.features * q.points;
-        const std::int64_t place = p * q.points + start;
-        for (std::int64_t s = 0; q.second_grad != nullptr && s < q.pairs; ++s) {
-            const T* g = q.y_second_grad + s * q.points + start;
-            T* __restrict to = q.second_grad + s * step + place;
-            for (int i = 0; i < count; ++i) to[i] = g[i] * f1[i];
-        }
-        if (q.first_grad == nullptr) return;
-        T* first = q.first_grad + place;
-        for (std::int64_t d = 0; d < q.variables; ++d) {
-            const T* g = q.y_first_grad + d * q.points + start;
-            T* __restrict to = first + d * step;
-            for (int i = 0; i < count; ++i) to[i] = g[i] * f1[i];
-        }
-        for (std::int64_t s = 0; s < q.pairs; ++s) {
-            const std::int64_t d = q.pair[2 * s], e = q.pair[2 * s + 1];
-            const T* g = q.y_second_grad + s * q.points + start;
-            T* __restrict one = first + d * step;
-            for (int i = 0; i < count; ++i) one[i] += g[i] * f2[i] * in.slope[e][i];
-            T* __restrict two = first + e * step;
-            for (int i = 0; i < count; ++i) two[i] += g[i] * f2[i] * in.slope[d][i];
         }
     }
 };

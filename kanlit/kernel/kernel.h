@@ -8,8 +8,8 @@
 namespace kanlit {
 
 constexpr std::int64_t kShared = 4 << 20;   // bytes of tables that are built once for all points
-constexpr std::int64_t kLocal = 256 << 10;  // bytes of sums that stay in the second cache
-constexpr std::int64_t kChunk = 4096;       // points whose gradients are summed by one thread
+constexpr std::int64_t kLocal = 256 << 10;  // bytes of sums that fit into the L2 cache
+constexpr std::int64_t kChunk = 4096;       // points per partial sum of gradients
 constexpr std::int64_t kChunks = 8;
 
 inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
@@ -18,10 +18,10 @@ inline std::int64_t parts(std::int64_t whole, std::int64_t part) {
     return (whole + part - 1) / part;
 }
 
-// Numbers handled at all points, in either direction.
+// Estimated work of a forward or backward call, in numbers processed.
 template <class T>
 std::int64_t work_of(const Problem<T>& q) {
-    const std::int64_t each = (q.order + 1) * q.outputs * (1 + q.variables + q.pairs) + 16;
+    const std::int64_t each = (q.order + 1) * q.outputs * (1 + q.terms) + 16;
     return q.points * q.features * each;
 }
 
@@ -38,7 +38,7 @@ T sum_of_points(const T* values, std::int64_t points) {
     return total;
 }
 
-// Layout says how tables lie in memory and which way the vectors run.
+// Layout defines the memory layout of the tables and the direction of vectorization.
 template <class Layout, class T = typename Layout::Scalar>
 void forward(const Problem<T>& q) {
     const std::int64_t size = Layout::table_size(q);
@@ -54,7 +54,7 @@ void forward(const Problem<T>& q) {
     const std::int64_t point_bytes = most(1, Layout::sums_size(q, 1) * std::int64_t(sizeof(T)));
     const std::int64_t span = shared ? 2 * kBlock : most(2, kLocal / point_bytes / kBlock) * kBlock;
     const Search<T> search(q);
-    const int derivatives = q.variables == 0 ? 0 : 2;
+    const int derivatives = static_cast<int>(q.highest);
     const std::int64_t threads = threads_for(work_of(q), q.threads);
     parallel(parts(q.points, span), threads, [&](std::int64_t task) {
         const std::int64_t begin = task * span, end = least(begin + span, q.points);
@@ -81,18 +81,19 @@ void forward(const Problem<T>& q) {
 template <class Layout, class T = typename Layout::Scalar>
 void backward(const Problem<T>& q) {
     const std::int64_t size = Layout::table_size(q);
-    // Features do not meet in any sum. Where they are too few for all threads points are cut into
-    // chunks, by their number alone, so that the sums do not depend on the number of threads.
+    // The gradients of different features are independent. With few features, points are split into
+    // chunks to use more threads. The chunks depend only on the number of points, so that the sums
+    // are the same for any number of threads.
     const std::int64_t chunks =
         q.features >= kChunks
             ? 1
             : most(1, least(parts(q.points, kChunk), parts(kChunks, q.features)));
     const std::int64_t chunk = parts(parts(q.points, chunks), kBlock) * kBlock;
     const bool inputs = q.x_grad != nullptr;
-    const int derivatives = q.variables == 0 ? (inputs ? 1 : 0) : (inputs ? 3 : 2);
+    const int derivatives = static_cast<int>(q.highest) + (inputs ? 1 : 0);
     Array<T> upstream(Layout::upstream_size(q));
     const std::int64_t blocks = parts(q.points, kBlock);
-    const std::int64_t turned = q.points * q.outputs * (1 + q.variables + q.pairs);
+    const std::int64_t turned = q.points * q.outputs * (1 + q.streams);
     parallel(blocks + q.outputs, threads_for(turned, q.threads), [&](std::int64_t task) {
         if (task < blocks) {
             const std::int64_t begin = task * kBlock;
@@ -120,6 +121,7 @@ void backward(const Problem<T>& q) {
             streams.load(q, p, at, count);
             Layout::backward(q, block, streams, table.get(), grad, p, at, upstream.get(),
                              scratch.get());
+            if (q.stream_grad != nullptr) streams.unload(q, p, at, count);
         }
         if (chunks == 1) Layout::fold(q, p, grad, scratch.get());
     });
@@ -170,12 +172,12 @@ void run_with(const Problem<T>& q) {
 
 template <bool values, class T>
 int run(const Problem<T>* q) {
-    if (q->lowest[q->pieces - 1] + q->order + 1 != q->bases) return 2;  // other knots
+    if (q->lowest[q->pieces - 1] + q->order + 1 != q->bases) return 2;  // unsupported knots
     try {
         q->order <= 3 ? run_with<values, T, 4>(*q) : run_with<values, T, 6>(*q);
         return 0;
     } catch (...) {
-        return 1;  // no memory
+        return 1;  // out of memory
     }
 }
 

@@ -10,31 +10,45 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["Problem", "load"]
+__all__ = ["HIGHEST_ORDER", "Problem", "Product", "load"]
 
-_ABI = 1  # kAbi in problem.h; a different number means a library built from other sources
+HIGHEST_ORDER = 4  # kOrder in problem.h
+
+_ABI = 2  # kAbi in problem.h; a different number means a library built from other sources
 
 # Libraries to try, fastest first, by the CPU capability that torch reports.
 _BUILDS = {"AVX512": ("_avx512", "_avx2", "_base"), "AVX2": ("_avx2", "_base")}
 
 _SIZES = (
-    "features", "outputs", "points", "pieces", "order", "bases", "variables", "pairs",
-    "first_points", "second_points", "threads",
+    "features", "outputs", "points", "pieces", "order", "bases", "streams", "highest", "terms",
+    "products", "stream_points", "threads",
 )  # fmt: skip
 _ARRAYS = (
     "edges", "origin", "inverse_width", "polynomials", "lowest",
     "weight", "scale", "base", "bias",
-    "x", "first", "second", "pair", "piece",
-    "y", "y_first", "y_second", "y_grad", "y_first_grad", "y_second_grad",
-    "x_grad", "first_grad", "second_grad", "weight_grad", "scale_grad", "base_grad", "bias_grad",
+    "x", "stream", "product", "piece", "y", "y_stream", "y_grad", "y_stream_grad",
+    "x_grad", "stream_grad", "weight_grad", "scale_grad", "base_grad", "bias_grad",
 )  # fmt: skip
+
+
+class Product(ctypes.Structure):
+    """One product in the chain rule; see the struct in ``problem.h`` for its members."""
+
+    _fields_ = [
+        ("term", ctypes.c_int64),
+        ("count", ctypes.c_int64),
+        ("factors", ctypes.c_int64),
+        ("factor", ctypes.c_int64 * HIGHEST_ORDER),
+    ]
 
 
 class Problem(ctypes.Structure):
     """Argument of a kernel call; see the struct in ``problem.h`` for its members."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in _SIZES] + [
-        (name, ctypes.c_void_p) for name in _ARRAYS
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in _SIZES),
+        ("of_order", ctypes.c_int64 * (HIGHEST_ORDER + 1)),
+        *((name, ctypes.c_void_p) for name in _ARRAYS),
     ]
 
 

@@ -4,7 +4,16 @@
 
 #include <cstdint>
 
-constexpr std::int64_t kAbi = 1;
+constexpr std::int64_t kAbi = 2;
+constexpr int kOrder = 4;  // highest order of derivatives
+
+// One product in the chain rule: term += count * x_a * x_b * …, where x_a are streams.
+struct Product {
+    std::int64_t term;
+    std::int64_t count;
+    std::int64_t factors;
+    std::int64_t factor[kOrder];  // the terms that are x_a, x_b, …
+};
 
 // Points come last in every array. A null pointer means absent or not requested.
 template <class T>
@@ -15,11 +24,13 @@ struct Problem {
     std::int64_t pieces;         // P, including the two outside the grid
     std::int64_t order;          // k
     std::int64_t bases;          // G+k
-    std::int64_t variables;      // D, 0 for values only
-    std::int64_t pairs;          // S
-    std::int64_t first_points;   // n, or 1 if first is the same at all points
-    std::int64_t second_points;  // n or 1
+    std::int64_t streams;        // S, number of derivatives, 0 for values only
+    std::int64_t highest;        // M, their highest order, up to kOrder
+    std::int64_t terms;          // T, sum of their orders
+    std::int64_t products;       // number of products in the chain rule
+    std::int64_t stream_points;  // n, or 1 if streams are the same at all points
     std::int64_t threads;        // maximum number of threads
+    std::int64_t of_order[kOrder + 1];  // number of streams of each order; orders rise
 
     // The basis, which depends only on the knots.
     const T* edges;                // (in, P-1)
@@ -35,27 +46,27 @@ struct Problem {
     const T* bias;    // b (out,)
 
     // Inputs.
-    const T* x;                // (in, n)
-    const T* first;            // (D, in, n or 1)
-    const T* second;           // (S, in, n or 1)
-    const std::int64_t* pair;  // (S, 2), indices of variables
+    const T* x;       // (in, n)
+    const T* stream;  // (S, in, n or 1)
+
+    // The chain rule. A stream of order o has o consecutive terms, the factors of the first to the
+    // o-th derivative of an edge. Its first term is the stream itself, the others are sums of
+    // products of streams.
+    const Product* product;
 
     // The piece of each point: written by the forward call, read by the backward call.
     std::int32_t* piece;  // (in, n)
 
     // Outputs of the forward call.
     T* y;         // (out, n)
-    T* y_first;   // (D, out, n)
-    T* y_second;  // (S, out, n)
+    T* y_stream;  // (S, out, n)
 
     // Backward call: gradients with respect to the outputs (read) and to all inputs (written).
-    // Without x_grad, first_grad and second_grad are null, too.
+    // Without x_grad, stream_grad is null, too.
     const T* y_grad;
-    const T* y_first_grad;
-    const T* y_second_grad;
+    const T* y_stream_grad;
     T* x_grad;
-    T* first_grad;   // (D, in, n)
-    T* second_grad;  // (S, in, n)
+    T* stream_grad;  // (S, in, n)
     T* weight_grad;
     T* scale_grad;
     T* base_grad;

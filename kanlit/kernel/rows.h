@@ -16,7 +16,7 @@ struct Rows {
     static std::int64_t width(const Problem<T>& q) { return (q.outputs + W - 1) / W * W; }
     static std::int64_t table_size(const Problem<T>& q) { return (q.pieces * K + 1) * width(q); }
     static std::int64_t scratch_size(const Problem<T>& q) { return q.bases * width(q); }
-    static std::int64_t streams(const Problem<T>& q) { return 1 + q.variables + q.pairs; }
+    static std::int64_t streams(const Problem<T>& q) { return 1 + q.streams; }
 
     // -- coefficients to polynomials, and gradients back ----------------------------------------
 
@@ -95,12 +95,14 @@ struct Rows {
         for (std::int64_t i = 0; i < sums_size(q, count); ++i) sums[i] = 0;
     }
 
-    static void forward(const Problem<T>& q, const Block<T, K>& block, const Streams<T>& streams_,
+    static void forward(const Problem<T>& q, const Block<T, K>& block, const Streams<T>& in,
                         const T* table, std::int64_t, T* sums, T*) {
-        if (q.variables == 0) {
-            values(q, block, table, sums);
-        } else {
-            sweep(q, block, streams_, table, sums);
+        switch (q.highest) {
+            case 0: return values(q, block, table, sums);
+            case 1: return sweep<1>(q, block, in, table, sums);
+            case 2: return sweep<2>(q, block, in, table, sums);
+            case 3: return sweep<3>(q, block, in, table, sums);
+            default: return sweep<kOrder>(q, block, in, table, sums);
         }
     }
 
@@ -122,28 +124,43 @@ struct Rows {
         }
     }
 
+    // The derivatives of the edges up to order M at point i, but not their values.
+    template <int M>
+    [[gnu::always_inline]] static void edges(const Block<T, K>& block, V base, const T* row,
+                                             std::int64_t wide, int i, V* f) {
+        for (int d = 1; d <= M; ++d) {
+            f[d] = base * block.silu[d][i];
+            for (int m = d; m < K; ++m) f[d] += block.weight[d][m][i] * load<V>(row + m * wide);
+        }
+    }
+
+    // M is the highest order.
+    template <int M>
     [[gnu::noinline]] static void sweep(const Problem<T>& q, const Block<T, K>& block,
                                         const Streams<T>& in, const T* table, T* sums) {
-        const std::int64_t wide = width(q), D = q.variables, S = q.pairs;
+        const std::int64_t wide = width(q), all = streams(q);
         for (std::int64_t v = 0; v < wide; v += W) {
             const V base = load<V>(table + q.pieces * K * wide + v);
             for (int i = 0; i < block.count; ++i) {
                 const T* row = table + block.piece[i] * K * wide + v;
-                V f = load<V>(row + (K - 1) * wide);
-                V f1 = base * block.silu[1][i], f2 = base * block.silu[2][i];
-                for (int m = K - 2; m >= 1; --m) f = f * block.near[i] + load<V>(row + m * wide);
-                for (int m = 1; m < K; ++m) f1 += block.weight[1][m][i] * load<V>(row + m * wide);
-                for (int m = 2; m < K; ++m) f2 += block.weight[2][m][i] * load<V>(row + m * wide);
-                f = f * block.u[i] + load<V>(row) + base * block.silu[0][i];
-                T* to = sums + i * streams(q) * wide + v;
-                store(to, load<V>(to) + f);
-                to += wide;
-                for (std::int64_t d = 0; d < D; ++d, to += wide) {
-                    store(to, load<V>(to) + f1 * in.slope[d][i]);
+                V f[M + 1];
+                f[0] = load<V>(row + (K - 1) * wide);
+                for (int m = K - 2; m >= 1; --m) {
+                    f[0] = f[0] * block.near[i] + load<V>(row + m * wide);
                 }
-                for (std::int64_t s = 0; s < S; ++s, to += wide) {
-                    store(to, load<V>(to) + f2 * in.product[s][i] + f1 * in.bend[s][i]);
-                }
+                f[0] = f[0] * block.u[i] + load<V>(row) + base * block.silu[0][i];
+                edges<M>(block, base, row, wide, i, f);
+                T* to = sums + i * all * wide + v;
+                store(to, load<V>(to) + f[0]);
+                const Row<T>* term = in.term;
+                each_order<M>([&](auto order) {
+                    for (std::int64_t s = 0; s < q.of_order[order.value]; ++s) {
+                        to += wide;
+                        V sum = load<V>(to);
+                        for (int m = 1; m <= order.value; ++m) sum += f[m] * (*term++)[i];
+                        store(to, sum);
+                    }
+                });
             }
         }
     }
@@ -151,9 +168,7 @@ struct Rows {
     static void finish(const Problem<T>& q, std::int64_t start, std::int64_t count, const T* sums) {
         const std::int64_t wide = width(q), all = streams(q), n = q.points;
         for (std::int64_t stream = 0; stream < all; ++stream) {
-            T* y = stream == 0             ? q.y
-                   : stream <= q.variables ? q.y_first + (stream - 1) * q.outputs * n
-                                           : q.y_second + (stream - 1 - q.variables) * q.outputs * n;
+            T* y = stream == 0 ? q.y : q.y_stream + (stream - 1) * q.outputs * n;
             for (std::int64_t o = 0; o < q.outputs; ++o) {
                 const T bias = stream == 0 ? q.bias[o] : T(0);
                 for (std::int64_t i = 0; i < count; ++i) {
@@ -174,10 +189,8 @@ struct Rows {
     static void turn(const Problem<T>& q, std::int64_t start, std::int64_t count, T* upstream) {
         const std::int64_t wide = width(q), all = streams(q), n = q.points;
         for (std::int64_t stream = 0; stream < all; ++stream) {
-            const T* y = stream == 0 ? q.y_grad
-                         : stream <= q.variables
-                             ? q.y_first_grad + (stream - 1) * q.outputs * n
-                             : q.y_second_grad + (stream - 1 - q.variables) * q.outputs * n;
+            const T* y =
+                stream == 0 ? q.y_grad : q.y_stream_grad + (stream - 1) * q.outputs * n;
             for (std::int64_t o = 0; o < wide; ++o) {
                 for (std::int64_t i = start; i < start + count; ++i) {
                     upstream[(i * all + stream) * wide + o] = o < q.outputs ? y[o * n + i] : T(0);
@@ -186,20 +199,26 @@ struct Rows {
         }
     }
 
-    static void backward(const Problem<T>& q, const Block<T, K>& block, const Streams<T>& in,
+    static void backward(const Problem<T>& q, const Block<T, K>& block, Streams<T>& in,
                          const T* table, T* table_grad, std::int64_t p, std::int64_t start,
                          const T* upstream, T*) {
         upstream += start * streams(q) * width(q);
-        if (q.variables > 0) {
-            if (q.variables == 2 && q.pairs == 2) {
-                sweep_backward<2, 2>(q, block, in, table, table_grad, p, start, upstream);
-            } else {
-                sweep_backward<-1, -1>(q, block, in, table, table_grad, p, start, upstream);
-            }
-        } else if (table != nullptr) {
-            values_backward<true>(q, block, table, table_grad, p, start, upstream);
+        if (table != nullptr) {
+            backward_of_order<true>(q, block, in, table, table_grad, p, start, upstream);
         } else {
-            values_backward<false>(q, block, table, table_grad, p, start, upstream);
+            backward_of_order<false>(q, block, in, table, table_grad, p, start, upstream);
+        }
+    }
+
+    template <bool inputs, class... Arguments>
+    static void backward_of_order(const Problem<T>& q, const Block<T, K>& block, Streams<T>& in,
+                                  const Arguments&... arguments) {
+        switch (q.highest) {
+            case 0: return values_backward<inputs>(q, block, arguments...);
+            case 1: return sweep_backward<inputs, 1>(q, block, in, arguments...);
+            case 2: return sweep_backward<inputs, 2>(q, block, in, arguments...);
+            case 3: return sweep_backward<inputs, 3>(q, block, in, arguments...);
+            default: return sweep_backward<inputs, kOrder>(q, block, in, arguments...);
         }
     }
 
@@ -236,76 +255,52 @@ struct Rows {
         }
     }
 
-    template <int D_, int S_>
+    template <bool inputs, int M>
     [[gnu::noinline]] static void sweep_backward(const Problem<T>& q, const Block<T, K>& block,
-                                                 const Streams<T>& in, const T* table,
-                                                 T* table_grad, std::int64_t p, std::int64_t start,
+                                                 Streams<T>& in, const T* table, T* table_grad,
+                                                 std::int64_t p, std::int64_t start,
                                                  const T* upstream) {
-        const std::int64_t wide = width(q), n = q.points;
-        const std::int64_t D = D_ < 0 ? q.variables : D_, S = S_ < 0 ? q.pairs : S_;
-        const std::int64_t place = p * n + start, stride = q.features * n;
-        const bool inputs = table != nullptr;
-        const bool first = q.first_grad != nullptr, second = q.second_grad != nullptr;
+        const std::int64_t wide = width(q), all = streams(q);
+        T* x_grad = inputs ? q.x_grad + p * q.points + start : nullptr;
         for (std::int64_t v = 0; v < wide; v += W) {
             const std::int64_t base_at = q.pieces * K * wide + v;
             const V base = inputs ? load<V>(table + base_at) : V{};
             V base_grad{};
-            const auto add = [v](T* to, V products) {
+            const auto add = [v](T& to, V products) {
                 const T sum = sum_of<T, W>(products);
-                *to = v == 0 ? sum : *to + sum;
+                to = v == 0 ? sum : to + sum;
             };
             for (int i = 0; i < block.count; ++i) {
-                const T* g = upstream + i * (1 + D + S) * wide + v;
-                const T* g_first = g + wide;
-                const T* g_second = g_first + D * wide;
-                const V g0 = load<V>(g);
-                V g1{}, g2{};  // gradients with respect to the edges' derivatives
-                for (std::int64_t d = 0; d < D; ++d) {
-                    g1 += in.slope[d][i] * load<V>(g_first + d * wide);
-                }
-                for (std::int64_t s = 0; s < S; ++s) {
-                    const V gs = load<V>(g_second + s * wide);
-                    g1 += in.bend[s][i] * gs;
-                    g2 += in.product[s][i] * gs;
-                }
                 const std::int64_t at = block.piece[i] * K * wide + v;
-                if (inputs) {
-                    const T* row = table + at;
-                    V f1 = base * block.silu[1][i], f2 = base * block.silu[2][i];
-                    V f3 = base * block.silu[3][i];
-                    for (int m = 1; m < K; ++m) {
-                        f1 += block.weight[1][m][i] * load<V>(row + m * wide);
-                    }
-                    for (int m = 2; m < K; ++m) {
-                        f2 += block.weight[2][m][i] * load<V>(row + m * wide);
-                    }
-                    for (int m = 3; m < K; ++m) {
-                        f3 += block.weight[3][m][i] * load<V>(row + m * wide);
-                    }
-                    add(q.x_grad + place + i, g0 * f1 + g1 * f2 + g2 * f3);
-                    for (std::int64_t d = 0; first && d < D; ++d) {
-                        V product = f1 * load<V>(g_first + d * wide);
-                        for (std::int64_t s = 0; s < S; ++s) {
-                            const std::int64_t one = q.pair[2 * s], two = q.pair[2 * s + 1];
-                            const T other = (one == d ? in.slope[two][i] : T(0)) +
-                                            (two == d ? in.slope[one][i] : T(0));
-                            product += other * (f2 * load<V>(g_second + s * wide));
+                V f[M + 2];
+                if constexpr (inputs) edges<M + 1>(block, base, table + at, wide, i, f);
+                const T* from = upstream + i * all * wide + v;
+                V g[M + 1] = {load<V>(from)};  // gradients with respect to the edges' derivatives
+                const Row<T>* term = in.term;
+                Row<T>* grad = in.grad;
+                each_order<M>([&](auto order) {
+                    for (std::int64_t s = 0; s < q.of_order[order.value]; ++s) {
+                        from += wide;
+                        const V gs = load<V>(from);
+                        for (int m = 1; m <= order.value; ++m) {
+                            g[m] += gs * (*term++)[i];
+                            if constexpr (inputs) add((*grad++)[i], gs * f[m]);
                         }
-                        add(q.first_grad + d * stride + place + i, product);
                     }
-                    for (std::int64_t s = 0; second && s < S; ++s) {
-                        add(q.second_grad + s * stride + place + i,
-                            f1 * load<V>(g_second + s * wide));
-                    }
+                });
+                if constexpr (inputs) {
+                    V product = g[0] * f[1];
+                    for (int m = 1; m <= M; ++m) product += g[m] * f[m + 1];
+                    add(x_grad[i], product);
                 }
-                T* grad = table_grad + at;
-                store(grad, load<V>(grad) + g0);
+                T* to = table_grad + at;
+                store(to, load<V>(to) + g[0]);
                 for (int m = 1; m < K; ++m) {
-                    V step = block.weight[0][m][i] * g0 + block.weight[1][m][i] * g1;
-                    if (m >= 2) step += block.weight[2][m][i] * g2;
-                    store(grad + m * wide, load<V>(grad + m * wide) + step);
+                    V step = block.weight[0][m][i] * g[0];
+                    for (int d = 1; d <= M && d <= m; ++d) step += block.weight[d][m][i] * g[d];
+                    store(to + m * wide, load<V>(to + m * wide) + step);
                 }
-                base_grad += g0 * block.silu[0][i] + g1 * block.silu[1][i] + g2 * block.silu[2][i];
+                for (int m = 0; m <= M; ++m) base_grad += g[m] * block.silu[m][i];
             }
             store(table_grad + base_at, load<V>(table_grad + base_at) + base_grad);
         }

@@ -1,7 +1,7 @@
 // Runs tasks on several threads.
 //
-// Not on those of OpenMP: a region there ends when each of its threads has run, also one that the
-// system has not scheduled yet. On a busy machine that takes many times as long as the work.
+// OpenMP is not used, because a parallel region waits for all of its threads, even for those that the
+// system has not scheduled yet. On a busy machine this takes many times as long as the work itself.
 #pragma once
 
 #include <algorithm>
@@ -19,14 +19,14 @@
 
 namespace kanlit {
 
-// Numbers handled in a time beside which waking a thread is short.
+// Work, in numbers processed, above which the cost of waking a thread is negligible.
 constexpr std::int64_t kThreadWork = 1 << 20;
 
 inline std::int64_t threads_for(std::int64_t numbers, std::int64_t threads) {
     return numbers < kThreadWork ? 1 : threads;
 }
 
-// Numbered tasks, each of which is run once, by whoever takes its number.
+// Numbered tasks. Each task is run once, by the thread that takes its number.
 class Job {
    public:
     explicit Job(std::int64_t count) : count_(count) {}
@@ -40,9 +40,9 @@ class Job {
     }
     bool failed() const { return failed_; }
 
-    // The pool's, under its lock.
+    // Used by the pool, under its lock.
     std::int64_t places = 0;  // workers that may still join
-    std::int64_t joined = 0;  // workers that run tasks
+    std::int64_t joined = 0;  // workers that are running tasks
 
    protected:
     ~Job() = default;
@@ -54,15 +54,15 @@ class Job {
     std::atomic<bool> failed_{false};
 };
 
-// Threads that sleep until there is a job. The caller works, too: it takes all tasks that no
-// worker has begun, and waits only for those that one has.
+// Threads that sleep until there is a job. The calling thread works, too: it runs all tasks that no
+// worker has started, and waits only for those that a worker is running.
 class Pool {
    public:
-    // The process's own. Never deleted: its threads sleep until the process ends.
+    // The pool of this process. It is never deleted: its threads sleep until the process ends.
     static Pool& get() {
         static std::atomic<Pool*> pool{nullptr};
 #if !defined(_WIN32)
-        // A child has none of its parent's threads.
+        // A forked process has none of the threads of its parent.
         static const int registered = pthread_atfork(nullptr, nullptr, [] { pool = nullptr; });
         static_cast<void>(registered);
 #endif
@@ -78,7 +78,7 @@ class Pool {
         return *found;
     }
 
-    // Runs all tasks of a job, on this thread and at most so many workers.
+    // Runs all tasks of a job on this thread and at most the given number of workers.
     void run(Job& job, std::int64_t workers) {
         {
             const std::lock_guard<std::mutex> lock(mutex_);
@@ -98,7 +98,7 @@ class Pool {
         try {
             for (; started_ < workers; ++started_) std::thread([this] { serve(); }).detach();
         } catch (...) {
-            // No more threads to be had: those that run do the work.
+            // No more threads are available: the existing ones do the work.
         }
     }
 
@@ -116,7 +116,7 @@ class Pool {
             lock.unlock();
             job.work();
             lock.lock();
-            // A job whose tasks are all taken needs nobody else.
+            // All tasks of the job are taken, so no other worker needs to join.
             remove(job);
             if (--job.joined == 0) done_.notify_all();
         }
@@ -128,8 +128,8 @@ class Pool {
     std::int64_t started_ = 0;
 };
 
-// Runs task(0) … task(count - 1), each once, on up to so many threads. What a task computes
-// must not depend on which thread runs it, nor when.
+// Runs task(0) … task(count - 1), each once, on at most the given number of threads. The result of a
+// task must not depend on the thread that runs it, nor on the order.
 template <class Task>
 void parallel(std::int64_t count, std::int64_t threads, const Task& task) {
     if (threads <= 1 || count <= 1) {

@@ -1,7 +1,7 @@
-"""On how many threads to compute, with the same results for any number of them.
+"""Number of threads, and parallel evaluation whose results do not depend on it.
 
-Sums and matrix products of torch differ in their last bits with the number of its threads. What
-must not differ runs in pieces that do not depend on that number, each on one thread.
+The last bits of torch's sums and matrix products depend on its number of threads. Computations
+whose result must not depend on it are split into fixed pieces, each of which runs on one thread.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _count: ContextVar[int | None] = ContextVar("kanlit threads", default=None)
 
 
 def thread_count() -> int:
-    """Threads of the kernel and of :func:`in_order`: ``torch.get_num_threads()`` of the user."""
+    """Threads of the kernel and of :func:`in_order`: the user's ``torch.get_num_threads()``."""
     return _count.get() or torch.get_num_threads()
 
 
 @contextmanager
 def torch_on_one_thread() -> Iterator[None]:
-    """Runs torch's own operations on one thread, all else on as many as before."""
+    """Runs torch operations on one thread; :func:`thread_count` stays as it was."""
     before = torch.get_num_threads()
     token = _count.set(thread_count())
     torch.set_num_threads(1)
@@ -47,14 +47,14 @@ def torch_on_one_thread() -> Iterator[None]:
 def in_order(
     task: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
 ) -> Iterator[_Result]:
-    """The results of a task without gradients, in the order of the items, several at a time.
+    """Applies a task to items on several threads, without gradients; yields results in order.
 
     Call it inside :func:`torch_on_one_thread`.
 
     Args:
-        task: What is done with an item.
+        task: Function of one item.
         items: The items.
-        ahead: So many results at most wait for their use.
+        ahead: Largest number of results computed in advance.
     """
     run = torch.no_grad()(task)
     threads = thread_count()
@@ -67,10 +67,10 @@ def in_order(
 
 
 def _shared(pieces: list[Callable[[], _Result]], threads: int) -> list[_Result]:
-    """The pieces' results, from this thread and others.
+    """Runs the pieces on this thread and others and returns their results in order.
 
-    This thread does all that no other has begun, and waits only for what one has: on a busy machine
-    a thread may be long in coming.
+    This thread runs all pieces that no other has started, and waits only for those that another is
+    running: on a busy machine, a new thread may start late.
     """
     left = deque(enumerate(pieces))
     helpers = _helpers(threads - 1)
@@ -87,7 +87,7 @@ def _shared(pieces: list[Callable[[], _Result]], threads: int) -> list[_Result]:
 
 
 def _work(left: deque[tuple[int, Callable[[], _Result]]]) -> list[tuple[int, _Result]]:
-    """Does pieces as long as there are any; their numbers and results."""
+    """Runs pieces until none is left; returns their numbers and results."""
     done: list[tuple[int, _Result]] = []
     while True:
         try:
@@ -102,5 +102,5 @@ def _helpers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, "kanlit")
 
 
-if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
     os.register_at_fork(after_in_child=_helpers.cache_clear)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.bases import Basis, BasisName, basis_name
-from kanlit.compat import CLASS_PATH, INSTANTIATOR, RUNNING_HOOK, trainer_of
+from kanlit.compat import RUNNING_HOOK
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.finite import check_loss, check_metrics, check_weights
@@ -21,17 +19,15 @@ from kanlit.modules.least_squares import LeastSquaresStep
 from kanlit.modules.monitors import check_callbacks
 from kanlit.modules.optimizers import create_optimizer
 from kanlit.modules.ranks import averaged_over_ranks, block_weights, mean_over_ranks
-from kanlit.modules.resume import forget_best, keep_settings
+from kanlit.modules.restorable import RestorableModule
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
-from kanlit.optim.resume import adopt, describe
-from kanlit.scaling import Columns
 from kanlit.splines import Outside
 
 __all__ = ["KANModule", "Residual"]
 
 
-class KANModule(LightningModule):
+class KANModule(RestorableModule):
     r"""Trains a KAN on named residual blocks.
 
     .. math:: L = \sum_b w_b \cdot \mathrm{mean}(r_b^2)
@@ -108,21 +104,10 @@ class KANModule(LightningModule):
         self.hparams["basis"] = basis_name(self.basis_class)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
-        self.columns: Columns | None = None  # names and training range, from setup or a checkpoint
-        self._start: Mapping[str, Any] | None = None
-        self._optimized: dict[str, Any] | None = None  # classes and settings, once created
-        self._resumed: dict[str, Any] | None = None  # a checkpoint, until the optimizer is created
         self._uneven = False
         self._checked_batch = -1  # the last batch whose loss was checked to be finite
         self._least_squares = LeastSquaresStep()
         self.test_error = RelativeL2Error(out_features)
-
-    @property
-    def basis_class(self) -> type[Basis]:
-        """The class of the network's basis."""
-        first = self.network.layers[0]
-        assert isinstance(first, KANLayer)
-        return first.basis_class
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == RUNNING_HOOK:
@@ -138,22 +123,6 @@ class KANModule(LightningModule):
             self.columns = known()
         if stage == "fit":
             check_callbacks(self, self.validation_metrics)
-
-    def start_from(self, checkpoint: Mapping[str, Any]) -> None:
-        """Initializes weights, grids and scales from a checkpoint, after the data are set up.
-
-        Args:
-            checkpoint: The content returned by :func:`~kanlit.checkpoints.read_checkpoint`.
-        """
-        self._start = checkpoint
-
-    def configure_model(self) -> None:
-        # After setup, which sets the scales from the data, and before the optimizer is created.
-        if self._start is not None:
-            checkpoint, self._start = dict(self._start), None
-            self.on_load_checkpoint(checkpoint)
-            self._resumed = None
-            self.load_state_dict(checkpoint["state_dict"])
 
     @abstractmethod
     def residuals(self, batch: Any) -> dict[str, Residual]:
@@ -207,6 +176,12 @@ class KANModule(LightningModule):
         """The inverse of :meth:`network_inputs`."""
         return z
 
+    def spanning_points(self) -> Tensor:
+        """Points ``(m, columns)`` that span the first layer's grids, in the user's units."""
+        first = self.network.layers[0]
+        assert isinstance(first, KANLayer)
+        return self.user_inputs(first.breakpoints.T)
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         # Ranks may differ by one row; the losses are weighted so that their mean over the ranks is
         # the mean over all rows.
@@ -255,52 +230,6 @@ class KANModule(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self(batch[0])
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().load_state_dict(state_dict, *args, **kwargs)
-        except RuntimeError as error:
-            raise ConfigurationError(
-                f"the weights of a checkpoint do not fit this {type(self).__name__} "
-                f"({' '.join(str(error).split())}): use a checkpoint trained with the same settings"
-            ) from None
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        check_weights(self, "no checkpoint is written of them")
-        # What prediction and export need besides the weights and the hyperparameters.
-        cls = type(self)
-        settings = checkpoint.get("hyper_parameters", {})
-        for name in (CLASS_PATH, INSTANTIATOR):  # only runs of the command line have them
-            settings.pop(name, None)
-        checkpoint["kanlit"] = {
-            "class_path": f"{cls.__module__}.{cls.__qualname__}",
-            "columns": None if self.columns is None else self.columns.state_dict(),
-            "optimizer": self._optimized,
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        was = checkpoint.get("hyper_parameters", {}).get("basis", "bspline")
-        if was != self.hparams["basis"]:  # weights of different bases have the same shapes
-            raise ConfigurationError(
-                f"the checkpoint has the basis {was}, but this model has the basis "
-                f"{self.hparams['basis']}: set --model.basis {was}"
-            )
-        kept = checkpoint.get("kanlit", {}).get("columns")
-        columns = None if kept is None else Columns.from_state_dict(kept)
-        trainer = trainer_of(self)
-        data: Any = getattr(trainer, "datamodule", None)
-        if columns is not None and hasattr(data, "input_names"):
-            columns.check(data.input_names, data.target_names, data.class_label)
-        if self.columns is None:
-            self.columns = columns
-        if trainer is not None and trainer.state.fn == "fit":
-            self._resumed = checkpoint
-            callbacks = trainer.callbacks  # type: ignore[attr-defined]
-            for line in forget_best(checkpoint, self.hparams, callbacks):
-                rank_zero_info(line)
-            keep_settings(checkpoint, callbacks)  # only now: it replaces what was monitored
-        if trainer is not None and trainer.precision == "64-true":
-            self.double()  # Lightning casts only after loading, which would round the weights
-
     def optimizer_step(
         self,
         epoch: int,
@@ -334,10 +263,7 @@ class KANModule(LightningModule):
                 f"term is not one: remove sparsity_l1 and sparsity_entropy, or use "
                 f"torch.optim.Adam"
             )
-        self._optimized = describe(optimizer, scheduler)
-        resumed, self._resumed = self._resumed, None
-        for line in adopt(resumed, optimizer, scheduler) if resumed else ():
-            rank_zero_info(line)
+        self._adopt(optimizer, scheduler)
         if scheduler is None:
             return optimizer
         if isinstance(scheduler, ReduceLROnPlateau):

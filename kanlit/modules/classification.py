@@ -63,7 +63,7 @@ class ClassificationModule(KANModule):
         if out_features < 2:
             raise ConfigurationError(
                 f"ClassificationModule needs at least 2 classes, got {out_features} output: use "
-                f"data with classes, such as ClassTableData, or --model RegressionModule for "
+                f"data with classes, such as ClassTableData, or set model to RegressionModule for "
                 f"numeric targets"
             )
         super().__init__(in_features, out_features, hidden=hidden, **kwargs)
@@ -87,7 +87,8 @@ class ClassificationModule(KANModule):
         if hasattr(data, "problem") or (scales is not None and not hasattr(data, "classes")):
             raise ConfigurationError(
                 f"ClassificationModule needs data with classes, such as ClassTableData, but "
-                f"{type(data).__name__} has none: use --model RegressionModule for numeric targets"
+                f"{type(data).__name__} has none: for numeric targets, set model to "
+                f"RegressionModule"
             )
         super().setup(stage)
         # Only when training starts: in other stages the scales come from the checkpoint.

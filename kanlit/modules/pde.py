@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.bases import Basis, BasisName, basis_class
+from kanlit.compat import trainer_of
 from kanlit.errors import ConfigurationError
+from kanlit.modules.balance import balancing_factors, mean_traces
 from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.record import equation_of, record_of
 
 __all__ = ["PDEModule"]
+
+_BALANCE_EVERY = 10  # epochs
+_TIME = "t"  # name of the coordinate
 
 
 class PDEModule(KANModule):
@@ -29,9 +38,17 @@ class PDEModule(KANModule):
     equation as its ``problem`` and yields batches ``{collocation, …}``, as ``EquationData`` does.
 
     Args:
-        spline_order: Degree k of the splines, up to 5: at least 3 for a second-order equation,
-            which needs a continuous second derivative, and at least 2 for a first-order one.
+        spline_order: Degree k of the splines, up to 5: one more than the order of the equation, so
+            that its highest derivative is continuous, such as 3 for a second-order equation.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
+        weights: fixed, or balanced: the run multiplies each block's weight by a factor, so that all
+            blocks have the same mean squared gradient per row (the trace of JᵀJ) as the equation.
+            The factors are updated every 10 epochs and logged as ``weight/BLOCK``. ``val/loss``
+            leaves them out, so that it is comparable throughout a run. Source: arXiv 2007.14527.
+        causality: ε, at least 0. Above 0, residuals at later times t count less in training, by
+            exp(-ε Σ L) with L the mean squared residual in each of the earlier 32nds of the time
+            axis, updated every epoch; try 1. ``weight/latest`` is that of the last. Source: arXiv
+            2203.07404.
         **kwargs: The other arguments are those of :class:`KANModule`.
 
     Raises:
@@ -47,6 +64,8 @@ class PDEModule(KANModule):
         spline_order: int = 3,
         basis: BasisName | type[Basis] = "bspline",
         boundary_weight: float = 1.0,
+        weights: Literal["fixed", "balanced"] = "fixed",
+        causality: float = 0.0,
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         **kwargs: Any,
     ) -> None:
@@ -61,6 +80,10 @@ class PDEModule(KANModule):
             )
         if not 0 < boundary_weight < float("inf"):
             raise ConfigurationError(f"boundary_weight must be positive, got {boundary_weight}")
+        if weights not in ("fixed", "balanced"):
+            raise ConfigurationError(f"weights must be fixed or balanced, got {weights!r}")
+        if not 0 <= causality < math.inf:
+            raise ConfigurationError(f"causality must be at least 0, got {causality}: try 1")
         super().__init__(
             in_features,
             out_features,
@@ -71,7 +94,12 @@ class PDEModule(KANModule):
             **kwargs,
         )
         self.boundary_weight = boundary_weight
+        self.weights = weights
+        self.causality = causality
+        self._run_weights = RunWeights()
+        self._weighted = False  # whether the run has set them
         self._problem: BoundaryValueProblem | None = None
+        self._missing: str | None = None  # class of an equation that a checkpoint needs
         self._finite = False  # whether the residuals of this problem have been checked
 
     @property
@@ -82,30 +110,63 @@ class PDEModule(KANModule):
     @problem.setter
     def problem(self, equation: Equation | None) -> None:
         self._problem = None if equation is None else BoundaryValueProblem(equation)
-        self._finite = False
+        self._finite, self._missing = False, None
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
+        if stage == "fit" and self.trainer.global_step == 0:
+            self._run_weights, self._weighted = RunWeights(), False
         data = getattr(self.trainer, "datamodule", None)
-        self.problem = getattr(data, "problem", None)
+        given = getattr(data, "problem", None)
+        if given is None and stage not in ("fit", "validate"):
+            return  # the equation that it was trained with, if any, stays
+        self.problem = given
         if self._problem is None:
-            if stage not in ("fit", "validate"):
-                return
             raise ConfigurationError(
                 "PDEModule needs data with a differential equation, such as HelmholtzData or "
-                "EquationData: use one of these, or --model RegressionModule for inputs and targets"
+                "EquationData: use one of these; for inputs and targets, set model to "
+                "RegressionModule"
             )
         highest, degree = self._problem.order, self.hparams["spline_order"]
         least = self.basis_class.lowest_order(highest)
         if degree < least:
-            order = "second" if highest == 2 else "first"
+            allowed = "5" if least == 5 else f"{least} to 5"
+            order = ("first", "second", "third", "fourth")[highest - 1]
             raise ConfigurationError(
-                f"spline_order must be {least} to 5 for a {order}-order equation, got {degree}: "
+                f"spline_order must be {allowed} for a {order}-order equation, got {degree}: "
                 f"splines of lower degree have no continuous {order} derivative"
             )
+        if stage == "fit" and self._problem.exact:
+            rank_zero_info(
+                f"{', '.join(self._problem.exact)}: exact for every network, so that no points are "
+                f"needed"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps coordinates ``(n, d)`` to unknowns ``(n, out)``."""
+        if self._missing is not None:
+            raise ConfigurationError(
+                f"the network was trained inside the inputs or the ansatz of {self._missing}, "
+                f"which is no equation of kanlit's: set problem of the module to one"
+            )
+        if self._problem is None:
+            return self.network(x)
+        found: Tensor = self._problem.around(self.network)(x)
+        return found
+
+    def network_inputs(self, x: Tensor) -> Tensor:
+        """The network's inputs ``(n, in)`` at coordinates ``(n, d)``."""
+        if self._problem is None or not self._problem.form.embeds:
+            return x
+        return torch.cat(self._problem.form.embedded(x.split(1, 1)), 1)
+
+    def spanning_points(self) -> Tensor:
+        if self._problem is None or not self._problem.form.embeds:
+            return super().spanning_points()
+        return next(self.parameters()).new_tensor(self._problem.equation.bounds).T
 
     def adaptation_inputs(self, batch: dict[str, Tensor]) -> Tensor:
-        return batch["collocation"]
+        return self.network_inputs(batch["collocation"])
 
     def residuals(self, batch: Mapping[str, Tensor]) -> dict[str, Residual]:
         problem = self._required()
@@ -117,12 +178,139 @@ class PDEModule(KANModule):
                     f"{problem.name}: an equation and a condition are both named {name}: rename one"
                 )
             blocks[name] = Residual(values, weight * self.boundary_weight)
-        return blocks
+        if not self.training:
+            return blocks
+        time = self._time(batch) if self.causality else None
+        return self._run_weights.applied(blocks, named, time)
 
     def sample_losses(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared residual at each collocation point ``(n,)``, summed over the equations."""
         blocks = self._equation(self._required(), batch).values()
         return torch.cat(list(blocks), 1).square().sum(1)
+
+    def on_train_start(self) -> None:
+        resume = getattr(getattr(self.trainer, "datamodule", None), "resume", None)
+        if resume is not None:
+            resume()
+        if not self._weighted:
+            self._weigh(self.weights == "balanced")
+
+    def on_train_epoch_end(self) -> None:
+        # Before checkpoints are written, and before grids are adapted in the next epoch.
+        if not self.trainer.is_last_batch:
+            return  # max_steps has cut the epoch short, and a resumed run continues it
+        data: Any = getattr(self.trainer, "datamodule", None)
+        due = getattr(data, "redraws_after", None)
+        if due is not None and due(self.current_epoch):
+            fresh = self.redraw_points(data, self.current_epoch + 1)
+            self.log("train/fresh_loss", fresh, sync_dist=True)
+        due_now = (self.current_epoch + 1) % _BALANCE_EVERY == 0
+        self._weigh(self.weights == "balanced" and due_now)
+        for name, factor in self._run_weights.factors.items():
+            self.log(f"weight/{name}", factor, sync_dist=True)
+        if self.causality:
+            self.log("weight/latest", float(self._run_weights.in_time[-1]), sync_dist=True)
+
+    def redraw_points(self, data: Any, epoch: int) -> Tensor:
+        """Redraws the training points, the denser where the residual is large.
+
+        Args:
+            data: The data module, with ``redraw``.
+            epoch: The epoch that will use them; the points depend on it, the seed and the weights.
+
+        Returns:
+            The loss on the fresh points among which they are chosen.
+        """
+        generator = torch.Generator().manual_seed((data.seed * 1_000_003 + epoch) % 2**63)
+        pool = data.pool(generator)
+        batch = {name: tensor.to(self.device, data.dtype) for name, tensor in pool.items()}
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            blocks = self.residuals(batch)
+        terms = [block.weight * block.values.square().mean() for block in blocks.values()]
+        data.draw(pool, self._sizes(blocks), generator)
+        return torch.stack(terms).sum()
+
+    def _weigh(self, balances: bool) -> None:
+        """Sets the weights of blocks and in time by the first training batch."""
+        self._weighted = True
+        if not balances and not self.causality:
+            return
+        loader: Any = self.trainer.train_dataloader
+        batch, strategy = next(iter(loader)), self.trainer.strategy
+        with torch.compiler.set_stance("force_eager"):
+            if self.causality:
+                with torch.no_grad():
+                    squares = self.sample_losses(batch)
+                own = sums_in_time(self._time(batch), squares).to(self.device)
+                sums = strategy.reduce(own, reduce_op="sum")
+                self._run_weights.update_in_time(sums.cpu(), self.causality)
+            if balances:
+                blocks = self.residuals(batch)
+                trained = [p for p in self.parameters() if p.requires_grad]
+                generator = torch.Generator().manual_seed(self.current_epoch)
+                traces = strategy.reduce(
+                    mean_traces(blocks, trained, generator), reduce_op="mean"
+                ).tolist()
+                equations = [name for name in blocks if self._points_of(name) == "collocation"]
+                if all(math.isfinite(trace) for trace in traces):
+                    named = dict(zip(blocks, traces, strict=True))
+                    self._run_weights.factors = balancing_factors(named, equations)
+
+    def _time(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Times ``(n,)`` of the collocation points, scaled to 0 to 1."""
+        equation = self._required().equation
+        if _TIME not in equation.coordinates:
+            raise ConfigurationError(
+                f"causality needs a coordinate {_TIME}, but {type(equation).__name__} has "
+                f"{', '.join(equation.coordinates)}: remove causality"
+            )
+        axis = equation.coordinates.index(_TIME)
+        low, high = equation.bounds[axis]
+        return (batch["collocation"][:, axis] - low) / (high - low)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["kanlit"]["weights"] = self._run_weights.state_dict()
+        if self._problem is not None and not self._problem.form.is_plain:
+            checkpoint["kanlit"]["equation"] = record_of(self._problem.equation)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        state = checkpoint.get("kanlit", {}).get("weights")
+        trainer = trainer_of(self)
+        if state is not None and trainer is not None and trainer.state.fn == "fit":
+            self._run_weights.load_state_dict(state)
+            self._weighted = True
+        self._check_equation(checkpoint.get("kanlit", {}).get("equation"))
+
+    def _check_equation(self, record: Mapping[str, Any] | None) -> None:
+        """Takes the equation of a checkpoint if there is none, or checks that it is alike."""
+        if self._problem is None:
+            if record is not None:
+                self.problem = equation = equation_of(record)
+                self._missing = record["class_path"] if equation is None else None
+        elif self._problem.form.is_plain != (record is None):
+            one, other = ("without", "with") if record is None else ("with", "without")
+            raise ConfigurationError(
+                f"the checkpoint was trained {one} inputs or an ansatz of an equation, but "
+                f"{self._problem.name} is {other}: give the equation that it was trained on, with "
+                f"the same conditions (exact or soft), or train anew"
+            )
+
+    def _points_of(self, block: str) -> str:
+        """The points of a block: ``collocation``, or the name of a condition."""
+        owner = block.partition(".")[0]  # a condition's block is NAME or NAME.PART
+        conditions = [condition.name for condition in self._required().conditions]
+        return owner if owner in conditions else "collocation"
+
+    def _sizes(self, blocks: Mapping[str, Residual]) -> dict[str, Tensor]:
+        """Absolute residual ``(n,)`` at the points of the equation and of each condition."""
+        squares: dict[str, Tensor] = {}
+        for name, block in blocks.items():
+            points = self._points_of(name)
+            own = block.values.square().sum(1)
+            squares[points] = squares[points] + own if points in squares else own
+        return {points: total.sqrt() for points, total in squares.items()}
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         if not isinstance(batch, dict):

@@ -68,7 +68,7 @@ class RegressionModule(KANModule):
         if hasattr(data, "problem"):
             raise ConfigurationError(
                 f"RegressionModule needs inputs and targets, but {type(data).__name__} has a "
-                f"differential equation: use --model PDEModule"
+                f"differential equation: set model to PDEModule"
             )
         super().setup(stage)
         # Only when training starts: in other stages the scales come from the checkpoint.

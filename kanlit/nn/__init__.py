@@ -2,6 +2,7 @@
 
 from kanlit.nn.importance import edge_importance, grid_samples
 from kanlit.nn.init import Initialization
+from kanlit.nn.jets import Jet
 from kanlit.nn.kan import KAN, Derivatives
 from kanlit.nn.layer import KANLayer, select_nodes
 from kanlit.nn.pruning import Kept, PruningReport, check_prunable, prune, select
@@ -11,6 +12,7 @@ __all__ = [
     "KAN",
     "Derivatives",
     "Initialization",
+    "Jet",
     "KANLayer",
     "Kept",
     "PruningReport",

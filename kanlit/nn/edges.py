@@ -16,40 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kanlit.bases import Basis
+from kanlit.chain_rule import Along, chain_factors
+from kanlit.nn.elementary import silu_derivatives
 
-__all__ = ["Edges", "silu_derivatives"]
-
-
-def silu_derivatives(x: Tensor, highest: int = 2) -> list[Tensor]:
-    r"""silu(x) = x·σ(x) and its derivatives up to order ``highest``.
-
-    .. math:: \mathrm{silu}^{(n)} = x\,\sigma^{(n)} + n\,\sigma^{(n-1)},
-
-    where each derivative of σ is a polynomial in σ, by :math:`\sigma' = \sigma - \sigma^2`.
-    """
-    sigmoid = torch.sigmoid(x)
-    fall = 1 - sigmoid
-    derivatives = [
-        x * sigmoid,
-        sigmoid * (1 + x * fall),
-        sigmoid * fall * (2 + x * (fall - sigmoid)),
-    ]
-    lower = [0.0, 1.0, -3.0, 2.0]  # σ'' in powers of σ
-    for n in range(3, highest + 1):
-        upper = [0.0] * (len(lower) + 1)
-        for m, factor in enumerate(lower):
-            upper[m] += m * factor
-            upper[m + 1 if m else 0] -= m * factor
-        derivatives.append(x * _polynomial(upper, sigmoid) + n * _polynomial(lower, sigmoid))
-        lower = upper
-    return derivatives[: highest + 1]
-
-
-def _polynomial(factors: Sequence[float], x: Tensor) -> Tensor:
-    value = torch.full_like(x, factors[-1])
-    for factor in reversed(factors[:-1]):
-        value = value * x + factor
-    return value
+__all__ = ["Edges"]
 
 
 class Edges(NamedTuple):
@@ -92,30 +62,22 @@ class Edges(NamedTuple):
         return torch.addmm(total, self.base_weight, F.silu(x)) + self.bias.unsqueeze(1)
 
     def sweep(
-        self,
-        value: Tensor,
-        first: Tensor,
-        second: Tensor,
-        pairs: Sequence[tuple[int, int]],
-        dense: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, value: Tensor, streams: Tensor, alongs: Sequence[Along], dense: bool
+    ) -> tuple[Tensor, Tensor]:
         """:meth:`forward` and its derivatives, see :meth:`kanlit.nn.KANLayer.sweep`.
 
         Args:
             value: x ``(in, n)``.
-            first: ``(D, in, n)``.
-            second: ``(len(pairs), in, n)``.
-            pairs: Pairs (d, e) of variables.
+            streams: ``(S, in, n)``.
+            alongs: S multi-indices.
             dense: See the class.
 
         Returns:
-            ``(out, n)``, ``(D, out, n)``, ``(len(pairs), out, n)``.
+            ``(out, n)`` and ``(S, out, n)``.
         """
         place = self.basis.locate(value)
-        base = silu_derivatives(value)
-        slopes, bends = first.unbind(0), second.unbind(0)
-        products = [slopes[d] * slopes[e] for d, e in pairs]
-        orders = range(3 if pairs else 2)
+        orders = range(max(map(len, alongs)) + 1)
+        base = silu_derivatives(value, orders[-1])
         if dense:
             values = [self.basis.evaluate(place, n) for n in orders]
 
@@ -132,17 +94,15 @@ class Edges(NamedTuple):
             def contract(n: int, weight: Tensor | None) -> Tensor:
                 return (edges[n] if weight is None else edges[n] * weight).sum(1)
 
+        own = dict(zip(alongs, streams.unbind(0), strict=True))
+
+        def derivative(along: Along) -> Tensor:
+            first, *others = (contract(m, p) for m, p in chain_factors(along, own).items())
+            return sum(others, first)
+
         return (
             contract(0, None) + self.bias.unsqueeze(1),
-            torch.stack([contract(1, slope) for slope in slopes]),
-            torch.stack(
-                [
-                    contract(2, product) + contract(1, bend)
-                    for product, bend in zip(products, bends, strict=True)
-                ]
-            )
-            if pairs
-            else second.new_zeros(0, self.bias.shape[0], value.shape[1]),
+            torch.stack([derivative(along) for along in alongs]),
         )
 
     def functions(self, x: Tensor, derivative: int) -> Tensor:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.bases import Basis, BasisName
+from kanlit.chain_rule import Along
 from kanlit.nn.init import Initialization
+from kanlit.nn.jets import Jet
 from kanlit.nn.layer import KANLayer
 from kanlit.splines import Outside
 
@@ -148,12 +150,50 @@ class KAN(nn.Module):
         Returns:
             Value, gradient and second derivatives, see :class:`Derivatives`.
         """
-        variables = x.shape[1]
-        pairs = [(d, d) for d in range(variables)] if pairs is None else list(pairs)
-        value = x.T.contiguous()
-        first = torch.eye(variables, dtype=x.dtype, device=x.device).unsqueeze(-1)
-        second = x.new_zeros(len(pairs), variables, 1)
+        variables = range(x.shape[1])
+        pairs = [(d, d) for d in variables] if pairs is None else pairs
+        numbers = [sorted((variables[d], variables[e])) for d, e in pairs]
+        first = torch.eye(len(variables), dtype=x.dtype, device=x.device).unsqueeze(-1)
+        streams = torch.cat([first, first.new_zeros(len(numbers), len(variables), 1)])
+        alongs = [*((d,) for d in variables), *((d, e) for d, e in numbers)]
+        value, streams = self._sweep(x.T.contiguous(), streams, alongs)
+        streams = streams.permute(2, 1, 0)
+        return Derivatives(value.T, streams[..., : len(variables)], streams[..., len(variables) :])
+
+    def jet(self, inputs: Jet) -> Jet:
+        """The outputs for given inputs, with the same derivatives.
+
+        Exact and differentiable in the parameters and inputs, in one forward sweep::
+
+            x, t = points[:, :1], points[:, 1:]
+            u = network.jet(Jet.variables(points, [(0, 0, 0), (1,)]))
+            u_xxx, u_t = u.stream((0, 0, 0)), u.stream((1,))
+
+        Args:
+            inputs: Jet of ``(n, in)``.
+
+        Returns:
+            Jet of ``(n, out)``.
+        """
+        alongs = inputs.alongs[1:]
+        if not alongs:
+            return Jet({(): self(inputs.value)}, inputs.alongs)
+        derivatives = [inputs.stream(along) for along in alongs]
+        # Derivatives that are the same at every point, such as those of the coordinates
+        # themselves, stay a single point.
+        if len(inputs) and all(t.stride(0) == 0 and not t.requires_grad for t in derivatives):
+            streams = torch.stack([t[0] for t in derivatives]).unsqueeze(-1)
+        else:
+            streams = torch.stack([t.T for t in derivatives])
+        value, streams = self._sweep(inputs.value.T.contiguous(), streams, alongs)
+        outputs = dict(zip(alongs, streams.mT.unbind(0), strict=True))
+        return Jet({(): value.T, **outputs}, inputs.alongs)
+
+    def _sweep(
+        self, value: Tensor, streams: Tensor, alongs: Sequence[Along]
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`KANLayer.sweep` through all layers."""
         for layer in self.layers:
             assert isinstance(layer, KANLayer)
-            value, first, second = layer.sweep(value, first, second, pairs)
-        return Derivatives(value.T, first.permute(2, 1, 0), second.permute(2, 1, 0))
+            value, streams = layer.sweep(value, streams, alongs)
+        return value, streams

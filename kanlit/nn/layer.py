@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kanlit import kernel
 from kanlit.bases import Basis, BasisName
+from kanlit.chain_rule import Along, check_closed
 from kanlit.nn.edges import Edges
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
@@ -131,30 +132,43 @@ class KANLayer(AdaptiveGrid):
 
     @recordable
     def sweep(
-        self, value: Tensor, first: Tensor, second: Tensor, pairs: Sequence[tuple[int, int]]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        r"""Propagates a value and its derivatives with respect to D outer variables.
+        self, value: Tensor, streams: Tensor, alongs: Sequence[Along]
+    ) -> tuple[Tensor, Tensor]:
+        r"""Propagates a value and its derivatives with respect to outer variables.
 
-        .. math:: h = \varphi(x), \quad h_d = \varphi'(x) x_d, \quad
-                  h_{de} = \varphi''(x) x_d x_e + \varphi'(x) x_{de}
+        .. math:: h = \varphi(x), \qquad
+                  h_\alpha = \sum_\pi \varphi^{(|\pi|)}(x) \prod_{B \in \pi} x_B
+
+        with the set partitions π of each multi-index α, such as
+        :math:`h_{de} = \varphi''(x) x_d x_e + \varphi'(x) x_{de}`.
 
         Args:
             value: x ``(in, n)``; points come last here.
-            first: Derivatives of x with respect to each variable ``(D, in, n)``.
-            second: Second derivatives of x for each of the ``pairs`` ``(len(pairs), in, n)``.
-            pairs: Pairs (d, e) of variables.
+            streams: Derivatives of x ``(S, in, n)``, or ``(S, in, 1)`` if all are the same at
+                every point.
+            alongs: Their S multi-indices, the lowest orders first, with all lower derivatives that
+                they depend on, see :func:`kanlit.chain_rule.closure`.
 
         Returns:
-            The same three for the output of the layer, exact and differentiable in x and in the
-            parameters: ``(out, n)``, ``(D, out, n)``, ``(len(pairs), out, n)``.
+            The same two for the output of the layer, exact and differentiable in x and in the
+            parameters: ``(out, n)`` and ``(S, out, n)``.
+
+        Raises:
+            ValueError: If the multi-indices are incomplete or do not match the streams.
         """
         if torch.is_autocast_enabled(value.device.type):
             with torch.autocast(value.device.type, enabled=False):
-                value, first, second = (t.to(self.knots.dtype) for t in (value, first, second))
-                return self.sweep(value, first, second, pairs)
+                own = self.knots.dtype
+                return self.sweep(value.to(own), streams.to(own), alongs)
+        alongs = tuple(alongs)
+        check_closed(alongs)
+        if len(alongs) != len(streams):
+            raise ValueError(f"{len(alongs)} multi-indices, but {len(streams)} streams")
         edges = self._edges()
-        evaluate = kernel.sweep if kernel.supports(edges, value, first, second) else Edges.sweep
-        return evaluate(edges, value, first, second, pairs, self._dense(derivatives=True))
+        low = len(alongs[-1]) <= kernel.HIGHEST_ORDER
+        compiled = low and kernel.supports(edges, value, streams)
+        evaluate = kernel.sweep if compiled else Edges.sweep
+        return evaluate(edges, value, streams, alongs, self._dense(derivatives=True))
 
     def edge_functions(self, x: Tensor, derivative: int = 0) -> Tensor:
         r"""The function of each edge, or its derivative of any order.

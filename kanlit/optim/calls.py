@@ -4,10 +4,11 @@ The output of a layer is linear in its own parameters. With :math:`\delta` the g
 residual with respect to the outputs of a call, the derivatives of the residual with respect to the
 parameters of a KAN layer are
 
-.. math:: \delta_h F + \sum_d \delta_{h_d} F' x_d
-          + \sum_{(d,e)} \delta_{h_{de}} \big(F'' x_d x_e + F' x_{de}\big),
+.. math:: \delta_h F
+          + \sum_\alpha \delta_{h_\alpha} \sum_\pi F^{(|\pi|)} \prod_{B \in \pi} x_B
 
-with one term per stream of a sweep, and only the first for a plain forward. F are the features of
+with a term for each derivative α of a sweep and each set partition π of α, and only the first term
+for a plain forward. F are the features of
 the layer at its inputs x: edge scale times basis functions, silu, and 1 for the bias.
 """
 
@@ -23,8 +24,9 @@ import torch
 from torch import Tensor
 
 from kanlit.bases import Basis
+from kanlit.chain_rule import Along, chain_factors
 from kanlit.nn import KANLayer
-from kanlit.nn.edges import silu_derivatives
+from kanlit.nn.elementary import silu_derivatives
 
 __all__ = ["Call", "Factors", "Features", "Linear", "LinearCall", "SweepCall", "ValueCall"]
 
@@ -216,9 +218,8 @@ class SweepCall(Call):
 
     layer: KANLayer
     value: Tensor
-    first: Tensor
-    second: Tensor
-    pairs: Sequence[tuple[int, int]]
+    streams: Tensor
+    alongs: Sequence[Along]
 
     @cached_property
     def basis(self) -> Basis:
@@ -230,45 +231,35 @@ class SweepCall(Call):
 
     def features(self, rows: slice) -> Any:
         x = self.value.detach()[:, rows].T.double()
-        orders = 3 if self.pairs else 2
-        return kan_features(self.basis, x, orders)
+        return kan_features(self.basis, x, max(map(len, self.alongs)) + 1)
 
     def factors(
         self, features: Any, gradients: Sequence[Tensor | None], rows: slice
     ) -> Iterator[Factors]:
         layer = self.layer
-        value, first, second = (None if g is None else g[..., rows].double() for g in gradients)
+        value, streams = (None if g is None else g[..., rows].double() for g in gradients)
         if value is not None:
             yield Factors(layer.bias, value.T)
-        amplitudes = self._amplitudes(value, first, second, rows)
-        for amplitude, (bases, silu) in zip(amplitudes, features, strict=False):
-            if amplitude is not None:
-                yield _spline(layer, amplitude, bases)
-                yield _masked(layer, Factors(layer.base_weight, amplitude, silu.unsqueeze(1)))
+        for order, amplitude in self._amplitudes(value, streams, rows).items():
+            bases, silu = features[order]
+            yield _spline(layer, amplitude, bases)
+            yield _masked(layer, Factors(layer.base_weight, amplitude, silu.unsqueeze(1)))
 
     def _amplitudes(
-        self,
-        by_value: Tensor | None,
-        by_first: Tensor | None,
-        by_second: Tensor | None,
-        rows: slice,
-    ) -> list[Tensor | None]:
-        """The factors of F, F' and F'', each ``(n, out, in)``."""
+        self, by_value: Tensor | None, by_streams: Tensor | None, rows: slice
+    ) -> dict[int, Tensor]:
+        """The factors of F, F', F'', … by order, each ``(n, out, in)``."""
+        amplitudes = {} if by_value is None else {0: by_value.T.unsqueeze(-1)}
+        if by_streams is None:
+            return amplitudes
         # At the inputs of a network the derivatives are constant and given at one point.
-        first, second = (
-            t.detach().expand(-1, -1, self.rows)[..., rows].double()
-            for t in (self.first, self.second)
-        )
-        slope: list[Tensor] = []
-        bend = None
-        if by_first is not None:
-            slope.append(torch.einsum("don,din->noi", by_first, first))
-        if by_second is not None and self.pairs:
-            d, e = (list(side) for side in zip(*self.pairs, strict=True))
-            slope.append(torch.einsum("eon,ein->noi", by_second, second))
-            bend = torch.einsum("eon,ein->noi", by_second, first[d] * first[e])
-        return [
-            None if by_value is None else by_value.T.unsqueeze(-1),
-            sum(slope[1:], slope[0]) if slope else None,
-            bend,
-        ]
+        streams = self.streams.detach().expand(-1, -1, self.rows)[..., rows].double()
+        own = dict(zip(self.alongs, streams.unbind(0), strict=True))
+        found: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for along, gradient in zip(self.alongs, by_streams.unbind(0), strict=True):
+            for order, factor in chain_factors(along, own).items():
+                found.setdefault(order, []).append((gradient, factor))
+        for order, pairs in found.items():
+            deltas, factors = (torch.stack(side) for side in zip(*pairs, strict=True))
+            amplitudes[order] = torch.einsum("son,sin->noi", deltas, factors)
+        return amplitudes

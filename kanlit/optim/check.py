@@ -63,6 +63,6 @@ def check_gradient(
         raise ConfigurationError(
             "LevenbergMarquardt cannot compute the Jacobian of these residuals row by row: row i "
             "must depend only on row i of the inputs (batch normalization mixes rows), derivatives "
-            "must come from KAN.sweep, and the closure must return the same residuals when called "
+            "must come from KAN.jet, and the closure must return the same residuals when called "
             "again (dropout does not); change that or use torch.optim.LBFGS"
         )

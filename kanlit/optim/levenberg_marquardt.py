@@ -50,7 +50,7 @@ class LevenbergMarquardt(Optimizer):
     does not call ``backward``. For KAN layers and ``nn.Linear`` one backward pass gives the
     Jacobian; other parameters need a pass per entry, which suits a coefficient of an equation but
     not a layer. Edge scales stay fixed, because coefficients can represent them. Row i of a block
-    must depend only on row i of each input, and derivatives must come from ``KAN.sweep``. In a
+    must depend only on row i of each input, and derivatives must come from ``KAN.jet``. In a
     distributed run, the rows of all ranks are used together.
 
     Args:

@@ -7,6 +7,7 @@ from kanlit.plotting.histogram import importance_histogram
 from kanlit.plotting.knots import TargetCurve, knot_figure
 from kanlit.plotting.migration import migration_figure
 from kanlit.plotting.network import network_figure
+from kanlit.plotting.points import points_figure
 
 __all__ = [
     "TargetCurve",
@@ -17,5 +18,6 @@ __all__ = [
     "knot_figure",
     "migration_figure",
     "network_figure",
+    "points_figure",
     "scatter_figure",
 ]

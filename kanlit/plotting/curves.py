@@ -69,16 +69,12 @@ def curve_figure(
         opacity = opacities(importances[number])
         page.heading(_heading(number, layer, shown[number]))
         columns = min(COLUMNS[number > 0], math.ceil(shown[number] / rows[number]))
-        for row in range(rows[number]):
-            panels = page.row(columns, ROW_HEIGHTS[number > 0], below=0.5)
-            for p, axes in enumerate(panels, row * columns):
-                if p >= shown[number]:
-                    axes.remove()
-                    continue
-                _draw(axes, number, p, x[:, p], values[:, p], opacity[:, p])
-                rug(axes, as_array(layer.breakpoints[p]))
-                name = plain(shortened(input_names[p], 32)) if number == 0 else f"node {p + 1}"
-                axes.set_xlabel(name, fontsize=9)
+        panels = page.panels(shown[number], columns, ROW_HEIGHTS[number > 0], below=0.5)
+        for p, axes in enumerate(panels):
+            _draw(axes, number, p, x[:, p], values[:, p], opacity[:, p])
+            rug(axes, as_array(layer.breakpoints[p]))
+            name = plain(shortened(input_names[p], 32)) if number == 0 else f"node {p + 1}"
+            axes.set_xlabel(name, fontsize=9)
     return page.figure
 
 

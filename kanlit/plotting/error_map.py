@@ -42,7 +42,7 @@ def error_map_figure(
     Args:
         target: The function, of one or two inputs.
         predict: Maps ``(n, dim)`` to ``(n, 1)``, in the units of the target.
-        breakpoints: Breakpoints of the first layer, ``(G+1,)`` per input in these units.
+        breakpoints: Breakpoints of the first layer, ``(G+1,)`` per input in these units, or none.
         input_names: Name of each input.
         title: Title before the error.
 
@@ -93,11 +93,7 @@ def scatter_figure(
     height = 6.0 if count == 1 else 3.4
     page = head(height * -(-count // columns), title)
     rows = np.linspace(0, len(reference) - 1, min(len(reference), MOST_ROWS)).astype(int)
-    panels = [a for _ in range(-(-count // columns)) for a in page.row(columns, height, below=0.85)]
-    for i, axes in enumerate(panels):
-        if i >= count:
-            axes.remove()
-            continue
+    for i, axes in enumerate(page.panels(count, columns, height, below=0.85)):
         x, y = reference[rows, i], estimate[rows, i]
         both = np.concatenate([x[np.isfinite(x)], y[np.isfinite(y)]])
         ends = [both.min(), both.max()] if both.size else [0.0, 1.0]
@@ -159,6 +155,7 @@ def _curves(
 def _with_ends(x: Array, knots: Array) -> tuple[float, float]:
     """Axis limits that contain x and breakpoints slightly beyond it."""
     room = 0.01 * (x[-1] - x[0])
+    knots = knots if knots.size else x
     low = min(x[0], max(knots[0], x[0] - 5 * room)) - room
     high = max(x[-1], min(knots[-1], x[-1] + 5 * room)) + room
     return float(low), float(high)

@@ -1,6 +1,6 @@
-"""A grid adaptation as a picture: where the knots stood, where they went, and what drew them.
+"""Plots a grid adaptation: old and new knots, and the importance density of the samples.
 
-Built from ``matplotlib.figure.Figure`` alone: pyplot keeps every figure it makes alive.
+Built from ``matplotlib.figure.Figure``, because pyplot keeps every figure in memory.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
 from kanlit.plotting.histogram import Array, as_array, importance_histogram
 from kanlit.plotting.page import HEADING_HEIGHT, Page
 from kanlit.plotting.style import BLACK, BLUE, ORANGE, SKY_BLUE, VERMILLION, head, plain, rug, tidy
+from kanlit.scaling import default_names
 
 __all__ = ["TargetCurve", "knot_figure"]
 
@@ -62,11 +63,11 @@ def knot_figure(
 ) -> Figure:
     """Plots one adaptation.
 
-    On top ``curve``, with the new breakpoints of its input as ticks below it; then, for each
-    input feature of each layer, the importance density of the samples (area), the new
-    breakpoints (stems up) and the old ones (stems down). Every breakpoint is drawn where it
-    stands. The stems are artists with the ``gid`` ``new:LAYER:FEATURE`` and
-    ``old:LAYER:FEATURE``, the areas ``density:LAYER:FEATURE``.
+    The top panel shows ``curve`` and, as ticks, the new breakpoints of its input. The others show,
+    for each input feature of each layer, the importance density of the samples (area), the new
+    breakpoints (stems upward) and the old ones (stems downward). The stems are artists with
+    the ``gid`` ``new:LAYER:FEATURE`` and ``old:LAYER:FEATURE``, the areas
+    ``density:LAYER:FEATURE``.
 
     Args:
         report: The adaptation.
@@ -84,8 +85,7 @@ def knot_figure(
     in_features = first.new_breakpoints.shape[0]
     if max_features < 1:
         raise ValueError(f"max_features must be at least 1, got {max_features}")
-    if feature_names is None:
-        feature_names = [f"x{i + 1}" for i in range(in_features)]
+    feature_names = feature_names or default_names(in_features, 1)[0]
     if len(feature_names) != in_features:
         raise ValueError(f"{len(feature_names)} feature_names for {in_features} input features")
 
@@ -113,13 +113,9 @@ def _draw_first(
     shape: tuple[int, int],
     shown: int,
 ) -> None:
-    rows, columns = shape
+    _, columns = shape
     page.heading(_heading(layer, shown))
-    panels = [axes for _ in range(rows) for axes in page.row(columns, FIRST_ROW_HEIGHT, below=0.5)]
-    for i, axes in enumerate(panels):
-        if i >= shown:
-            axes.remove()
-            continue
+    for i, axes in enumerate(page.panels(shown, columns, FIRST_ROW_HEIGHT, below=0.5)):
         _draw_feature(axes, layer, i)
         axes.set_xlabel(plain(names[i]), fontsize=9)
         if i % columns == 0:

@@ -72,17 +72,12 @@ def migration_figure(
         seen = ", in the network's units" if number == 0 else ""
         page.heading(f"layer {number + 1}: {features}{seen}")
         columns = min(COLUMNS[number > 0], shown[number])
-        for row in range(rows[number]):
-            panels = page.row(columns, ROW_HEIGHTS[number > 0], below=0.5, gap=0.75)
-            for feature, axes in enumerate(panels, row * columns):
-                if feature >= shown[number]:
-                    axes.remove()
-                    continue
-                _draw(axes, name, feature, records, last, max(epoch, records[-1].epoch))
-                named = number == 0
-                label = input_names[feature] if named else f"node {feature + 1}"
-                axes.set_ylabel(plain(shortened(label, 24)), fontsize=9)
-                axes.set_xlabel("epoch", fontsize=9)
+        panels = page.panels(shown[number], columns, ROW_HEIGHTS[number > 0], 0.5, gap=0.75)
+        for feature, axes in enumerate(panels):
+            _draw(axes, name, feature, records, last, max(epoch, records[-1].epoch))
+            label = input_names[feature] if number == 0 else f"node {feature + 1}"
+            axes.set_ylabel(plain(shortened(label, 24)), fontsize=9)
+            axes.set_xlabel("epoch", fontsize=9)
     return page.figure
 
 

@@ -50,6 +50,16 @@ class Page:
         self.skip(height)
         return panels
 
+    def panels(
+        self, count: int, columns: int, height: float, below: float, gap: float = 0.45
+    ) -> list[Axes]:
+        """Adds ``count`` panels in rows of ``columns``, each like a :meth:`row`."""
+        rows = -(-count // columns)
+        axes = [each for _ in range(rows) for each in self.row(columns, height, below, gap)]
+        for empty in axes[count:]:
+            empty.remove()
+        return axes[:count]
+
     def band(self, columns: int, rows: int, height: float) -> Transform:
         """Adds a strip; its transform maps (0, 0) to (columns, rows) from the upper left corner."""
         across = (WIDTH - LEFT - RIGHT) / columns

@@ -3,12 +3,21 @@
 from kanlit.problems.boundary_value_problem import BoundaryValueProblem
 from kanlit.problems.conditions import Condition, dirichlet, neumann, periodic
 from kanlit.problems.equations import (
+    Advection,
     AllenCahn,
+    AllenCahnFront,
     Burgers,
+    Cavity,
     Equation,
+    GrayScott,
+    Heat,
     Helmholtz,
+    KdV,
+    KuramotoSivashinsky,
     Poisson,
     ReactionDiffusion,
+    SineGordon,
+    Wave,
 )
 from kanlit.problems.expression import Expression
 from kanlit.problems.functions import (
@@ -23,17 +32,26 @@ from kanlit.problems.functions import (
 __all__ = [
     "FEYNMAN",
     "SYNTHETIC",
+    "Advection",
     "AllenCahn",
+    "AllenCahnFront",
     "BoundaryValueProblem",
     "Bounds",
     "Burgers",
+    "Cavity",
     "Condition",
     "Equation",
     "Expression",
+    "GrayScott",
+    "Heat",
     "Helmholtz",
+    "KdV",
+    "KuramotoSivashinsky",
     "Poisson",
     "ReactionDiffusion",
+    "SineGordon",
     "TargetFunction",
+    "Wave",
     "dirichlet",
     "grid_points",
     "neumann",

@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
+from kanlit.problems.columns import as_columns
 from kanlit.problems.conditions import Condition, Values
 from kanlit.problems.equations.base import Equation
+from kanlit.problems.exactness import largest_residuals, random_networks
+from kanlit.problems.form import SolutionForm
 from kanlit.problems.functions.target import Bounds
 from kanlit.problems.names import Needs, Network, Vocabulary
+from kanlit.problems.solution import Solution
 
 __all__ = ["BoundaryValueProblem"]
 
@@ -29,9 +33,16 @@ class BoundaryValueProblem:
     Args:
         equation: The equation, read once; later changes to it have no effect.
 
+    Attributes:
+        form: What the equation puts around the network.
+        conditions: The conditions that need points.
+        exact: Names of the conditions that hold exactly for any network, and need none.
+        faces: Faces of each condition by name, see :meth:`Condition.faces`.
+
     Raises:
-        ConfigurationError: If it is not an equation, bounds or names are invalid, or a residual has
-            an unknown parameter.
+        ConfigurationError: If it is not an equation, bounds or names are invalid, a residual has
+            an unknown parameter, or a condition contradicts the period of a coordinate or does not
+            hold exactly as it claims.
     """
 
     def __init__(self, equation: Equation) -> None:
@@ -48,11 +59,14 @@ class BoundaryValueProblem:
         self._needs = vocabulary.needs(
             equation.residual, f"residual of {self.name}", given=self._source
         )
-        self.conditions = list(equation.conditions())
+        self.form = SolutionForm(equation, vocabulary)
         self._condition_needs: dict[str, Needs] = {}
         self.faces: dict[str, list[tuple[int, int]]] = {}
-        for condition in self.conditions:
+        listed = list(equation.conditions())
+        for condition in listed:
             self._read(condition, vocabulary)
+        self.exact = self._exact(listed)
+        self.conditions = [each for each in listed if each.name not in self.exact]
 
     def _read(self, condition: Condition, vocabulary: Vocabulary) -> None:
         if not isinstance(condition, Condition):
@@ -73,6 +87,49 @@ class BoundaryValueProblem:
         needs = vocabulary.needs(condition.residual, label, given, condition.names)
         self._condition_needs[name] = needs
 
+    def _exact(self, listed: Sequence[Condition]) -> tuple[str, ...]:
+        """Names of the conditions that hold for two random networks, hence for any."""
+        if self.form.is_plain:
+            for condition in listed:
+                if condition.exact:
+                    raise ConfigurationError(
+                        f"condition {condition.name} of {self.name} is exact, but there is no "
+                        f"ansatz that satisfies it: add a method ansatz, or remove exact"
+                    )
+            return ()
+        for condition in listed:
+            self._check_period(condition)
+        networks = random_networks(len(self.form.inputs), len(self.equation.unknowns))
+        solutions = [Solution(network, self.form) for network in networks]
+        for network in networks:
+            self.form.check(network)
+        found = []
+        for condition in listed:
+            misses = largest_residuals(self, condition, solutions)
+            (axis, end), worst = max(misses.items(), key=lambda item: item[1])
+            if condition.exact and worst:
+                place = f"{self.equation.coordinates[axis]} = {self.equation.bounds[axis][end]:g}"
+                raise ConfigurationError(
+                    f"condition {condition.name} of {self.name} is exact, but with a random "
+                    f"network the ansatz misses it by {worst:.2g} at {place}: correct the ansatz, "
+                    f"or remove exact"
+                )
+            if not worst:
+                found.append(condition.name)
+        return tuple(found)
+
+    def _check_period(self, condition: Condition) -> None:
+        """Raises for a condition on the ends of a coordinate in which the network is periodic."""
+        for axis, _ in self.faces[condition.name]:
+            name = self.equation.coordinates[axis]
+            circle = self.form.circles.get(name)
+            if circle is not None and circle.turns:
+                raise ConfigurationError(
+                    f"condition {condition.name} of {self.name} is on the ends of {name}, but the "
+                    f"solution has the period {circle.period:g} there by itself: remove the "
+                    f"condition, or {name} from periodic"
+                )
+
     @property
     def order(self) -> int:
         """Order of the highest derivative in the equation or a condition."""
@@ -86,14 +143,14 @@ class BoundaryValueProblem:
         """The exact or reference solution ``(n, unknowns)`` at points ``(n, d)``."""
         label = f"solution of {self.name}"
         values = self.equation.solution(x)  # type: ignore[attr-defined]
-        return _columns(values, len(x), len(self.equation.unknowns), label)
+        return as_columns(values, len(x), len(self.equation.unknowns), label)
 
     def given_within(self, x: Tensor) -> dict[str, Tensor]:
         """Given values of the residual at points ``(n, d)`` inside the domain, by name."""
         if "source" not in self._needs.names:
             return {}
         source = self.equation.source(x)  # type: ignore[attr-defined]
-        return {"source": _columns(source, len(x), 1, f"source of {self.name}")}
+        return {"source": as_columns(source, len(x), 1, f"source of {self.name}")}
 
     def given_on(self, condition: Condition, x: Tensor, faces: Sequence[int]) -> dict[str, Tensor]:
         """Points ``(m, d)`` of a condition and their given values and opposite points, by name.
@@ -120,7 +177,7 @@ class BoundaryValueProblem:
 
     def residuals(self, network: Network, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Residuals of the equation, each ``(n, 1)``: ``pde``, or those of a system by name."""
-        x = batch["collocation"]
+        network, x = self.around(network), batch["collocation"]
         given = {"source": batch["source"]} if "source" in self._needs.names else {}
         found = self.equation.residual(*self._needs.arguments(network, x, given))
         return _blocks(found, len(x), f"residual of {self.name}", "pde")
@@ -129,14 +186,26 @@ class BoundaryValueProblem:
         self, network: Network, batch: Mapping[str, Tensor]
     ) -> dict[str, tuple[float, Tensor]]:
         """Weight and residuals ``(m, 1)`` of each condition: ``NAME``, or ``NAME.PART``."""
+        network = self.around(network)
         found: dict[str, tuple[float, Tensor]] = {}
         for condition in self.conditions:
-            blocks = self._on(condition, network, batch, condition.name)
-            if condition.opposite:
-                other = self._on(condition, network, batch, f"{condition.name}_opposite")
-                blocks = {name: block - other[name] for name, block in blocks.items()}
+            blocks = self.residuals_of(condition, network, batch)
             found |= {name: (condition.weight, block) for name, block in blocks.items()}
         return found
+
+    def around(self, network: Network) -> Network:
+        """The unknowns as a function of the coordinates, with this network inside."""
+        return network if self.form.is_plain else Solution(network, self.form)
+
+    def residuals_of(
+        self, condition: Condition, solution: Network, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Residuals ``(m, 1)`` of a condition for the unknowns as :meth:`around` gives them."""
+        blocks = self._on(condition, solution, batch, condition.name)
+        if condition.opposite:
+            other = self._on(condition, solution, batch, f"{condition.name}_opposite")
+            blocks = {name: block - other[name] for name, block in blocks.items()}
+        return blocks
 
     def _on(
         self, condition: Condition, network: Network, batch: Mapping[str, Tensor], points: str
@@ -169,35 +238,18 @@ def _check_bounds(owner: str, bounds: Bounds, coordinates: Sequence[str]) -> Non
 
 def _values(given: Values, x: Tensor, label: str) -> Tensor:
     if callable(given):
-        return _columns(given(x), len(x), 1, label)
+        return as_columns(given(x), len(x), 1, label)
     return x.new_full((len(x), 1), float(given))
-
-
-def _columns(values: Tensor, rows: int, columns: int, label: str) -> Tensor:
-    """Checks for shape ``(rows, columns)``; ``(rows,)`` counts as one column."""
-    if not isinstance(values, Tensor):
-        raise ConfigurationError(
-            f"{label} returned {type(values).__name__}, not a tensor: return one "
-            f"({rows}, {columns})"
-        )
-    if values.shape == (rows,) and columns == 1:
-        return values.unsqueeze(1)
-    if values.shape != (rows, columns):
-        raise ConfigurationError(
-            f"{label} returned a tensor {tuple(values.shape)} for {rows} points: it must be "
-            f"({rows}, {columns}), with one row per point"
-        )
-    return values
 
 
 def _blocks(
     found: Tensor | Mapping[str, Tensor], rows: int, label: str, name: str, prefix: str = ""
 ) -> dict[str, Tensor]:
     if not isinstance(found, Mapping):
-        return {name: _columns(found, rows, 1, label)}
+        return {name: as_columns(found, rows, 1, label)}
     if not found:
         raise ConfigurationError(f"{label} returned an empty dict: return a residual by name")
     return {
-        f"{prefix}{part}": _columns(values, rows, 1, f"{part} in {label}")
+        f"{prefix}{part}": as_columns(values, rows, 1, f"{part} in {label}")
         for part, values in found.items()
     }

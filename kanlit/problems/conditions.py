@@ -36,6 +36,7 @@ class Condition:
         opposite: Whether the difference of ``residual`` between each point and the one on the
             opposite face must vanish instead.
         names: Parameter names of ``residual``; read from its signature if omitted.
+        exact: Whether the equation's ansatz claims to satisfy it exactly; this is checked.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Condition:
     weight: float = 1.0
     opposite: bool = False
     names: tuple[str, ...] | None = None
+    exact: bool = False
 
     def faces(self, owner: str, coordinates: Sequence[str]) -> list[tuple[int, int]]:
         """The faces as pairs of coordinate index and end, 0 for low and 1 for high.
@@ -76,7 +78,12 @@ class Condition:
 
 
 def dirichlet(
-    name: str, on: Mapping[str, Side], value: Values = 0.0, unknown: str = "u", weight: float = 1.0
+    name: str,
+    on: Mapping[str, Side],
+    value: Values = 0.0,
+    unknown: str = "u",
+    weight: float = 1.0,
+    exact: bool = False,
 ) -> Condition:
     """``u = value`` on faces.
 
@@ -86,8 +93,9 @@ def dirichlet(
         value: A number, or a function of the points ``(m, d) -> (m, 1)``.
         unknown: Name of the unknown.
         weight: Weight of its mean square in the loss.
+        exact: Whether the equation's ansatz claims to satisfy it exactly; this is checked.
     """
-    return Condition(name, on, torch.sub, value, weight, names=(unknown, "given"))
+    return Condition(name, on, torch.sub, value, weight, names=(unknown, "given"), exact=exact)
 
 
 def neumann(

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems.expression_syntax import CONSTANTS, FUNCTIONS, near, parse, post_order, shown
+from kanlit.hints import near
+from kanlit.problems.expression_syntax import (
+    CONSTANTS,
+    FUNCTIONS,
+    OPERATORS,
+    parse,
+    post_order,
+    shown,
+)
 from kanlit.problems.functions.target import Bounds
 
 __all__ = ["Expression"]
@@ -97,7 +105,7 @@ class Expression:
                 )
         for name in self.variables:
             if name not in bounds:
-                hint = near(name, [*bounds, *CONSTANTS])
+                hint = near(name, [*bounds, *CONSTANTS], repr)
                 raise ConfigurationError(
                     f"formula {shown(self.text)}: {name!r} has no bounds: {hint}give them, as in "
                     f"--data.bounds '{{{name}: [-1, 1]}}'"
@@ -136,30 +144,11 @@ def _value(node: ast.expr, columns: Mapping[str, Tensor]) -> Tensor:
         case ast.UnaryOp(op=sign, operand=operand):
             value = _value(operand, columns)
             return -value if isinstance(sign, ast.USub) else value
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=power)):
+            # Squares by multiplication.
+            return _value(left, columns) ** float(power)  # type: ignore[arg-type]
         case ast.BinOp(left=left, op=operator, right=right):
-            return _combined(operator, left, right, columns)
+            return OPERATORS[type(operator)](_value(left, columns), _value(right, columns))
         case ast.Call(func=ast.Name(id=name), args=[argument]):
             return FUNCTIONS[name](_value(argument, columns))
     raise AssertionError(f"{ast.dump(node)} has passed the check of formulas")
-
-
-def _combined(
-    operator: ast.operator,
-    left: ast.expr,
-    right: ast.expr,
-    columns: Mapping[str, Tensor],
-) -> Tensor:
-    first = _value(left, columns)
-    if isinstance(operator, ast.Pow) and isinstance(right, ast.Constant):
-        return first ** float(right.value)  # type: ignore[arg-type]  # squares by multiplication
-    second = _value(right, columns)
-    match operator:
-        case ast.Add():
-            return first + second
-        case ast.Sub():
-            return first - second
-        case ast.Mult():
-            return first * second
-        case ast.Div():
-            return first / second
-    return first**second

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -14,41 +14,17 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
 
-__all__ = ["CONSTANTS", "FUNCTIONS", "near", "parse", "post_order", "shown"]
+__all__ = ["CONSTANTS", "FUNCTIONS", "OPERATORS", "parse", "post_order", "shown"]
 
+# What torch has under the same name.
+_OF_TORCH = """
+    abs acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cos cosh erf
+    exp expm1 log log10 log1p log2 sign sin sinh sqrt tan tanh
+"""
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {
-        "abs": torch.abs,
-        "acos": torch.acos,
-        "acosh": torch.acosh,
-        "arccos": torch.acos,
-        "arccosh": torch.acosh,
-        "arcsin": torch.asin,
-        "arcsinh": torch.asinh,
-        "arctan": torch.atan,
-        "arctanh": torch.atanh,
-        "asin": torch.asin,
-        "asinh": torch.asinh,
-        "atan": torch.atan,
-        "atanh": torch.atanh,
-        "cos": torch.cos,
-        "cosh": torch.cosh,
-        "erf": torch.erf,
-        "exp": torch.exp,
-        "expm1": torch.expm1,
-        "ln": torch.log,
-        "log": torch.log,
-        "log10": torch.log10,
-        "log1p": torch.log1p,
-        "log2": torch.log2,
-        "sign": torch.sign,
-        "sin": torch.sin,
-        "sinh": torch.sinh,
-        "sqrt": torch.sqrt,
-        "tan": torch.tan,
-        "tanh": torch.tanh,
-    }
+    {"ln": torch.log, **{name: getattr(torch, name) for name in _OF_TORCH.split()}}
 )
 """Functions of one argument, by name; ``log`` and ``ln`` are to the base e."""
 
@@ -57,7 +33,13 @@ CONSTANTS: Mapping[str, float] = MappingProxyType({"e": math.e, "pi": math.pi})
 _LONGEST = 2000  # characters, which Python's parser handles in any form
 _DEEPEST = 100  # nesting depth, which bounds the recursion of the evaluation
 
-_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
+OPERATORS: Mapping[type[ast.operator], Callable[[Tensor, Tensor], Tensor]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
 _SIGNS = (ast.USub, ast.UAdd)
 
 # Other syntax in the words of a user; by default the name of the syntax tree node.
@@ -143,13 +125,6 @@ def shown(line: str) -> str:
     return repr(line if len(line) <= 60 else line[:57] + "...")
 
 
-def near(name: str, known: Collection[str]) -> str:
-    """A hint "did you mean …?" for the closest known name, or an empty string."""
-    by_lower = {other.lower(): other for other in known}
-    close = get_close_matches(name.lower(), by_lower, n=1)
-    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
-
-
 def _sides(line: str, statement: ast.stmt) -> tuple[str | None, ast.expr]:
     if isinstance(statement, ast.Expr):
         return None, statement.value
@@ -196,14 +171,14 @@ def _check(line: str, node: ast.AST) -> None:
         case ast.Name(id=name):
             if name in FUNCTIONS:
                 _fail(line, node, f"{name} is a function: write {name}(…)")
-        case ast.BinOp(left=left, op=operator, right=right):
-            if not isinstance(operator, _OPERATORS):
-                _refuse(line, operator, node)
+        case ast.BinOp(left=left, op=between, right=right):
+            if type(between) not in OPERATORS:
+                _refuse(line, between, node)
             _check(line, left)
             _check(line, right)
-        case ast.UnaryOp(op=operator, operand=operand):
-            if not isinstance(operator, _SIGNS):
-                _refuse(line, operator, node)
+        case ast.UnaryOp(op=sign, operand=operand):
+            if not isinstance(sign, _SIGNS):
+                _refuse(line, sign, node)
             _check(line, operand)
         case ast.Call():
             _check_call(line, node)
@@ -233,7 +208,11 @@ def _check_call(line: str, node: ast.Call) -> None:
     name = node.func.id
     if name not in FUNCTIONS:
         known = ", ".join(FUNCTIONS)
-        _fail(line, node, f"unknown function {name!r}: {near(name, FUNCTIONS)}choose from {known}")
+        _fail(
+            line,
+            node,
+            f"unknown function {name!r}: {near(name, FUNCTIONS, repr)}choose from {known}",
+        )
     if node.keywords:
         _fail(line, node, f"{name} takes no argument by keyword: write {name}(x)")
     if len(node.args) != 1:

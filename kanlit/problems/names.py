@@ -5,15 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from torch import Tensor
 
+from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
+from kanlit.hints import near
+from kanlit.nn import Jet
 
 __all__ = ["Needs", "Network", "Vocabulary"]
+
+
+_HIGHEST = 4  # order of derivatives
 
 
 class Network(Protocol):
@@ -22,8 +27,8 @@ class Network(Protocol):
     def __call__(self, x: Tensor, /) -> Any:
         """Values ``(n, out)``."""
 
-    def sweep(self, x: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
-        """Values ``(n, out)``, gradient ``(n, out, in)``, second ``(n, out, len(pairs))``."""
+    def jet(self, inputs: Jet, /) -> Jet:
+        """Values with derivatives, ``(n, out)``, for inputs ``(n, in)`` with derivatives."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Term:
     """An unknown, or its derivative with respect to coordinates, given by index."""
 
     unknown: int
-    along: tuple[int, ...] = ()
+    along: Along = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,6 @@ class Needs:
         """Order of the highest derivative."""
         return max((len(term.along) for term in self.terms.values()), default=0)
 
-    @property
-    def pairs(self) -> list[tuple[int, int]]:
-        """Pairs of the second derivatives, for a sweep."""
-        along = {term.along for term in self.terms.values()}
-        return sorted((d, e) for d, e in (pair for pair in along if len(pair) == 2))
-
     def arguments(
         self, network: Network, x: Tensor, given: Mapping[str, Tensor]
     ) -> tuple[Tensor, ...]:
@@ -74,35 +73,20 @@ class Needs:
         values = dict(given)
         values |= {name: x[:, axis : axis + 1] for name, axis in self.columns.items()}
         if self.terms:
-            streams = self._streams(network, x)
+            wanted = {term.along for term in self.terms.values()}
+            outputs = network.jet(Jet.variables(x, wanted))
+            # Split once, so that autograd does not fill zeros for every column.
+            columns = {along: outputs.stream(along).split(1, 1) for along in wanted}
             for name, term in self.terms.items():
-                columns = streams[term.along]
-                values[name] = columns[term.unknown]
+                values[name] = columns[term.along][term.unknown]
         return tuple(values[name] for name in self.names)
-
-    def _streams(self, network: Network, x: Tensor) -> dict[tuple[int, ...], Sequence[Tensor]]:
-        """The columns ``(n, 1)`` of the unknowns for each derivative."""
-        if self.order == 0:
-            return {(): network(x).split(1, 1)}
-        pairs = self.pairs
-        value, gradient, second = network.sweep(x, pairs)
-        asked = {term.along for term in self.terms.values()}
-        streams: dict[tuple[int, ...], Tensor] = {}
-        # Split only what is needed, so that autograd does not process zeros for the rest.
-        if () in asked:
-            streams[()] = value
-        if any(len(along) == 1 for along in asked):
-            streams |= {(axis,): part for axis, part in enumerate(gradient.unbind(2))}
-        if pairs:
-            streams |= dict(zip(pairs, second.unbind(2), strict=True))
-        return {along: streams[along].split(1, 1) for along in asked}
 
 
 class Vocabulary:
-    """All names available to a residual: coordinates, unknowns and derivatives up to order 2.
+    """All names available to a residual: coordinates, unknowns and derivatives up to order 4.
 
     With coordinates x, t and the unknown u these are x, t, u, u_x, u_t, u_xx, u_tt and u_xt, which
-    is the same as u_tx.
+    is the same as u_tx, and so on to u_tttt.
 
     Args:
         owner: Name of the equation, for messages.
@@ -129,28 +113,48 @@ class Vocabulary:
                         f"digits, such as x or x1"
                     )
         self._coordinates, self._unknowns = tuple(coordinates), tuple(unknowns)
-        self._meaning: dict[str, int | Term] = {}
-        for axis, name in enumerate(coordinates):
-            self._add(name, axis)
-        for name, term in self._derivatives((0, 1, 2)):
-            self._add(name, term)
+        # Names of higher derivatives are only read, because there are too many to list.
+        self._usual = [
+            *self._coordinates,
+            *(
+                unknown + "_" * bool(order) + "".join(along)
+                for unknown in self._unknowns
+                for order in (0, 1, 2)
+                for along in product(self._coordinates, repeat=order)
+            ),
+        ]
+        for name in self._usual:
+            self._meaning(name)
 
-    def _derivatives(self, orders: Sequence[int]) -> list[tuple[str, Term]]:
-        return [
-            (unknown + "_" * bool(along) + "".join(self._coordinates[axis] for axis in along),
-             Term(number, tuple(sorted(along))))
-            for number, unknown in enumerate(self._unknowns)
-            for order in orders
-            for along in product(range(len(self._coordinates)), repeat=order)
-        ]  # fmt: skip
-
-    def _add(self, name: str, meaning: int | Term) -> None:
-        if self._meaning.setdefault(name, meaning) != meaning:
+    def _meaning(self, name: str) -> int | Term | None:
+        """The index of a coordinate, an unknown or a derivative of it; None for another name."""
+        found: set[int | Term] = {
+            axis for axis, coordinate in enumerate(self._coordinates) if coordinate == name
+        }
+        for number, unknown in enumerate(self._unknowns):
+            if name == unknown:
+                found.add(Term(number))
+            elif name.startswith(f"{unknown}_"):
+                alongs = self._spelled(name.removeprefix(f"{unknown}_"))
+                found |= {Term(number, along) for along in alongs if along}
+        if len(found) > 1:
             raise ConfigurationError(
                 f"names of {self._owner}: {name} could mean two things with coordinates "
                 f"{', '.join(self._coordinates)} and unknowns {', '.join(self._unknowns)}: "
                 f"rename one"
             )
+        return found.pop() if found else None
+
+    def _spelled(self, letters: str) -> set[Along]:
+        """The multi-indices that a sequence of names of coordinates can denote."""
+        if not letters:
+            return {()}
+        return {
+            tuple(sorted((axis, *rest)))
+            for axis, coordinate in enumerate(self._coordinates)
+            if letters.startswith(coordinate)
+            for rest in self._spelled(letters.removeprefix(coordinate))
+        }
 
     def needs(
         self,
@@ -168,32 +172,26 @@ class Vocabulary:
             names: Names of its parameters; read from its signature if omitted.
 
         Raises:
-            ConfigurationError: If a name is unknown or a third derivative, there are ``*args``, or
+            ConfigurationError: If a name is unknown or its order too high, there are ``*args``, or
                 no parameter is an unknown or its derivative.
         """
         if names is None:
-            if not callable(function):
-                raise ConfigurationError(
-                    f"{label} is {function!r}, not a function: write a function of names such as "
-                    f"{self._unknowns[0]}"
-                )
-            parameters = inspect.signature(function).parameters.values()
-            for p in parameters:
-                if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY):
-                    raise ConfigurationError(
-                        f"{label} takes {p}: name what it needs one by one, such as "
-                        f"(self, {self._unknowns[0]}, {self._unknowns[0]}_{self._coordinates[0]})"
-                    )
-            names = [p.name for p in parameters]
+            names = self._parameters(function, label)
         terms: dict[str, Term] = {}
         columns: dict[str, int] = {}
         for name in names:
             if name in given:
                 continue
-            meaning = self._meaning.get(name)
+            meaning = self._meaning(name)
             if meaning is None:
                 self._refuse(name, label, given)
             elif isinstance(meaning, Term):
+                if len(meaning.along) > _HIGHEST:
+                    raise ConfigurationError(
+                        f"{label}: {name} is a derivative of order {len(meaning.along)}, and a "
+                        f"derivative order above four is not supported: name a lower derivative as "
+                        f"an unknown of its own, with an equation that defines it"
+                    )
                 terms[name] = meaning
             else:
                 columns[name] = meaning
@@ -204,16 +202,47 @@ class Vocabulary:
             )
         return Needs(tuple(names), terms, columns)
 
-    def _refuse(self, name: str, label: str, given: Sequence[str]) -> None:
-        if name in dict(self._derivatives((3, 4))):
+    def plain_names(
+        self, function: Callable[..., Any], label: str, unknowns: bool = True
+    ) -> list[str]:
+        """Parameter names of a function of coordinates and, with ``unknowns``, of unknowns.
+
+        Raises:
+            ConfigurationError: If there is another name, or none of a kind that is needed.
+        """
+        names = self._parameters(function, label)
+        needed = self._unknowns if unknowns else self._coordinates
+        known = [*self._coordinates, *self._unknowns] if unknowns else list(self._coordinates)
+        for name in names:
+            if name not in known:
+                _refuse(name, label, known)
+        if not set(names) & set(needed):
             raise ConfigurationError(
-                f"{label}: {name} is a derivative beyond the second, which a sweep does not carry: "
-                f"name a lower derivative as an unknown of its own, with an equation that defines "
-                f"it"
+                f"{label} names {'no unknown' if unknowns else 'no coordinate'}: add a parameter "
+                f"such as {needed[0]}"
             )
-        known = [*self._meaning, *given]
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigurationError(
-            f"{label}: unknown name {name}: {hint}choose from {', '.join(known)}"
-        )
+        return names
+
+    def _parameters(self, function: Callable[..., Any], label: str) -> list[str]:
+        if not callable(function):
+            raise ConfigurationError(
+                f"{label} is {function!r}, not a function: write a function of names such as "
+                f"{self._unknowns[0]}"
+            )
+        parameters = inspect.signature(function).parameters.values()
+        for p in parameters:
+            if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY):
+                raise ConfigurationError(
+                    f"{label} takes {p}: name what it needs one by one, such as "
+                    f"(self, {self._unknowns[0]}, {self._unknowns[0]}_{self._coordinates[0]})"
+                )
+        return [p.name for p in parameters]
+
+    def _refuse(self, name: str, label: str, given: Sequence[str]) -> None:
+        _refuse(name, label, [*self._usual, *given], " or a derivative up to the fourth")
+
+
+def _refuse(name: str, label: str, known: Sequence[str], also: str = "") -> NoReturn:
+    raise ConfigurationError(
+        f"{label}: unknown name {name}: {near(name, known)}choose from {', '.join(known)}{also}"
+    )

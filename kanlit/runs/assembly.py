@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace, get_loader, set_loader
+from jsonargparse import Namespace, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
@@ -36,36 +35,21 @@ from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
 from kanlit.runs.defaults import ADAPTATION_DEFAULTS, DEFAULT_CLASSES, TRAINER_DEFAULTS
-from kanlit.runs.errors import UsageError, check_optimizers, check_strategy, explain, members
+from kanlit.runs.errors import UsageError, explain
 from kanlit.runs.exceptions import one_line, root_cause
 from kanlit.runs.folder import Started, start_run
+from kanlit.runs.kinds import check_optimizers, check_strategy, import_settings, members
 from kanlit.runs.loggers import local_loggers
 from kanlit.runs.profiler import NoProfiler
-from kanlit.runs.settings import (
-    RepeatedKeyError,
-    Setting,
-    check_aliases,
-    check_config,
-    check_keys,
-    settings_of,
-)
-from kanlit.runs.user_classes import import_settings
+from kanlit.runs.settings import Setting, load_yaml, settings_of
 
 __all__ = ["Assembly"]
 
-# Two classes have this name; the one that says what it monitors is the one Lightning takes.
+# Two classes have this name; Lightning needs the one with the key that it monitors.
 _AMBIGUOUS = {"ReduceLROnPlateau": "lightning.pytorch.cli.ReduceLROnPlateau"}
-_load_yaml = get_loader("yaml")
 
 # Defaults of Lightning's classes, such as Timer's interval, that PyYAML cannot write.
 yaml.SafeDumper.add_multi_representer(LightningEnum, lambda to, each: to.represent_str(each.value))
-
-
-def _load_unambiguous(text: str) -> Any:
-    if (":" in text or "*" in text) and (root := yaml.compose(text, yaml.SafeLoader)):
-        check_keys(root, "YAML")
-        check_aliases(root)
-    return _spelt_out(_load_yaml(text))
 
 
 def _spelt_out(value: Any) -> Any:
@@ -85,15 +69,15 @@ class Assembly(LightningCLI):
     """Parses settings and creates data, model, callbacks and trainer.
 
     Args:
-        args: Words of a command line; by default those of this process. A config among them is
-            a path or YAML text.
-        run: Whether the words begin with a subcommand, which is then run. Otherwise they are the
-            settings alone, and ``trainer``, ``model`` and ``datamodule`` are ready to be used.
-        records: Whether a run writes anything: logs, figures of knots, checkpoints.
-        parser_settings: Settings of the parser; under the name of a subcommand those of its own.
+        args: Arguments of a command line; by default those of this process. A config is given as
+            a path or as YAML text.
+        run: Whether the arguments begin with a subcommand, which is then run. Otherwise they are
+            only settings, and ``trainer``, ``model`` and ``datamodule`` are ready to use.
+        records: Whether a run writes logs, knot plots and checkpoints.
+        parser_settings: Settings of the parser; those of a subcommand under its name.
 
     Raises:
-        ConfigurationError: A setting that is unknown, of the wrong type or out of its range.
+        ConfigurationError: If a setting is unknown, of the wrong type or out of range.
     """
 
     def __init__(
@@ -103,14 +87,16 @@ class Assembly(LightningCLI):
         records: bool = True,
         parser_settings: Mapping[str, Any] | None = None,
     ) -> None:
-        set_loader("yaml", _load_unambiguous, exceptions=(yaml.YAMLError,))
+        set_loader("yaml", lambda text: _spelt_out(load_yaml(text)), exceptions=(yaml.YAMLError,))
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
-        self._default_model = _default_model(self._argv)  # four parsers ask
+        command = next((word for word in self._argv if word in self.subcommands()), "fit")
+        self._settings = settings_of(self._argv, command)
+        self._default_model = _default_model(self._settings)
         self._records = records
         super().__init__(
             KANModule,
             TensorDataModule,
-            save_config_callback=None,  # a run's folder holds it, see start
+            save_config_callback=None,  # saved in the folder of the run, see start
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
@@ -135,36 +121,31 @@ class Assembly(LightningCLI):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        settings = _settings(self._argv)
-        import_settings(settings)
+        import_settings(self._settings)
         try:
             self.config = _expanded(parser.parse_args(self._argv))
         except (UsageError, UnicodeDecodeError) as error:
             message = str(root_cause(error, (UsageError,)) or error)
             raise ConfigurationError(self._explained(message)) from None
         except RecursionError:
-            raise ConfigurationError("a setting is nested too deeply: check --config") from None
+            raise ConfigurationError("a setting is nested too deeply: simplify it") from None
         config = self.config.get(str(self.config.get("subcommand")), self.config)
         check_optimizers(config.model)
         check_strategy(config.trainer.strategy)
 
     def _explained(self, message: str) -> str:
         """Explains in one line why the parser refused the command line with ``message``."""
-        parsers, argv = subcommand_parsers(self), self._argv
-        if parsers is None:
-            parsers, argv = {"fit": self.parser}, ["fit", *argv]
-        options: dict[str, Collection[str]] = {
-            name: {action.dest for action in options_of(subparser)}
-            for name, subparser in parsers.items()
-        }
+        parsers = subcommand_parsers(self) or {"fit": self.parser}
+        command = next((word for word in self._argv if word in parsers), "fit")
+        options = {action.dest for action in options_of(parsers[command])}
         defaults = {**DEFAULT_CLASSES, "model": self._default_model}
-        return explain(message, argv, options, defaults)
+        return explain(message, self._settings, options, defaults, f"kanlit {command} --help")
 
     def before_instantiate_classes(self) -> None:
         trainer = settings_under(self, "trainer")
         every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
         if every and epochs and 0 < epochs < every:
-            trainer.check_val_every_n_epoch = epochs  # a short run is validated once, at its end
+            trainer.check_val_every_n_epoch = epochs  # validate a short run once, at its end
 
     def _set_seed(self) -> None:
         try:
@@ -197,7 +178,7 @@ class Assembly(LightningCLI):
             raise ConfigurationError(f"trainer ({given}): {one_line(str(error))}") from None
         if config.get("logger") in (None, True):
             for logger in local_loggers(trainer):
-                # Under SLURM it is the number of the job, which has many runs.
+                # Under SLURM, the version would be the number of the job, which can have many runs.
                 set_version(logger, None)
         return trainer
 
@@ -236,23 +217,8 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
-def _settings(argv: Sequence[str]) -> list[Setting]:
-    """The settings in a command line and its configs."""
-    for option, value in pairwise([*argv, ""]):
-        if option in ("--config", "-c") and "\n" not in value:
-            check_config(value)
-    subcommand = next((word for word in argv if word in Assembly.subcommands()), "fit")
-    try:
-        return settings_of(argv, subcommand)
-    except RepeatedKeyError:
-        raise
-    except ConfigurationError:
-        return []  # the parser will refuse it, too
-
-
-def _default_model(argv: Sequence[str]) -> str:
-    """Class path of the default model for the data named last on a command line."""
-    settings = _settings(argv)
+def _default_model(settings: Sequence[Setting]) -> str:
+    """Class path of the default model for the last data class given."""
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
     data = named[-1].rpartition(".")[2] if named else ""
     known = members(TensorDataModule).get(data, TensorDataModule)

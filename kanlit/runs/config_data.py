@@ -11,16 +11,17 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 import kanlit.data
 import kanlit.problems
+from kanlit.checkpoints import recorded_equation
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Equation
 from kanlit.runs.exceptions import one_line
+from kanlit.runs.kinds import import_settings
 from kanlit.runs.settings import read_mapping, settings_of
-from kanlit.runs.user_classes import import_settings
 
-__all__ = ["data_of"]
+__all__ = ["data_of", "equation_in"]
 
-_MOST = 10**6  # samples and the like; a seed may be more
+_MOST = 10**6  # largest number in an untrusted config, except for a seed
 
 
 def data_of(path: Path, trusted: bool) -> TensorDataModule:
@@ -28,20 +29,20 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
 
     Args:
         path: The config of a run.
-        trusted: Whether the user has named the file. Only then are custom classes imported.
+        trusted: Whether the user gave the path of the file. Only then are custom classes imported.
 
     Raises:
-        ConfigurationError: No data in it, settings that their class does not take, or a class that
-            only a named config may name.
+        ConfigurationError: If the config has no data, their settings are invalid, or an untrusted
+            config names a custom class.
     """
     needs = "it needs the key data of a run"
-    settings = read_mapping(str(path), "config", "check --config", needs)
+    settings = read_mapping(str(path), "config", "check its path", needs)
     settings = settings["fit"] if isinstance(settings.get("fit"), dict) else settings
     data = settings.get("data")
     if isinstance(data, str):
         data = {"class_path": data}
     if not isinstance(data, dict):
-        raise ConfigurationError(f"config {path} has no data of a run: give another with --config")
+        raise ConfigurationError(f"config {path} has no data of a run: give another config")
     if trusted:
         import_settings(settings_of(["--config", str(path)], "fit"))
     else:
@@ -54,32 +55,55 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
         raise
     except (ArgumentError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         raise ConfigurationError(
-            f"config {path} has data that cannot be made ({one_line(str(error))}): give another "
-            f"with --config"
+            f"config {path} has data that cannot be created ({one_line(str(error))}): give another "
+            f"config"
         ) from None
     assert isinstance(made, TensorDataModule)
     return made
 
 
+def equation_in(path: Path | None, content: Mapping[str, Any]) -> Equation | None:
+    """The equation in a config that the user has named, if a checkpoint needs one.
+
+    Args:
+        path: The config; None if the user has named none.
+        content: The checkpoint.
+
+    Raises:
+        ConfigurationError: The data of the config are of another equation, or cannot be made.
+    """
+    record = recorded_equation(content)
+    if path is None or record is None:
+        return None
+    equation = getattr(data_of(path, trusted=True), "problem", None)
+    own, given = record["class_path"], type(equation)
+    if not isinstance(equation, Equation) or _path_of(given) != own:
+        raise ConfigurationError(
+            f"config {path} is not of the equation {own}, on which the network was trained: give "
+            f"the config of its run"
+        )
+    return equation
+
+
 def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:
     """Raises unless the data are a kanlit class with plain settings."""
-    cure = f"give --config {path} if you trust it, for what it names is imported then"
+    cure = f"if you trust it, give {path} as the config, which imports the classes it names"
     for key, value in data.items():
         if key == "class_path":
             _check_class(value, TensorDataModule, "data", cure)
         elif key != "init_args" or not isinstance(value, Mapping):
-            raise ConfigurationError(f"data.{key} in {path} is not taken from there: {cure}")
+            raise ConfigurationError(f"data.{key} in {path} is refused: {cure}")
     for key, value in _walk(data.get("init_args") or {}, "data"):
         if (key == "data.equation" and isinstance(value, str)) or key == "data.equation.class_path":
             _check_class(value, Equation, key, cure)
         elif key.endswith((".class_path", ".dict_kwargs")):
-            raise ConfigurationError(f"{key} in {path} is not taken from there: {cure}")
+            raise ConfigurationError(f"{key} in {path} is refused: {cure}")
         elif type(value) is int and abs(value) > _MOST and key != "data.seed":
             raise ConfigurationError(f"{key} in {path} is {value}, above {_MOST}: {cure}")
 
 
 def _walk(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Every value inside, by its key in dots."""
+    """All values inside, by their dotted keys."""
     yield key, value
     if isinstance(value, Mapping):
         for part, inner in value.items():
@@ -97,7 +121,7 @@ def _check_class(name: Any, base: type, key: str, cure: str) -> None:
             paths = (short, f"kanlit.{short}", f"{home.__name__}.{short}", _path_of(cls))
             if name in paths:
                 return
-    raise ConfigurationError(f"{key} names {name}, which is not a class of kanlit's: {cure}")
+    raise ConfigurationError(f"{key} names {name}, which is not part of kanlit: {cure}")
 
 
 def _path_of(cls: type) -> str:

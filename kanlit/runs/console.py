@@ -15,26 +15,26 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 __all__ = ["clean_console", "quiet_console"]
 
-# Warnings that say nothing about the user's run, by the start of their text.
+# Warnings that do not concern the user's run, by the start of their text.
 _WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"The number of training batches \(1\) is smaller than the logging interval",
-    # Each run has a folder of its own, so every checkpoint comes from another one.
+    # Each run has its own folder, so a resumed checkpoint is always from another one.
     r"The dirpath has changed from",
     r"Checkpoint directory .* exists and is not empty",
-    # Its config is there already; kanlit keeps earlier tables of metrics.
+    # The folder already has a config, and kanlit keeps earlier tables of metrics.
     r"Experiment logs directory .* exists and is not empty",
 )
 
 # The same for lines in Lightning's log.
 _LINES = (
     "💡 Tip: For seamless cloud",
-    "Initializing distributed: GLOBAL_RANK: ",  # each process says so
+    "Initializing distributed: GLOBAL_RANK: ",  # logged by each process
     "GPU available: False, used: False",
     "TPU available: False, using: 0 TPU cores",
     "HPU available: False, using: 0 HPUs",
-    "`Trainer.fit` stopped: `max_epochs=",  # the summary says so
-    "Restoring states from the checkpoint path at",  # kanlit has said which
+    "`Trainer.fit` stopped: `max_epochs=",  # in the summary
+    "Restoring states from the checkpoint path at",  # logged by kanlit
     "Restored all states from the checkpoint at",
     "Loaded model weights from the checkpoint at",
 )
@@ -45,7 +45,7 @@ class _Noise(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if message.startswith("[rank: ") and not message.startswith("[rank: 0]"):
-            return False  # rank 0 says the same
+            return False  # rank 0 prints the same
         return not message.startswith(_LINES)
 
 
@@ -57,19 +57,19 @@ def _write_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning on a line of its own, above the bar, without the line of code that raised it."""
+    """Prints a warning as one line above the bar, without the code that raised it."""
     text = f"{category.__name__}: {message} ({filename}:{lineno})"
     Tqdm.write(text, file=file or sys.stderr)
 
 
 def _report_thread(failure: threading.ExceptHookArgs) -> None:
-    """A thread's traceback, but for TensorBoard's: its logger fails too, which is a warning."""
+    """Prints a thread's traceback, except TensorBoard's, whose logger fails with a warning."""
     if not type(failure.thread).__module__.startswith("tensorboard."):
         threading.__excepthook__(failure)
 
 
 class _AboveBar(logging.Handler):
-    """Lines of a log on stderr, above an open bar."""
+    """Writes log lines to stderr above an open progress bar."""
 
     def __init__(self, replaced: logging.Handler) -> None:
         super().__init__(replaced.level)
@@ -82,7 +82,7 @@ class _AboveBar(logging.Handler):
 
 @contextmanager
 def clean_console() -> Iterator[None]:
-    """Within it, Lightning's lines and all warnings are written above an open progress bar."""
+    """Writes Lightning's log lines and all warnings above an open progress bar."""
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         _ignore_noise()
@@ -103,7 +103,7 @@ def clean_console() -> Iterator[None]:
 
 @contextmanager
 def quiet_console() -> Iterator[list[str]]:
-    """Within it nothing is printed; gives the warnings that would have been, noise left out."""
+    """Suppresses all output; yields the warnings that would have been printed, without noise."""
     said: list[str] = []
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     with warnings.catch_warnings(record=True) as caught, redirect_stdout(StringIO()):

@@ -9,7 +9,7 @@ __all__ = ["ADAPTATION_DEFAULTS", "DEFAULT_CLASSES", "TRAINER_DEFAULTS"]
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 2000,
     "devices": 1,
-    # An epoch of a full batch is one step of milliseconds: validating it costs as much.
+    # An epoch of a full batch is one step of milliseconds; validation takes as long.
     "check_val_every_n_epoch": 100,
     "log_every_n_steps": 50,
     "num_sanity_val_steps": 0,

@@ -7,14 +7,14 @@ import traceback
 
 __all__ = ["one_line", "refusal", "root_cause"]
 
-# What jsonargparse adds around the reason: types a user does not know, values they just typed.
+# Text that jsonargparse adds to the reason: internal types, and values that the user gave.
 _NOISE = re.compile(
     r"^(- )?(Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|"
     r"Expected a <class 'NoneType'>.*|Given value type: .*|Given value: .*|"
     r"Expected a path but .* either not accessible or invalid)$"
 )
 
-# Where the classes live that a user names in the settings of trainer, optimizer and scheduler.
+# Modules of the classes that settings of trainer, optimizer and scheduler can name.
 _NAMED = (
     "torch.optim",
     "lightning.pytorch.callbacks",

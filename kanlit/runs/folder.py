@@ -1,4 +1,4 @@
-"""Claims the folder of a run, which no other run then writes to."""
+"""Claims the folder of a run, so that no other run writes to it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from kanlit.runs.loggers import LocalLogger, guard, local_loggers
 
 __all__ = ["Run", "Started", "start_run"]
 
-# What a folder that the user has named may not hold already, unless the run goes on in it.
+# Files of other runs, which a folder named by the user must not contain unless resumed.
 _OF_A_RUN = ("checkpoints", "config.yaml", "hparams.yaml", "metrics.csv", "events.out.*", "*.ckpt")
 _CHECKPOINTS = ("*.ckpt",)
 
 
 @dataclass
 class _Claim:
-    """The files, folders and locks that a run holds.
+    """Files, folders and locks of a run.
 
     Attributes:
-        resumed: The checkpoint that it goes on from.
-        made: Files and folders that are its alone.
-        locks: Held while it runs, on folders that the user has named.
+        resumed: The checkpoint that it resumes.
+        made: Files and folders that it has created.
+        locks: Locks on folders that the user has named, held during the run.
     """
 
     resumed: Path | None
@@ -46,10 +46,10 @@ class _Claim:
     locks: list[FileLock] = field(default_factory=list)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "locks": []}  # they are of the process that holds them
+        return {**vars(self), "locks": []}  # locks belong to the process that holds them
 
     def give_up(self) -> None:
-        """Removes what the run has created."""
+        """Removes all files and folders that the run has created."""
         for path in reversed(self.made):
             with suppress(OSError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -65,9 +65,9 @@ class Run:
     """A run that has started.
 
     Attributes:
-        record: Where it writes.
-        logs: The folder that TensorBoard is to look at; None without its logger.
-        claim: What it has taken.
+        record: The folders that it writes to.
+        logs: The folder for TensorBoard; None without its logger.
+        claim: The files, folders and locks that it holds.
     """
 
     record: RunRecord
@@ -76,10 +76,10 @@ class Run:
 
 
 class Started(Callback):
-    """A run under way: tells every rank where it writes, and knows whether training has begun.
+    """A run in progress: shares its folder with all ranks, and records whether training has begun.
 
     Args:
-        run: What rank 0 has claimed; None on the others.
+        run: The run that rank 0 has claimed; None on other ranks.
     """
 
     def __init__(self, run: Run | None) -> None:
@@ -92,10 +92,10 @@ class Started(Callback):
             _point(trainer, self.run.record)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.training = True  # the first checkpoint is there
+        self.training = True  # the first checkpoint has been written
 
     def discard(self) -> None:
-        """Removes what the run has claimed if training has not begun."""
+        """Removes the files of the run if training has not begun."""
         if self.run is not None and not self.training:
             self.run.claim.give_up()
 
@@ -108,24 +108,24 @@ class Started(Callback):
 def start_run(
     trainer: Trainer, command: str, resumed: Path | None = None, config: str | None = None
 ) -> Started | None:
-    """Claims the folder of a run and points the trainer at it; to be called on every rank.
+    """Claims the folder of a run and sets it in the trainer; call it on every rank.
 
-    The folder is the first local logger's ``save_dir/name/version``; without such a logger the
-    next ``version_N`` under ``lightning_logs`` of the root directory. It is claimed by making it:
-    of runs that start together each gets its own.
+    The folder is ``save_dir/name/version`` of the first local logger, or without one, the next
+    ``version_N`` under ``lightning_logs`` in the root directory. Creating the folder claims it, so
+    that runs that start at the same time get different folders.
 
     Args:
-        trainer: Has not run yet. Its loggers, its checkpoints and its root directory are set.
+        trainer: A trainer that has not run yet. Sets its loggers, checkpoints and root directory.
         command: ``fit``, ``test``, ``validate`` or ``predict``.
-        resumed: The checkpoint that training goes on from.
-        config: The settings, to be kept as ``config.yaml``.
+        resumed: The checkpoint to resume.
+        config: The settings, saved as ``config.yaml``.
 
     Returns:
-        The run, as a callback of the trainer; None where nothing is written (``fast_dev_run``) or
-        where a remote file system is written to, which Lightning does in its own way.
+        The run, as a callback of the trainer; None if nothing is written (``fast_dev_run``) or
+        Lightning writes to a remote file system.
 
     Raises:
-        ConfigurationError: A folder that cannot be written to, or that another run has.
+        ConfigurationError: If a folder cannot be written or belongs to another run.
     """
     if writes_nothing(trainer) or _is_remote(trainer):
         return None
@@ -182,7 +182,7 @@ def _claim(trainer: Trainer, command: str, resumed: Path | None, config: str | N
 
 
 def _tidy(place: Path) -> None:
-    """Removes what killed processes of this machine have left half written in their folders."""
+    """Removes partial files of killed processes of this machine from the folders of runs."""
     for run in runs_in(place):
         if run.is_here:
             remove_leftovers(run.folder)
@@ -201,7 +201,7 @@ def _folder(
     command: str,
     claim: _Claim,
 ) -> tuple[Path, bool]:
-    """The run's folder, and whether it is that of a training run that another command looks at."""
+    """The folder of the run, and whether another command reads a training run in it."""
     version = None if logger is None else version_of(logger)
     if version is None:
         return _next_version(place, claim), False
@@ -214,7 +214,7 @@ def _folder(
 
 
 def _next_version(place: Path, claim: _Claim) -> Path:
-    """Makes the next ``version_N``; where another process makes it first, the one after it."""
+    """Creates the next free ``version_N``."""
     place.mkdir(parents=True, exist_ok=True)
     numbers = [_number(path) for path in place.glob("version_*")]
     for number in count(max((n for n in numbers if n is not None), default=-1) + 1):
@@ -232,7 +232,7 @@ def _number(folder: Path) -> int | None:
 
 
 def _open_checkpoints(record: RunRecord, checkpoints: Path, claim: _Claim) -> None:
-    """Takes the folder of the checkpoints, and puts what the run goes on from into it."""
+    """Claims the folder of the checkpoints and copies the resumed checkpoint to it."""
     if record.folder not in checkpoints.parents:
         _take(checkpoints, "checkpoint.dirpath", _CHECKPOINTS, claim)
         record.write(checkpoints)
@@ -243,17 +243,17 @@ def _open_checkpoints(record: RunRecord, checkpoints: Path, claim: _Claim) -> No
 
 
 def _take(folder: Path, setting: str, patterns: tuple[str, ...], claim: _Claim) -> None:
-    """Takes a folder that the user has named, for this run alone.
+    """Claims a folder that the user has named, for this run only.
 
     Raises:
-        ConfigurationError: It cannot be made, another run is at it, or has written to it.
+        ConfigurationError: If it cannot be created, or another run is writing or has written to it.
     """
     existed = folder.exists()
     if problem := writing_problem(folder):
         raise ConfigurationError(f"{setting}: cannot write to {shown(folder)} ({problem})")
     lock = FileLock(folder / ".run.lock")
     try:
-        lock.acquire(timeout=0)  # ends with the process
+        lock.acquire(timeout=0)  # released when the process ends
     except Timeout:
         raise ConfigurationError(
             f"{setting}: another run is writing to {shown(folder)}: name another folder"
@@ -265,17 +265,17 @@ def _take(folder: Path, setting: str, patterns: tuple[str, ...], claim: _Claim) 
     kept = folder if old is None else old.checkpoints
     resumed = claim.resumed
     if resumed is not None and kept is not None and resumed.resolve().parent == kept.resolve():
-        rank_zero_info(f"the run goes on in {shown(folder)}")
+        rank_zero_info(f"the run continues in {shown(folder)}")
         _keep_metrics(folder)
     elif held := [path.name for pattern in patterns for path in folder.glob(pattern)]:
         raise ConfigurationError(
-            f"{setting}: {shown(folder)} holds {held[0]} of another run: go on from its last "
+            f"{setting}: {shown(folder)} has {held[0]} of another run: resume from its last "
             f"checkpoint, or name another folder"
         )
 
 
 def _keep_metrics(folder: Path) -> None:
-    """Lightning's CSV logger begins by removing the table that it finds."""
+    """Renames an existing metrics.csv, which Lightning's CSV logger would remove."""
     path = folder / "metrics.csv"
     if path.is_file():
         number = next(n for n in count(1) if not (folder / f"metrics-{n}.csv").exists())
@@ -284,7 +284,7 @@ def _keep_metrics(folder: Path) -> None:
 
 
 def _point(trainer: Trainer, record: RunRecord) -> None:
-    """Makes a trainer's loggers and checkpoints write into the run's folder."""
+    """Sets the folder of the run in the trainer's loggers and checkpoint callbacks."""
     loggers = local_loggers(trainer)
     for logger in loggers:
         if version_of(logger) is None:
@@ -295,6 +295,6 @@ def _point(trainer: Trainer, record: RunRecord) -> None:
     own = record.folder / "checkpoints"
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-            # The user's own in a folder of their own: two callbacks may choose the same names.
+            # The user's callbacks get separate folders, because two may use the same file names.
             home = own if isinstance(callback, Checkpoint) else own / type(callback).__name__
             callback.dirpath = str(home)

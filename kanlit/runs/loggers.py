@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -29,39 +30,29 @@ def local_loggers(trainer: Trainer) -> list[LocalLogger]:
 
 
 def guard(logger: Logger) -> None:
-    """Makes a logger's failure a warning: a full disk or a lost server does not end training."""
-    state = _Failure(type(logger).__name__)
+    """Turns failures of a logger (a full disk, a lost server) into one warning."""
+    failed: list[str] = []
     for name in _GUARDED:
-        setattr(logger, name, _Guarded(getattr(logger, name), state))
+        setattr(logger, name, _Guarded(getattr(logger, name), type(logger).__name__, failed))
 
 
-class _Failure:
-    """Warns once that a logger has failed."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.told = False
-
-    def tell(self, error: Exception) -> None:
-        if not self.told:
-            self.told = True
-            words = " ".join(str(error).split())
-            rank_zero_warn(
-                f"{self.name} has failed ({type(error).__name__}: {words}): from here on its logs "
-                f"may have gaps; training goes on"
-            )
-
-
+@dataclass
 class _Guarded:
-    """A method of a logger; an object, so that it can be pickled."""
+    """A guarded method of a logger; a class, so that it can be pickled."""
 
-    def __init__(self, method: Callable[..., Any], failure: _Failure) -> None:
-        self.method = method
-        self.failure = failure
+    method: Callable[..., Any]
+    logger: str
+    failed: list[str]  # message of the first failure, shared by all methods
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.method(*args, **kwargs)
-        except Exception as error:  # of a library that is not ours
-            self.failure.tell(error)
+        except Exception as error:  # any error of another library
+            if not self.failed:
+                words = " ".join(str(error).split())
+                self.failed.append(words)
+                rank_zero_warn(
+                    f"{self.logger} has failed ({type(error).__name__}: {words}): its logs may "
+                    f"have gaps from here on; training continues"
+                )
             return None

@@ -21,19 +21,19 @@ __all__ = ["checkpoint_to_resume"]
 
 
 def checkpoint_to_resume(name: str, trainer: Any, dirpath: str | None) -> tuple[Path | None, Path]:
-    """The file that ``last``, ``best`` or a path means to a run with these settings.
+    """Finds the checkpoint that a run with these settings resumes.
 
     Args:
-        name: A path, or ``last`` or ``best``: that of the newest run in the folder in which a run
-            with these settings writes.
-        trainer: Settings of the trainer, before anything is made of them.
-        dirpath: Where the run keeps its checkpoints, where the user says so.
+        name: A path, or ``last`` or ``best`` of the newest run in the folder where a run with these
+            settings writes.
+        trainer: Settings of the trainer.
+        dirpath: Folder of the checkpoints, if the user has named one.
 
     Returns:
-        The checkpoint, None where there is none; and the folder that was looked at.
+        The checkpoint, or None if there is none, and the folder that was searched.
 
     Raises:
-        ConfigurationError: No file at a path; a newest run without one.
+        ConfigurationError: If the path has no file, or the newest run has no checkpoint.
     """
     if name not in ("last", "best"):
         path = named_checkpoint(name)
@@ -51,7 +51,7 @@ def checkpoint_to_resume(name: str, trainer: Any, dirpath: str | None) -> tuple[
 
 
 def _place(logger: Any, root: Path) -> tuple[Path, str | int | None]:
-    """Where the first local logger writes, and its version where that is fixed."""
+    """The folder of the first local logger, and its version if it is fixed."""
     for settings in _local(logger):
         name = settings.get("name", "lightning_logs")
         return Path(settings["save_dir"], name or ""), settings.get("version")

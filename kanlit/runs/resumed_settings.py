@@ -26,34 +26,33 @@ def merged_settings(
     path: Path,
     resumes: bool,
 ) -> dict[str, Any]:
-    """A module's settings: the user's where they are given, else the checkpoint's.
+    """Settings of a module: those given by the user, otherwise those of the checkpoint.
 
     Args:
         content: The checkpoint.
-        kept: The module's settings that it holds, vetted.
-        own: The module's settings as the user has given them, or by default.
-        given: What the user has given, by key.
-        path: Of the checkpoint, for messages.
-        resumes: Whether its optimizer goes on.
+        kept: Vetted settings of the module in the checkpoint.
+        own: Settings of the module from the user, with defaults.
+        given: Settings that the user has given, by key.
+        path: Path of the checkpoint, for messages.
+        resumes: Whether the run resumes the optimizer.
 
     Raises:
-        ConfigurationError: A setting that differs from the checkpoint's and has to be the same;
-            an optimizer or a scheduler that is not named, where the checkpoint's is another than
-            by default.
+        ConfigurationError: If a setting differs from the checkpoint but has to be the same, or the
+            user names no optimizer or scheduler and that of the checkpoint is not the default.
     """
     found = {}
     for name, value in kept.items():
         setting = given.get(f"model.{name}")
         mine = own.get(name)
-        if isinstance(mine, type):  # a basis of the user's own, which a checkpoint knows by name
+        if isinstance(mine, type):  # the user's own basis, which a checkpoint saves by name
             mine = basis_name(mine)
         if setting is None or _alike(mine, value):
             found[name] = value
         elif name in _NETWORK:
             raise ConfigurationError(
                 f"{setting.label} is {mine}, but the network in {path} has {name} {value}: leave "
-                f"it out, train anew, or start a new run from the weights alone with --init_from "
-                f"(docs/guide.md says which settings can change)"
+                f"it out, train from the beginning, or start a new run from its weights with "
+                f"init_from (docs/guide.md says which settings can change)"
             )
     if resumes:
         record = content.get("kanlit", {}).get("optimizer")
@@ -67,15 +66,15 @@ def merged_settings(
 def _keep_settings(
     name: str, record: Mapping[str, Any], own: Namespace, given: Mapping[str, Setting], path: Path
 ) -> None:
-    """Puts the numbers of a checkpoint's record in place of defaults, if the class is the same."""
+    """Replaces defaults by the numbers in a checkpoint's record, if the class is the same."""
     key, made = f"model.{name}", own.get(name)
     was = str(record.get("class_path")).rpartition(".")[2]
     now = None if made is None else made.class_path.rpartition(".")[2]
     if was != now:
         if key not in given:
             raise ConfigurationError(
-                f"{path} was trained with the {name} {was}, and none is named: name it with "
-                f"--{key} {was} to go on with it, or another (null for none)"
+                f"{path} was trained with the {name} {was}, and this run names none: set {key} to "
+                f"{was} to continue with it, or to another (null for none)"
             )
         return
     settings = record.get("settings")

@@ -1,4 +1,4 @@
-"""Reads the settings of a command line and its configs as dotted keys, for error messages."""
+"""Reads the settings of a command line and its configs."""
 
 from __future__ import annotations
 
@@ -9,124 +9,87 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import get_loader
 
 from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular
 
-__all__ = [
-    "RepeatedKeyError",
-    "Setting",
-    "check_aliases",
-    "check_config",
-    "check_keys",
-    "read_mapping",
-    "settings_of",
-]
+__all__ = ["Setting", "load_yaml", "read_mapping", "settings_of"]
 
 _MOST_BYTES, _MOST_VALUES = 2**24, 100_000
-
-
-class RepeatedKeyError(ConfigurationError):
-    """A YAML mapping has a key twice; YAML libraries silently drop the first."""
+_load_any_yaml = get_loader("yaml")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One value that the user gave: its key without class_path and init_args, and its origin."""
+    """A value that the user has given.
+
+    Attributes:
+        key: Dotted key, without ``class_path`` and ``init_args``.
+        value: The value; mappings are split into their settings.
+        label: The key and its location, for messages.
+        names_class: Whether it is the value of a ``class_path``.
+    """
 
     key: str
     value: Any
     label: str
+    names_class: bool = False
+
+    @property
+    def place(self) -> str:
+        """The key without indices, because members of ``densities`` are densities themselves."""
+        return re.sub(r"(\.(densities|triggers))?\[\d+\]", "", self.key)
 
 
 def settings_of(argv: Sequence[str], subcommand: str) -> list[Setting]:
-    """All that a command line sets, itself and through its configs, in the order of its words.
+    """All settings of a command line and its configs, in their order.
 
     Raises:
-        ConfigurationError: A config that is not there, not text, not YAML or not a mapping.
+        ConfigurationError: If a config is missing, is not text or YAML, is not a mapping, or has a
+            key twice.
     """
     found: list[Setting] = []
-    for option, value in _options(argv):
+    for word, follower in zip(argv, [*argv[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if not equals:
+            value = "" if follower.startswith("--") else follower
         if option in ("--config", "-c"):
             content = _read_config(value)
-            content = content[subcommand] if _is_nested(content, subcommand) else content
-            found += _flatten(content, "", "" if "\n" in value else f" in {value}")
+            inner = content.get(subcommand)
+            label = "{}" if _is_text(value) else f"{{}} in {value}"
+            found += _flat(inner if isinstance(inner, dict) else content, "", label)
         elif option.startswith("--") and not option.endswith(".help"):
             key = option[2:].removesuffix("+")
-            found += _flatten(_loaded(value, option), key, "", f"--{key}")
+            found += _flat(_loaded(value, option), key, "--{}")
     return found
 
 
-def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for place, argument in enumerate(argv):
-        if not argument.startswith("-"):
-            continue
-        option, equals, value = argument.partition("=")
-        follower = argv[place + 1] if place + 1 < len(argv) else ""
-        yield option, value if equals else "" if follower.startswith("--") else follower
-
-
-def _is_nested(content: Mapping[Any, Any], subcommand: str) -> bool:
-    return isinstance(content.get(subcommand), Mapping)
+def _flat(value: Any, key: str, label: str, names_class: bool = False) -> Iterator[Setting]:
+    """Settings of a nested value; ``data: {class_path: C, init_args: {a: 1}}`` as C and data.a."""
+    if isinstance(value, Mapping) and value and all(isinstance(part, str) for part in value):
+        for part in sorted(value, key=lambda part: part != "class_path"):
+            wraps = part in ("class_path", "init_args", "dict_kwargs")
+            inner = key if wraps else f"{key}.{part}".lstrip(".")
+            yield from _flat(value[part], inner, label, part == "class_path")
+        return
+    yield Setting(key, value, label.format(key), names_class)
+    for i, member in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(member, Mapping) and "class_path" not in member:
+            yield Setting(f"{key}[{i}]", member, label.format(f"{key}[{i}]"))
+        yield from _flat(member, f"{key}[{i}]", label)
 
 
 def _loaded(text: str, option: str) -> Any:
     try:
-        return _load_yaml(text, option)
+        return load_yaml(text, option)
     except yaml.YAMLError:
         return text
 
 
-def _load_yaml(text: str, where: str) -> Any:
-    """The content of YAML in which no mapping has a key twice.
-
-    Raises:
-        RepeatedKeyError: One has.
-    """
-    loader = yaml.SafeLoader(text)
-    try:
-        root = loader.get_single_node()
-        if root is None:
-            return None
-        check_keys(root, where)
-        check_aliases(root)
-        return loader.construct_document(root)
-    finally:
-        loader.dispose()
-
-
-def check_keys(root: yaml.Node, where: str) -> None:
-    """Refuse a mapping with a key twice.
-
-    Args:
-        root: The node at the top of a document.
-        where: What the document is, for messages.
-
-    Raises:
-        RepeatedKeyError: Names the key and its lines.
-    """
-    waiting, seen = [root], {id(root)}
-    while waiting:
-        node = waiting.pop()
-        children: list[yaml.Node] = []
-        if isinstance(node, yaml.MappingNode):
-            lines: dict[tuple[str, str], int] = {}
-            for key, value in node.value:
-                children += [key, value]
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
-                line = key.start_mark.line + 1
-                if (name := (key.tag, key.value)) in lines:
-                    again = "" if line == lines[name] else f" and in line {line}"
-                    raise RepeatedKeyError(
-                        f"{where} has the key {key.value} twice, in line {lines[name]}{again}: "
-                        f"write it once, with all its settings"
-                    )
-                lines[name] = line
-        elif isinstance(node, yaml.SequenceNode):
-            children = node.value
-        waiting += [child for child in children if id(child) not in seen]
-        seen |= {id(child) for child in children}
+def _is_text(config: str) -> bool:
+    """Whether a config is YAML itself, not the path of a file."""
+    return "\n" in config or config.startswith("{")
 
 
 def _read_config(name: str) -> dict[Any, Any]:
@@ -140,91 +103,99 @@ def read_mapping(name: str, kind: str, check: str, needs: str) -> dict[Any, Any]
     """The mapping in a YAML file.
 
     Args:
-        name: Its path, or YAML of more than one line.
-        kind: What the file is, for messages.
-        check: What to do if it is not there.
-        needs: What is to be in it.
+        name: Path of the file, or YAML text with several lines or in braces.
+        kind: Kind of file, for messages.
+        check: Remedy if it is missing, for messages.
+        needs: Required content, for messages.
 
     Raises:
-        ConfigurationError: It is not there, not text, not YAML or not a mapping.
+        ConfigurationError: If it is missing, is not text or YAML, is not a mapping, or has a key
+            twice.
     """
+    what = kind if _is_text(name) else f"{kind} {name}"
     try:
-        if "\n" not in name:
-            check_config(name, kind)
-        text = name if "\n" in name else Path(name).expanduser().read_text(encoding="utf-8")
-        content = _load_yaml(text, kind if "\n" in name else f"{kind} {name}")
+        text = name
+        if not _is_text(name):
+            path = Path(name).expanduser()
+            check_regular(path, kind)
+            if path.stat().st_size > _MOST_BYTES:
+                raise ConfigurationError(f"{what} has more than {_MOST_BYTES} bytes: shorten it")
+            text = path.read_text(encoding="utf-8")
+        content = load_yaml(text, what)
     except FileNotFoundError:
-        raise ConfigurationError(f"{kind} {name} does not exist: {check}") from None
-    except IsADirectoryError:
-        raise ConfigurationError(f"{kind} {name} is a folder: name a YAML file in it") from None
+        raise ConfigurationError(f"{what} does not exist: {check}") from None
     except OSError as error:
-        raise ConfigurationError(f"cannot read {kind} {name} ({error.strerror}): {check}") from None
+        raise ConfigurationError(f"cannot read {what} ({error.strerror}): {check}") from None
     except (UnicodeDecodeError, yaml.reader.ReaderError):
-        raise ConfigurationError(f"{kind} {name} is not text: give a YAML file") from None
+        raise ConfigurationError(f"{what} is not text: give a YAML file") from None
     except RecursionError:
-        raise ConfigurationError(f"{kind} {name} is nested too deeply: mend it there") from None
+        raise ConfigurationError(f"{what} is nested too deeply: simplify it") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise ConfigurationError(
-            f"{kind} {name} is not YAML: {problem}{where}; mend it there"
+            f"{what} is not YAML: {problem}{where}: correct it there"
         ) from None
     if not isinstance(content, dict):
         held = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise ConfigurationError(f"{kind} {name} {held}: {needs}")
+        raise ConfigurationError(f"{what} {held}: {needs}")
     return content
 
 
-def check_config(name: str, kind: str = "config") -> None:
-    """Refuses a config that is no regular file, or too large for one.
-
-    Raises:
-        ConfigurationError: Such a file.
-    """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return  # which has a line of its own
-    check_regular(path, kind)
-    if path.is_file() and path.stat().st_size > _MOST_BYTES:
-        raise ConfigurationError(f"{kind} {name} has more than {_MOST_BYTES} bytes: shorten it")
-
-
-def check_aliases(root: yaml.Node) -> None:
-    """Refuses YAML whose aliases stand for a multitude of values, or for what they are part of.
+def load_yaml(text: str, what: str = "YAML") -> Any:
+    """Loads YAML in the same way as the parser of settings.
 
     Args:
-        root: The node at the top of a document.
+        text: The YAML.
+        what: Kind of text, for messages.
 
     Raises:
-        yaml.MarkedYAMLError: Such a document.
+        ConfigurationError: If a mapping has a key twice.
+        yaml.YAMLError: If it is not YAML, or its aliases expand to too many values.
     """
-    sizes: dict[int, int] = {}
-
-    def size(node: yaml.Node) -> int:
-        if id(node) not in sizes:
-            sizes[id(node)] = _MOST_VALUES  # met again inside itself
-            inner: list[yaml.Node] = []
-            if isinstance(node, yaml.SequenceNode):
-                inner = node.value
-            elif isinstance(node, yaml.MappingNode):
-                inner = [part for pair in node.value for part in pair]
-            sizes[id(node)] = 1 + sum(map(size, inner))
-        if sizes[id(node)] >= _MOST_VALUES:
-            problem = f"its aliases stand for more than {_MOST_VALUES} values"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        return sizes[id(node)]
-
-    size(root)
+    if ":" in text or "*" in text:
+        loader = _StrictLoader(text)
+        loader.what = what
+        try:
+            loader.get_single_node()
+        finally:
+            loader.dispose()
+    return _load_any_yaml(text)
 
 
-def _flatten(value: Any, key: str, origin: str, label: str = "") -> Iterator[Setting]:
-    """Settings of a nested value; ``data: {class_path: C, init_args: {a: 1}}`` as C and data.a."""
-    yield_whole = not isinstance(value, Mapping) or not value
-    if yield_whole or not all(isinstance(part, str) for part in value):
-        key = re.sub(r"\.(class_path|init_args|dict_kwargs)(?=\.|$)", "", key)
-        yield Setting(key, value, (label or key) + origin)
-        return
-    for part, inner in sorted(value.items(), key=lambda item: item[0] != "class_path"):
-        whole = f"{key}.{part}" if key else part
-        yield from _flatten(inner, whole, origin, f"{label or key}.{part}".lstrip("."))
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses repeated keys, which YAML libraries drop silently, and aliases that expand a lot."""
+
+    what = ""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.values = 0  # so far, including values behind aliases
+        self.sizes: dict[int, int] = {}  # number of values in a node
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        is_alias = self.check_event(yaml.AliasEvent)
+        before, mark = self.values, self.peek_event().start_mark
+        node = super().compose_node(parent, index)
+        # A node that contains itself has no size yet.
+        self.values += self.sizes.get(id(node), _MOST_VALUES) if is_alias else 1
+        self.sizes.setdefault(id(node), self.values - before)
+        if is_alias and self.values >= _MOST_VALUES:
+            problem = f"its aliases expand to more than {_MOST_VALUES} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            name, line = (key.tag, str(key.value)), key.start_mark.line + 1
+            if name in lines and isinstance(key, yaml.ScalarNode):
+                again = "" if line == lines[name] else f" and in line {line}"
+                raise ConfigurationError(
+                    f"{self.what} has the key {key.value} twice, in line {lines[name]}{again}: "
+                    f"write it once, with all its settings"
+                )
+            lines[name] = line
+        return node

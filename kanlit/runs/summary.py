@@ -1,4 +1,4 @@
-"""What a training run has come to, in the lines printed at its end."""
+"""The lines printed at the end of a training run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["best_checkpoint", "checkpoint_lines", "last_checkpoint", "score"]
 
 
 def score(tested: Mapping[str, float]) -> tuple[str, str]:
-    """Name and value of the metric that sums up a test.
+    """Name and value of the main metric of a test.
 
     An equation without a known solution has residuals only.
     """
@@ -44,8 +44,13 @@ def best_checkpoint(trainer: Trainer) -> str:
 
 
 def checkpoint_lines(trainer: Trainer) -> Iterator[str]:
-    """The last checkpoint, or why there is none, and those of the user's own callbacks."""
-    cause = "fast_dev_run" if writes_nothing(trainer) else "enable_checkpointing false"
+    """The last checkpoint, or the reason why there is none, and those of the user's callbacks."""
+    if writes_nothing(trainer):
+        cause = "fast_dev_run"
+    elif _keeper(trainer) is None:
+        cause = "enable_checkpointing false"
+    else:
+        cause = "nothing was trained"
     yield f"checkpoint: {last_checkpoint(trainer) or f'none kept ({cause})'}"
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and not isinstance(callback, Checkpoint):
@@ -55,6 +60,6 @@ def checkpoint_lines(trainer: Trainer) -> Iterator[str]:
 
 
 def _keeper(trainer: Trainer) -> Checkpoint | None:
-    """The callback that keeps the last and the best checkpoint; None if none are kept."""
+    """The callback that saves the last and best checkpoints; None if none are saved."""
     kept = (c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
     return None if writes_nothing(trainer) else next(kept, None)

@@ -1,4 +1,4 @@
-"""On how many threads a run computes, where the user has not said."""
+"""Number of threads of a run, if the user has not set it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from kanlit.kernel.threads import torch_on_one_thread
 __all__ = ["chosen_threads"]
 
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_PARAMETERS = 2**17  # for more an optimizer's own work is large
+_PARAMETERS = 2**17  # with more, the optimizer itself takes long
 _default = torch.get_num_threads()
 
 
 def chosen_threads(trainer: Trainer, model: nn.Module) -> AbstractContextManager[None]:
-    """Keeps torch's own operations on one thread where the compiled kernel does the work.
+    """Restricts torch's own operations to one thread if the compiled kernel does most of the work.
 
-    They are short then, and each would wait for every thread of OpenMP. The kernel uses as many
-    threads as before.
+    They are short then, and each would wait for all OpenMP threads. The kernel still uses all
+    threads.
     """
     set_by_user = torch.get_num_threads() != _default or any(v in os.environ for v in _VARIABLES)
     alone = trainer.world_size == 1 and trainer.strategy.root_device.type == "cpu"
@@ -34,7 +34,7 @@ def chosen_threads(trainer: Trainer, model: nn.Module) -> AbstractContextManager
 
 
 def _in_kernel(model: nn.Module) -> bool:
-    """Whether a small network is evaluated by the kernel: KAN layers of splines alone."""
+    """Whether the network is small and has only spline layers, which the kernel evaluates."""
     layers = kan_layers(model).values()
     own = {id(p) for layer in layers for p in layer.parameters()}
     parameters = list(model.parameters())

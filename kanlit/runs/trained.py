@@ -11,14 +11,22 @@ import torch
 from lightning.pytorch import Trainer
 
 from kanlit.adaptation import KnotHistory, KnotRecord
-from kanlit.checkpoints import folder_of, read_checkpoint, restore_layers, restore_module
+from kanlit.checkpoints import (
+    folder_of,
+    read_checkpoint,
+    recorded_equation,
+    restore_equation,
+    restore_layers,
+    restore_module,
+)
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular
 from kanlit.modules import KANModule
 from kanlit.nn import KANLayer
 from kanlit.plotting.histogram import Array
-from kanlit.runs.config_data import data_of
+from kanlit.problems import BoundaryValueProblem
+from kanlit.runs.config_data import data_of, equation_in
 from kanlit.runs.console import quiet_console
 
 __all__ = ["Metrics", "TrainedRun"]
@@ -43,10 +51,10 @@ class TrainedRun:
     """Reads a trained run.
 
     Args:
-        checkpoint: A file that ``kanlit fit`` has written.
+        checkpoint: A checkpoint of ``kanlit fit``.
 
     Raises:
-        ConfigurationError: It is not a checkpoint of a KAN.
+        ConfigurationError: If it is not a checkpoint of a KAN.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -70,7 +78,7 @@ class TrainedRun:
 
     @property
     def names(self) -> dict[str, list[str]]:
-        """Names of ``inputs`` and ``targets``; empty where the checkpoint has none."""
+        """Names of ``inputs`` and ``targets``; empty if the checkpoint has none."""
         return dict(self._drawn().get("names", {}))
 
     def _drawn(self) -> dict[str, Any]:
@@ -78,43 +86,61 @@ class TrainedRun:
 
     @property
     def buffers(self) -> dict[str, torch.Tensor]:
-        """The tensors of the checkpoint that are the module's own, such as ``input_mean``."""
+        """Tensors of the module itself in the checkpoint, such as ``input_mean``."""
         state = self._content["state_dict"]
         return {name: tensor for name, tensor in state.items() if "." not in name}
 
     def layers(self) -> dict[str, KANLayer]:
-        """The KAN layers, by their name inside the network, sized by the checkpoint."""
+        """The KAN layers by name, with the sizes in the checkpoint."""
         return restore_layers(self._content, self.checkpoint)
 
-    def module(self, named: type[KANModule] | None) -> KANModule:
-        """The module, of one of kanlit's classes or of the one that the user has named."""
-        return restore_module(self._content, self.checkpoint, named)
+    def module(self, named: type[KANModule] | None, config: Path | None = None) -> KANModule:
+        """The module of the checkpoint.
+
+        Args:
+            named: Its class if the user has named one.
+            config: The settings of the run if the user has named them, for an equation.
+        """
+        equation = equation_in(config, self._content)
+        return restore_module(self._content, self.checkpoint, named, equation)
+
+    def problem(self, config: Path | None) -> BoundaryValueProblem | None:
+        """The run's problem, if its equation puts inputs or an ansatz around the network.
+
+        Args:
+            config: The settings of the run if the user has named them.
+        """
+        record = recorded_equation(self._content)
+        if record is None:
+            return None
+        equation = equation_in(config, self._content) or restore_equation(record, self.checkpoint)
+        return BoundaryValueProblem(equation)
 
     def data(self, config: Path | None) -> TensorDataModule:
         """The data of the run.
 
         Args:
-            config: The settings of the run; left out, ``config.yaml`` in its folder, of which
-                only data of kanlit's own classes are taken.
+            config: Config of the run. If omitted, ``config.yaml`` in its folder, but only data of
+                kanlit's own classes are accepted.
 
         Raises:
-            ConfigurationError: No config there, or one whose data are not to be had.
+            ConfigurationError: If there is no config, or its data cannot be created.
         """
         path = config or self.folder / "config.yaml"
         if config is None and not path.is_file():
-            raise ConfigurationError(f"no config.yaml in {self.folder}: give --config FILE")
+            raise ConfigurationError(f"no config.yaml in {self.folder}: give the config of the run")
         data = data_of(path, trusted=config is not None)
         first, *_, last = [*self.layers().values()] * 2
         sizes = first.in_features, last.out_features
         if (data.in_features, data.out_features) != sizes:
             raise ConfigurationError(
-                f"config {path} has data of {data.in_features} inputs and {data.out_features} "
-                f"targets, {self.checkpoint} a network of {sizes[0]} and {sizes[1]}: give the "
-                f"run's own --config"
+                f"config {path} has data with {data.in_features} inputs and {data.out_features} "
+                f"targets, but the network in {self.checkpoint} has {sizes[0]} and {sizes[1]}: "
+                f"give the config of the run"
             )
         precision: Any = "64-true" if first.knots.dtype == torch.float64 else "32-true"
         with quiet_console():
-            data.trainer = Trainer(  # says in which precision the table is read
+            data.trainer = Trainer(  # sets the precision in which the table is read
                 accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False
             )
         return data
@@ -123,7 +149,7 @@ class TrainedRun:
         """Losses and errors of training and validation, from event files or ``metrics.csv``.
 
         Raises:
-            ConfigurationError: There are none.
+            ConfigurationError: If there are none.
         """
         events = list(self.folder.glob("events.out.tfevents.*"))
         for path in [*events, self.folder / "metrics.csv"]:
@@ -156,7 +182,7 @@ class TrainedRun:
         return table
 
     def _csv(self) -> dict[str, tuple[Array, Array]]:
-        """The same of the CSV logger's table."""
+        """Steps and values of each column in the CSV logger's table."""
         path = self.folder / "metrics.csv"
         try:
             rows = pd.read_csv(path)

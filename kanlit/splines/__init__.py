@@ -8,12 +8,11 @@ from kanlit.splines.knots import (
     greville,
     inserted_breakpoints,
     nearest,
-    sorted_order,
     uniform_breakpoints,
-    weighted_quantile,
     weighted_quantile_breakpoints,
 )
 from kanlit.splines.pieces import Outside, Pieces, bspline_basis, evaluate_pieces
+from kanlit.splines.quantiles import sorted_order, weighted_quantile
 from kanlit.splines.refit import (
     gauss_legendre,
     insert_knots,
@@ -21,7 +20,6 @@ from kanlit.splines.refit import (
     nested,
     project,
     project_bases,
-    refit_on_samples,
 )
 
 __all__ = [
@@ -42,7 +40,6 @@ __all__ = [
     "nested",
     "project",
     "project_bases",
-    "refit_on_samples",
     "sorted_order",
     "uniform_breakpoints",
     "weighted_quantile",

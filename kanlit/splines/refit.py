@@ -22,7 +22,6 @@ __all__ = [
     "nested",
     "project",
     "project_bases",
-    "refit_on_samples",
 ]
 
 _CHUNK_ELEMENTS = 2**23  # float64 numbers in the largest array of one chunk: 64 MiB
@@ -108,35 +107,6 @@ def project_bases(
         weighted = (basis * weight.unsqueeze(-1)).mT
         parts.append(_solve_spd(weighted @ basis, weighted @ curve))
     return torch.cat(parts).permute(2, 0, 1).contiguous().to(coefficients.dtype)
-
-
-def refit_on_samples(
-    samples: Tensor,
-    coefficients: Tensor,
-    old_knots: Tensor,
-    new_knots: Tensor,
-    spline_order: int,
-    outside: Outside = "zero",
-) -> Tensor:
-    """Least-squares refit on samples, the published way; minimum norm where underdetermined.
-
-    Args:
-        samples: ``(n, in)``, the layer's inputs.
-        coefficients: ``(out, in, G+k)``.
-        old_knots: ``(in, G+2k+1)``.
-        new_knots: ``(in, G'+2k+1)``.
-        spline_order: Degree k.
-        outside: How the splines continue outside the grid.
-
-    Returns:
-        ``(out, in, G'+k)`` in the dtype of ``coefficients``. Basis functions whose support
-        contains no sample get zero coefficients: the curve is lost where there are no samples.
-    """
-    old, new = (Pieces.from_knots(knots, spline_order, outside) for knots in (old_knots, new_knots))
-    x = samples.double()
-    curve = old.values(x).transpose(0, 1) @ coefficients.double().permute(1, 2, 0)
-    solved = least_squares(new.values(x).transpose(0, 1), curve)
-    return solved.permute(2, 0, 1).contiguous().to(coefficients.dtype)
 
 
 def least_squares(design: Tensor, curve: Tensor) -> Tensor:

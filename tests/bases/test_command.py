@@ -135,7 +135,7 @@ def test_a_basis_of_one_s_own_trains_through_an_extension_and_resumes_bit_for_bi
     torch.save(whole, tmp_path / "hostile.ckpt")
     capsys.readouterr()
     assert run("third", 5, "--ckpt_path", "hostile.ckpt") != 0
-    assert "--model.basis antigravity.Basis" in capsys.readouterr().err
+    assert "model.basis to antigravity.Basis" in capsys.readouterr().err
     assert "antigravity" not in sys.modules
 
 
@@ -164,7 +164,7 @@ def test_every_command_takes_a_basis_of_one_s_own_by_its_name(
     for words in commands:
         capsys.readouterr()
         assert kanlit(monkeypatch, *words) == 2
-        assert "name it with --model.basis waves_of_others.Waves" in capsys.readouterr().err
+        assert "set model.basis to waves_of_others.Waves" in capsys.readouterr().err
     for words in (commands[0], commands[1], commands[3]):  # a search for a formula takes long
         status = kanlit(monkeypatch, *words, "--model.basis", "waves_of_others.Waves")
         assert status == 0, (words, capsys.readouterr().err)

@@ -84,7 +84,7 @@ def test_a_process_that_dies_costs_its_run_alone(tmp_path: Path) -> None:
     errors = {outcome.row.task: outcome.row.error for outcome in found}
     assert Counter(o.row.task for o in found) == Counter(names)
     assert {name for name, error in errors.items() if error} == {"killed", "unspeakable"}
-    assert "killed each time" in errors["killed"]
+    assert "killed at every attempt" in errors["killed"]
     assert len((tmp_path / "killed").read_text().splitlines()) == 2
     assert {o.row.rel_l2 for o in found if not o.row.error} == {3.0}  # threads of each process
 

@@ -58,7 +58,7 @@ HEADER = "benchmark,task,density,recipe,seed,rel_l2,wall_s,adapt_s,epochs,params
     [
         (None, r"there is no .*results\.csv: run kanlit benchmark --out .* first"),
         ("", "not a table of runs"),
-        (f"{HEADER},error\n", "holds no run"),
+        (f"{HEADER},error\n", "contains no runs"),
         (f"{HEADER}\ns,f1,A,r,1,0.1,1,0,9,9,3,1\n", "no column error"),
         (f"{HEADER},error\ns,f1,A,r,x,0.1,1,0,9,9,3,1,\n", "run 1: seed 'x' is not a number"),
         (f"{HEADER},error\ns,f1,A,r,,0.1,1,0,9,9,3,1,\n", "run 1: seed '' is not a number"),

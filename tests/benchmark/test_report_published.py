@@ -172,7 +172,7 @@ def test_density_of_another_name_is_set_beside_the_better_median_alone() -> None
     lines = published_section(ours, beside, [], ["Bent"], published)
 
     assert beside.empty
-    assert any("`Bent`: at or under the better published median on **2 of 2**" in x for x in lines)
+    assert any("`Bent`: not above the better published median on **2 of 2**" in x for x in lines)
     assert "| s | f1 | 0.100 | 0.0900 | 1.11 |" in lines
     assert "| s | f2 | 1.00 | 1.00 | 1.00 |" in lines
     assert published_section(ours.assign(benchmark="own"), beside, [], ["Bent"], published) == []

@@ -70,9 +70,9 @@ def test_a_writer_killed_at_any_byte_leaves_the_rows_before_it(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n", ["its columns are a,b", "--out"]),
-        (f"{HEADER}\nsynthetic,f1,input,sound,x,,,,,,,,\n", ["line 2", "no row"]),
-        (f"{HEADER}\nsynthetic,f1\n", ["line 2", "no row"]),
+        ("a,b\n1,2\n", ["its columns are a,b", "another folder"]),
+        (f"{HEADER}\nsynthetic,f1,input,sound,x,,,,,,,,\n", ["line 2", "not a row"]),
+        (f"{HEADER}\nsynthetic,f1\n", ["line 2", "not a row"]),
         (f"{HEADER}\n" + 2 * "synthetic,f1,i,sound,1,,,,,,,,\n", ["line 3", "earlier row"]),
     ],
 )
@@ -114,5 +114,8 @@ def test_a_folder_has_one_writer_and_a_dead_one_lets_go(
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(ConfigurationError, match="give another --out"), locked(tmp_path / "file"):
+    with (
+        pytest.raises(ConfigurationError, match="choose another folder"),
+        locked(tmp_path / "file"),
+    ):
         pass

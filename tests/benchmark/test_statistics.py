@@ -10,16 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from kanlit.benchmark.ranks import critical_distance, equal_groups, friedman_p, mean_ranks
 from kanlit.benchmark.statistics import (
     TIE,
     Comparison,
     Outcomes,
     compare,
-    critical_distance,
-    equal_groups,
-    friedman_p,
     log_ratio,
-    mean_ranks,
     outcomes,
     reduction_intervals,
     relative_reduction,
@@ -235,7 +232,7 @@ def test_comparison_refuses_what_is_no_pair_of_benchmarks() -> None:
         compare([], [])
     with pytest.raises(ValueError, match="an error for each"):
         compare([np.array([])], [np.array([1.0])])
-    with pytest.raises(ValueError, match="1 tasks of the baseline beside 2"):
+    with pytest.raises(ValueError, match="the baseline has 1 tasks, the density 2"):
         compare([np.ones(1)], [np.ones(1)] * 2)
 
 

@@ -130,14 +130,17 @@ def test_columns_last_from_checkpoint_to_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({}, "does not say which module"),
+        ({}, "does not name its module"),
         (
             {"kanlit": {"class_path": "nowhere.Module"}},
-            "of nowhere.Module, which is not a class",
+            "class nowhere.Module, which is not part of kanlit",
         ),
-        ({"kanlit": {"class_path": "kanlit.KANN"}}, "of kanlit.KANN, which is not a class"),
-        ({"kanlit": {"class_path": "KAN"}}, "of KAN, which is not a class"),
-        ({"kanlit": {"class_path": "kanlit.KAN"}}, "of kanlit.KAN, which is not a class"),
+        (
+            {"kanlit": {"class_path": "kanlit.KANN"}},
+            "class kanlit.KANN, which is not part of kanlit",
+        ),
+        ({"kanlit": {"class_path": "KAN"}}, "class KAN, which is not part of kanlit"),
+        ({"kanlit": {"class_path": "kanlit.KAN"}}, "class kanlit.KAN, which is not part of kanlit"),
         ({"kanlit": {"class_path": "kanlit.RegressionModule"}}, "do not fit a RegressionModule"),
         (
             {
@@ -162,5 +165,5 @@ def test_a_module_of_ones_own_keeps_its_settings_where_it_is_named(tmp_path: Pat
 
     x = torch.rand(5, 2)
     assert torch.equal(again(x), module(x))
-    with pytest.raises(ConfigurationError, match="name it with --model"):
+    with pytest.raises(ConfigurationError, match="set model to"):
         restore_module(read_checkpoint(path), path)

@@ -212,7 +212,7 @@ SETTINGS = [
     ("hidden", [1] * 10, "layers"),
     ("hidden", "text", "no such setting"),
     ("grid_size", {"class_path": "os.system"}, "no such setting"),
-    ("basis", "none", "which is none of kanlit"),
+    ("basis", "none", "which is not part of kanlit"),
     ("in_features", 3, "do not fit"),
 ]
 
@@ -313,13 +313,13 @@ def test_a_class_of_ones_own_is_imported_where_it_is_named(
     words = "predict --ckpt_path last --input t.csv --output o.csv"
     status, _, error = command_line(words)
     assert status == 2
-    assert "name it with --model named_here.Own" in error
+    assert "set model to named_here.Own" in error
     assert "named_here" not in sys.modules
     status, _, error = command_line(f"{words} {own}")
     assert status == 0, error
     status, _, error = command_line(f"test {TABLE} --ckpt_path last")
     assert status == 2
-    assert "name it with --model" in error
+    assert "set model to" in error
     status, _, error = command_line(f"test {TABLE} {own} --ckpt_path last")
     assert status == 0, error
     for name in ("named_here", "helps_it"):

@@ -28,13 +28,21 @@ TO_ONE_PROCESS = {
     "plateau": 1e-5,
     "find_unused": 1e-5,
     "helmholtz": 1e-5,
+    "redrawn": 1e-5,
     "classes": 1e-5,
     "undone": 1e-5,
     "inserted": 1e-5,
     "pruned": 1e-5,
     "float32": 1e-4,
 }
-ON_TWO_PROCESSES = [*TO_ONE_PROCESS, "mini-batches", "own", "resumed adam", "resumed lbfgs"]
+ON_TWO_PROCESSES = [
+    *TO_ONE_PROCESS,
+    "mini-batches",
+    "own",
+    "balanced",
+    "resumed adam",
+    "resumed lbfgs",
+]
 
 
 def together(processes: Sequence[Any]) -> subprocess.CompletedProcess[str]:

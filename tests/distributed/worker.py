@@ -32,11 +32,19 @@ from kanlit.adaptation import (
     PeriodicTrigger,
     PlateauTrigger,
 )
-from kanlit.callbacks import Checkpoint, GridAdaptationCallback, PruningCallback
-from kanlit.data import HelmholtzData, ScikitData, SyntheticData
+from kanlit.callbacks import (
+    Checkpoint,
+    Continuation,
+    GridAdaptationCallback,
+    Horizon,
+    PruningCallback,
+)
+from kanlit.data import EquationData, HelmholtzData, ResidualDraw, ScikitData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
+from kanlit.optim import LevenbergMarquardt
+from kanlit.problems import Burgers
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
@@ -194,6 +202,28 @@ def helmholtz(run: Run) -> dict[str, Any]:
     return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=20)
 
 
+def redrawn(run: Run) -> dict[str, Any]:
+    """Points are redrawn every second epoch, 41 of them: uneven; the equation changes in stages."""
+    torch.manual_seed(1)
+    module = PDEModule(2, 1, hidden=[3], optimizer=LevenbergMarquardt, causality=1.0)
+    data = EquationData(
+        Burgers(0.1),
+        sampling="residual",
+        points=41,
+        condition_points=7,
+        redraw=ResidualDraw(pool=100, every=2),
+    )
+    stages = (Continuation("viscosity", {0: 0.3, 2: None}), Horizon([0.5, None]))
+    return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=6, callbacks=stages)
+
+
+def balanced(run: Run) -> dict[str, Any]:
+    torch.manual_seed(1)
+    module = PDEModule(2, 1, hidden=[3], optimizer=OPTIMIZERS["adam"], weights="balanced")
+    data = HelmholtzData(points_per_axis=5, boundary_points=4)
+    return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=12)
+
+
 def classes(run: Run) -> dict[str, Any]:
     torch.manual_seed(1)
     module = ClassificationModule(4, 3, hidden=[3], optimizer=OPTIMIZERS["adam"])
@@ -320,6 +350,8 @@ SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
     ),
     "float32": lambda run: run(GridAdaptationCallback(schedule=[3, 5, 7]), precision="32-true"),
     "helmholtz": helmholtz,
+    "redrawn": redrawn,
+    "balanced": balanced,
     "classes": classes,
     "mini-batches": mini_batches,
     "own": own_module,
@@ -332,7 +364,14 @@ SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
     "one sample": one_sample,
 }
 # What has no counterpart in one process.
-SEVERAL_ONLY = {"not renewed", "resumed adam", "resumed lbfgs", "own", "mini-batches"}
+SEVERAL_ONLY = {
+    "not renewed",
+    "resumed adam",
+    "resumed lbfgs",
+    "own",
+    "mini-batches",
+    "balanced",
+}
 
 
 def main() -> None:

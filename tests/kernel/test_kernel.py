@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from kanlit import kernel
+from kanlit.chain_rule import Along, closure
 from kanlit.kernel import call, library
 from kanlit.kernel.threads import torch_on_one_thread
 from kanlit.nn import KAN, KANLayer
@@ -25,7 +26,7 @@ if not kernel.kernel_available():
     pytest.skip("the compiled kernel is not built, or switched off", allow_module_level=True)
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
-PAIRS = [(0, 0), (0, 1), (1, 1)]
+ORDERS = [[(0,)], [(0, 0), (0, 1), (1, 1)], [(0, 0, 0), (1,)], [(0, 0, 0, 0), (0, 0, 1, 1)]]
 
 each_type = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float32", "float64"])
 each_outside = pytest.mark.parametrize("outside", ["linear", "zero"])
@@ -95,7 +96,9 @@ def points(layer: KANLayer, count: int) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tensor]:
+def everything(
+    layer: KANLayer, x: Tensor, wanted: Sequence[Along] = ((0, 0), (0, 1), (1, 1))
+) -> dict[str, Tensor]:
     """Outputs and all gradients, of the layer and of its sweep."""
     parameters = dict(layer.named_parameters())
     generator = torch.Generator().manual_seed(1)
@@ -103,7 +106,7 @@ def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tens
     def randn(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=x.dtype)
 
-    pairs = [(d, e) for d, e in PAIRS if max(d, e) < variables]
+    alongs = closure(wanted)[1:]
     results: dict[str, Tensor] = {}
 
     def record(kind: str, ys: tuple[Tensor, ...], inputs: dict[str, Tensor]) -> None:
@@ -115,10 +118,9 @@ def everything(layer: KANLayer, x: Tensor, variables: int = 2) -> dict[str, Tens
 
     free = x.clone().requires_grad_()
     record("layer", (layer(free),), {"x": free})
-    streams = [x.T.contiguous(), *(randn(d, *x.T.shape) for d in (variables, len(pairs)))]
-    streams = [stream.requires_grad_() for stream in streams]
-    inputs = dict(zip(("x", "first", "second"), streams, strict=True))
-    record("sweep", layer.sweep(*streams, pairs=pairs), inputs)
+    value = x.T.contiguous().requires_grad_()
+    streams = randn(len(alongs), *x.T.shape).requires_grad_()
+    record("sweep", layer.sweep(value, streams, alongs), {"x": value, "streams": streams})
     return results
 
 
@@ -161,27 +163,41 @@ def test_values_and_gradients_are_those_of_torch(
         counted.clear()
 
 
-@pytest.mark.parametrize("variables", [1, 2])
-@pytest.mark.parametrize("outputs", [1, 5])
-def test_sweep_in_any_number_of_variables_is_that_of_torch(variables: int, outputs: int) -> None:
-    layer = make_layer(2, outputs)
-    x = points(layer, 50)
-    theirs = in_torch(lambda: everything(layer, x, variables))
-    assert_same(everything(layer, x, variables), theirs, 1e-13)
+@each_build
+@pytest.mark.parametrize("wanted", ORDERS, ids=["first", "second", "third", "fourth"])
+def test_sweep_of_any_order_is_that_of_torch(
+    wanted: list[Along], build: Any, monkeypatch: pytest.MonkeyPatch, counted: list[str]
+) -> None:
+    monkeypatch.setattr(call, "load", lambda: build)
+    for inputs, outputs, degree in ((1, 1, 5), (2, 1, 3), (2, 3, 5), (3, 6, 4), (2, 10, 5)):
+        layer = make_layer(inputs, outputs, 5, degree)
+        x = points(layer, 150)
+        ours = everything(layer, x, wanted)
+        assert counted == ["forward", "backward"] * 2
+        theirs = in_torch(lambda layer=layer, x=x: everything(layer, x, wanted))
+        assert_same(ours, theirs, 1e-12)
+        counted.clear()
+
+
+def test_orders_above_those_of_the_kernel_are_left_to_torch(counted: list[str]) -> None:
+    alongs = closure([(0,) * 5])[1:]
+    make_layer(1, 1, degree=5).sweep(
+        torch.rand(1, 3).double(), torch.rand(5, 1, 3).double(), alongs
+    )
+    assert not counted
 
 
 @pytest.mark.parametrize("outputs", [1, 5])
-@pytest.mark.parametrize("pairs", [[], [(0, 1)], [(1, 0), (0, 2), (2, 2), (-1, 1)]])
-def test_sweep_takes_any_pairs(pairs: list[tuple[int, int]], outputs: int) -> None:
+@pytest.mark.parametrize("wanted", [[(5,)], [(0, 1), (2,)], [(0, 1), (0, 3), (3, 3), (1, 3)]])
+def test_sweep_takes_any_multi_indices(wanted: list[Along], outputs: int) -> None:
     layer = make_layer(2, outputs)
-    x = points(layer, 40).T.contiguous()
-    streams = [x, torch.randn(3, *x.shape).double(), torch.randn(len(pairs), *x.shape).double()]
-    streams = [stream.requires_grad_() for stream in streams]
+    x = points(layer, 40).T.contiguous().requires_grad_()
+    alongs = closure(wanted)[1:]
+    streams = torch.randn(len(alongs), *x.shape, dtype=torch.float64, requires_grad=True)
 
     def run() -> dict[str, Tensor]:
-        ys = layer.sweep(*streams, pairs=pairs)
-        inputs = streams if pairs else streams[:2]
-        grads = torch.autograd.grad(sum(y.square().sum() for y in ys), inputs)  # type: ignore[arg-type]
+        ys = layer.sweep(x, streams, alongs)
+        grads = torch.autograd.grad(sum(y.square().sum() for y in ys), (x, streams))  # type: ignore[arg-type]
         return {str(i): t.detach() for i, t in enumerate((*ys, *grads))}
 
     assert_same(run(), in_torch(run), 1e-13)
@@ -213,7 +229,7 @@ def test_every_point_finds_its_piece(
 
     def run() -> dict[str, Tensor]:
         with torch.no_grad():
-            return {"slope": layer.sweep(x, slope, x.new_zeros(0, *x.shape), [])[1]}
+            return {"slope": layer.sweep(x, slope, [(0,)])[1]}
 
     assert_same(run(), in_torch(run), TOLERANCE[dtype])
 
@@ -316,15 +332,16 @@ def test_a_forked_process_starts_threads_of_its_own_for_large_calls_alone() -> N
 def test_second_gradients_of_a_sweep_pass_gradgradcheck(outputs: int, dense: bool) -> None:
     layer = make_layer(2, outputs, 2)
     x = (1.8 * torch.rand(2, 3, dtype=torch.float64) - 0.9).requires_grad_()
-    first, second = (torch.randn(2, 2, 3, dtype=torch.float64, requires_grad=True) for _ in "12")
+    alongs = closure([(0, 0), (0, 1)])[1:]
+    streams = torch.randn(len(alongs), 2, 3, dtype=torch.float64, requires_grad=True)
     names = [name for name, _ in layer.named_parameters()]
 
-    def run(x: Tensor, first: Tensor, second: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    def run(x: Tensor, streams: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         edges = layer._edges()._replace(**dict(zip(names, values, strict=True)))
-        assert kernel.supports(edges, x, first, second)
-        return kernel.sweep(edges, x, first, second, [(0, 0), (0, 1)], dense)
+        assert kernel.supports(edges, x, streams)
+        return kernel.sweep(edges, x, streams, alongs, dense)
 
-    inputs = (x, first, second, *layer.parameters())
+    inputs = (x, streams, *layer.parameters())
     assert torch.autograd.gradcheck(run, inputs)
     assert torch.autograd.gradgradcheck(run, inputs)
 
@@ -435,14 +452,15 @@ def test_other_types_and_shapes_get_the_errors_of_torch(counted: list[str]) -> N
         layer(torch.rand(4, 2))
     with pytest.raises(RuntimeError, match="shape"):
         layer(torch.rand(5, 3, dtype=torch.float64))
-    x, second = torch.rand(2, 4, dtype=torch.float64), torch.zeros(1, 2, 4, dtype=torch.float64)
-    for value, first in ((x, x.new_ones(1, 3, 4)), (x, x.new_ones(1, 2, 3)), (x[:1], x[None])):
+    x = torch.rand(2, 4, dtype=torch.float64)
+    for value, streams in ((x, x.new_ones(1, 3, 4)), (x, x.new_ones(1, 2, 3)), (x[:1], x[None])):
         with pytest.raises(RuntimeError, match=r"size|bound"):
-            layer.sweep(value, first, second, [(0, 0)])
-    with pytest.raises(IndexError):
-        layer.sweep(x, x[None], second, [(0, 1)])
-    with pytest.raises(ValueError, match="2 pairs"):
-        layer.sweep(x, x[None], second, [(0, 0), (0, 0)])
+            layer.sweep(value, streams, [(0,)])
+    with pytest.raises(ValueError, match="2 multi-indices, but 1 streams"):
+        layer.sweep(x, x[None], [(0,), (0, 0)])
+    for alongs in ([], [(0, 1)], [(0, 0), (0,)], [(), (0,)]):
+        with pytest.raises(ValueError, match="of lower order"):
+            layer.sweep(x, x[None].expand(len(alongs), -1, -1), alongs)
     assert not counted
 
 

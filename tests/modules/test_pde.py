@@ -38,7 +38,7 @@ def trainer_for(epochs: int, *callbacks: Any, **settings: Any) -> Trainer:
 def make(problem: Any = None, **settings: Any) -> PDEModule:
     torch.manual_seed(0)
     module = PDEModule(2, 1, hidden=settings.pop("hidden", [4]), **settings).double()
-    module.problem = Helmholtz(1, 1, 1.0) if problem is None else problem
+    module.problem = Helmholtz(conditions="soft") if problem is None else problem
     return module
 
 
@@ -126,7 +126,7 @@ def test_residual_of_an_exact_solution_is_zero() -> None:
 
 @pytest.mark.parametrize("degree", [3, 4, 5])
 def test_residual_is_that_of_nested_autograd(degree: int) -> None:
-    problem = Helmholtz(1, 2, 1.5)
+    problem = Helmholtz(1, 2, 1.5, "soft")
     module = make(problem, spline_order=degree, hidden=[4, 3])
     batch = batch_of(small())
     x = batch["collocation"].clone().requires_grad_()
@@ -255,7 +255,7 @@ def test_every_optimizer_and_the_density_of_losses_take_any_equation(optimizer: 
 @pytest.mark.parametrize("stage", ["fit", "validate"])
 def test_data_without_a_differential_equation_are_refused(stage: str) -> None:
     module = PDEModule(1, 1, hidden=[3])
-    with pytest.raises(ConfigurationError, match=r"HelmholtzData.*--model RegressionModule"):
+    with pytest.raises(ConfigurationError, match=r"HelmholtzData.*set model to RegressionModule"):
         getattr(trainer_for(1), stage)(module, datamodule=SyntheticData("f4", samples=20))
 
 
@@ -271,10 +271,46 @@ def test_splines_without_a_continuous_derivative_are_refused(degree: int) -> Non
         PDEModule(2, 1, spline_order=degree)
 
 
-def test_degree_two_is_refused_for_a_second_order_equation() -> None:
-    module = PDEModule(2, 1, hidden=[3], spline_order=2)
-    with pytest.raises(ConfigurationError, match=r"3 to 5 for a second-order equation, got 2"):
-        trainer_for(1).fit(module, datamodule=small())
+class Beam(Shifted):
+    def residual(self, u_x: Tensor, u_xxxx: Tensor) -> Tensor:
+        return u_x - u_xxxx
+
+
+class Solitons(Transport):
+    """KdV, of the third order."""
+
+    def residual(self, u: Tensor, u_t: Tensor, u_x: Tensor, u_xxx: Tensor) -> Tensor:  # type: ignore[override]
+        return u_t + u * u_x + 0.022**2 * u_xxx
+
+
+@pytest.mark.parametrize(
+    "optimizer", [lambda p: torch.optim.Adam(p, lr=1e-2), LevenbergMarquardt], ids=["adam", "lm"]
+)
+def test_a_third_order_equation_is_learnt(optimizer: Any) -> None:
+    module = make(Solitons(), spline_order=4, optimizer=optimizer)
+    data = EquationData(Solitons(), points_per_axis=8, condition_points=8)
+    data.setup("fit")
+    (batch,) = data.train_dataloader()
+    exact = {name: values.double() for name, values in batch.items()}  # type: ignore[union-attr]
+    before = float(module.loss(exact).detach())
+    trainer_for(8, precision="64-true").fit(module, datamodule=data)
+    assert float(module.loss(exact).detach()) < 0.9 * before
+
+
+@pytest.mark.parametrize(
+    ("data", "degree", "words"),
+    [
+        (lambda: small(), 2, "3 to 5 for a second-order equation, got 2"),
+        (lambda: EquationData(Solitons()), 3, "4 to 5 for a third-order equation, got 3"),
+        (lambda: EquationData(Beam()), 4, "must be 5 for a fourth-order equation, got 4"),
+    ],
+)
+def test_too_low_a_degree_is_refused_for_the_order_of_the_equation(
+    data: Any, degree: int, words: str
+) -> None:
+    module = PDEModule(2, 1, hidden=[3], spline_order=degree)
+    with pytest.raises(ConfigurationError, match=words):
+        trainer_for(1).fit(module, datamodule=data())
 
 
 def test_a_residual_that_is_not_finite_is_refused_where_training_starts() -> None:

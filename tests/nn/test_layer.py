@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kanlit.chain_rule import Along, closure
 from kanlit.nn import KANLayer
 from kanlit.splines import Outside, bspline_basis, insert_knots, project
 
@@ -106,12 +107,12 @@ def test_wide_and_narrow_paths_agree(
 ) -> None:
     layer = make_layer(3, 4, degree, outside)
     x = points(layer)
-    pairs = [(0, 0), (0, 1), (1, 1)]
-    streams = [torch.randn(d, 3, len(x), dtype=torch.float64) for d in (2, 3)]
+    alongs = closure([(0, 0), (0, 1), (1, 1)])[1:]
+    streams = torch.randn(len(alongs), 3, len(x), dtype=torch.float64)
     results = []
     for path in ("narrow", "wide"):
         force_path(path)
-        results.append([layer(x), *layer.sweep(x.T.contiguous(), *streams, pairs=pairs)])
+        results.append([layer(x), *layer.sweep(x.T.contiguous(), streams, alongs)])
     for narrow, broad in zip(*results, strict=True):
         assert (narrow - broad).abs().max() < 1e-12 * (1 + narrow.abs().max())
 
@@ -211,33 +212,35 @@ def test_second_gradients_in_inputs_and_parameters_pass_gradgradcheck(
 class SweepFirst(nn.Module):
     """A module whose forward is the sweep, so that it can be called with other parameters."""
 
-    def __init__(self, layer: KANLayer, pairs: list[tuple[int, int]]) -> None:
+    def __init__(self, layer: KANLayer, alongs: Sequence[Along]) -> None:
         super().__init__()
         self.layer = layer
-        self.pairs = pairs
+        self.alongs = alongs
 
-    def forward(self, value: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, ...]:
-        return self.layer.sweep(value, first, second, self.pairs)
+    def forward(self, value: Tensor, streams: Tensor) -> tuple[Tensor, ...]:
+        return self.layer.sweep(value, streams, self.alongs)
 
 
 @each_path
 @each_outside
-@pytest.mark.parametrize("degree", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("degree", "highest"), [(2, (0, 1)), (3, (0, 1)), (5, (0, 1)), (5, (0, 0, 1, 1))]
+)
 def test_sweep_passes_gradcheck_in_all_it_takes_and_in_the_parameters(
-    degree: int, outside: Outside, path: str, force_path: Callable[[str], None]
+    degree: int, highest: Along, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
     force_path(path)
-    module = SweepFirst(make_layer(2, 2, degree, outside, grid_size=2), [(0, 0), (0, 1)])
+    alongs = closure([highest, (0, 0)])[1:]
+    module = SweepFirst(make_layer(2, 2, degree, outside, grid_size=2), alongs)
     parameters = {f"layer.{name}": p for name, p in parameters_of(module.layer).items()}
     value = points(module.layer, count=1)[:5].T.contiguous().requires_grad_()
-    first = torch.randn(2, 2, 5, dtype=torch.float64, requires_grad=True)
-    second = torch.randn(2, 2, 5, dtype=torch.float64, requires_grad=True)
+    streams = torch.randn(len(alongs), 2, 5, dtype=torch.float64, requires_grad=True)
 
-    def run(value: Tensor, first: Tensor, second: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    def run(value: Tensor, streams: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(parameters, values, strict=True))
-        return torch.func.functional_call(module, named, (value, first, second))
+        return torch.func.functional_call(module, named, (value, streams))
 
-    inputs = (value, first, second, *parameters.values())
+    inputs = (value, streams, *parameters.values())
     assert torch.autograd.gradcheck(run, inputs)
 
 

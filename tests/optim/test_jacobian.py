@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.errors import ConfigurationError
-from kanlit.nn import KAN, KANLayer
+from kanlit.nn import KAN, Jet, KANLayer
 from kanlit.optim import Residual
 from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.recording import recorded
@@ -66,6 +66,31 @@ def mixed_derivatives() -> tuple[nn.Module, Closure]:
     def closure() -> dict[str, Residual]:
         u = net.sweep(x, [(0, 1), (2, 2)])
         return {"pde": Residual(u.second[:, :, 0] * u.value + u.second[:, :, 1])}
+
+    return net, closure
+
+
+def fourth_order() -> tuple[nn.Module, Closure]:
+    net, x = network(2, 3, 2, spline_order=5), points(5)
+
+    def closure() -> dict[str, Residual]:
+        u = net.jet(Jet.variables(x, [(0, 0, 0, 0), (0, 1, 1)]))
+        return {
+            "pde": Residual(u.value * u.stream((0, 1, 1)) + u.stream((0, 0, 0, 0))[:, :1]),
+            "boundary": Residual(net(x)),
+        }
+
+    return net, closure
+
+
+def between_an_embedding_and_an_ansatz() -> tuple[nn.Module, Closure]:
+    net, points_ = network(3, 3, 1, basis="fourier"), points(5)
+
+    def closure() -> dict[str, Residual]:
+        z = Jet.variables(points_, [(0, 0, 0), (1,)])
+        x, t = z[:, :1], z[:, 1:]
+        u = t * net.jet(torch.cat([torch.cos(2 * x), torch.sin(2 * x), t], 1)) / (1.5 + x)
+        return {"pde": Residual(u.stream((0, 0, 0)) + u.stream((1,)) + u.value**2)}
 
     return net, closure
 
@@ -171,6 +196,8 @@ CASES = [
     fading_outside,
     equation_and_boundary,
     mixed_derivatives,
+    fourth_order,
+    between_an_embedding_and_an_ansatz,
     slopes_alone,
     one_layer_twice_on_the_same_rows,
     one_layer_after_itself,

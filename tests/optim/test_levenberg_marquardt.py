@@ -457,7 +457,7 @@ def test_derivatives_by_nested_autograd_are_refused() -> None:
             (slope,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
         return {"slope": Residual(slope - 1)}
 
-    with pytest.raises(ConfigurationError, match=r"derivatives must come from KAN\.sweep"):
+    with pytest.raises(ConfigurationError, match=r"derivatives must come from KAN\.jet"):
         LevenbergMarquardt(net.parameters()).step(closure)
 
 

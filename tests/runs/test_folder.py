@@ -168,7 +168,7 @@ def test_a_folder_that_the_user_names_is_refused_or_gone_on_in(
     run(command_line, f"{FIT} {setting}")
     before = files(tmp_path)
     said = run(command_line, f"{FIT} {setting}", 2)
-    assert re.search(f"{named} holds {held} of another run: go on from", said)
+    assert re.search(f"{named} has {held} of another run: resume from", said)
     assert files(tmp_path) == before
     out = run(command_line, f"{FIT} {setting} --ckpt_path last --trainer.max_epochs 4")
     last = re.search(r"checkpoint: (\S+last.ckpt)", out)
@@ -190,7 +190,7 @@ def test_a_folder_with_a_file_of_the_users_is_not_written_to(
     (tmp_path / "mine" / "config.yaml").write_text("mine")
     words = "--trainer.logger CSVLogger --trainer.logger.save_dir . --trainer.logger.name ''"
     said = run(command_line, f"{FIT} {words} --trainer.logger.version mine", 2)
-    assert "logger.version: mine holds config.yaml of another run" in said
+    assert "logger.version: mine has config.yaml of another run" in said
     assert files(tmp_path) == {
         "mine/config.yaml": b"mine",
         "mine/.run.lock": b"",

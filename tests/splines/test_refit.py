@@ -9,6 +9,7 @@ from numpy.polynomial.legendre import leggauss
 from scipy.interpolate import BSpline
 from torch import Tensor
 
+from kanlit.bases import BSplineBasis
 from kanlit.nn import KANLayer
 from kanlit.splines import (
     Exterior,
@@ -18,7 +19,6 @@ from kanlit.splines import (
     extend_breakpoints,
     insert_knots,
     project,
-    refit_on_samples,
     uniform_breakpoints,
 )
 
@@ -53,6 +53,14 @@ def values(
     """``(n, in, out)`` of the splines at x ``(n, in)``."""
     basis = bspline_basis(x, knots.double(), degree, outside=outside)
     return torch.einsum("nib,oib->nio", basis, coefficients.double())
+
+
+def refit_on_samples(
+    x: Tensor, c: Tensor, old: Tensor, new: Tensor, degree: int, outside: Outside = "zero"
+) -> Tensor:
+    """Least squares at x ``(n, in)``, from old knots to new ones."""
+    basis = BSplineBasis.from_knots(new, degree, outside)
+    return basis.fit_to_samples(c, BSplineBasis.from_knots(old, degree, outside), x)
 
 
 def dense(low: float, high: float, features: int = 2, count: int = 501) -> Tensor:

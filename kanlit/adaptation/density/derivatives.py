@@ -42,7 +42,7 @@ class DerivativeDensity(ImportanceDensity):
         ValueError: When called, if derivatives are not finite.
     """
 
-    def __init__(self, scope: Scope, power: float, epsilon: float) -> None:
+    def __init__(self, scope: Scope = "network", power: float = 0.5, epsilon: float = 1e-8) -> None:
         if scope not in ("network", "layer"):
             raise ConfigurationError(f"scope must be 'network' or 'layer', got {scope!r}")
         check_tempering(power, epsilon)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from kanlit.adaptation.density.derivatives import DerivativeDensity, first_derivatives
@@ -33,14 +31,6 @@ class GradientDensity(DerivativeDensity):
     Source: the gradient monitor function of moving meshes (W. Huang, R. D. Russell, Adaptive
     Moving Mesh Methods, Springer 2011), without the power.
     """
-
-    def __init__(
-        self,
-        scope: Literal["network", "layer"] = "network",
-        power: float = 0.5,
-        epsilon: float = 1e-8,
-    ) -> None:
-        super().__init__(scope, power, epsilon)
 
     def of_network(self, network: nn.Module, x: Tensor) -> Tensor:
         return first_derivatives(network, x).abs().sum((1, 2))

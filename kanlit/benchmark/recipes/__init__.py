@@ -1,4 +1,4 @@
-"""Recipes, how runs are trained, and variants, what is compared: layers of kanlit's own keys."""
+"""Recipes (how runs are trained) and variants (what is compared): layers of settings."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from kanlit.runs.settings import read_mapping
 __all__ = ["SHIPPED", "Layer", "densities_by_class", "load_recipe", "load_variants"]
 
 Layer = Mapping[str, Any]
-"""Settings under kanlit's keys, nested; laid over another, it says what differs."""
+"""Nested settings under kanlit's keys; a layer overrides the layers below it."""
 
 SHIPPED = ("sound", "paper", "best", "fast")
 _NAME = re.compile(r"[\w.+-]+")
 
 
 def load_recipe(recipe: str, suites: Collection[str]) -> tuple[str, dict[str, list[Layer]]]:
-    """A recipe's name and its layers for each of these benchmarks, the lowest first.
+    """Loads a recipe: its name, and its layers for each benchmark, lowest first.
 
-    ``sound`` is the lowest layer of every recipe. A file has a key for each benchmark, and under
-    it what differs; a benchmark that it does not name stays as it is in ``sound``.
+    ``sound`` is the lowest layer of every recipe. A recipe file has a key per benchmark with the
+    settings that differ from ``sound``; other benchmarks are those of ``sound``.
 
     Args:
         recipe: Name of one of :data:`SHIPPED`, or the path of a YAML file.
-        suites: Names of the benchmarks that are needed.
+        suites: Names of the benchmarks to load.
 
     Raises:
-        ConfigurationError: No such recipe; a file that is not one.
+        ConfigurationError: If there is no such recipe or the file is invalid.
     """
     base = _shipped("sound")
     if recipe == "sound":
@@ -43,14 +43,14 @@ def load_recipe(recipe: str, suites: Collection[str]) -> tuple[str, dict[str, li
     else:
         check = f"give one of {', '.join(SHIPPED)}, or the path of a YAML file"
         if "\n" in recipe or not recipe:
-            raise ConfigurationError(f"--recipe {recipe!r} is no name and no path: {check}")
+            raise ConfigurationError(f"recipe {recipe!r} is neither a name nor a path: {check}")
         content = read_mapping(
             recipe, "recipe", check, f"it needs keys such as {', '.join(SUITES)}"
         )
         name = _checked_name(Path(recipe).stem, f"recipe {recipe}")
         if name in SHIPPED:
             raise ConfigurationError(
-                f"recipe {recipe} has the name of a shipped one: rename the file"
+                f"recipe {recipe} has the name of a shipped recipe: rename the file"
             )
     for suite, layer in content.items():
         if suite not in SUITES:
@@ -68,17 +68,17 @@ def load_recipe(recipe: str, suites: Collection[str]) -> tuple[str, dict[str, li
 
 
 def load_variants(path: str) -> dict[str, Layer]:
-    """Named variants of a YAML file: what each lays over the recipe.
+    """Loads named variants from a YAML file: settings that override those of the recipe.
 
     Raises:
-        ConfigurationError: The file cannot be read, or a variant has no settings.
+        ConfigurationError: If the file cannot be read or a variant is not a mapping.
     """
-    needs = "it needs a name for each variant, and under it what differs from the recipe"
+    needs = "it needs a key per variant with the settings that differ from the recipe"
     if "\n" in path or not path:
-        raise ConfigurationError("--variants needs the path of a YAML file: give one")
-    content = read_mapping(path, "variants file", "check --variants", needs)
+        raise ConfigurationError("variants need the path of a YAML file: give one")
+    content = read_mapping(path, "variants file", "check its path", needs)
     if not content:
-        raise ConfigurationError(f"variants file {path} holds nothing: {needs}")
+        raise ConfigurationError(f"variants file {path} is empty: {needs}")
     for name, layer in content.items():
         _checked_name(name, f"variant {name!r} in {path}")
         if not isinstance(layer, dict):
@@ -90,14 +90,14 @@ def load_variants(path: str) -> dict[str, Layer]:
 
 
 def densities_by_class(names: Sequence[str]) -> dict[str, Layer]:
-    """A variant for each class of a density; settings of that class in the recipe hold for it.
+    """One variant per density class; it keeps the recipe's settings for that class.
 
     Raises:
-        ConfigurationError: No name, or one that cannot stand in a table.
+        ConfigurationError: If there is no name, or one with characters that are not allowed.
     """
     if not names:
         raise ConfigurationError(
-            "no density is chosen: give --densities a list such as InputDensity,CurvatureDensity"
+            "no density is selected: give some, such as InputDensity,CurvatureDensity"
         )
     return {
         _checked_name(name, f"density {name!r}"): {"adaptation": {"density": name}}
@@ -111,9 +111,9 @@ def _shipped(name: str) -> Mapping[str, Layer]:
 
 
 def _checked_name(name: object, what: str) -> str:
-    """A name that can stand in a table and in a file's name."""
+    """Checks that a name can be used in tables and file names."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{what}: a name is made of letters, digits, '.', '_', '+' and '-': give another"
+            f"{what}: a name has only letters, digits, '.', '_', '+' and '-': give another"
         )
     return name

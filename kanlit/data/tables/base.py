@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 import pandas as pd
 
-__all__ = ["BLOCK", "TableFile", "tidy_name"]
+__all__ = ["BLOCK", "TableFile", "is_number", "tidy_name"]
 
 BLOCK = 65536  # rows per block
 
@@ -21,6 +21,15 @@ def tidy_name(name: object) -> str:
     True
     """
     return normalize("NFC", str(name)).strip()
+
+
+def is_number(text: str) -> bool:
+    """Whether a field of a text file is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 class TableFile(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from kanlit.data.tables.base import BLOCK, tidy_name
+from kanlit.data.tables.base import BLOCK, is_number, tidy_name
 from kanlit.errors import ConfigurationError
 
 __all__ = ["DelimitedFile"]
@@ -61,7 +61,7 @@ class DelimitedFile:
                 f"the first line of {self.path} ({header[0]}) is only for Excel: remove it, so "
                 "that the file starts with the column names"
             )
-        if all(_is_number(name) for name in header):
+        if all(is_number(name) for name in header):
             return (
                 f"{self.path} has no header (its first line is {shown}): add a first line with the "
                 "column names"
@@ -150,11 +150,3 @@ class DelimitedFile:
 
 def _is_blank(fields: list[str]) -> bool:
     return len(fields) == 0 or (len(fields) == 1 and not fields[0].strip())
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

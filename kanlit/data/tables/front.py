@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +19,7 @@ from kanlit.data.tables.numbers import Fault, labels_of, numbers_of
 from kanlit.data.tables.parquet import ParquetFile
 from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular, check_room
+from kanlit.hints import near
 
 __all__ = ["Table", "data_columns", "not_there", "read_columns", "read_table", "read_texts"]
 
@@ -196,12 +196,11 @@ def not_there(path: str, column: str, names: Sequence[str]) -> ConfigurationErro
     """
     compared = names[:_COMPARED]
     same = [name for name in compared if _bare(name) == _bare(column)]
-    near = same or get_close_matches(column, compared, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    meant = f"did you mean {same[0]!r}? " if same else near(column, compared, repr)
     listed = ", ".join(names[:_LISTED])
     more = f", … ({len(names)} in all)" if len(names) > _LISTED else ""
     return ConfigurationError(
-        f"column {column!r} is not in {path}: {hint}its columns are {listed}{more}"
+        f"column {column!r} is not in {path}: {meant}its columns are {listed}{more}"
     )
 
 

@@ -24,7 +24,7 @@ def check_table_output(path: Path) -> None:
     check_output(path, _SUFFIXES)
     if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
         raise ConfigurationError(
-            f"--output {path} needs pyarrow: run pip install 'kanlit[table]', or write a .csv file"
+            f"{path} needs pyarrow: run pip install 'kanlit[table]', or write a .csv file"
         )
 
 

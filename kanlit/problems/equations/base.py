@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ __all__ = ["Equation"]
 
 
 class Equation(ABC):
-    """A partial (or ordinary) differential equation on a box, up to second order.
+    """A partial (or ordinary) differential equation on a box, up to fourth order.
 
     A subclass names its coordinates and defines its residual as a function of coordinates, unknowns
     and derivatives by name. All derivatives come from one forward sweep::
@@ -33,26 +34,41 @@ class Equation(ABC):
                     dirichlet("initial", {"t": "low"}, lambda p: torch.sin(pi * p[:, :1])),
                 ]
 
-    Two methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact or a
-    reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed to
-    the residual as its parameter ``source``; it is evaluated once, in float64.
+    Two of its attributes say what surrounds the network, in plain Python on named values, each
+    ``(n, 1)``; all derivatives are exact through them. With ``periodic = {"x": 2.0}`` the network
+    sees the cosine and sine of x with that period in place of x, so that the solution is periodic
+    to the last bit; a method ``inputs(self, x, t)`` returns any other inputs, as a dict by name or
+    a list. ``ansatz(self, u, x, t)`` returns the unknown for the network's output u (a dict of
+    unknowns for a system)::
+
+        def ansatz(self, u, x, t):
+            return torch.sin(pi * x) + t * x * (1 - x) * u
+
+    Conditions that then hold for every network need no points: they are found and left out, or
+    ``conditions`` need not list them.
+
+    Two more methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
+    or a reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed
+    to the residual as its parameter ``source``; it is evaluated once, in float64.
 
     Attributes:
         coordinates: Names of the coordinates, in the order of the columns of the points.
         unknowns: Names of the unknown functions.
         bounds: ``(low, high)`` of each coordinate.
+        periodic: Periods by coordinate.
     """
 
     coordinates: tuple[str, ...] = ()
     unknowns: tuple[str, ...] = ("u",)
     bounds: Bounds = ()
+    periodic: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     @abstractmethod
     def residual(self, *args: Any, **kwargs: Any) -> Tensor | Mapping[str, Tensor]:
         """The residual, which must vanish inside the domain.
 
         Its parameters are named after what they denote, each ``(n, 1)``: coordinates (``x``),
-        unknowns (``u``), derivatives (``u_x``, ``u_xx``, ``u_xt``) and ``source``.
+        unknowns (``u``), derivatives (``u_x``, ``u_xt``, ``u_xxx``) and ``source``.
 
         Returns:
             ``(n, 1)`` or ``(n,)``; for a system, a dict of these by name.

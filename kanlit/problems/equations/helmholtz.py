@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 from kanlit.problems.conditions import Condition, dirichlet
-from kanlit.problems.equations.base import Equation
+from kanlit.problems.equations.exact import ExactOrSoft, Manner
 from kanlit.problems.functions.target import TargetFunction
 
 __all__ = ["Helmholtz"]
@@ -19,17 +19,18 @@ _TOLERANCE = 1e-9  # relative, on the square of the wavenumber
 _LARGEST = 3e4  # beyond it the tolerance spans more than the gap between eigenvalues
 
 
-@dataclass(frozen=True)
-class Helmholtz(Equation):
+@dataclass(frozen=True, init=False)
+class Helmholtz(ExactOrSoft):
     """The equation ``u_x1x1 + u_x2x2 + k² u = q`` on ``[-1, 1]²`` with ``u = 0`` on the boundary.
 
     The exact solution is ``u = sin(a1 π x1) sin(a2 π x2)``, so that
     ``q = (k² - (a1 π)² - (a2 π)²) u``.
 
-    Attributes:
+    Args:
         a1: Half waves of the solution per unit length along x1, a whole number from 1.
         a2: The same along x2.
         wavenumber: k, in radians per unit length, from 0.
+        conditions: exact, by the ansatz ``u = (1 - x1²) (1 - x2²) N``, or soft.
 
     Raises:
         ConfigurationError: If an argument is out of range, or ``k²`` is a Dirichlet eigenvalue
@@ -37,14 +38,17 @@ class Helmholtz(Equation):
             is not unique.
     """
 
-    a1: int = 1
-    a2: int = 1
-    wavenumber: float = 1.0
+    a1: int
+    a2: int
+    wavenumber: float
 
     coordinates = ("x1", "x2")
     bounds = ((-1.0, 1.0), (-1.0, 1.0))
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self, a1: int = 1, a2: int = 1, wavenumber: float = 1.0, conditions: Manner = "exact"
+    ) -> None:
+        super().__init__(conditions, a1=a1, a2=a2, wavenumber=wavenumber)
         for name, value in (("a1", self.a1), ("a2", self.a2)):
             if not value >= 1 or value % 1 != 0:
                 raise ConfigurationError(
@@ -92,7 +96,11 @@ class Helmholtz(Equation):
 
     def conditions(self) -> list[Condition]:
         """``u = 0`` on all four sides."""
-        return [dirichlet("boundary", {"x2": "both", "x1": "both"})]
+        return [dirichlet("boundary", {"x2": "both", "x1": "both"}, exact=self.is_exact)]
+
+    def exact_form(self, u: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+        """``(1 - x1²) (1 - x2²) N`` ``(n, 1)``."""
+        return (1 - x1**2) * (1 - x2**2) * u
 
 
 def _dirichlet_modes(wavenumber: float) -> tuple[int, int] | None:

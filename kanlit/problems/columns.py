@@ -1,0 +1,32 @@
+"""Checks of what a user's function returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from kanlit.errors import ConfigurationError
+
+__all__ = ["as_columns"]
+
+
+def as_columns(values: Any, rows: int, columns: int, label: str) -> Tensor:
+    """Checks for shape ``(rows, columns)``; ``(rows,)`` counts as one column.
+
+    Raises:
+        ConfigurationError: If it is not a tensor of that shape.
+    """
+    if not isinstance(values, Tensor):
+        raise ConfigurationError(
+            f"{label} returned {type(values).__name__}, not a tensor: return one "
+            f"({rows}, {columns})"
+        )
+    if values.shape == (rows,) and columns == 1:
+        return values.unsqueeze(1)
+    if values.shape != (rows, columns):
+        raise ConfigurationError(
+            f"{label} returned a tensor {tuple(values.shape)} for {rows} points: it must be "
+            f"({rows}, {columns}), with one row per point"
+        )
+    return values

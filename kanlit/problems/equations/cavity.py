@@ -1,0 +1,119 @@
+"""Steady flow in a square cavity that is driven by its lid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kanlit.problems.conditions import Condition, dirichlet
+from kanlit.problems.equations.base import Equation
+from kanlit.problems.equations.checks import check_between
+
+__all__ = ["GHIA_U", "GHIA_V", "Cavity"]
+
+# Ghia, Ghia and Shin, J. Comput. Phys. 48 (1982), tables I and II, Re = 100.
+GHIA_U = (  # y, u at x = ½
+    (0.0547, -0.03717),
+    (0.0625, -0.04192),
+    (0.0703, -0.04775),
+    (0.1016, -0.06434),
+    (0.1719, -0.10150),
+    (0.2813, -0.15662),
+    (0.4531, -0.21090),
+    (0.5000, -0.20581),
+    (0.6172, -0.13641),
+    (0.7344, 0.00332),
+    (0.8516, 0.23151),
+    (0.9531, 0.68717),
+    (0.9609, 0.73722),
+    (0.9688, 0.78871),
+    (0.9766, 0.84123),
+)
+GHIA_V = (  # x, v at y = ½
+    (0.0625, 0.09233),
+    (0.0703, 0.10091),
+    (0.0781, 0.10890),
+    (0.0938, 0.12317),
+    (0.1563, 0.16077),
+    (0.2266, 0.17507),
+    (0.2344, 0.17527),
+    (0.5000, 0.05454),
+    (0.8047, -0.24533),
+    (0.8594, -0.22445),
+    (0.9063, -0.16914),
+    (0.9453, -0.10313),
+    (0.9531, -0.08864),
+    (0.9609, -0.07391),
+    (0.9688, -0.05906),
+)
+
+
+@dataclass(frozen=True)
+class Cavity(Equation):
+    """The steady Navier-Stokes equations on ``[0, 1]²``, with the velocity (u, v) and pressure p::
+
+        u u_x + v u_y + p_x = (u_xx + u_yy) / Re
+        u v_x + v v_y + p_y = (v_xx + v_yy) / Re
+        u_x + v_y = 0
+
+    The lid ``y = 1`` moves with u = 1 (regularised: ``4x (1 - x)``); the other walls rest. The
+    pressure is determined up to a constant, so there is no ``solution``: the test is the residuals,
+    and :data:`GHIA_U`, :data:`GHIA_V` give velocities on the centrelines at Re = 100, lid 1.
+
+    Attributes:
+        reynolds: Re, from 1 to 5000.
+        regularised: Whether the lid's velocity vanishes at its ends.
+
+    Raises:
+        ConfigurationError: If an argument is out of range.
+
+    Source: Ghia, Ghia and Shin, J. Comput. Phys. 48 (1982).
+    """
+
+    reynolds: float = 100.0
+    regularised: bool = False
+
+    coordinates = ("x", "y")
+    unknowns = ("u", "v", "p")
+    bounds = ((0.0, 1.0), (0.0, 1.0))
+
+    def __post_init__(self) -> None:
+        check_between("reynolds", self.reynolds, 1.0, 5000.0, 100.0)
+
+    def residual(
+        self,
+        u: Tensor,
+        v: Tensor,
+        u_x: Tensor,
+        u_y: Tensor,
+        v_x: Tensor,
+        v_y: Tensor,
+        p_x: Tensor,
+        p_y: Tensor,
+        u_xx: Tensor,
+        u_yy: Tensor,
+        v_xx: Tensor,
+        v_yy: Tensor,
+    ) -> dict[str, Tensor]:
+        """Both components of ``momentum`` and the ``mass``, ``(n, 1)`` each."""
+        return {
+            "momentum_x": u * u_x + v * u_y + p_x - (u_xx + u_yy) / self.reynolds,
+            "momentum_y": u * v_x + v * v_y + p_y - (v_xx + v_yy) / self.reynolds,
+            "mass": u_x + v_y,
+        }
+
+    def conditions(self) -> list[Condition]:
+        """The lid's velocity, and none at the other walls."""
+        return [
+            dirichlet("lid_u", {"y": "high"}, self.lid),
+            dirichlet("lid_v", {"y": "high"}, unknown="v"),
+            dirichlet("walls_u", {"x": "both", "y": "low"}),
+            dirichlet("walls_v", {"x": "both", "y": "low"}, unknown="v"),
+        ]
+
+    def lid(self, points: Tensor) -> Tensor:
+        """Velocity of the lid ``(n, 1)`` at points ``(n, 2)``."""
+        x = points[:, :1]
+        return 4 * x * (1 - x) if self.regularised else torch.ones_like(x)

@@ -1,0 +1,58 @@
+"""The wave equation on a string with fixed ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import pi
+
+import torch
+from torch import Tensor
+
+from kanlit.problems.conditions import Condition, dirichlet, neumann
+from kanlit.problems.equations.base import Equation
+from kanlit.problems.equations.checks import check_between
+
+__all__ = ["Wave"]
+
+
+@dataclass(frozen=True)
+class Wave(Equation):
+    """The equation ``u_tt = c² u_xx`` for x and t in ``[0, 1]``, with ``u = 0`` at both ends.
+
+    It starts at rest from ``u = sin(πx) + ½ sin(4πx)``. The exact solution is
+    ``u = sin(πx) cos(cπt) + ½ sin(4πx) cos(4cπt)``.
+
+    Attributes:
+        speed: c, from 0.01 to 100.
+
+    Raises:
+        ConfigurationError: If an argument is out of range.
+
+    Source: Wang, Yu and Perdikaris, J. Comput. Phys. 449 (2022), section 7.3.
+    """
+
+    speed: float = 2.0
+
+    coordinates = ("x", "t")
+    bounds = ((0.0, 1.0), (0.0, 1.0))
+
+    def __post_init__(self) -> None:
+        check_between("speed", self.speed, 0.01, 100.0, 2.0)
+
+    def residual(self, u_tt: Tensor, u_xx: Tensor) -> Tensor:
+        """``u_tt - c² u_xx`` ``(n, 1)``."""
+        return u_tt - self.speed**2 * u_xx
+
+    def conditions(self) -> list[Condition]:
+        """0 at the ends; the solution's value and no velocity at t = 0."""
+        return [
+            dirichlet("walls", {"x": "both"}),
+            dirichlet("initial", {"t": "low"}, self.solution),
+            neumann("velocity", {"t": "low"}),
+        ]
+
+    def solution(self, points: Tensor) -> Tensor:
+        """``u`` ``(n, 1)`` at points ``(n, 2)``."""
+        x, t = (pi * points).split(1, 1)
+        slow = torch.sin(x) * torch.cos(self.speed * t)
+        return slow + torch.sin(4 * x) * torch.cos(4 * self.speed * t) / 2
