@@ -19,7 +19,7 @@ from kanlit.callbacks.notices import log_scalars, notify, now, warn
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
 from kanlit.callbacks.training_samples import TrainingSamples
 from kanlit.data import EquationData
-from kanlit.errors import ConfigurationError, DivergenceError
+from kanlit.errors import ConfigurationError, DivergenceError, check_at_least
 from kanlit.modules import PDEModule
 from kanlit.problems import BoundaryValueProblem, Equation
 
@@ -68,8 +68,7 @@ class Stages(Callback, ABC):
     ) -> None:
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
-        if retries < 0:
-            raise ConfigurationError(f"retries must be at least 0, got {retries}")
+        check_at_least("retries", retries, 0)
         self.name = name
         self.schedule = schedule
         self.max_loss_growth = max_loss_growth
