@@ -84,40 +84,22 @@ __all__ = [
     "periodic",
 ]
 
-# Public name -> the module that defines or re-exports it.
+# The module that defines or re-exports each public name.
 _HOMES = {
-    "BlendedDensity": "kanlit.adaptation",
-    "ClassTableData": "kanlit.data",
-    "ClassificationModule": "kanlit.modules",
-    "Condition": "kanlit.problems",
-    "CurvatureDensity": "kanlit.adaptation",
-    "DeBoorDensity": "kanlit.adaptation",
-    "Equation": "kanlit.problems",
-    "EquationData": "kanlit.data",
-    "FeynmanData": "kanlit.data",
-    "FormulaData": "kanlit.data",
-    "GradientDensity": "kanlit.adaptation",
-    "GridAdaptationCallback": "kanlit.callbacks",
-    "HelmholtzData": "kanlit.data",
-    "ImportanceDensity": "kanlit.adaptation",
-    "InputDensity": "kanlit.adaptation",
-    "KAN": "kanlit.nn",
-    "KANLayer": "kanlit.nn",
-    "KeepBest": "kanlit.callbacks",
-    "KnotPlotCallback": "kanlit.callbacks",
-    "LevenbergMarquardt": "kanlit.optim",
-    "LossDensity": "kanlit.adaptation",
-    "PDEModule": "kanlit.modules",
-    "PruningCallback": "kanlit.callbacks",
-    "RegressionModule": "kanlit.modules",
-    "RelativeL2Error": "kanlit.metrics",
-    "ScikitData": "kanlit.data",
-    "SyntheticData": "kanlit.data",
-    "TableData": "kanlit.data",
-    "adapt_grids": "kanlit.adaptation",
-    "dirichlet": "kanlit.problems",
-    "neumann": "kanlit.problems",
-    "periodic": "kanlit.problems",
+    name: home
+    for home, names in {
+        "kanlit.adaptation": "BlendedDensity CurvatureDensity DeBoorDensity GradientDensity "
+        "ImportanceDensity InputDensity LossDensity adapt_grids",
+        "kanlit.data": "ClassTableData EquationData FeynmanData FormulaData HelmholtzData "
+        "ScikitData SyntheticData TableData",
+        "kanlit.modules": "ClassificationModule PDEModule RegressionModule",
+        "kanlit.problems": "Condition Equation dirichlet neumann periodic",
+        "kanlit.callbacks": "GridAdaptationCallback KeepBest KnotPlotCallback PruningCallback",
+        "kanlit.nn": "KAN KANLayer",
+        "kanlit.optim": "LevenbergMarquardt",
+        "kanlit.metrics": "RelativeL2Error",
+    }.items()
+    for name in names.split()
 }
 
 

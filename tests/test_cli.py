@@ -18,6 +18,7 @@ import yaml
 import kanlit
 from kanlit.cli import main
 from kanlit.cli.app import main as parse_and_run
+from kanlit.cli.commands import APART
 
 # Runs of two epochs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -292,7 +293,9 @@ def test_version_names_the_program(
     assert capsys.readouterr().out == f"kanlit {kanlit.__version__}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [[], ["-h"], ["--help"], ["--version"], ["--config", "c.yaml", "--help"]]
+)
 def test_what_kanlit_is_needs_neither_torch_nor_lightning(words: list[str]) -> None:
     code = (
         "import sys\n"
@@ -327,8 +330,10 @@ def test_help_names_the_commands_and_options_that_the_real_parser_has(
 
     commands, options = listed(main)
 
-    assert "fit" in commands
-    assert (commands, options) == listed(parse_and_run)
+    trains, same_options = listed(parse_and_run)
+    assert "fit" in trains
+    assert (set(commands), options) == ({*trains, *APART}, same_options)
+    assert {name: commands[name] for name in APART} == APART
 
 
 @pytest.mark.parametrize(

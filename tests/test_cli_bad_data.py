@@ -148,7 +148,7 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
 ]
 
 BAD_FORMULAS: list[tuple[str, list[str]]] = [
-    (FORMULA, ["FormulaData needs formula, bounds", "--data.formula"]),
+    (FORMULA, ["FormulaData needs formula, bounds", "give data.formula"]),
     (f"{FORMULA} --data.formula '' {BOX}", ["formula is empty", "y = sin(3*x)"]),
     (f"{FORMULA} --data.formula 'y = sin(x' {BOX}", ["never closed at character 8"]),
     (f"{FORMULA} --data.formula 'y = 2x' {BOX}", ["invalid decimal literal", "character 5"]),

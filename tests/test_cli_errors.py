@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,8 +58,8 @@ BAD: list[tuple[str, list[str]]] = [
     ("", ["no command", "fit", "benchmark", "kanlit --help"]),
     ("fitt --config x", ["'fitt'", "did you mean fit?"]),
     (f"{SYNTHETIC} extra", ["unexpected", "extra"]),
-    ("fit", ["no data", "--data", "SyntheticData", "TableData"]),
-    ("fit --data.function f1", ["no data", "--data"]),
+    ("fit", ["no data: set data to", "SyntheticData", "TableData"]),
+    ("fit --data.function f1", ["no data: set data to"]),
     # -- classes
     ("fit --data SynteticData", ["--data", "SynteticData", "did you mean SyntheticData?"]),
     ("fit --data InputDensity", ["InputDensity is a density, not a data class", "TableData"]),
@@ -86,8 +85,8 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --model.optimizer Adm", ["--model.optimizer", "did you mean Adam?"]),
     (f"{SYNTHETIC} --model.optimizer torch.optim.Adm", ["torch.optim has no Adm", "Adam"]),
     (f"{SYNTHETIC} --model.lr_scheduler CosineLR", ["CosineLR", "CosineAnnealingLR"]),
-    (f"{SYNTHETIC} --model.lr_scheduler CosineAnnealingLR", ["--model.lr_scheduler.T_max"]),
-    (f"{SYNTHETIC} --model.lr_scheduler ReduceLROnPlateau", ["--model.lr_scheduler.monitor"]),
+    (f"{SYNTHETIC} --model.lr_scheduler CosineAnnealingLR", ["give model.lr_scheduler.T_max"]),
+    (f"{SYNTHETIC} --model.lr_scheduler ReduceLROnPlateau", ["give model.lr_scheduler.monitor"]),
     # -- keys
     (f"{SYNTHETIC} --dat x", ["--dat", "did you mean data?"]),
     (f"{SYNTHETIC} --model.hiden '[3]'", ["--model.hiden", "did you mean hidden?"]),
@@ -105,7 +104,7 @@ BAD: list[tuple[str, list[str]]] = [
     # -- callbacks, loggers, strategies
     (f"{CALLBACKS} EarlyStoping", ["unknown callback", "did you mean EarlyStopping?", "…"]),
     (f"{CALLBACKS} '[EarlyStoping]'", ["callbacks[0]", "did you mean EarlyStopping?"]),
-    (f"{CALLBACKS} EarlyStopping", ["needs monitor: give --trainer.callbacks.monitor val/loss"]),
+    (f"{CALLBACKS} EarlyStopping", ["give trainer.callbacks.monitor such as val/loss"]),
     (
         f"{CALLBACKS} '[{{class_path: EarlyStopping}}]'",
         ["callbacks[0]: EarlyStopping needs monitor", "init_args: {monitor: val/loss}"],
@@ -169,7 +168,7 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --data.function f33", ["'f33'", "did you mean 'f3'?"]),
     ("fit --data FeynmanData --data.equation 16", ["equation 16", "1 to 15"]),
     ("fit --data HelmholtzData --data.wavenumber 3.5124073655203634", ["wavenumber", "unique"]),
-    ("fit --data EquationData", ["EquationData needs equation", "--data.equation"]),
+    ("fit --data EquationData", ["EquationData needs equation", "give data.equation"]),
     ("fit --data EquationData --data.equation Poison", ["equation Poison", "mean Poisson?"]),
     ("fit --data EquationData --data.equation f1", ["unknown equation f1", "Burgers"]),
     (
@@ -181,7 +180,7 @@ BAD: list[tuple[str, list[str]]] = [
         ["points", "points_per_axis", "sobol"],
     ),
     (f"{SYNTHETIC} --data.samples 0", ["samples", "at least 1"]),
-    ("fit --data TableData", ["path, inputs, targets", "--data.path"]),
+    ("fit --data TableData", ["path, inputs, targets", "give data.path"]),
     (f"{TABLE} --data.path none.csv", ["file none.csv does not exist", "data.path"]),
     (f"{TABLE} --data.path nan.csv", ["'y'", "nan.csv", "3 "]),
     (f"{TABLE} --data.path infinite.csv", ["'y'", "infinite.csv", "2 "]),
@@ -318,27 +317,23 @@ def test_a_bug_keeps_its_traceback(run: Run, tmp_path: Path) -> None:
         run(f"{SYNTHETIC} --adaptation.density with_a_bug.Broken")
 
 
-def test_an_interrupted_run_keeps_its_checkpoint_and_says_where(tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_its_checkpoint_and_says_where(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
     words = f"{SYNTHETIC} --data.samples 50 --trainer.max_epochs 1000000"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kanlit", *words.split()],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start("kanlit", *words.split(), folder=tmp_path)
     checkpoint = tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
     deadline = time.monotonic() + 300  # imports on a busy machine
     while time.monotonic() < deadline:  # the first is there before the first epoch
         if checkpoint.is_file() and torch.load(checkpoint, weights_only=True)["epoch"] > 0:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    process.send(signal.SIGINT)
+    ended = process.ended(60)
 
-    assert process.returncode == 130
-    assert "Traceback" not in error
-    assert f"checkpoint: {checkpoint.relative_to(tmp_path)}" in error.splitlines()[-1]
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+    assert f"checkpoint: {checkpoint.relative_to(tmp_path)}" in ended.stderr.splitlines()[-1]
     assert torch.load(checkpoint, weights_only=True)["epoch"] > 0
 
 

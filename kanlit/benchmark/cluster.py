@@ -42,14 +42,14 @@ def dask_engine(address: str) -> Iterator[Engine]:
         from distributed import Client
     except ImportError:
         raise ConfigurationError(
-            "--backend dask needs Dask, which is not installed: pip install 'kanlit[cluster]'"
+            "the backend dask needs Dask, which is not installed: pip install 'kanlit[cluster]'"
         ) from None
     try:
         client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:  # ValueError: a malformed address
         raise ConfigurationError(
             f"no Dask scheduler answers at {address} ({' '.join(str(error).split())}): start one "
-            f"with dask scheduler, or give its address to --scheduler"
+            f"with the command dask scheduler, or give another address"
         ) from None
     try:
         _check_workers(client, address)

@@ -140,31 +140,21 @@ def median_table(runs: pd.DataFrame, densities: Sequence[str]) -> pd.DataFrame:
     adaptation_share``. Failed runs count in the median, the highest error and the number of
     seeds. Times are medians over the successful runs.
     """
-    rows = []
-    by_task = {density: errors_by_task(runs, density) for density in densities}
-    timed = runs[np.isfinite(runs["rel_l2"])]
+    own = runs[runs["density"].isin(list(densities))]
+    table = own.groupby(_KEY)["rel_l2"].agg(
+        seeds="size",
+        failed=lambda errors: int(np.isinf(errors).sum()),
+        median="median",
+        lowest="min",
+        highest="max",
+    )
+    timed = own[np.isfinite(own["rel_l2"])]
     times = timed.assign(share=timed["adapt_s"] / timed["wall_s"]).groupby(_KEY)
-    wall, share = times["wall_s"].median(), times["share"].median()
-    for suite in suites(runs):
-        for task in in_order(runs.loc[runs["benchmark"] == suite, "task"]):
-            for density in densities:
-                errors = by_task[density].get((suite, task))
-                if errors is None:
-                    continue
-                key = (suite, task, density)
-                rows.append(
-                    {
-                        **dict(zip(_KEY, key, strict=True)),
-                        "seeds": len(errors),
-                        "failed": int(np.isinf(errors).sum()),
-                        "median": float(np.median(errors)),
-                        "lowest": float(errors.min()),
-                        "highest": float(errors.max()),
-                        "wall_s": float(wall.get(key, np.nan)),
-                        "adaptation_share": float(share.get(key, np.nan)),
-                    }
-                )
-    return pd.DataFrame(rows)
+    table["wall_s"], table["adaptation_share"] = times["wall_s"].median(), times["share"].median()
+    orders = [suites(own), in_order(own["task"]), list(densities)]
+    ranks = {name: order.index for name, order in zip(_KEY, orders, strict=True)}
+    rows = table.reset_index()
+    return rows.sort_values(_KEY, key=lambda c: c.map(ranks[str(c.name)]), ignore_index=True)
 
 
 def pair_table(runs: pd.DataFrame, baseline: str, density: str) -> pd.DataFrame:

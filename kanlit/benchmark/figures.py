@@ -102,10 +102,8 @@ def convergence_figure(
     handles = [*lines, grey("adaptation", marker="|", ms=7, mew=1.4)]
     page = head(height * rows + 0.05, title, handles)
     page.skip(0.05)
-    panels = [axes for _ in range(rows) for axes in page.row(columns, height, below=0.5)]
-    for axes in panels[len(tasks) :]:
-        axes.remove()
-    for i, (axes, task) in enumerate(zip(panels, tasks, strict=False)):
+    panels = page.panels(len(tasks), columns, height, below=0.5)
+    for i, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
         _draw_curves(axes, curves[curves["task"] == task], densities)
         axes.set_title(task, fontsize=FONT, pad=2)
         if i % columns == 0:

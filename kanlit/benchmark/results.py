@@ -114,11 +114,11 @@ class Results:
                 write_whole(self.path, whole)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot write {self.path} ({error.strerror}): give another --out"
+                f"cannot write {self.path} ({error.strerror}): choose another folder"
             ) from None
         except UnicodeDecodeError:
             raise ConfigurationError(
-                f"{self.path} is not a text file: move it or give another --out"
+                f"{self.path} is not a text file: move it or choose another folder"
             ) from None
 
     def done(self, key: Key) -> bool:
@@ -162,11 +162,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigurationError(
-            f"another kanlit benchmark is writing to {folder}: wait for it or give another --out"
+            f"another kanlit benchmark is writing to {folder}: wait for it or choose another folder"
         ) from None
     except OSError as error:
         raise ConfigurationError(
-            f"cannot write to {folder} ({error.strerror}): give another --out"
+            f"cannot write to {folder} ({error.strerror}): choose another folder"
         ) from None
     try:
         yield
@@ -183,7 +183,7 @@ def _parsed(text: str, path: Path) -> Iterator[Row]:
     if header != _HEADER:
         raise ConfigurationError(
             f"{path} is not a table of this benchmark, its columns are {','.join(header)}: move "
-            f"it or give another --out"
+            f"it or choose another folder"
         )
     seen: set[Key] = set()
     for number, cells in enumerate(lines, start=2):

@@ -109,7 +109,7 @@ def _agree(matrix: Matrix, path: Path) -> None:
                 if old.setdefault(part, settings) != settings:
                     raise ConfigurationError(
                         f"{name} had other settings in earlier runs in {path.parent} (see "
-                        f"{path.name}): give it another name, or give another --out"
+                        f"{path.name}): give it another name, or choose another folder"
                     )
     write_whole(path, yaml.safe_dump(known, sort_keys=False))
 

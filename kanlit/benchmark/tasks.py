@@ -110,7 +110,7 @@ def choose_tasks(suite: str = "all", words: Sequence[str] | None = None) -> list
     if not chosen:
         among = f" of the suite {suite}" if wanted else ""
         raise ConfigurationError(
-            f"no task{among} is selected: give --tasks a list such as f2,feynman9,helmholtz12, or "
-            f"omit it for all tasks"
+            f"no task{among} is selected: give some, such as f2,feynman9,helmholtz12, or none for "
+            f"all"
         )
     return chosen

@@ -123,16 +123,22 @@ class StagePlan:
         Raises:
             ValueError: It is malformed.
         """
-        plan = cls(state["values"], state["starts"])
-        plan.index = state["index"]
-        numbers = all(type(value) is float and math.isfinite(value) for value in plan.values)
-        if not numbers or type(plan.index) is not int or not 0 <= plan.index < len(plan.values):
+        values, starts, index = state.get("values"), state.get("starts"), state.get("index")
+        if (
+            not isinstance(values, list)
+            or not all(type(value) is float and math.isfinite(value) for value in values)
+            or type(index) is not int
+            or not 0 <= index < len(values)
+        ):
             raise ValueError("its stages are malformed")
-        starts = plan.starts
         if starts is not None and (
-            len(starts) != len(plan.values) or any(type(start) is not int for start in starts)
+            not isinstance(starts, list)
+            or len(starts) != len(values)
+            or any(type(start) is not int for start in starts)
         ):
             raise ValueError("the epochs of its stages are malformed")
+        plan = cls(values, starts)
+        plan.index = index
         return plan
 
 

@@ -19,7 +19,7 @@ from kanlit.callbacks.notices import log_scalars, notify, now, warn
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
 from kanlit.callbacks.training_samples import TrainingSamples
 from kanlit.data import EquationData
-from kanlit.errors import ConfigurationError, DivergenceError
+from kanlit.errors import ConfigurationError, DivergenceError, check_at_least
 from kanlit.modules import PDEModule
 from kanlit.problems import BoundaryValueProblem, Equation
 
@@ -68,8 +68,7 @@ class Stages(Callback, ABC):
     ) -> None:
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
-        if retries < 0:
-            raise ConfigurationError(f"retries must be at least 0, got {retries}")
+        check_at_least("retries", retries, 0)
         self.name = name
         self.schedule = schedule
         self.max_loss_growth = max_loss_growth
@@ -175,6 +174,10 @@ class Stages(Callback, ABC):
         """Called by :class:`~kanlit.GridAdaptationCallback`: the next steps may explode."""
         self._checks = _FIRST_STEPS
 
+    def on_pruning(self, trainer: Trainer, pl_module: LightningModule, report: object) -> None:
+        """Called by :class:`~kanlit.PruningCallback`: a roll-back keeps the smaller network."""
+        self._keep(pl_module)
+
     def on_stage(self, trainer: Trainer, pl_module: LightningModule, stages: Stages) -> None:
         """Called at the start of each stage of all callbacks: the last to begin one watches."""
         self._watches = stages is self
@@ -194,9 +197,12 @@ class Stages(Callback, ABC):
 
     def _begin(self, trainer: Trainer, module: LightningModule) -> None:
         """Begins the current stage of the plan from the current weights."""
-        self._kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self._keep(module)
         self._apply(trainer, module, redraw=True)
         self._announce(trainer, module)
+
+    def _keep(self, module: LightningModule) -> None:
+        self._kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
 
     def _apply(self, trainer: Trainer, module: LightningModule, redraw: bool = False) -> None:
         """Gives the equation of the current stage to the module and the data."""
@@ -294,7 +300,12 @@ class Stages(Callback, ABC):
                 f"that schedule, or start a new run from the weights"
             )
         if state_dict["plan"]:
-            self._plan = StagePlan.from_state_dict(state_dict["plan"])
+            try:
+                self._plan = StagePlan.from_state_dict(state_dict["plan"])
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"cannot resume {self.state_key} from the checkpoint ({error}): use another"
+                ) from None
         self._kept = state_dict["kept"]
         self._untrained, self._limit = state_dict["untrained"], state_dict["limit"]
         self._watches, self._checks = state_dict["watches"], state_dict["checks"]

@@ -228,6 +228,7 @@ _PARTS: Mapping[str, Callable[[Any, str], None]] = {
     "hparams_name": _text,
     "hyper_parameters": _mapping,
     "kanlit": _kanlit,
+    "EquationData": _mapping,
 }
 
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
-from kanlit.data.checks import check_at_least
 from kanlit.data.draws import PointDraw, ResidualDraw
 from kanlit.data.points import RandomPoints, grid, problem_points
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.problems import (
     BoundaryValueProblem,
     Equation,
@@ -131,7 +130,7 @@ class EquationData(TensorDataModule):
         self.condition_points = condition_points
         self.redraw = redraw
         self._drawn = False  # whether the training points are those of a redraw
-        self._resumed: dict[str, Tensor] = {}
+        self._resumed: Any = None  # training points of a checkpoint, until they are restored
 
     def setup(self, stage: str) -> None:
         changed = self._drawn or self.problem is not self.equation
@@ -251,7 +250,7 @@ class EquationData(TensorDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.trainer is not None and self.trainer.state.fn == "fit":
-            self._resumed = state_dict.get("train", {})
+            self._resumed = state_dict.get("train")
 
     def resume(self) -> None:
         """Restores the training points of a checkpoint that has been loaded.
@@ -259,10 +258,10 @@ class EquationData(TensorDataModule):
         Raises:
             ConfigurationError: They do not fit the data of this run.
         """
-        points, self._resumed = self._resumed, {}
+        points, self._resumed = self._resumed, None
         own = self._parts["train"]
         assert isinstance(own, dict)
-        if not points or self.redraw is None:
+        if points is None or self.redraw is None:
             return
         _check_points(points, own)
         self._drawn = True

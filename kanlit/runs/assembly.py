@@ -128,7 +128,7 @@ class Assembly(LightningCLI):
             message = str(root_cause(error, (UsageError,)) or error)
             raise ConfigurationError(self._explained(message)) from None
         except RecursionError:
-            raise ConfigurationError("a setting is nested too deeply: check --config") from None
+            raise ConfigurationError("a setting is nested too deeply: simplify it") from None
         config = self.config.get(str(self.config.get("subcommand")), self.config)
         check_optimizers(config.model)
         check_strategy(config.trainer.strategy)

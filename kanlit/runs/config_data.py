@@ -70,13 +70,18 @@ def equation_in(path: Path | None, content: Mapping[str, Any]) -> Equation | Non
         content: The checkpoint.
 
     Raises:
-        ConfigurationError: The data of the config are of no equation, or cannot be made.
+        ConfigurationError: The data of the config are of another equation, or cannot be made.
     """
-    if path is None or recorded_equation(content) is None:
+    record = recorded_equation(content)
+    if path is None or record is None:
         return None
     equation = getattr(data_of(path, trusted=True), "problem", None)
-    if not isinstance(equation, Equation):
-        raise ConfigurationError(f"config {path} has data of no equation: give the run's own")
+    own, given = record["class_path"], type(equation)
+    if not isinstance(equation, Equation) or _path_of(given) != own:
+        raise ConfigurationError(
+            f"config {path} is not of the equation {own}, on which the network was trained: give "
+            f"the config of its run"
+        )
     return equation
 
 

@@ -87,9 +87,7 @@ def _classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> dict[s
             )
     if "data" not in found:
         known = ", ".join(members(TensorDataModule))
-        raise ConfigurationError(
-            f"no data: name them with --data, one of {known}, or a class of your own"
-        )
+        raise ConfigurationError(f"no data: set data to one of {known}, or to your own class")
     return found
 
 
@@ -161,8 +159,8 @@ def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) ->
             inner = ", ".join(f"{name}: {_EXAMPLES.get(name, '…')}" for name in missing)
             give = f"{{class_path: {cls.__name__}, init_args: {{{inner}}}}}"
         else:
-            words = (f"--{key}.{name} {_EXAMPLES.get(name, '')}".rstrip() for name in missing)
-            give = ", ".join(words)
+            such = {name: f" such as {_EXAMPLES[name]}" for name in missing if name in _EXAMPLES}
+            give = ", ".join(f"{key}.{name}{such.get(name, '')}" for name in missing)
         raise ConfigurationError(f"{key}: {cls.__name__} needs {', '.join(missing)}: give {give}")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +70,7 @@ def test_a_writer_killed_at_any_byte_leaves_the_rows_before_it(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a,b\n1,2\n", ["its columns are a,b", "--out"]),
+        ("a,b\n1,2\n", ["its columns are a,b", "another folder"]),
         (f"{HEADER}\nsynthetic,f1,input,sound,x,,,,,,,,\n", ["line 2", "not a row"]),
         (f"{HEADER}\nsynthetic,f1\n", ["line 2", "not a row"]),
         (f"{HEADER}\n" + 2 * "synthetic,f1,i,sound,1,,,,,,,,\n", ["line 3", "earlier row"]),
@@ -87,21 +89,23 @@ def test_a_table_that_is_none_is_refused_and_kept(
     assert (tmp_path / "results.csv").read_text() == text
 
 
-def test_a_folder_has_one_writer_and_a_dead_one_lets_go(tmp_path: Path) -> None:
+def test_a_folder_has_one_writer_and_a_dead_one_lets_go(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
     code = (
         "import sys, time; from pathlib import Path; from kanlit.benchmark.results import locked\n"
         "with locked(Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "mine\n"
+    (tmp_path / "other.py").write_text(code)
+    other = start(str(tmp_path / "other.py"), str(tmp_path))
+    while other.said() != "mine\n":
+        assert other.runs(), other.ended()
+        time.sleep(0.01)
 
     with pytest.raises(ConfigurationError, match="another kanlit benchmark"), locked(tmp_path):
         pass
-    other.kill()
-    other.wait()
+    other.send(signal.SIGKILL)
+    other.ended()
 
     with locked(tmp_path):
         pass
@@ -110,5 +114,8 @@ def test_a_folder_has_one_writer_and_a_dead_one_lets_go(tmp_path: Path) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(ConfigurationError, match="give another --out"), locked(tmp_path / "file"):
+    with (
+        pytest.raises(ConfigurationError, match="choose another folder"),
+        locked(tmp_path / "file"),
+    ):
         pass

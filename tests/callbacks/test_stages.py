@@ -135,6 +135,16 @@ def test_continuation_and_horizon_combine() -> None:
     assert [round(train) for train, _ in seen.ends] == [0, 0, 0, 1, 1, 1]
 
 
+def test_stages_need_no_points_of_conditions_that_hold_exactly() -> None:
+    exact = Burgers(0.1, conditions="exact")
+    seen, module, _ = fit(
+        Horizon([0.5, None]), Continuation("viscosity", [0.4, 0.2, None]), equation=exact
+    )
+
+    assert [round(train) for train, _ in seen.ends] == [0, 0, 0, 1, 1, 1]
+    assert module.problem == exact
+
+
 def test_a_trigger_begins_the_next_stage_but_not_before_the_first_epoch() -> None:
     seen, _, _ = fit(Continuation("viscosity", [0.4, 0.2, None], trigger=PeriodicTrigger(2)))
 
@@ -246,6 +256,18 @@ def test_another_schedule_than_that_of_the_checkpoint_is_refused(tmp_path: Path)
             folder=tmp_path / "second",
             start=tmp_path / "first" / "3.ckpt",
         )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"values": [0.4, "x"]}, {"index": 7}, {"starts": [0]}, {"values": None}, {"starts": 3}],
+)
+def test_a_malformed_plan_in_a_checkpoint_is_refused(change: dict[str, Any]) -> None:
+    stages = Continuation("viscosity", {0: 0.4, 2: None})
+    state = stages.state_dict()
+    state["plan"] = {**StagePlan([0.4, 0.1], [0, 2]).state_dict(), **change}
+    with pytest.raises(ConfigurationError, match=r"cannot resume Continuation\(viscosity\) from"):
+        stages.load_state_dict(state)
 
 
 # -- bad input ----------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def load_recipe(recipe: str, suites: Collection[str]) -> tuple[str, dict[str, li
     else:
         check = f"give one of {', '.join(SHIPPED)}, or the path of a YAML file"
         if "\n" in recipe or not recipe:
-            raise ConfigurationError(f"--recipe {recipe!r} is neither a name nor a path: {check}")
+            raise ConfigurationError(f"recipe {recipe!r} is neither a name nor a path: {check}")
         content = read_mapping(
             recipe, "recipe", check, f"it needs keys such as {', '.join(SUITES)}"
         )
@@ -75,8 +75,8 @@ def load_variants(path: str) -> dict[str, Layer]:
     """
     needs = "it needs a key per variant with the settings that differ from the recipe"
     if "\n" in path or not path:
-        raise ConfigurationError("--variants needs the path of a YAML file: give one")
-    content = read_mapping(path, "variants file", "check --variants", needs)
+        raise ConfigurationError("variants need the path of a YAML file: give one")
+    content = read_mapping(path, "variants file", "check its path", needs)
     if not content:
         raise ConfigurationError(f"variants file {path} is empty: {needs}")
     for name, layer in content.items():
@@ -97,7 +97,7 @@ def densities_by_class(names: Sequence[str]) -> dict[str, Layer]:
     """
     if not names:
         raise ConfigurationError(
-            "no density is selected: give --densities a list such as InputDensity,CurvatureDensity"
+            "no density is selected: give some, such as InputDensity,CurvatureDensity"
         )
     return {
         _checked_name(name, f"density {name!r}"): {"adaptation": {"density": name}}
