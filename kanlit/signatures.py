@@ -1,10 +1,15 @@
-"""The named arguments of a constructor, with those that it passes on."""
+"""The named arguments of a constructor, with those that it passes on, and their types."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from typing import Any, Literal, Union, get_args, get_origin
 
-__all__ = ["constructor_parameters"]
+__all__ = ["constructor_parameters", "simple_parameters"]
+
+# Types of arguments that are read from a checkpoint; an optimizer never is.
+_SIMPLE = (bool, int, float, str, type(None))
 
 
 def constructor_parameters(cls: type, eval_str: bool = False) -> dict[str, inspect.Parameter]:
@@ -25,3 +30,31 @@ def constructor_parameters(cls: type, eval_str: bool = False) -> dict[str, inspe
         if not any(p.kind == p.VAR_KEYWORD for p in parameters):
             break
     return found
+
+
+def simple_parameters(cls: type) -> dict[str, set[type]]:
+    """The arguments of a constructor that take numbers and texts only, and which of these."""
+    found: dict[str, set[type]] = {}
+    for name, parameter in constructor_parameters(cls, eval_str=True).items():
+        kinds = _kinds(parameter.annotation)
+        if name == "basis":
+            kinds -= {type}  # of a class only the name, which imports nothing
+        if kinds <= set(_SIMPLE):
+            found[name] = kinds
+    return found
+
+
+def _kinds(annotation: Any) -> set[type]:
+    """The types of the values that an annotation names."""
+    if get_origin(annotation) is type:
+        return {type}
+    if get_origin(annotation) is Literal:
+        return {type(value) for value in get_args(annotation)}
+    inner = [argument for argument in get_args(annotation) if argument is not Ellipsis]
+    if not inner:
+        return {annotation}
+    origin = get_origin(annotation)
+    listed = inspect.isclass(origin) and issubclass(origin, Sequence)
+    if listed or origin is Union or origin is type(int | str):
+        return set().union(*(_kinds(argument) for argument in inner))
+    return {object}

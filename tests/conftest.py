@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import itertools
+import multiprocessing
 import os
 import random
+import runpy
 import shlex
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 if "MPLCONFIGDIR" not in os.environ:  # before matplotlib is imported; subprocesses inherit it
     os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="kanlit-mpl-")
@@ -21,6 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 torch.set_num_threads(1)  # the tensors are small: a second thread costs more than it brings
 
@@ -47,14 +56,19 @@ def _no_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _forked() -> dict[str, Any]:
+    """What forked.py defines."""
+    return runpy.run_path(str(Path(__file__).with_name("forked.py")))
+
+
 @pytest.fixture(autouse=True)
-def _blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures for TensorBoard are made but not drawn: half the time of a short run, seen by nobody.
+def _blank_pictures(_forked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures of a run are empty: half the time of a short run, seen by nobody.
 
     A picture that fails is a warning to a run anyway; who looks at them overrides this.
     """
-    blank = np.zeros((3, 1, 1), np.uint8)
-    monkeypatch.setattr("torch.utils.tensorboard.writer.figure_to_image", lambda *_, **__: blank)
+    _forked["blank_pictures"](monkeypatch.setattr)
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +101,98 @@ def command_line(
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Makes a file once for all workers of pytest-xdist, and returns its path."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the workers have a folder each in that of the session
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        path = folder / name
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                make(path)
+        return path
+
+    return once
+
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    ["kanlit.cli.app", "kanlit.cli.benchmark", "torch.utils.tensorboard", "distributed"]
+)
+
+
+@dataclass
+class Started:
+    """A process of a program, with what it has printed."""
+
+    process: BaseProcess
+    output: Path
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def runs(self) -> bool:
+        return self.process.is_alive()
+
+    def send(self, blow: signal.Signals) -> None:
+        os.kill(self.pid, blow)
+
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self.output.with_suffix(".out").read_text()
+
+    def ended(self, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Waits for its end: exit status, stdout, stderr."""
+        self.process.join(timeout)
+        status = self.process.exitcode
+        assert status is not None, "still running"
+        out, err = (self.output.with_suffix(f".{name}").read_text() for name in ("out", "err"))
+        return subprocess.CompletedProcess((), status, out, err)
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Started]:
+    """Starts a module or script in a process of its own that has kanlit's imports done.
+
+    Its arguments are the program, its words, ``folder`` and variables of the environment.
+    """
+    outputs, numbers = tmp_path_factory.mktemp("output"), itertools.count()
+
+    def start(program: str, *words: str, folder: Path = outputs, **variables: str) -> Started:
+        output = outputs / str(next(numbers))
+        for name in ("out", "err"):
+            output.with_suffix(f".{name}").touch()
+        outside = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "MASTER_PORT")}
+        task = program, list(words), str(folder), str(output), {**outside, **variables}
+        process = FORKS.Process(  # type: ignore[attr-defined]
+            target=runpy.run_path,
+            args=(str(Path(__file__).with_name("forked.py")),),
+            kwargs={"init_globals": {"TASK": task}, "run_name": "__main__"},
+        )
+        process.start()
+        return Started(process, output)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def start_ranks(start: Callable[..., Started]) -> Callable[..., list[Started]]:
+    """Starts a program once for each rank of a distributed run, as a launcher would."""
+
+    def start_ranks(ranks: int, *words: str, **settings: Any) -> list[Started]:
+        if ranks == 1:
+            return [start(*words, **settings)]
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = str(found.getsockname()[1])
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0"}
+        return [start(*words, **settings, **place, LOCAL_RANK=str(n)) for n in range(ranks)]
+
+    return start_ranks

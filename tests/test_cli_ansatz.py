@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
+from kanlit.checkpoints.vet import vet
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Helmholtz
 
@@ -128,3 +129,7 @@ def test_an_equation_of_kanlit_s_own_is_rebuilt_from_its_record(
         content["kanlit"]["equation"] = record
         with pytest.raises(ConfigurationError):
             restore_module(content, path)
+    for malformed in ({"class_path": 3}, {"class_path": "x", "init_args": {"a": [1]}}, "x", {}):
+        content["kanlit"]["equation"] = malformed
+        with pytest.raises(ConfigurationError, match="malformed"):
+            vet(content, path)

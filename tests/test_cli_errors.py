@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -318,27 +317,23 @@ def test_a_bug_keeps_its_traceback(run: Run, tmp_path: Path) -> None:
         run(f"{SYNTHETIC} --adaptation.density with_a_bug.Broken")
 
 
-def test_an_interrupted_run_keeps_its_checkpoint_and_says_where(tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_its_checkpoint_and_says_where(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
     words = f"{SYNTHETIC} --data.samples 50 --trainer.max_epochs 1000000"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kanlit", *words.split()],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start("kanlit", *words.split(), folder=tmp_path)
     checkpoint = tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
     deadline = time.monotonic() + 300  # imports on a busy machine
     while time.monotonic() < deadline:  # the first is there before the first epoch
         if checkpoint.is_file() and torch.load(checkpoint, weights_only=True)["epoch"] > 0:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    process.send(signal.SIGINT)
+    ended = process.ended(60)
 
-    assert process.returncode == 130
-    assert "Traceback" not in error
-    assert f"checkpoint: {checkpoint.relative_to(tmp_path)}" in error.splitlines()[-1]
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+    assert f"checkpoint: {checkpoint.relative_to(tmp_path)}" in ended.stderr.splitlines()[-1]
     assert torch.load(checkpoint, weights_only=True)["epoch"] > 0
 
 

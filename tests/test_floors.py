@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "kanlit"
 
 # From the ground up. Packages of one floor do not import each other.
 FLOORS = [
-    {"compat", "errors", "hints", "signatures"},
+    {"chain_rule", "compat", "errors", "hints", "signatures"},
     {"files", "scaling", "metrics", "splines"},
     {"bases"},
     {"nn", "kernel"},

@@ -30,6 +30,11 @@ PICTURES = ["convergence", "curves", "error_map", "knot_migration", "network"]
 STARTS = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
+@pytest.fixture(autouse=True)
+def _blank_pictures() -> None:
+    """Not here: these tests look at the pictures."""
+
+
 @pytest.fixture
 def trained(command_line: Words, tmp_path: Path) -> Path:
     """Checkpoint of a run on a known function."""

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -244,9 +243,12 @@ AtomicCheckpointIO().save_checkpoint({"state_dict": {**state, "a.bias": torch.on
 """
 
 
-def test_a_process_killed_while_it_writes_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+def test_a_process_killed_while_it_writes_leaves_the_last_good_checkpoint(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "half.py").write_text(HALF)
     path = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
-    ended = subprocess.run([sys.executable, "-c", HALF, str(path)], timeout=60)
+    ended = start(str(tmp_path / "half.py"), str(path)).ended()
     assert ended.returncode == -signal.SIGKILL
     assert len(list(path.parent.iterdir())) == 2  # the good one, and half of the next
     assert find_checkpoint("last", tmp_path) == path
@@ -271,9 +273,8 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 # -- killed -------------------------------------------------------------------------------------
 
 
-def test_runs_killed_at_random_moments_end_as_unbroken_ones() -> None:
-    command = [sys.executable, str(KILL_TEST), "--runs", "2", "--kills", "2"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+def test_runs_killed_at_random_moments_end_as_unbroken_ones(start: Callable[..., Any]) -> None:
+    ended = start(str(KILL_TEST), "--runs", "2", "--kills", "2").ended()
     assert "2 of 2 killed runs ended bit-identical" in ended.stdout, ended.stdout + ended.stderr
 
 
@@ -335,13 +336,11 @@ with tempfile.TemporaryDirectory() as root:
 """
 
 
-def test_runs_killed_around_a_pruning_end_as_unbroken_ones() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", AT_PRUNING, str(KILL_TEST.parent)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def test_runs_killed_around_a_pruning_end_as_unbroken_ones(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "at_pruning.py").write_text(AT_PRUNING)
+    ended = start(str(tmp_path / "at_pruning.py"), str(KILL_TEST.parent)).ended()
     expected = (
         r"unbroken: (\d) nodes\n"
         r"within: status 9, 5 nodes, the same\n"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -46,13 +46,16 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             del sys.modules[name]
 
 
-def run(*arguments: str) -> str:
-    """What a study prints that is a process of its own, for it pins itself or starts others."""
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=STUDIES, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def run(start: Callable[..., Any]) -> Here:
+    """Runs a study that pins its process or starts others in a process of its own."""
+
+    def run(script: str, *arguments: str) -> str:
+        ended = start(str(STUDIES / script), *arguments, folder=STUDIES).ended()
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return str(ended.stdout)
+
+    return run
 
 
 def test_overhead_compares_the_same_cases(here: Here) -> None:
@@ -64,7 +67,7 @@ def test_overhead_compares_the_same_cases(here: Here) -> None:
         assert abs(float(whole) - float(loop) - float(more)) < 0.02
 
 
-def test_exact_curvature_is_exact_and_differences_are_not() -> None:
+def test_exact_curvature_is_exact_and_differences_are_not(run: Here) -> None:
     printed = run("hessian.py", "--samples", "200", "--rounds", "1")
 
     rows = re.findall(r"^\| (\d+) \| (\w+) \| (\S+) \| \S+ \| \d+ \|$", printed, re.MULTILINE)
@@ -215,7 +218,9 @@ def test_dense_recursion_is_the_same_function_as_our_layer(grid_size: int, degre
         torch.testing.assert_close(parameter.grad, layer.get_parameter(name).grad)
 
 
-def test_packages_compares_on_the_same_cases_and_says_what_is_not_installed(tmp_path: Path) -> None:
+def test_packages_compares_on_the_same_cases_and_says_what_is_not_installed(
+    run: Here, tmp_path: Path
+) -> None:
     chosen = ["--contenders", "kanlit", "MLP", "inkan", "pykan"]
     out = ["--out", str(tmp_path / "rows.jsonl"), "--plot", str(tmp_path / "plot.png")]
     small = ["--cases", "small", "--batch", "50", "--rounds", "1"]
@@ -232,14 +237,14 @@ def test_packages_compares_on_the_same_cases_and_says_what_is_not_installed(tmp_
             assert again.count(f"| {name} | not installed |") == 6
 
 
-def test_a_contender_that_needs_too_much_memory_is_a_row(tmp_path: Path) -> None:
+def test_a_contender_that_needs_too_much_memory_is_a_row(run: Here, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "rows.jsonl"), "--cases", "small", "--rounds", "1"]
     printed = run("packages.py", *out, "--contenders", "MLP", "--batch", "10", "--limit", "0.001")
 
     assert len(re.findall(r"^\| .* \| MLP \| \w*Error: .* \|", printed, re.M)) == 6
 
 
-def test_growth_ends_each_series_with_its_exponents() -> None:
+def test_growth_ends_each_series_with_its_exponents(run: Here) -> None:
     printed = run("growth.py", "--rounds", "1", "--sizes", "2", "--series", "depth")
 
     number = r"-?\d+\.\d\d, -?\d+\.\d\d"
@@ -256,13 +261,13 @@ def test_adaptation_is_counted_in_steps(here: Here) -> None:
         assert abs(float(adaptation) / float(step) / float(ratio) - 1) < 0.1
 
 
-def test_published_run_is_timed_from_start_to_end() -> None:
+def test_published_run_is_timed_from_start_to_end(run: Here) -> None:
     printed = run("published_run.py", "--rounds", "1", "--epochs", "20")
 
     assert re.search(r"^\| median \| \d\S* \| \d\S* \|$", printed, re.MULTILINE)
 
 
-def test_memory_of_a_table_is_measured_in_every_format() -> None:
+def test_memory_of_a_table_is_measured_in_every_format(run: Here) -> None:
     printed = run("table_memory.py", "--rows", "3000", "--formats", "tsv", "parquet")
 
     rows = re.findall(r"^\| (tsv|parquet) \|(?: \d+ \|){5} \S+ \|$", printed, re.MULTILINE)
@@ -297,7 +302,7 @@ def test_published_points_are_those_of_jax_and_scikit_learn() -> None:
     assert data.points("validate").shape == (1000, 2)
 
 
-def test_a_recipe_is_trained_on_the_published_points(tmp_path: Path) -> None:
+def test_a_recipe_is_trained_on_the_published_points(run: Here, tmp_path: Path) -> None:
     (tmp_path / "short.yaml").write_text(
         "feynman: {adaptation: {schedule: [3]}, trainer: {max_epochs: 20}}"
     )

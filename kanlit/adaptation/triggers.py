@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 
 __all__ = [
     "AllTrigger",
@@ -64,10 +64,8 @@ class PeriodicTrigger(Trigger):
     """
 
     def __init__(self, every: int, start: int = 0) -> None:
-        if every < 1:
-            raise ConfigurationError(f"every must be at least 1, got {every}")
-        if start < 0:
-            raise ConfigurationError(f"start must be at least 0, got {start}")
+        check_at_least("every", every, 1)
+        check_at_least("start", start, 0)
         self.every = every
         self.start = start
 
@@ -101,12 +99,10 @@ class PlateauTrigger(Trigger):
         at_start: bool = True,
         monitor: str | None = None,
     ) -> None:
-        if patience < 1:
-            raise ConfigurationError(f"patience must be at least 1, got {patience}")
+        check_at_least("patience", patience, 1)
         if not 0 <= threshold < 1:
             raise ConfigurationError(f"threshold must lie in [0, 1), got {threshold}")
-        if cooldown < 0:
-            raise ConfigurationError(f"cooldown must be at least 0, got {cooldown}")
+        check_at_least("cooldown", cooldown, 0)
         self.patience = patience
         self.threshold = threshold
         self.cooldown = cooldown

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kanlit.checkpoints import carry_over
 from kanlit.compat import mark_epoch_end
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.files import linked
 
 __all__ = ["Checkpoint", "writes_nothing"]
@@ -45,8 +45,7 @@ class Checkpoint(ModelCheckpoint):
         every_n_epochs: int = 100,
         **kwargs: Any,
     ) -> None:
-        if every_n_epochs < 1:
-            raise ConfigurationError(f"every_n_epochs must be at least 1, got {every_n_epochs}")
+        check_at_least("every_n_epochs", every_n_epochs, 1)
         if filename == "last":
             raise ConfigurationError(
                 "filename last is reserved for the newest checkpoint: choose another name"

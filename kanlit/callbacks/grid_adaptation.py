@@ -31,7 +31,7 @@ from kanlit.callbacks.cadence import Cadence, Interval
 from kanlit.callbacks.distributed import broadcast_grids, unwrapped
 from kanlit.callbacks.notices import log_scalars, notify, now, refuse_averaging, warn
 from kanlit.callbacks.training_samples import TrainingSamples, evaluating, network_of
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 
 __all__ = ["GridAdaptationCallback"]
 
@@ -117,8 +117,7 @@ class GridAdaptationCallback(Callback):
         self.density = BlendedDensity() if density is None else density
         self.placement = Placement(uniform_mix, least_gap, margin, extension, refit)
         check_policy(optimizer_state)
-        if max_samples < 1:
-            raise ConfigurationError(f"max_samples must be at least 1, got {max_samples}")
+        check_at_least("max_samples", max_samples, 1)
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
         if insert_above is not None and not 1 <= insert_above < math.inf:

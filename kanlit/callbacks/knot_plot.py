@@ -32,7 +32,7 @@ from kanlit.callbacks.run_figures import (
 from kanlit.callbacks.slices import slice_curve
 from kanlit.callbacks.training_samples import network_of
 from kanlit.data import EquationData
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.nn import PruningReport
 from kanlit.plotting import knot_figure
 from kanlit.problems.functions.target import TargetFunction
@@ -71,10 +71,8 @@ class KnotPlotCallback(Callback):
     """
 
     def __init__(self, every_n_adaptations: int = 1, max_features: int = 6) -> None:
-        settings = {"every_n_adaptations": every_n_adaptations, "max_features": max_features}
-        for name, value in settings.items():
-            if value < 1:
-                raise ConfigurationError(f"{name} must be at least 1, got {value}")
+        check_at_least("every_n_adaptations", every_n_adaptations, 1)
+        check_at_least("max_features", max_features, 1)
         self.every_n_adaptations = every_n_adaptations
         self.max_features = max_features
         self._adaptations = 0

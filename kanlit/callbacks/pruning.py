@@ -14,7 +14,7 @@ from kanlit.adaptation.optimizer_state import retain_optimizer_state
 from kanlit.callbacks.distributed import broadcast, unwrapped
 from kanlit.callbacks.notices import log_scalars, notify, now, refuse_averaging, warn
 from kanlit.callbacks.training_samples import TrainingSamples, network_of
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.nn import Kept, PruningReport, check_prunable, edge_importance, prune, select
 from kanlit.nn.pruning import check_threshold
 
@@ -74,8 +74,7 @@ class PruningCallback(Callback):
             )
         check_threshold("node_threshold", node_threshold)
         check_threshold("edge_threshold", edge_threshold)
-        if max_samples < 2:
-            raise ConfigurationError(f"max_samples must be at least 2, got {max_samples}")
+        check_at_least("max_samples", max_samples, 2)
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
         self.epochs = None if epochs is None else sorted(set(epochs))

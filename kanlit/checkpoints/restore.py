@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from kanlit.nn import KANLayer
 from kanlit.problems import Equation
 from kanlit.problems.record import equation_of
 from kanlit.scaling import Columns
-from kanlit.signatures import constructor_parameters
+from kanlit.signatures import constructor_parameters, simple_parameters
 
 __all__ = [
     "module_class",
@@ -40,9 +39,6 @@ _OWN: Mapping[str, type[KANModule]] = {
 }
 _NETWORK = "network.layers."
 _MOST_NUMBERS = 2**24  # always allowed, however few the weights are
-
-# Types of settings that are read from a checkpoint; an optimizer never is.
-_SIMPLE = (bool, int, float, str, type(None))
 
 
 def restore_module(
@@ -211,7 +207,7 @@ def module_settings(content: Mapping[str, Any], cls: type[KANModule], path: Path
     """
     given = content.get("hyper_parameters", {})
     taken = {}
-    for name, kinds in _simple_parameters(cls).items():
+    for name, kinds in simple_parameters(cls).items():
         if name not in given:
             continue
         items = given[name] if isinstance(given[name], list | tuple) else [given[name]]
@@ -270,34 +266,6 @@ def _check_sizes(
             f"{grid_size}, make a network of {numbers}: give a checkpoint that kanlit fit has "
             f"written"
         )
-
-
-def _simple_parameters(cls: type) -> dict[str, set[type]]:
-    """The arguments of a constructor that take numbers and texts only, and which of these."""
-    found: dict[str, set[type]] = {}
-    for name, parameter in constructor_parameters(cls, eval_str=True).items():
-        kinds = _kinds(parameter.annotation)
-        if name == "basis":
-            kinds -= {type}  # of a class only the name, which imports nothing
-        if kinds <= set(_SIMPLE):
-            found[name] = kinds
-    return found
-
-
-def _kinds(annotation: Any) -> set[type]:
-    """The types of the values that an annotation names."""
-    if get_origin(annotation) is type:
-        return {type}
-    if get_origin(annotation) is Literal:
-        return {type(value) for value in get_args(annotation)}
-    inner = [argument for argument in get_args(annotation) if argument is not Ellipsis]
-    if not inner:
-        return {annotation}
-    origin = get_origin(annotation)
-    listed = inspect.isclass(origin) and issubclass(origin, Sequence)
-    if listed or origin is Union or origin is type(int | str):
-        return set().union(*(_kinds(argument) for argument in inner))
-    return {object}
 
 
 def _path_of(cls: type) -> str:

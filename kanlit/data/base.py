@@ -12,8 +12,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from kanlit.data.checks import check_at_least, check_rows
+from kanlit.data.checks import check_rows
 from kanlit.data.loader import TensorLoader
+from kanlit.errors import check_at_least
 from kanlit.problems.functions.target import TargetFunction
 from kanlit.scaling import Columns, Standardization, default_names, spread_of
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["check_at_least", "check_finite", "check_fractions", "check_rows"]
+__all__ = ["check_finite", "check_fractions", "check_rows"]
 
 _BLOCK = 65536  # rows per check, to bound the memory for the mask
 
@@ -35,16 +35,6 @@ def check_finite(values: Tensor, name: str, columns: Sequence[str] | None = None
         f"column {label} of {name} has {int(bad.sum())} NaN or infinite values in "
         f"{values.dtype}, the first in row {int(bad.nonzero()[0]) + 1}: remove or replace them"
     )
-
-
-def check_at_least(name: str, value: int, least: int) -> None:
-    """Raises if a count is below ``least``.
-
-    Raises:
-        ConfigurationError: Names the setting, its value and the least value.
-    """
-    if value < least:
-        raise ConfigurationError(f"{name} must be at least {least}, got {value}: raise it")
 
 
 def check_rows(rows: int, ranks: int, part: str) -> None:

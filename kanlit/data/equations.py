@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
-from kanlit.data.checks import check_at_least
 from kanlit.data.draws import PointDraw, ResidualDraw
 from kanlit.data.points import RandomPoints, grid, problem_points
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.problems import (
     BoundaryValueProblem,
     Equation,

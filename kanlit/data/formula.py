@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, Tensors
-from kanlit.data.checks import check_at_least
 from kanlit.data.functions import FunctionData
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.problems import Expression, TargetFunction
 
 __all__ = ["FormulaData"]

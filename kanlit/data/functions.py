@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
-from kanlit.data.checks import check_at_least
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.hints import near
 from kanlit.problems import FEYNMAN, SYNTHETIC, TargetFunction, grid_points, uniform_points
 from kanlit.scaling import Standardization

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from kanlit.data.checks import check_at_least, check_finite
-from kanlit.errors import ConfigurationError
+from kanlit.data.checks import check_finite
+from kanlit.errors import ConfigurationError, check_at_least
 
 __all__ = ["Batch", "EpochSampler", "TensorLoader"]
 

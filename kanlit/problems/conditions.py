@@ -99,7 +99,12 @@ def dirichlet(
 
 
 def neumann(
-    name: str, on: Mapping[str, Side], value: Values = 0.0, unknown: str = "u", weight: float = 1.0
+    name: str,
+    on: Mapping[str, Side],
+    value: Values = 0.0,
+    unknown: str = "u",
+    weight: float = 1.0,
+    exact: bool = False,
 ) -> Condition:
     """``∂u/∂x = value`` on the faces of one coordinate x.
 
@@ -111,6 +116,7 @@ def neumann(
         value: A number, or a function of the points ``(m, d) -> (m, 1)``.
         unknown: Name of the unknown.
         weight: Weight of its mean square in the loss.
+        exact: Whether the equation's ansatz claims to satisfy it exactly; this is checked.
 
     Raises:
         ConfigurationError: If there are faces of more than one coordinate.
@@ -121,7 +127,8 @@ def neumann(
             f"condition per coordinate"
         )
     (coordinate,) = on
-    return Condition(name, on, torch.sub, value, weight, names=(f"{unknown}_{coordinate}", "given"))
+    names = f"{unknown}_{coordinate}", "given"
+    return Condition(name, on, torch.sub, value, weight, names=names, exact=exact)
 
 
 def periodic(

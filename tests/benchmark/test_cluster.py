@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,40 +35,35 @@ def _free_port() -> int:
 class Cluster:
     """Processes of Dask on this machine, in a scratch folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, start: Callable[..., Any], folder: Path) -> None:
+        self.start = start
         self.folder = folder
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Any] = []
         self.address = f"tcp://127.0.0.1:{_free_port()}"
         place = ["--host", "127.0.0.1", "--port", self.address.rpartition(":")[2]]
         self.scheduler = self._start("scheduler", *place, "--no-dashboard")
 
-    def worker(self, name: str, threads: int = 1) -> subprocess.Popen[bytes]:
+    def worker(self, name: str, threads: int = 1) -> Any:
         return self._start(
             "worker", self.address, "--no-nanny", "--nthreads", str(threads), "--name", name,
             "--no-dashboard", "--local-directory", str(self.folder), "--host", "127.0.0.1",
         )  # fmt: skip
 
-    def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]],
-            cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def _start(self, program: str, *words: str) -> Any:
+        process = self.start(f"distributed.cli.dask_{program}", *words, folder=self.folder)
         self.processes.append(process)
         return process
 
     def close(self) -> None:
         for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.wait()
+            if process.runs():
+                process.send(signal.SIGKILL)
+            process.ended()
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with closing(Cluster(tmp_path)) as made:
+def cluster(start: Callable[..., Any], tmp_path: Path) -> Iterator[Cluster]:
+    with closing(Cluster(start, tmp_path)) as made:
         yield made
 
 
@@ -81,23 +74,19 @@ def test_a_worker_that_is_killed_loses_no_row_and_doubles_none(
     lost = cluster.worker("lost")
     cluster.worker("kept")
     words = "benchmark --tasks f2,f4 --seeds 1-2 --recipe small.yaml --backend dask --out out"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kanlit", *words.split(), "--scheduler", cluster.address],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words += f" --scheduler {cluster.address}"
+    process = cluster.start("kanlit", *words.split(), folder=tmp_path)
     table = tmp_path / "out" / "results.csv"
     deadline = time.monotonic() + 300
     while not (table.exists() and table.read_bytes().count(b"\n") > 2):
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        assert process.runs()
         time.sleep(0.02)
-    lost.send_signal(signal.SIGKILL)
+    lost.send(signal.SIGKILL)
     rows_then = table.read_bytes().count(b"\n") - 1
-    _, error = process.communicate(timeout=300)
+    ended = process.ended()
 
-    assert process.returncode == 0, error
+    assert ended.returncode == 0, ended.stderr
     assert rows_then < 8
     with table.open() as file:
         rows = list(csv.DictReader(file))
@@ -133,7 +122,7 @@ def test_a_scheduler_that_goes_says_so(cluster: Cluster) -> None:
 
     with dask_engine(cluster.address) as engine:
         outcomes = engine(runs, train)  # no worker: they wait
-        cluster.scheduler.kill()
+        cluster.scheduler.send(signal.SIGKILL)
         with pytest.raises(SchedulerLostError):
             next(outcomes)
 

@@ -7,12 +7,23 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import cloudpickle
 import pytest
 
-from kanlit.benchmark import Key, Outcome, Row, Run, local_engine
+from kanlit.benchmark import (
+    Key,
+    Outcome,
+    Row,
+    Run,
+    engine,
+    local_engine,
+    matrix,
+    results,
+    training,
+)
 
 # A process that starts knows no test module: what is sent of this one is sent whole.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -54,7 +65,18 @@ class Train:
         return answer(run, self.folder)
 
 
-@pytest.mark.slow
+@pytest.fixture
+def _light_processes() -> Iterator[None]:
+    """The engine's own functions and classes are sent whole too: no process imports torch."""
+    modules = engine, matrix, results, training
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    yield
+    for module in modules:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+@pytest.mark.usefixtures("_light_processes")
 def test_a_process_that_dies_costs_its_run_alone(tmp_path: Path) -> None:
     names = ("a", "killed", "b", "killed_once", "unspeakable", "c")
     found = list(local_engine(2, 3)(runs(*names), Train(tmp_path)))

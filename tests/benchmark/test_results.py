@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,21 +89,23 @@ def test_a_table_that_is_none_is_refused_and_kept(
     assert (tmp_path / "results.csv").read_text() == text
 
 
-def test_a_folder_has_one_writer_and_a_dead_one_lets_go(tmp_path: Path) -> None:
+def test_a_folder_has_one_writer_and_a_dead_one_lets_go(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
     code = (
         "import sys, time; from pathlib import Path; from kanlit.benchmark.results import locked\n"
         "with locked(Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "mine\n"
+    (tmp_path / "other.py").write_text(code)
+    other = start(str(tmp_path / "other.py"), str(tmp_path))
+    while other.said() != "mine\n":
+        assert other.runs(), other.ended()
+        time.sleep(0.01)
 
     with pytest.raises(ConfigurationError, match="another kanlit benchmark"), locked(tmp_path):
         pass
-    other.kill()
-    other.wait()
+    other.send(signal.SIGKILL)
+    other.ended()
 
     with locked(tmp_path):
         pass

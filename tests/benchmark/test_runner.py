@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -224,32 +223,30 @@ def test_ctrl_c_says_how_to_go_on(
 @pytest.mark.slow
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_a_command_that_is_struck_down_goes_on_where_it_was(
-    blow: signal.Signals, small: Path
+    blow: signal.Signals, start: Callable[..., Any], run: Command, small: Path
 ) -> None:
-    words = "benchmark --tasks f2,f4 --seeds 1-30 --recipe small.yaml --jobs 1 --out out"
-    start = [sys.executable, "-m", "kanlit", *words.split()]
+    words = "--tasks f2,f4 --seeds 1-30 --recipe small.yaml --jobs 1 --out out"
     table = small / "out" / "results.csv"
-    process = subprocess.Popen(start, stderr=subprocess.PIPE, text=True)
+    process = start("kanlit", "benchmark", *words.split(), folder=small)
     deadline = time.monotonic() + 300
     while not (table.exists() and table.read_bytes().count(b"\n") > 4):
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        assert process.runs()
         time.sleep(0.02)
     workers = psutil.Process(process.pid).children(recursive=True)
     assert workers
-    process.send_signal(blow)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
+    process.send(blow)
+    ended = process.ended(60)
+    assert ended.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
     if blow == signal.SIGINT:
-        assert "Traceback" not in error
-        assert "continue with kanlit benchmark" in error.splitlines()[-1]
+        assert "Traceback" not in ended.stderr
+        assert "continue with kanlit benchmark" in ended.stderr.splitlines()[-1]
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive  # none goes on training for nobody
     done = keys(small / "out")
     assert 4 <= len(done) < 120
 
-    fewer = [word.replace("1-30", "1-2") for word in start]
-    subprocess.run(fewer, check=True, capture_output=True, timeout=300)
+    assert run(words.replace("1-30", "1-2"))[0] == 0
 
     assert len(keys(small / "out")) == len(set(keys(small / "out")))
     assert set(keys(small / "out")) == set(done) | {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import os
-import subprocess
-import sys
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,18 +29,13 @@ def run_of(word: str, layer: Layer = SHORT, seed: int = 42) -> Run:
     return run
 
 
-def fresh_fit(run: Run, folder: Path) -> float:
+def fresh_fit(start: Callable[..., Any], run: Run, folder: Path) -> float:
     """The relative L2 error, to the last bit, of ``kanlit fit`` in a process of its own."""
     folder.mkdir()
     logger = ["--trainer.logger", "lightning.pytorch.loggers.CSVLogger"]
     logger += ["--trainer.logger.save_dir", str(folder), "--trainer.limit_val_batches", "1.0"]
-    subprocess.run(
-        [sys.executable, "-m", "kanlit", "fit", *run.arguments, *logger],
-        check=True,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-    )
+    ended = start("kanlit", "fit", *run.arguments, *logger, folder=folder).ended()
+    assert ended.returncode == 0, ended.stderr
     (table,) = folder.rglob("metrics.csv")
     with table.open() as file:
         errors = [row["test/rel_l2"] for row in csv.DictReader(file) if row["test/rel_l2"]]
@@ -48,7 +43,7 @@ def fresh_fit(run: Run, folder: Path) -> float:
 
 
 def test_a_run_in_a_process_that_made_others_equals_a_fresh_fit_to_the_last_bit(
-    tmp_path: Path,
+    start: Callable[..., Any], tmp_path: Path
 ) -> None:
     upsetting = {
         "trainer": {"max_epochs": 3, "precision": "64-true", "deterministic": True},
@@ -60,7 +55,7 @@ def test_a_run_in_a_process_that_made_others_equals_a_fresh_fit_to_the_last_bit(
     found = list(local_engine(1, 1)(runs, partial(train, threads=1)))
 
     assert [outcome.row.error for outcome in found] == [""] * 4
-    curve, equation = (fresh_fit(run, tmp_path / run.key.task) for run in wanted)
+    curve, equation = (fresh_fit(start, run, tmp_path / run.key.task) for run in wanted)
     assert [outcome.row.rel_l2 for outcome in found if outcome.row.benchmark != "feynman"] == [
         curve,
         curve,

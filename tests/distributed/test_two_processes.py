@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ WORKER = Path(__file__).with_name("worker.py")
 SECONDS = 120
 
 Results = dict[str, dict[str, Any]]
+Trained = tuple[Path, subprocess.CompletedProcess]
+StartRanks = Callable[..., Sequence[Any]]
 
 TO_ONE_PROCESS = {
     "adam": 1e-5,
@@ -44,34 +45,37 @@ ON_TWO_PROCESSES = [
 ]
 
 
-def run(*command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "MASTER_PORT")}
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-
-
-def results_of(folder: Path, processes: int) -> Results:
-    out = folder / f"{processes}.pt"
-    ended = run(str(WORKER), str(out), str(processes))
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    results: Results = torch.load(out)
-    return results
+def together(processes: Sequence[Any]) -> subprocess.CompletedProcess[str]:
+    """What the ranks of a run print, one after the other; they end with one status."""
+    ended = [process.ended(SECONDS) for process in processes]
+    (status,) = {each.returncode for each in ended}
+    out, err = ("".join(said) for said in zip(*((e.stdout, e.stderr) for e in ended), strict=True))
+    return subprocess.CompletedProcess((), status, out, err)
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return results_of(tmp_path_factory.mktemp("one"), 1)
+def results_of(start_ranks: StartRanks, once: Callable[..., Path]) -> Callable[[int], Results]:
+    """What so many processes come to in every scenario."""
+
+    def results_of(processes: int) -> Results:
+        def train(out: Path) -> None:
+            ended = together(start_ranks(processes, str(WORKER), str(out), str(processes)))
+            assert ended.returncode == 0, ended.stderr[-3000:]
+
+        results: Results = torch.load(once(f"adapted-by-{processes}.pt", train))
+        return results
+
+    return results_of
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return results_of(tmp_path_factory.mktemp("two"), 2)
+def one(results_of: Callable[[int], Results]) -> Results:
+    return results_of(1)
+
+
+@pytest.fixture(scope="module")
+def two(results_of: Callable[[int], Results]) -> Results:
+    return results_of(2)
 
 
 @pytest.mark.parametrize("name", ON_TWO_PROCESSES)
@@ -149,16 +153,17 @@ TABLE = (
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+def trained(start_ranks: StartRanks, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A folder in which two processes have trained on a table with 61 rows, and what they said."""
     folder = tmp_path_factory.mktemp("cli")
     rows = [f"{i},{(i * i) % 17}" for i in range(61)]
     (folder / "t.csv").write_text("\n".join(["a,y", *rows, ""]))
     model = ("--model.hidden=[3]", "--trainer.max_epochs=4", "--adaptation.schedule=[3, 5]")
-    return folder, run("-m", "kanlit", "fit", *TABLE, *model, *TWO, folder=folder)
+    ranks = start_ranks(2, "kanlit", "fit", *TABLE, *model, *TWO, folder=folder)
+    return folder, together(ranks)
 
 
-def test_each_line_is_printed_once(trained: tuple[Path, subprocess.CompletedProcess]) -> None:
+def test_each_line_is_printed_once(trained: Trained) -> None:
     _, ended = trained
     assert ended.returncode == 0, ended.stderr[-3000:]
     for words in (
@@ -171,12 +176,13 @@ def test_each_line_is_printed_once(trained: tuple[Path, subprocess.CompletedProc
 
 
 def test_predictions_of_two_processes_are_those_of_one_in_the_order_of_the_file(
-    trained: tuple[Path, subprocess.CompletedProcess],
+    start_ranks: StartRanks, trained: Trained
 ) -> None:
     folder, _ = trained
     tables = []
-    for more in ((), TWO):
-        ended = run("-m", "kanlit", "predict", *TABLE, "--ckpt_path=last", *more, folder=folder)
+    for ranks, more in ((1, ()), (2, TWO)):
+        words = ("kanlit", "predict", *TABLE, "--ckpt_path=last", *more)
+        ended = together(start_ranks(ranks, *words, folder=folder))
         assert ended.returncode == 0, ended.stderr[-3000:]
         assert ended.stdout.count("(61 rows)") == 1
         path = ended.stdout.split("predictions: ")[1].split(" (")[0]
@@ -186,20 +192,10 @@ def test_predictions_of_two_processes_are_those_of_one_in_the_order_of_the_file(
     pd.testing.assert_frame_equal(one, two, rtol=0, atol=1e-5)
 
 
-def test_an_error_on_all_ranks_is_printed_once(
-    trained: tuple[Path, subprocess.CompletedProcess],
-) -> None:
+def test_an_error_on_all_ranks_is_printed_once(start_ranks: StartRanks, trained: Trained) -> None:
     folder, _ = trained
-    ended = run(
-        "-m",
-        "kanlit",
-        "fit",
-        "--data=SyntheticData",
-        "--data.samples=1",
-        "--trainer.max_epochs=4",
-        *TWO,
-        folder=folder,
-    )
+    words = ("fit", "--data=SyntheticData", "--data.samples=1", "--trainer.max_epochs=4", *TWO)
+    ended = together(start_ranks(2, "kanlit", *words, folder=folder))
     assert ended.returncode == 2
     lines = [line for line in ended.stderr.splitlines() if "error" in line]
     few = "1 rows of the train part are too few for 2 ranks: add rows or use fewer devices"

@@ -1,7 +1,7 @@
 """Trains small networks in as many processes as it is told: ``worker.py OUT.pt DEVICES``.
 
-Lightning starts this file once more for each further process. Rank 0 saves, for each scenario,
-where it ended and the largest difference between the ranks.
+The tests start this file once per rank (``start_ranks`` of conftest.py). Rank 0 saves, for each
+scenario, where it ended and the largest difference between the ranks.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +16,19 @@ Results = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Results]:
+def results(start_ranks: Callable[..., Any], once: Callable[..., Path]) -> tuple[Results, Results]:
     """Of one process and of two."""
-    found = []
-    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "MASTER_PORT")}
-    for processes in (1, 2):
-        out = tmp_path_factory.mktemp("ranks") / "out.pt"
-        ended = subprocess.run(
-            [sys.executable, str(WORKER), str(out), str(processes)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        found.append(torch.load(out))
-    one, two = found
-    return one, two
+
+    def results_of(processes: int) -> Results:
+        def train(out: Path) -> None:
+            for each in start_ranks(processes, str(WORKER), str(out), str(processes)):
+                ended = each.ended()
+                assert ended.returncode == 0, ended.stderr[-3000:]
+
+        found: Results = torch.load(once(f"stepped-by-{processes}.pt", train))
+        return found
+
+    return results_of(1), results_of(2)
 
 
 @pytest.mark.parametrize("name", NAMES)

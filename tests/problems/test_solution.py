@@ -19,10 +19,13 @@ from kanlit.problems import (
     Helmholtz,
     Poisson,
     dirichlet,
+    equations,
     neumann,
     periodic,
 )
 from kanlit.problems.exactness import random_networks
+from kanlit.problems.record import equation_of, rebuilt, record_of
+from kanlit.signatures import constructor_parameters
 
 
 class Wind(Equation):
@@ -163,6 +166,30 @@ def test_soft_equations_leave_the_network_as_it_is() -> None:
     network = KAN([2, 3, 1])
     for equation in Helmholtz(conditions="soft"), Burgers(), Poisson(50.0, "soft"):
         assert BoundaryValueProblem(equation).around(network) is network
+
+
+@pytest.mark.parametrize("name", [n for n in equations.__all__ if n != "Equation"])
+def test_a_record_holds_all_arguments_of_an_equation(name: str) -> None:
+    equation = getattr(equations, name)()
+    record = record_of(equation)
+    assert set(record["init_args"]) == set(constructor_parameters(type(equation)))
+    assert equation_of(record) == equation
+
+
+def test_a_conditions_argument_survives_a_change_of_a_number() -> None:
+    changed = rebuilt(Burgers(0.1, "exact"), viscosity=0.2)
+    assert changed == Burgers(0.2, "exact") != Burgers(0.2, "soft")
+
+
+def test_an_equation_of_another_program_is_not_rebuilt() -> None:
+    assert equation_of({"class_path": "os.system", "init_args": {}}) is None
+
+
+def test_a_slope_on_a_face_can_be_exact() -> None:
+    still = [neumann("still", {"t": "low"}, exact=True)]
+    squared = {"conditions": lambda self: still, "ansatz": lambda self, u, t: t**2 * u}
+    assert BoundaryValueProblem(variant(Wind, **squared)).exact == ("still",)
+    assert "still of Mine is exact" in refused(variant(Wind, conditions=lambda self: still))
 
 
 def test_a_list_of_inputs_is_numbered() -> None:

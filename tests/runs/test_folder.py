@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ FIT = (
 DATA = "--data SyntheticData --data.samples 20"
 
 Command = Callable[[str], tuple[int, str, str]]
+Start = Callable[..., Any]
 
 
 def run(command_line: Command, words: str, status: int = 0) -> str:
@@ -89,13 +91,16 @@ def test_a_logger_without_a_folder_leaves_the_run_its_own(
 
 CLAIM = """
 import sys
+import time
 from pathlib import Path
 from lightning.pytorch import Trainer
 from kanlit.callbacks import Checkpoint
 from kanlit.errors import ConfigurationError
 from kanlit.runs.folder import start_run
 
-sys.stdout.write("ready\\n"), sys.stdout.flush(), sys.stdin.readline()
+print("ready", flush=True)
+while not Path("go").exists():
+    time.sleep(0.01)
 for _ in range(20):
     trainer = Trainer(accelerator="cpu", callbacks=[Checkpoint(**eval(sys.argv[1]))])
     try:
@@ -104,44 +109,39 @@ for _ in range(20):
         print("refused:", error, flush=True)
         break
 print("done", flush=True)
-sys.stdin.readline()  # holds what it has until all have asked
+while not Path("end").exists():  # holds what it has until all have asked
+    time.sleep(0.01)
 """
 
 
-def together(folder: Path, settings: dict[str, Any]) -> list[list[str]]:
+def together(start: Start, folder: Path, settings: dict[str, Any]) -> list[list[str]]:
     """Three processes that claim folders at the same moment; what each got."""
-    command = [sys.executable, "-c", CLAIM, repr(settings)]
-    pipe = subprocess.PIPE
-    started = [
-        subprocess.Popen(
-            command, cwd=folder, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
-        )
-        for _ in range(3)
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    got = []
-    for process in started:
-        assert process.stdout is not None
-        got.append([line.rstrip("\n") for line in iter(process.stdout.readline, "done\n")])
-    for process in started:
-        process.communicate("\n", timeout=60)
-    return got
+
+    def all_say(word: str) -> None:
+        while not all(each.said().endswith(f"{word}\n") for each in started):
+            assert all(each.runs() for each in started)
+            time.sleep(0.01)
+
+    (folder / "claim.py").write_text(CLAIM)
+    words = str(folder / "claim.py"), repr(settings)
+    started = [start(*words, folder=folder) for _ in range(3)]
+    all_say("ready")
+    (folder / "go").touch()
+    all_say("done")
+    (folder / "end").touch()
+    return [each.ended().stdout.splitlines()[1:-1] for each in started]
 
 
-def test_runs_that_start_together_each_get_a_folder(tmp_path: Path) -> None:
-    taken = [folder for got in together(tmp_path, {}) for folder in got]
+def test_runs_that_start_together_each_get_a_folder(start: Start, tmp_path: Path) -> None:
+    taken = [folder for got in together(start, tmp_path, {}) for folder in got]
     assert len(taken) == 60
     assert set(taken) == {str(tmp_path / f"lightning_logs/version_{n}") for n in range(60)}
 
 
-def test_of_runs_that_start_together_in_one_dirpath_one_gets_it(tmp_path: Path) -> None:
-    got = together(tmp_path, {"dirpath": "kept"})
+def test_of_runs_that_start_together_in_one_dirpath_one_gets_it(
+    start: Start, tmp_path: Path
+) -> None:
+    got = together(start, tmp_path, {"dirpath": "kept"})
     # One holds it as long as its process lives, and may take it again.
     assert sum(not each[0].startswith("refused") for each in got) == 1
     refused = [each[0] for each in got if each[0].startswith("refused")]
@@ -373,8 +373,7 @@ def test_without_checkpoints_a_run_says_that_none_is_kept(
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-def test_every_logger_with_every_way_to_keep_checkpoints() -> None:
+def test_every_logger_with_every_way_to_keep_checkpoints(start: Start) -> None:
     script = Path(__file__).resolve().parents[2] / "studies" / "run_matrix.py"
-    command = [sys.executable, str(script), "--diagonal"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    ended = start(str(script), "--diagonal").ended(600)
     assert "32 commands, 0 wrong" in ended.stdout, ended.stdout + ended.stderr

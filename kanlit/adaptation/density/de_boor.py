@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
 from kanlit.bases import spline_coefficients
-from kanlit.errors import ConfigurationError
+from kanlit.errors import check_at_least
 from kanlit.nn import KANLayer
 
 __all__ = ["DeBoorDensity"]
@@ -60,8 +60,7 @@ class DeBoorDensity(ImportanceDensity):
     """
 
     def __init__(self, epsilon: float = 1e-6) -> None:
-        if not 0 <= epsilon < float("inf"):
-            raise ConfigurationError(f"epsilon must be at least 0, got {epsilon}")
+        check_at_least("epsilon", epsilon, 0)
         self.epsilon = epsilon
 
     def __call__(self, context: ImportanceContext) -> Tensor:

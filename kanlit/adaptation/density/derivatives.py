@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity, Scope
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.nn import KAN, KANLayer
 
 __all__ = [
@@ -82,8 +82,7 @@ def check_tempering(power: float, epsilon: float) -> None:
     """
     if not 0 < power < float("inf"):
         raise ConfigurationError(f"power must be positive, got {power}: try 0.5")
-    if not 0 <= epsilon < float("inf"):
-        raise ConfigurationError(f"epsilon must be at least 0, got {epsilon}")
+    check_at_least("epsilon", epsilon, 0)
 
 
 def _in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from kanlit.data.checks import check_at_least
+from kanlit.errors import check_at_least
 
 __all__ = ["PointDraw"]
 
