@@ -42,6 +42,32 @@ template <class T, int W>
     }
 }
 
+// Sums of the lanes of each of N vectors in memory: with N = W, lane i is the sum of vector i.
+template <class T, int W, int N = W>
+[[gnu::always_inline]] inline typename Lanes<T, W>::Vector sums_of(const T* from) {
+    using V = typename Lanes<T, W>::Vector;
+    if constexpr (N == 1) {
+        return load<V>(from);
+    } else {
+        const V a = sums_of<T, W, N / 2>(from), b = sums_of<T, W, N / 2>(from + N / 2 * W);
+        if constexpr (W == 2) {
+            return __builtin_shufflevector(a, b, 0, 2) + __builtin_shufflevector(a, b, 1, 3);
+        } else if constexpr (W == 4) {
+            return __builtin_shufflevector(a, b, 0, 2, 4, 6) +
+                   __builtin_shufflevector(a, b, 1, 3, 5, 7);
+        } else if constexpr (W == 8) {
+            return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +
+                   __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+        } else {
+            static_assert(W == 16);
+            return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
+                                           28, 30) +
+                   __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27,
+                                           29, 31);
+        }
+    }
+}
+
 template <class T>
 struct Exponential;
 

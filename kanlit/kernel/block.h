@@ -130,40 +130,39 @@ void each_stream(const Problem<T>& q, const Use& use) {
 template <class T>
 struct Streams {
     Row<T>* term;
-    Row<T>* grad;
+    Row<T>* grad;  // one more row, for the gradient with respect to x
 
-    static std::int64_t size(const Problem<T>& q) { return 2 * q.terms * kBlock; }
+    static std::int64_t size(const Problem<T>& q) { return (2 * q.terms + 1) * kBlock; }
 
     Streams(const Problem<T>& q, T* memory)
         : term(reinterpret_cast<Row<T>*>(memory)), grad(term + q.terms) {}
 
     void load(const Problem<T>& q, std::int64_t p, std::int64_t start, int count) {
-        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
+        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t) {
             const T* from = q.stream + (s * q.features + p) * q.stream_points;
             if (q.stream_points == 1) {
                 for (int i = 0; i < count; ++i) term[t][i] = *from;
             } else {
                 std::memcpy(term[t], from + start, count * sizeof(T));
             }
-            std::memset(term[t + 1], 0, (order - 1) * sizeof term[0]);
         });
+        std::int64_t last = -1;
         for (const Product* product = q.product; product != q.product + q.products; ++product) {
-            Row<T> value;
-            multiply(*product, -1, value, count);
-            T* __restrict to = term[product->term];
-            for (int i = 0; i < count; ++i) to[i] += value[i];
+            const T* factor[kOrder];
+            for (int f = 0; f < product->factors; ++f) factor[f] = term[product->factor[f]];
+            multiply(*product, factor, term[product->term], product->term == last, count);
+            last = product->term;
         }
     }
 
     // Gradients with respect to the incoming derivatives, from those with respect to the terms.
     void unload(const Problem<T>& q, std::int64_t p, std::int64_t start, int count) {
         for (const Product* product = q.product; product != q.product + q.products; ++product) {
-            const T* from = grad[product->term];
-            for (int skip = 0; skip < product->factors; ++skip) {
-                Row<T> value;
-                multiply(*product, skip, value, count);
-                T* __restrict to = grad[product->factor[skip]];
-                for (int i = 0; i < count; ++i) to[i] += value[i] * from[i];
+            for (int own = 0; own < product->factors; ++own) {
+                const T* factor[kOrder];
+                for (int f = 0; f < product->factors; ++f) factor[f] = term[product->factor[f]];
+                factor[own] = grad[product->term];
+                multiply(*product, factor, grad[product->factor[own]], true, count);
             }
         }
         each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t) {
@@ -173,13 +172,27 @@ struct Streams {
     }
 
    private:
-    // A product without one of its factors.
-    void multiply(const Product& product, int skip, T* __restrict value, int count) const {
-        for (int i = 0; i < count; ++i) value[i] = static_cast<T>(product.count);
-        for (int f = 0; f < product.factors; ++f) {
-            if (f == skip) continue;
-            const T* x = term[product.factor[f]];
-            for (int i = 0; i < count; ++i) value[i] *= x[i];
+    static void multiply(const Product& product, const T* const* factor, T* to, bool add,
+                         int count) {
+        const T number = static_cast<T>(product.count);
+        each_order<kOrder>([&](auto factors) {
+            if (factors.value != product.factors) return;
+            if (add) {
+                multiply<factors.value, true>(number, factor, to, count);
+            } else {
+                multiply<factors.value, false>(number, factor, to, count);
+            }
+        });
+    }
+
+    template <int factors, bool add>
+    static void multiply(T number, const T* const* factor, T* __restrict to, int count) {
+        const T* x[factors];
+        for (int f = 0; f < factors; ++f) x[f] = factor[f];
+        for (int i = 0; i < count; ++i) {
+            T value = number;
+            for (int f = 0; f < factors; ++f) value *= x[f][i];
+            to[i] = add ? to[i] + value : value;
         }
     }
 };

@@ -107,59 +107,13 @@ struct Column {
     static void backward(const Problem<T>& q, const Block<T, K>& block, Streams<T>& in,
                          const T* table, T* table_grad, std::int64_t p, std::int64_t start,
                          const T*, T* scratch) {
-        const int count = block.count;
-        T* __restrict rows = scratch;
-        T* __restrict steps = rows + stride * kBlock;
-        Row<T>* g = reinterpret_cast<Row<T>*>(steps + stride * kBlock);
-        Row<T>* f = g + kOrder;  // f[0], the last of g, is not written
-        // Gradients with respect to the derivatives of the edge.
-        std::memcpy(g[0], q.y_grad + start, count * sizeof(T));
-        std::memset(g[1], 0, q.highest * sizeof g[0]);
-        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
-            const T* __restrict from = q.y_stream_grad + s * q.points + start;
-            for (std::int64_t m = 1; m <= order; ++m, ++t) {
-                for (int i = 0; i < count; ++i) g[m][i] += from[i] * in.term[t][i];
-            }
-        });
-        if (table != nullptr) {
-            const T base = table[q.pieces * stride];
-            T* __restrict x_grad = q.x_grad + p * q.points + start;
-            gather(block, table, rows);
-            edges(block, base, rows, q.highest + 1, f);
-            for (int i = 0; i < count; ++i) x_grad[i] = g[0][i] * f[1][i];
-            for (std::int64_t m = 1; m <= q.highest; ++m) {
-                for (int i = 0; i < count; ++i) x_grad[i] += g[m][i] * f[m + 1][i];
-            }
-            each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
-                const T* __restrict from = q.y_stream_grad + s * q.points + start;
-                for (std::int64_t m = 1; m <= order; ++m, ++t) {
-                    for (int i = 0; i < count; ++i) in.grad[t][i] = from[i] * f[m][i];
-                }
-            });
+        switch (q.highest) {
+            case 0: return gradients<0>(q, block, in, table, table_grad, p, start, scratch);
+            case 1: return gradients<1>(q, block, in, table, table_grad, p, start, scratch);
+            case 2: return gradients<2>(q, block, in, table, table_grad, p, start, scratch);
+            case 3: return gradients<3>(q, block, in, table, table_grad, p, start, scratch);
+            default: return gradients<kOrder>(q, block, in, table, table_grad, p, start, scratch);
         }
-        T base_grad = 0;
-        for (std::int64_t m = 0; m <= q.highest; ++m) {
-#pragma omp simd reduction(+ : base_grad)
-            for (int i = 0; i < count; ++i) base_grad += g[m][i] * block.silu[m][i];
-        }
-        for (int i = 0; i < count; ++i) {
-            for (int m = 0; m < K; ++m) steps[i * stride + m] = g[0][i] * block.weight[0][m][i];
-            for (int m = K; m < stride; ++m) steps[i * stride + m] = 0;
-        }
-        each_order<kOrder>([&](auto order) {
-            constexpr int d = order.value;
-            if (d > q.highest) return;
-            for (int i = 0; i < count; ++i) {
-                for (int m = d; m < K; ++m) {
-                    steps[i * stride + m] += g[d][i] * block.weight[d][m][i];
-                }
-            }
-        });
-        for (int i = 0; i < count; ++i) {
-            T* __restrict to = table_grad + block.piece[i] * stride;
-            for (int m = 0; m < stride; ++m) to[m] += steps[i * stride + m];
-        }
-        table_grad[q.pieces * stride] += base_grad;
     }
 
    private:
@@ -170,24 +124,88 @@ struct Column {
         }
     }
 
-    // The derivatives of the edge up to an order, but not its values.
-    static void edges(const Block<T, K>& block, T base, const T* rows, std::int64_t highest,
-                      Row<T>* f) {
-        each_order<kOrder + 1>([&](auto order) {
-            if (order.value == highest) edges_to<order.value>(block, base, rows, f);
+    // The derivatives of the edge up to order M, but not its values.
+    template <int M>
+    [[gnu::always_inline]] static void edge(const Block<T, K>& block, T base, const T* rows, int i,
+                                            T* f) {
+        for (int d = 1; d <= M; ++d) {
+            f[d] = base * block.silu[d][i];
+            for (int m = d; m < K; ++m) f[d] += block.weight[d][m][i] * rows[i * stride + m];
+        }
+    }
+
+    // The same at all points, in a row per order.
+    static void edges(const Block<T, K>& block, T base, const T* __restrict rows,
+                      std::int64_t highest, Row<T>* __restrict derivatives) {
+        each_order<kOrder>([&](auto order) {
+            if (order.value != highest) return;
+            for (int i = 0; i < block.count; ++i) {
+                T f[order.value + 1];
+                edge<order.value>(block, base, rows, i, f);
+                for (int d = 1; d <= order.value; ++d) derivatives[d][i] = f[d];
+            }
         });
     }
 
+    // M is the highest order.
     template <int M>
-    static void edges_to(const Block<T, K>& block, T base, const T* __restrict rows,
-                         Row<T>* __restrict f) {
-        for (int i = 0; i < block.count; ++i) {
-            for (int d = 1; d <= M; ++d) {
-                T sum = base * block.silu[d][i];
-                for (int m = d; m < K; ++m) sum += block.weight[d][m][i] * rows[i * stride + m];
-                f[d][i] = sum;
+    [[gnu::noinline]] static void gradients(const Problem<T>& q, const Block<T, K>& block,
+                                            Streams<T>& in, const T* table, T* table_grad,
+                                            std::int64_t p, std::int64_t start, T* scratch) {
+        const int count = block.count;
+        T* __restrict rows = scratch;
+        T* __restrict steps = rows + stride * kBlock;
+        Row<T>* __restrict g = reinterpret_cast<Row<T>*>(steps + stride * kBlock);
+        Row<T>* __restrict derivatives = g + kOrder;  // derivatives[0] would be g[kOrder]
+        // Gradients with respect to the value and the derivatives of the edge.
+        std::memcpy(g[0], q.y_grad + start, count * sizeof(T));
+        std::memset(g[1], 0, M * sizeof g[0]);
+        each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
+            const T* __restrict from = q.y_stream_grad + s * q.points + start;
+            for (std::int64_t m = 1; m <= order; ++m, ++t) {
+                for (int i = 0; i < count; ++i) g[m][i] += from[i] * in.term[t][i];
+            }
+        });
+        if (table != nullptr) {
+            const T base = table[q.pieces * stride];
+            T* __restrict x_grad = q.x_grad + p * q.points + start;
+            gather(block, table, rows);
+            for (int i = 0; i < count; ++i) {
+                T f[M + 2];
+                edge<M + 1>(block, base, rows, i, f);
+                T sum = g[0][i] * f[1];
+                for (int m = 1; m <= M; ++m) {
+                    sum += g[m][i] * f[m + 1];
+                    derivatives[m][i] = f[m];
+                }
+                x_grad[i] = sum;
+            }
+            each_stream(q, [&](std::int64_t s, std::int64_t t, std::int64_t order) {
+                const T* __restrict from = q.y_stream_grad + s * q.points + start;
+                for (std::int64_t m = 1; m <= order; ++m, ++t) {
+                    for (int i = 0; i < count; ++i) in.grad[t][i] = from[i] * derivatives[m][i];
+                }
+            });
+        }
+        T base_grad = 0;
+#pragma omp simd reduction(+ : base_grad)
+        for (int i = 0; i < count; ++i) {
+            for (int m = 0; m <= M; ++m) base_grad += g[m][i] * block.silu[m][i];
+        }
+        for (int i = 0; i < count; ++i) {
+            for (int m = 0; m < stride; ++m) {
+                T step = 0;
+                for (int d = 0; m < K && d <= m && d <= M; ++d) {
+                    step += g[d][i] * block.weight[d][m][i];
+                }
+                steps[i * stride + m] = step;
             }
         }
+        for (int i = 0; i < count; ++i) {
+            T* __restrict to = table_grad + block.piece[i] * stride;
+            for (int m = 0; m < stride; ++m) to[m] += steps[i * stride + m];
+        }
+        table_grad[q.pieces * stride] += base_grad;
     }
 };
 

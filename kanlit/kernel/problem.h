@@ -52,7 +52,7 @@ struct Problem {
     // The chain rule. A stream of order o has o consecutive terms, the factors of the first to the
     // o-th derivative of an edge. Its first term is the stream itself, the others are sums of
     // products of streams.
-    const Product* product;
+    const Product* product;  // those of a term come together
 
     // The piece of each point: written by the forward call, read by the backward call.
     std::int32_t* piece;  // (in, n)

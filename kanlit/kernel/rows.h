@@ -15,7 +15,10 @@ struct Rows {
 
     static std::int64_t width(const Problem<T>& q) { return (q.outputs + W - 1) / W * W; }
     static std::int64_t table_size(const Problem<T>& q) { return (q.pieces * K + 1) * width(q); }
-    static std::int64_t scratch_size(const Problem<T>& q) { return q.bases * width(q); }
+    static std::int64_t scratch_size(const Problem<T>& q) {
+        const std::int64_t products = (q.terms + 1) * W * W;
+        return q.bases * width(q) > products ? q.bases * width(q) : products;
+    }
     static std::int64_t streams(const Problem<T>& q) { return 1 + q.streams; }
 
     // -- coefficients to polynomials, and gradients back ----------------------------------------
@@ -201,24 +204,31 @@ struct Rows {
 
     static void backward(const Problem<T>& q, const Block<T, K>& block, Streams<T>& in,
                          const T* table, T* table_grad, std::int64_t p, std::int64_t start,
-                         const T* upstream, T*) {
+                         const T* upstream, T* scratch) {
         upstream += start * streams(q) * width(q);
-        if (table != nullptr) {
-            backward_of_order<true>(q, block, in, table, table_grad, p, start, upstream);
+        if (q.highest == 0 && table != nullptr) {
+            values_backward<true>(q, block, table, table_grad, p, start, upstream);
+        } else if (q.highest == 0) {
+            values_backward<false>(q, block, table, table_grad, p, start, upstream);
+        } else if (table != nullptr) {
+            backward_of_order<true>(q, block, in, table, table_grad, upstream, scratch);
+            std::memcpy(q.x_grad + p * q.points + start, in.grad[q.terms],
+                        block.count * sizeof(T));
         } else {
-            backward_of_order<false>(q, block, in, table, table_grad, p, start, upstream);
+            backward_of_order<false>(q, block, in, table, table_grad, upstream, scratch);
         }
     }
 
     template <bool inputs, class... Arguments>
-    static void backward_of_order(const Problem<T>& q, const Block<T, K>& block, Streams<T>& in,
-                                  const Arguments&... arguments) {
+    static void backward_of_order(const Problem<T>& q, const Arguments&... arguments) {
         switch (q.highest) {
-            case 0: return values_backward<inputs>(q, block, arguments...);
-            case 1: return sweep_backward<inputs, 1>(q, block, in, arguments...);
-            case 2: return sweep_backward<inputs, 2>(q, block, in, arguments...);
-            case 3: return sweep_backward<inputs, 3>(q, block, in, arguments...);
-            default: return sweep_backward<inputs, kOrder>(q, block, in, arguments...);
+            case 1: return sweep_backward<inputs, 1>(q, arguments...);
+            case 2:  // most often in two variables
+                return q.of_order[1] == 2 && q.of_order[2] == 2
+                           ? sweep_backward<inputs, 2, 2, 2>(q, arguments...)
+                           : sweep_backward<inputs, 2>(q, arguments...);
+            case 3: return sweep_backward<inputs, 3>(q, arguments...);
+            default: return sweep_backward<inputs, kOrder>(q, arguments...);
         }
     }
 
@@ -255,52 +265,61 @@ struct Rows {
         }
     }
 
-    template <bool inputs, int M>
+    // M is the highest order; the numbers of streams of each order may be known.
+    template <bool inputs, int M, int... known>
     [[gnu::noinline]] static void sweep_backward(const Problem<T>& q, const Block<T, K>& block,
-                                                 Streams<T>& in, const T* table, T* table_grad,
-                                                 std::int64_t p, std::int64_t start,
-                                                 const T* upstream) {
+                                                 const Streams<T>& in, const T* table,
+                                                 T* table_grad, const T* upstream, T* scratch) {
         const std::int64_t wide = width(q), all = streams(q);
-        T* x_grad = inputs ? q.x_grad + p * q.points + start : nullptr;
         for (std::int64_t v = 0; v < wide; v += W) {
             const std::int64_t base_at = q.pieces * K * wide + v;
             const V base = inputs ? load<V>(table + base_at) : V{};
             V base_grad{};
-            const auto add = [v](T& to, V products) {
-                const T sum = sum_of<T, W>(products);
-                to = v == 0 ? sum : to + sum;
-            };
-            for (int i = 0; i < block.count; ++i) {
-                const std::int64_t at = block.piece[i] * K * wide + v;
-                V f[M + 2];
-                if constexpr (inputs) edges<M + 1>(block, base, table + at, wide, i, f);
-                const T* from = upstream + i * all * wide + v;
-                V g[M + 1] = {load<V>(from)};  // gradients with respect to the edges' derivatives
-                const Row<T>* term = in.term;
-                Row<T>* grad = in.grad;
-                each_order<M>([&](auto order) {
-                    for (std::int64_t s = 0; s < q.of_order[order.value]; ++s) {
-                        from += wide;
-                        const V gs = load<V>(from);
-                        for (int m = 1; m <= order.value; ++m) {
-                            g[m] += gs * (*term++)[i];
-                            if constexpr (inputs) add((*grad++)[i], gs * f[m]);
+            for (int start = 0; start < block.count; start += W) {
+                const int stop = start + W < block.count ? start + W : block.count;
+                for (int i = start; i < stop; ++i) {
+                    const std::int64_t at = block.piece[i] * K * wide + v;
+                    V f[M + 2];
+                    if constexpr (inputs) edges<M + 1>(block, base, table + at, wide, i, f);
+                    const T* from = upstream + i * all * wide + v;
+                    V g[M + 1] = {load<V>(from)};  // gradients by the edges' derivatives
+                    const Row<T>* term = in.term;
+                    T* product = scratch + (i - start) * W;
+                    each_order<M>([&](auto order) {
+                        constexpr int counts[] = {0, known...};
+                        constexpr bool fixed = sizeof...(known) > 0;
+                        const std::int64_t number =
+                            fixed ? counts[fixed ? order.value : 0] : q.of_order[order.value];
+                        for (std::int64_t s = 0; s < number; ++s) {
+                            from += wide;
+                            const V gs = load<V>(from);
+                            for (int m = 1; m <= order.value; ++m) {
+                                g[m] += gs * (*term++)[i];
+                                if constexpr (inputs) store(product, gs * f[m]);
+                                product += W * W;
+                            }
                         }
+                    });
+                    if constexpr (inputs) {
+                        V sum = g[0] * f[1];
+                        for (int m = 1; m <= M; ++m) sum += g[m] * f[m + 1];
+                        store(product, sum);
                     }
-                });
-                if constexpr (inputs) {
-                    V product = g[0] * f[1];
-                    for (int m = 1; m <= M; ++m) product += g[m] * f[m + 1];
-                    add(x_grad[i], product);
+                    T* to = table_grad + at;
+                    store(to, load<V>(to) + g[0]);
+                    for (int m = 1; m < K; ++m) {
+                        V step = block.weight[0][m][i] * g[0];
+                        for (int d = 1; d <= M && d <= m; ++d) step += block.weight[d][m][i] * g[d];
+                        store(to + m * wide, load<V>(to + m * wide) + step);
+                    }
+                    for (int m = 0; m <= M; ++m) base_grad += g[m] * block.silu[m][i];
                 }
-                T* to = table_grad + at;
-                store(to, load<V>(to) + g[0]);
-                for (int m = 1; m < K; ++m) {
-                    V step = block.weight[0][m][i] * g[0];
-                    for (int d = 1; d <= M && d <= m; ++d) step += block.weight[d][m][i] * g[d];
-                    store(to + m * wide, load<V>(to + m * wide) + step);
+                // Rows are long enough for whole vectors, whatever the last lanes hold.
+                for (std::int64_t t = 0; inputs && t <= q.terms; ++t) {
+                    const V sums = sums_of<T, W>(scratch + t * W * W);
+                    T* to = in.grad[t] + start;
+                    store(to, v == 0 ? sums : load<V>(to) + sums);
                 }
-                for (int m = 0; m <= M; ++m) base_grad += g[m] * block.silu[m][i];
             }
             store(table_grad + base_at, load<V>(table_grad + base_at) + base_grad);
         }
