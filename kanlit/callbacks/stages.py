@@ -16,11 +16,10 @@ from kanlit.adaptation.optimizer_state import forget
 from kanlit.callbacks.cadence import Cadence
 from kanlit.callbacks.distributed import unwrapped
 from kanlit.callbacks.notices import log_scalars, notify, now, warn
+from kanlit.callbacks.solver import equation_data, solver
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
 from kanlit.callbacks.training_samples import TrainingSamples
-from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError, DivergenceError, check_at_least
-from kanlit.modules import PDEModule
 from kanlit.problems import BoundaryValueProblem, Equation
 
 __all__ = ["Stages"]
@@ -86,8 +85,12 @@ class Stages(Callback, ABC):
         self._tries = 0  # how often in a row the stage was rolled back
 
     @property
+    def _owner(self) -> str:
+        return type(self).__name__
+
+    @property
     def state_key(self) -> str:
-        return f"{type(self).__name__}({self.name})"
+        return f"{self._owner}({self.name})"
 
     @abstractmethod
     def own_value(self, equation: Equation) -> float:
@@ -116,8 +119,8 @@ class Stages(Callback, ABC):
                 self._cadence.start_afresh()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = self._data(trainer)
-        _solver(pl_module)
+        data = equation_data(trainer, self._owner)
+        solver(pl_module, self._owner)
         own = self.own_value(data.equation)
         plan = StagePlan.from_schedule(
             self.schedule, own, self.name, trainer.max_epochs, self._cadence is not None
@@ -160,7 +163,7 @@ class Stages(Callback, ABC):
         if loss <= self._limit and self._checks > 0:
             self._checks -= 1
             with torch.no_grad():
-                loss = float(_solver(pl_module).loss(batch))
+                loss = float(solver(pl_module, self._owner).loss(batch))
         if trainer.strategy.reduce_boolean_decision(not loss <= self._limit, all=False):
             self._roll_back(trainer, pl_module, loss)
 
@@ -183,7 +186,7 @@ class Stages(Callback, ABC):
         self._watches = stages is self
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        plan, data = self._known_plan(), self._data(trainer)
+        plan, data = self._known_plan(), equation_data(trainer, self._owner)
         if not plan.at_last:
             warn(
                 f"training ended at {self.name} {plan.value:g}, before the equation's own "
@@ -191,7 +194,7 @@ class Stages(Callback, ABC):
                 __file__,
             )
             data.use(self.changed(data.problem, plan.values[-1]))
-            _solver(pl_module).problem = data.problem
+            solver(pl_module, self._owner).problem = data.problem
 
     # -- what -------------------------------------------------------------------------------
 
@@ -206,12 +209,12 @@ class Stages(Callback, ABC):
 
     def _apply(self, trainer: Trainer, module: LightningModule, redraw: bool = False) -> None:
         """Gives the equation of the current stage to the module and the data."""
-        data, plan = self._data(trainer), self._known_plan()
+        data, plan = equation_data(trainer, self._owner), self._known_plan()
         data.use(self.changed(data.problem, plan.value))
-        solver = _solver(module)
-        solver.problem = data.problem
+        own = solver(module, self._owner)
+        own.problem = data.problem
         if redraw and plan.index > 0 and data.redraw is not None:
-            solver.redraw_points(data, trainer.current_epoch)
+            own.redraw_points(data, trainer.current_epoch)
 
     def _announce(self, trainer: Trainer, module: LightningModule) -> None:
         plan, loss = self._known_plan(), self._loss(trainer, module)
@@ -259,15 +262,6 @@ class Stages(Callback, ABC):
         assert loss is not None  # a PDEModule has one
         return float(loss())
 
-    def _data(self, trainer: Trainer) -> EquationData:
-        data = getattr(trainer, "datamodule", None)
-        if not isinstance(data, EquationData):
-            raise ConfigurationError(
-                f"{type(self).__name__} needs data with a differential equation, such as "
-                f"EquationData, got {type(data).__name__}: remove {type(self).__name__}"
-            )
-        return data
-
     def _known_plan(self) -> StagePlan:
         assert self._plan is not None  # since on_fit_start
         return self._plan
@@ -312,12 +306,3 @@ class Stages(Callback, ABC):
         self._tries = state_dict["tries"]
         if self._cadence is not None:
             self._cadence.load_state_dict(state_dict["cadence"])
-
-
-def _solver(module: LightningModule) -> PDEModule:
-    if not isinstance(module, PDEModule):
-        raise ConfigurationError(
-            f"stages of an equation need a PDEModule, got {type(module).__name__}: use PDEModule, "
-            f"or remove the callback"
-        )
-    return module
