@@ -326,3 +326,11 @@ def test_steps_are_equal_on_one_thread_and_on_two(here: Here) -> None:
     rows = re.findall(r"^\| .* \| ([\d.]+) \| (yes|no) \|$", printed, re.MULTILINE)
     assert len(rows) == 1
     assert rows[0][1] == "yes" or not kernel.kernel_available()
+
+
+def test_equations_are_tabulated_from_rows_beside_published_figures(here: Here) -> None:
+    printed = here("equations.py")
+
+    rows = re.findall(r"^\| (\S+ ?\S*) \| (\S+) \| .* \|$", printed, re.MULTILINE)
+    assert "helmholtz (1,1)" in dict(rows)
+    assert all(0 < float(error) < 1 for _, error in rows)

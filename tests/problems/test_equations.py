@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -29,20 +30,28 @@ from kanlit.problems import (
     Wave,
 )
 
+
+class PlainAdvection(Advection):
+    """Advection whose network sees x itself."""
+
+    periodic = MappingProxyType({})
+
+
+# With soft conditions, so that the network is the unknown itself.
 EQUATIONS = [
-    Helmholtz(1, 2, 1.5),
-    Poisson(),
-    Poisson(3.0),
+    Helmholtz(1, 2, 1.5, conditions="soft"),
+    Poisson(conditions="soft"),
+    Poisson(3.0, conditions="soft"),
     Burgers(),
     Burgers(0.1),
     AllenCahnFront(),
     AllenCahnFront(0.1, 2.0),
     ReactionDiffusion(),
     ReactionDiffusion(0.05, 20.0),
-    Wave(),
-    Advection(),
-    Heat(),
-    SineGordon(),
+    Wave(conditions="soft"),
+    PlainAdvection(),
+    Heat(conditions="soft"),
+    SineGordon(conditions="soft"),
 ]
 each_equation = pytest.mark.parametrize("equation", EQUATIONS, ids=str)
 
@@ -105,6 +114,26 @@ def test_conditions_hold_for_the_solution(equation: Equation) -> None:
     assert found
     for _, values in found.values():
         assert float(values.abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("equation", "trained"),
+    [
+        (Wave(), ["initial", "velocity"]),
+        (Heat(), []),
+        (SineGordon(), []),
+        (Helmholtz(), []),
+        (Poisson(), []),
+        (Burgers(conditions="exact"), []),
+        (KdV(), ["initial"]),
+        (GrayScott(), ["initial_u", "initial_v"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_conditions_that_hold_exactly_need_no_points(
+    equation: Equation, trained: list[str]
+) -> None:
+    assert [condition.name for condition in BoundaryValueProblem(equation).conditions] == trained
 
 
 @pytest.mark.parametrize("viscosity", [1e-3, 0.01 / torch.pi, 0.1, 10.0])

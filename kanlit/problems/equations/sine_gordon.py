@@ -9,21 +9,25 @@ import torch
 from torch import Tensor
 
 from kanlit.problems.conditions import Condition, dirichlet, neumann
-from kanlit.problems.equations.base import Equation
 from kanlit.problems.equations.checks import check_between
+from kanlit.problems.equations.exact import ExactOrSoft, Manner
 
 __all__ = ["SineGordon"]
 
 
-@dataclass(frozen=True)
-class SineGordon(Equation):
+@dataclass(frozen=True, init=False)
+class SineGordon(ExactOrSoft):
     """The equation ``u_tt - u_xx + sin(u) = 0`` for x in ``[-5, 5]`` and t in ``[0, 10]``.
 
     Values at the ends and at t = 0 are those of the exact solution, a breather at rest,
     ``u = 4 atan(m/ω · cos(ωt) / cosh(mx))``, ``m = √(1 - ω²)``.
 
-    Attributes:
+    With exact conditions the ansatz is, with the breather b,
+    ``u = b(5, t) + b(x, 0) - b(5, 0) + t² (25 - x²) N``.
+
+    Args:
         frequency: ω, from 0.1 to 0.99.
+        conditions: exact, by the ansatz, or soft.
 
     Raises:
         ConfigurationError: If an argument is out of range.
@@ -31,12 +35,13 @@ class SineGordon(Equation):
     Source: Ablowitz, Kaup, Newell and Segur, Phys. Rev. Lett. 30 (1973).
     """
 
-    frequency: float = 0.5
+    frequency: float
 
     coordinates = ("x", "t")
     bounds = ((-5.0, 5.0), (0.0, 10.0))
 
-    def __post_init__(self) -> None:
+    def __init__(self, frequency: float = 0.5, conditions: Manner = "exact") -> None:
+        super().__init__(conditions, frequency=frequency)
         check_between("frequency", self.frequency, 0.1, 0.99, 0.5)
 
     def residual(self, u: Tensor, u_tt: Tensor, u_xx: Tensor) -> Tensor:
@@ -46,14 +51,22 @@ class SineGordon(Equation):
     def conditions(self) -> list[Condition]:
         """The solution at the ends and at t = 0, where it is at rest."""
         return [
-            dirichlet("walls", {"x": "both"}, self.solution),
-            dirichlet("initial", {"t": "low"}, self.solution),
+            dirichlet("walls", {"x": "both"}, self.solution, exact=self.is_exact),
+            dirichlet("initial", {"t": "low"}, self.solution, exact=self.is_exact),
             neumann("velocity", {"t": "low"}),
         ]
 
+    def exact_form(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """``b(5, t) + b(x, 0) - b(5, 0) + t² (25 - x²) N`` ``(n, 1)``."""
+        walls, start = self._breather(0 * x + 5, t), self._breather(x, 0 * t)
+        corner = self._breather(0 * x + 5, 0 * t)
+        return walls + start - corner + t**2 * (25 - x**2) * u
+
     def solution(self, points: Tensor) -> Tensor:
         """``u`` ``(n, 1)`` at points ``(n, 2)``."""
-        x, t = points.split(1, 1)
+        return self._breather(*points.split(1, 1))
+
+    def _breather(self, x: Tensor, t: Tensor) -> Tensor:
         mass = sqrt(1 - self.frequency**2)
         envelope = mass / self.frequency / torch.cosh(mass * x)
         return 4 * torch.atan(envelope * torch.cos(self.frequency * t))

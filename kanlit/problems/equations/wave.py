@@ -9,21 +9,22 @@ import torch
 from torch import Tensor
 
 from kanlit.problems.conditions import Condition, dirichlet, neumann
-from kanlit.problems.equations.base import Equation
 from kanlit.problems.equations.checks import check_between
+from kanlit.problems.equations.exact import ExactOrSoft, Manner
 
 __all__ = ["Wave"]
 
 
-@dataclass(frozen=True)
-class Wave(Equation):
+@dataclass(frozen=True, init=False)
+class Wave(ExactOrSoft):
     """The equation ``u_tt = c² u_xx`` for x and t in ``[0, 1]``, with ``u = 0`` at both ends.
 
     It starts at rest from ``u = sin(πx) + ½ sin(4πx)``. The exact solution is
     ``u = sin(πx) cos(cπt) + ½ sin(4πx) cos(4cπt)``.
 
-    Attributes:
+    Args:
         speed: c, from 0.01 to 100.
+        conditions: exact (the ends, by the ansatz ``u = sin(πx) N``) or soft.
 
     Raises:
         ConfigurationError: If an argument is out of range.
@@ -31,12 +32,13 @@ class Wave(Equation):
     Source: Wang, Yu and Perdikaris, J. Comput. Phys. 449 (2022), section 7.3.
     """
 
-    speed: float = 2.0
+    speed: float
 
     coordinates = ("x", "t")
     bounds = ((0.0, 1.0), (0.0, 1.0))
 
-    def __post_init__(self) -> None:
+    def __init__(self, speed: float = 2.0, conditions: Manner = "exact") -> None:
+        super().__init__(conditions, speed=speed)
         check_between("speed", self.speed, 0.01, 100.0, 2.0)
 
     def residual(self, u_tt: Tensor, u_xx: Tensor) -> Tensor:
@@ -46,10 +48,14 @@ class Wave(Equation):
     def conditions(self) -> list[Condition]:
         """0 at the ends; the solution's value and no velocity at t = 0."""
         return [
-            dirichlet("walls", {"x": "both"}),
+            dirichlet("walls", {"x": "both"}, exact=self.is_exact),
             dirichlet("initial", {"t": "low"}, self.solution),
             neumann("velocity", {"t": "low"}),
         ]
+
+    def exact_form(self, u: Tensor, x: Tensor) -> Tensor:
+        """``sin(πx) N`` ``(n, 1)``."""
+        return torch.sin(pi * x) * u
 
     def solution(self, points: Tensor) -> Tensor:
         """``u`` ``(n, 1)`` at points ``(n, 2)``."""
