@@ -99,7 +99,7 @@ def test_bad_words_and_bad_tables_are_one_line_and_write_nothing(
         last: "predict needs --input TABLE, or --config or --data",
         f"predict {new}": "predict needs a checkpoint",
         f"{last} --output p.csv": "predict needs --input TABLE",
-        f"{last} {new} --config c.yaml": "unrecognized arguments: --config c.yaml",
+        f"{last} {new} --config c.yaml": "--config c.yaml is not needed",
         f"{last} --input none.csv": "no file none.csv: check --input",
         f"{last} --input .": "is a folder",
         f"{last} --input lacks.csv": "did you mean 'heat'?",

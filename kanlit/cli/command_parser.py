@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kanlit.bases import Basis, basis_class
+from kanlit.checkpoints import recorded_equation
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
+from kanlit.problems import Equation
+from kanlit.runs.config_data import equation_in
 from kanlit.runs.user_classes import import_named
 
-__all__ = ["CommandParser", "named_module"]
+__all__ = ["CommandParser", "named_equation", "named_module"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -110,3 +114,21 @@ def named_module(name: str | None) -> type[KANModule] | None:
     if not (isinstance(found, type) and issubclass(found, KANModule)):
         raise ConfigurationError(f"--model {name} is not a subclass of KANModule: name one")
     return found
+
+
+def named_equation(config: Path | None, content: Mapping[str, Any]) -> Equation | None:
+    """The equation in the config that the user has named with ``--config``, if any.
+
+    Args:
+        config: The config.
+        content: The checkpoint.
+
+    Raises:
+        ConfigurationError: The checkpoint needs none, or the config has another.
+    """
+    if config is not None and recorded_equation(content) is None:
+        raise ConfigurationError(
+            f"--config {config} is not needed: the checkpoint has no equation with inputs or an "
+            f"ansatz of its own; leave it out"
+        )
+    return equation_in(config, content)

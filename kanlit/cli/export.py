@@ -11,12 +11,11 @@ import torch
 import kanlit
 from kanlit.adaptation import kan_layers
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
-from kanlit.cli.command_parser import CommandParser, named_module
+from kanlit.cli.command_parser import CommandParser, named_equation, named_module
 from kanlit.export.check import check
 from kanlit.export.program import SUFFIXES, check_packages, make, run
 from kanlit.files import check_output, written_whole
 from kanlit.modules import KANModule
-from kanlit.runs.config_data import equation_in
 from kanlit.scaling import Columns, default_names
 
 __all__ = ["main"]
@@ -49,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     check_packages(suffix)
     path = find_checkpoint(options.checkpoint, options.root)
     content = read_checkpoint(path)
-    equation = equation_in(options.config, content)
+    equation = named_equation(options.config, content)
     module = restore_module(content, path, named_module(options.model), equation)
     exported = make(module, metadata_of(module), suffix)
     difference = check(run(exported, suffix), module)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
-from kanlit.cli.command_parser import CommandParser, named_module
+from kanlit.cli.command_parser import CommandParser, named_equation, named_module
 from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
-from kanlit.runs.config_data import equation_in
 
 __all__ = ["main", "parser", "takes"]
 
@@ -72,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
     check_table_output(output)
     path = find_checkpoint(options.ckpt_path, options.root)
     content = read_checkpoint(path)
-    equation = equation_in(options.config, content)
+    equation = named_equation(options.config, content)
     module = restore_module(content, path, named_module(options.model), equation)
     columns = module.columns
     if columns is None:

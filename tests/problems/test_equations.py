@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanlit.data import EquationData
+from kanlit.data.points import grid, problem_points
 from kanlit.errors import ConfigurationError
 from kanlit.nn import Jet
 from kanlit.problems import (
@@ -77,18 +77,27 @@ class Solution:
         return Jet({along: t.detach() for along, t in streams.items()}, inputs.alongs)
 
 
-def points_of(equation: Equation) -> dict[str, Tensor]:
-    """Validation points, for a start has no second derivative in time where it is not smooth."""
-    data = EquationData(equation, points_per_axis=12, condition_points=9)
-    tensors = data.build("validate")
-    assert isinstance(tensors, dict)
-    return tensors
+def stated(equation: Equation) -> BoundaryValueProblem:
+    """The problem as it is stated: all conditions, and no inputs or ansatz around a network."""
+    problem = BoundaryValueProblem(equation)
+    problem.conditions = list(equation.conditions())
+    problem.around = lambda network: network  # type: ignore[method-assign]
+    return problem
+
+
+def points_of(problem: BoundaryValueProblem) -> dict[str, Tensor]:
+    """Midpoints, for a start has no second derivative in time where it is not smooth."""
+    return problem_points(
+        problem,
+        lambda box: grid(box, [12] * len(box), True),
+        lambda box: grid(box, [9] * len(box), True),
+    )
 
 
 @each_equation
 def test_residual_is_zero_at_the_solution(equation: Equation) -> None:
-    problem = BoundaryValueProblem(equation)
-    batch = points_of(equation)
+    problem = stated(equation)
+    batch = points_of(problem)
     solution = Solution(problem)
     ((name, values),) = problem.residuals(solution, batch).items()
     assert name == "pde"
@@ -100,8 +109,8 @@ def test_residual_is_zero_at_the_solution(equation: Equation) -> None:
 
 @each_equation
 def test_conditions_hold_for_the_solution(equation: Equation) -> None:
-    problem = BoundaryValueProblem(equation)
-    found = problem.condition_residuals(Solution(problem), points_of(equation))
+    problem = stated(equation)
+    found = problem.condition_residuals(Solution(problem), points_of(problem))
     assert found
     for _, values in found.values():
         assert float(values.abs().max()) < 1e-12
