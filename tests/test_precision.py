@@ -66,12 +66,12 @@ def test_evaluations_of_a_layer_are_the_same_under_autocast(out: int) -> None:
     layer = KANLayer(2, out)
     x = points(50).float()
     streams = torch.cat([torch.eye(2).unsqueeze(-1), torch.zeros(2, 2, 1)]).repeat(1, 1, 50)
-    sweep = (x.T.contiguous(), streams)
+    value = x.T.contiguous()
     alongs = [(0,), (1,), (0, 0), (1, 1)]
-    expected = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*sweep, alongs)]
+    expected = [layer(x), layer.edge_functions(x, 2), *layer.sweep(value, streams, alongs)]
     with torch.autocast("cpu", torch.bfloat16):
-        got = [layer(x), layer.edge_functions(x, 2), *layer.sweep(*sweep, alongs)]
-        low = layer.sweep(*(t.bfloat16() for t in sweep), alongs)
+        got = [layer(x), layer.edge_functions(x, 2), *layer.sweep(value, streams, alongs)]
+        low = layer.sweep(value.bfloat16(), streams.bfloat16(), alongs)
     for one, two in zip(got, expected, strict=True):
         assert torch.equal(one, two)
     assert all(part.dtype == torch.float32 for part in low)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,9 +125,11 @@ def fit_together(fits: Sequence[CurveFit], x: Array, curves: Array) -> list[Curv
     for fit in fits:
         inner = np.array(fit.constants[:2])
         if candidate.search != "none" and np.isfinite(parts(inner)[1]).all():
-            inner = least_squares(
-                lambda inner: parts(inner)[1].ravel(), inner, x_scale="jac", max_nfev=30
-            ).x
+            # A finite difference may leave the domain of the function; scipy then raises.
+            with contextlib.suppress(ValueError):
+                inner = least_squares(
+                    lambda inner: parts(inner)[1].ravel(), inner, x_scale="jac", max_nfev=30
+                ).x
         lines, errors = parts(inner)
         if np.isfinite(errors).all():
             found.append((float((errors**2).sum()), inner.tolist(), lines, errors))

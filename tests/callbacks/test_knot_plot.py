@@ -376,9 +376,3 @@ def test_knots_of_the_run_are_in_the_state_and_start_afresh_with_a_new_fit(tmp_p
 
     fit(tmp_path, plots, False, 1, module=Adaptable())
     assert [record.epoch for record in plots.records] == [0, 1]
-
-
-def test_state_of_before_is_taken(tmp_path: Path) -> None:
-    plots = KnotPlotCallback()
-    plots.load_state_dict({"adaptations": 3})
-    assert plots.records == ()

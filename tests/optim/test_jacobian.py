@@ -89,7 +89,8 @@ def between_an_embedding_and_an_ansatz() -> tuple[nn.Module, Closure]:
     def closure() -> dict[str, Residual]:
         z = Jet.variables(points_, [(0, 0, 0), (1,)])
         x, t = z[:, :1], z[:, 1:]
-        u = t * net.jet(torch.cat([torch.cos(2 * x), torch.sin(2 * x), t], 1)) / (1.5 + x)
+        seen = torch.cat([torch.cos(2 * x), torch.sin(2 * x), t], 1)  # type: ignore[list-item]
+        u = t * net.jet(seen) / (1.5 + x)
         return {"pde": Residual(u.stream((0, 0, 0)) + u.stream((1,)) + u.value**2)}
 
     return net, closure

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy
 
-from kanlit.symbolic import LIBRARY, Candidate, fit_curve
+from kanlit.symbolic import LIBRARY, Candidate, CurveFit, fit_curve
 from kanlit.symbolic.fit import fit_together
 
 # a and b that keep samples in [-1.2, 2] where each kind of function holds
@@ -62,3 +62,11 @@ def test_curves_fitted_together_share_their_argument() -> None:
 
     assert first.constants[:2] == second.constants[:2]
     assert min(first.r2, second.r2) > 1 - 1e-9
+
+
+def test_fits_at_the_edge_of_a_domain_are_kept() -> None:
+    # The logarithm of x - 1 + 1e-12: finite on all samples, but not after a small step of b.
+    x = np.linspace(1, 2, 50)
+    curves = np.log(x[:, None] + [[-1 + 1e-12, -0.9]])
+    alone = [CurveFit(LIBRARY["log"], (1.0, -1 + 1e-12, 1.0, 0.0), 1.0) for _ in range(2)]
+    assert all(np.isfinite(fit.r2) for fit in fit_together(alone, x, curves))
