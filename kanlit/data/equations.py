@@ -41,8 +41,8 @@ class EquationData(TensorDataModule):
     validation set if the solution is not known.
 
     Args:
-        equation: The equation: Helmholtz, Poisson, Burgers, AllenCahn, ReactionDiffusion, or your
-            own subclass of kanlit.Equation.
+        equation: The equation: one of kanlit's, such as Burgers, AllenCahn, KdV, Wave or Heat, or
+            your own subclass of kanlit.Equation.
         points_per_axis: Grid points along each axis: one number, or one per axis.
         sampling: grid, sobol (a scrambled Sobol sequence), uniform (uniformly random), or residual
             (uniform at first, and redrawn during training where the residual is large).

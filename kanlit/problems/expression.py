@@ -108,7 +108,7 @@ class Expression:
                 hint = near(name, [*bounds, *CONSTANTS], repr)
                 raise ConfigurationError(
                     f"formula {shown(self.text)}: {name!r} has no bounds: {hint}give them, as in "
-                    f"--data.bounds '{{{name}: [-1, 1]}}'"
+                    f"bounds: {{{name}: [-1, 1]}}"
                 )
         for name, pair in bounds.items():
             if name not in self.variables:
@@ -121,7 +121,7 @@ class Expression:
 
 
 def _check_pair(name: str, pair: Sequence[float]) -> None:
-    cure = f"give low and high, as in --data.bounds '{{{name}: [-1, 1]}}'"
+    cure = f"give low and high, as in bounds: {{{name}: [-1, 1]}}"
     if len(pair) != 2:
         raise ConfigurationError(f"bounds of {name!r} are {list(pair)}, not two numbers: {cure}")
     low, high = pair

@@ -60,7 +60,7 @@ def test_scalers_are_those_of_what_is_trained_on() -> None:
 @pytest.mark.parametrize(
     ("text", "bounds", "message"),
     [
-        (TEXT, {}, "'x' has no bounds: give them, as in --data.bounds '{x: "),
+        (TEXT, {}, "'x' has no bounds: give them, as in bounds: {x: "),
         (TEXT, {"x": [0, 1], "zz": [0, 1]}, "'z' has no bounds: did you mean 'zz'"),
         ("y = x*Pi", {"x": [0, 1]}, "'Pi' has no bounds: did you mean 'pi'"),
         (TEXT, {**BOX, "w": [0, 1]}, "bounds names 'w', which .* does not use"),

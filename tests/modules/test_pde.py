@@ -201,8 +201,13 @@ def test_a_checkpoint_loads_and_predicts_without_a_problem(tmp_path: Path) -> No
 
 def test_any_equation_of_a_data_module_will_do() -> None:
     module = PDEModule(2, 1)
-    data = SimpleNamespace(problem=Linear())
-    module._trainer = SimpleNamespace(datamodule=data, callbacks=[], enable_validation=True)  # type: ignore[assignment]
+    trainer = SimpleNamespace(
+        datamodule=SimpleNamespace(problem=Linear()),
+        callbacks=[],
+        enable_validation=True,
+        global_step=0,
+    )
+    module._trainer = trainer  # type: ignore[assignment]
     module.setup("fit")
     assert isinstance(module.problem, Linear)
 

@@ -323,7 +323,7 @@ def test_values_of_a_wrong_shape_are_refused_before_training(
         ({"sampling": "sobol"}, "got points None with sampling sobol"),
         ({"points": 9}, "got points 9 with sampling grid"),
         ({"points": 0, "sampling": "uniform"}, "points must be at least 1, got 0"),
-        ({"sampling": "halton"}, "grid, sobol or uniform, got 'halton'"),
+        ({"sampling": "halton"}, "one of grid, sobol, uniform, residual, got 'halton'"),
     ],
 )
 def test_counts_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
