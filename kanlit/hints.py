@@ -10,15 +10,18 @@ __all__ = ["hint", "near"]
 _MOST, _CLOSEST = 24, 8
 
 
-def near(name: str, known: Collection[str], show: Callable[[str], str] = str) -> str:
+def near(
+    name: str, known: Collection[str], show: Callable[[str], str] = str, cutoff: float = 0.6
+) -> str:
     """``did you mean …?`` for the closest of the known names, or an empty string.
 
     Args:
         name: The unknown name; upper and lower case count as the same.
         known: Names to choose from.
         show: Writes the name that was found, such as ``repr``.
+        cutoff: Least similarity, 0 to 1, of a suggestion.
     """
-    ranked = _ranked(name, known, cutoff=0.6)
+    ranked = _ranked(name, known, cutoff)
     return f"did you mean {show(ranked[0])}? " if ranked else ""
 
 

@@ -170,7 +170,10 @@ BAD: list[tuple[str, list[str]]] = [
     ("fit --data HelmholtzData --data.wavenumber 3.5124073655203634", ["wavenumber", "unique"]),
     ("fit --data EquationData", ["EquationData needs equation", "give data.equation"]),
     ("fit --data EquationData --data.equation Poison", ["equation Poison", "mean Poisson?"]),
-    ("fit --data EquationData --data.equation f1", ["unknown equation f1", "Burgers"]),
+    (
+        "fit --data EquationData --data.equation burger",
+        ["unknown equation burger", "mean Burgers?"],
+    ),
     (
         "fit --data EquationData --data.equation Burgers --data.equation.viscosity 0",
         ["viscosity", "0.001", "got 0"],

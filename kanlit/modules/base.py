@@ -18,7 +18,7 @@ from kanlit.modules.finite import check_loss, check_metrics, check_weights
 from kanlit.modules.least_squares import LeastSquaresStep
 from kanlit.modules.monitors import check_callbacks
 from kanlit.modules.optimizers import create_optimizer
-from kanlit.modules.ranks import averaged_over_ranks, block_weights, mean_over_ranks
+from kanlit.modules.ranks import averaged_over_ranks, block_weights, mean_over_ranks, row_count
 from kanlit.modules.restorable import RestorableModule
 from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
@@ -220,7 +220,7 @@ class KANModule(RestorableModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         rows = self.adaptation_inputs(batch).shape[0]
-        self.log("val/loss", self.loss(batch), batch_size=rows, sync_dist=True)
+        self.log("val/loss", self.loss(batch), batch_size=row_count(rows), sync_dist=True)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch

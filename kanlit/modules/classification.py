@@ -17,7 +17,7 @@ from torchmetrics.classification import (
 
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
-from kanlit.modules.ranks import block_weights
+from kanlit.modules.ranks import block_weights, row_count
 
 __all__ = ["ClassificationModule"]
 
@@ -139,14 +139,18 @@ class ClassificationModule(KANModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
         logits = self.logits(x)
-        self.log("val/loss", F.cross_entropy(logits, y), batch_size=len(x), sync_dist=True)
+        self.log(
+            "val/loss", F.cross_entropy(logits, y), batch_size=row_count(len(x)), sync_dist=True
+        )
         self.val_accuracy.update(logits, _numbers(y))
         self.log("val/accuracy", self.val_accuracy, prog_bar=True, batch_size=len(x))
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
         logits = self.logits(x)
-        self.log("test/loss", F.cross_entropy(logits, y), batch_size=len(x), sync_dist=True)
+        self.log(
+            "test/loss", F.cross_entropy(logits, y), batch_size=row_count(len(x)), sync_dist=True
+        )
         self.test_metrics.update(logits.softmax(1), _numbers(y))
         self.log_dict(self.test_metrics, batch_size=len(x))
 

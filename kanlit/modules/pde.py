@@ -16,6 +16,7 @@ from kanlit.compat import trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.modules.balance import balancing_factors, mean_traces
 from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.ranks import row_count
 from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.problems import BoundaryValueProblem, Equation
 from kanlit.problems.record import equation_of, record_of
@@ -320,9 +321,9 @@ class PDEModule(KANModule):
         blocks, rows = self.residuals(batch), len(batch["collocation"])
         terms = {name: block.values.square().mean() for name, block in blocks.items()}
         loss = sum(block.weight * terms[name] for name, block in blocks.items())
-        self.log("test/loss", loss, batch_size=rows, sync_dist=True)
+        self.log("test/loss", loss, batch_size=row_count(rows), sync_dist=True)
         for name, term in terms.items():
-            self.log(f"test/{name}", term, batch_size=rows, sync_dist=True)
+            self.log(f"test/{name}", term, batch_size=row_count(rows), sync_dist=True)
 
     def _required(self) -> BoundaryValueProblem:
         if self._problem is None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["averaged_over_ranks", "block_weights", "mean_over_ranks"]
+__all__ = ["averaged_over_ranks", "block_weights", "mean_over_ranks", "row_count"]
 
 
 def block_weights(rows: Sequence[int], like: Tensor) -> Tensor:
@@ -23,6 +23,15 @@ def block_weights(rows: Sequence[int], like: Tensor) -> Tensor:
     total = counts.clone()
     torch.distributed.all_reduce(total)
     return (counts * torch.distributed.get_world_size() / total).to(like.dtype)
+
+
+def row_count(rows: int) -> Any:
+    """The ``batch_size`` of a logged mean over ``rows`` rows.
+
+    It is a float: Lightning averages an integer over the ranks and rounds it down, so the mean over
+    41 rows on two ranks would be 41/40 of what it is.
+    """
+    return float(rows)
 
 
 def mean_over_ranks(own: Tensor, rows: int) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.ranks import row_count
 from kanlit.modules.robust import pseudo_huber_residual
 
 __all__ = ["RegressionModule"]
@@ -128,6 +129,6 @@ class RegressionModule(KANModule):
         x, y = batch
         errors = self._errors(batch)
         loss = self._counted(errors).square().mean()
-        self.log("val/loss", loss, batch_size=x.shape[0], sync_dist=True)
+        self.log("val/loss", loss, batch_size=row_count(len(x)), sync_dist=True)
         self.val_error.update(y + errors * self.target_std, y)
         self.log("val/rel_l2", self.val_error, prog_bar=True, batch_size=x.shape[0])

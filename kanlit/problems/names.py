@@ -243,6 +243,7 @@ class Vocabulary:
 
 
 def _refuse(name: str, label: str, known: Sequence[str], also: str = "") -> NoReturn:
+    hint = near(name, known, cutoff=0.5)  # names such as u_xx are short
     raise ConfigurationError(
-        f"{label}: unknown name {name}: {near(name, known)}choose from {', '.join(known)}{also}"
+        f"{label}: unknown name {name}: {hint}choose from {', '.join(known)}{also}"
     )
