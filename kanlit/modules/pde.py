@@ -335,22 +335,6 @@ class PDEModule(KANModule):
     ) -> dict[str, Tensor]:
         found = problem.residuals(self.network, batch)
         if not self._finite:  # only once: later, non-finite residuals mean that training diverged
-            for name, values in found.items():
-                _check_finite(problem, name, values, batch["collocation"])
+            problem.check_finite(found, batch["collocation"])
             self._finite = True
         return found
-
-
-def _check_finite(problem: BoundaryValueProblem, name: str, values: Tensor, x: Tensor) -> None:
-    bad = ~values.detach().isfinite()[:, 0]
-    if not bool(bad.any()):
-        return
-    first = x[bad][0].tolist()
-    place = ", ".join(
-        f"{coordinate} = {value:.6g}"
-        for coordinate, value in zip(problem.equation.coordinates, first, strict=True)
-    )
-    raise ConfigurationError(
-        f"residual {name} of {problem.name} is NaN or infinite at {int(bad.sum())} of {len(x)} "
-        f"points, first at {place}: rewrite it so that it is finite there, or change the bounds"
-    )

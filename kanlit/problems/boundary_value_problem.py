@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.problems.columns import as_columns
+from kanlit.problems.columns import as_columns, first_place
 from kanlit.problems.conditions import Condition, Values
 from kanlit.problems.equations.base import Equation
 from kanlit.problems.exactness import largest_residuals, random_networks
@@ -181,6 +181,22 @@ class BoundaryValueProblem:
         given = {"source": batch["source"]} if "source" in self._needs.names else {}
         found = self.equation.residual(*self._needs.arguments(network, x, given))
         return _blocks(found, len(x), f"residual of {self.name}", "pde")
+
+    def check_finite(self, residuals: Mapping[str, Tensor], x: Tensor) -> None:
+        """Raises if a residual of the equation is not finite at a point x ``(n, d)``.
+
+        Raises:
+            ConfigurationError: With the first such point.
+        """
+        for name, values in residuals.items():
+            bad = ~values.detach().isfinite()[:, 0]
+            if bool(bad.any()):
+                place = first_place(self.equation.coordinates, x, bad)
+                raise ConfigurationError(
+                    f"residual {name} of {self.name} is NaN or infinite at {int(bad.sum())} of "
+                    f"{len(x)} points, first at {place}: rewrite it so that it is finite there, or "
+                    f"change the bounds"
+                )
 
     def condition_residuals(
         self, network: Network, batch: Mapping[str, Tensor]

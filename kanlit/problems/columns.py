@@ -1,14 +1,15 @@
-"""Checks of what a user's function returns."""
+"""Checks of what a user's function returns, and where it fails."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 
-__all__ = ["as_columns"]
+__all__ = ["as_columns", "first_place"]
 
 
 def as_columns(values: Any, rows: int, columns: int, label: str) -> Tensor:
@@ -30,3 +31,15 @@ def as_columns(values: Any, rows: int, columns: int, label: str) -> Tensor:
             f"({rows}, {columns}), with one row per point"
         )
     return values
+
+
+def first_place(coordinates: Sequence[str], points: Tensor, bad: Tensor) -> str:
+    """The first of the bad points, such as ``x = 0.5, t = 1``.
+
+    Args:
+        coordinates: Names of the columns of the points.
+        points: ``(n, d)``.
+        bad: Which points are bad, bool ``(n,)``, at least one.
+    """
+    found = zip(coordinates, points[bad][0].tolist(), strict=True)
+    return ", ".join(f"{name} = {value:.6g}" for name, value in found)

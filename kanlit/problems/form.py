@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kanlit.errors import ConfigurationError
 from kanlit.problems.circle import Circle
-from kanlit.problems.columns import as_columns
+from kanlit.problems.columns import as_columns, first_place
 from kanlit.problems.equations.base import Equation
 from kanlit.problems.functions.target import Bounds, grid_points, uniform_points
 from kanlit.problems.names import Vocabulary
@@ -145,8 +145,7 @@ class SolutionForm:
         for label, values in ((self._embed_label, inputs), (self._ansatz_label, unknowns)):
             bad = ~values.isfinite().all(1)
             if bool(bad.any()):
-                first = zip(names, points[bad][0].tolist(), strict=True)
-                place = ", ".join(f"{name} = {value:.6g}" for name, value in first)
+                place = first_place(names, points, bad)
                 raise ConfigurationError(
                     f"{label}: NaN or infinite at {place}: rewrite it so that it is finite there"
                 )
