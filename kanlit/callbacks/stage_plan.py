@@ -49,12 +49,12 @@ class StagePlan:
                 is longer than the run; a value is not finite.
         """
         known = epochs if epochs is not None and epochs >= 0 else None
-        times = sorted(schedule) if isinstance(schedule, Mapping) else None
-        given = (
-            list(schedule)
-            if not isinstance(schedule, Mapping)
-            else [schedule[time] for time in sorted(schedule)]
-        )
+        times: list[int] | None = None
+        if isinstance(schedule, Mapping):
+            times = sorted(schedule)
+            given = [schedule[time] for time in times]
+        else:
+            given = list(schedule)
         values = [own if value is None else float(value) for value in given]
         _check(name, given, values, own)
         if triggered:
