@@ -332,5 +332,5 @@ def test_equations_are_tabulated_from_rows_beside_published_figures(here: Here) 
     printed = here("equations.py")
 
     rows = re.findall(r"^\| (\S+ ?\S*) \| (\S+) \| .* \|$", printed, re.MULTILINE)
-    assert "helmholtz (1,1)" in dict(rows)
+    assert {"burgers", "helmholtz (4,4)"} <= set(dict(rows))
     assert all(0 < float(error) < 1 for _, error in rows)
