@@ -325,6 +325,25 @@ class PDEModule(KANModule):
         for name, term in terms.items():
             self.log(f"test/{name}", term, batch_size=row_count(rows), sync_dist=True)
 
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        equation = self.problem
+        if equation is None:
+            return
+        if not self.test_error.update_called:
+            measured = equation.measured_error(self._values)
+            if measured is not None:
+                self.log("test/rel_l2", measured, sync_dist=True)
+        elif len(equation.unknowns) > 1:
+            errors = self.test_error.by_output()
+            for name, error in zip(equation.unknowns, errors, strict=True):
+                self.log(f"test/rel_l2/{name}", error)
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Unknowns ``(n, out)`` at points ``(n, d)`` of any type."""
+        weight = next(self.parameters())
+        return self(x.to(weight.device, weight.dtype)).to(x.device, x.dtype)
+
     def _required(self) -> BoundaryValueProblem:
         if self._problem is None:
             raise RuntimeError("PDEModule has no problem yet: the data module sets it in setup")

@@ -135,6 +135,11 @@ class BoundaryValueProblem:
         """Order of the highest derivative in the equation or a condition."""
         return max(needs.order for needs in (self._needs, *self._condition_needs.values()))
 
+    def order_along(self, coordinate: str) -> int:
+        """Order of the highest derivative along a coordinate in the equation."""
+        axis = self.equation.coordinates.index(coordinate)
+        return max((term.along.count(axis) for term in self._needs.terms.values()), default=0)
+
     @property
     def has_solution(self) -> bool:
         return hasattr(self.equation, "solution")
