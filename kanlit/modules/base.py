@@ -252,8 +252,9 @@ class KANModule(RestorableModule):
             super().backward(loss, *args, **kwargs)
 
     def configure_optimizers(self) -> Any:
+        trained = [p for p in self.parameters() if p.requires_grad]  # not those of earlier windows
         optimizer, scheduler = create_optimizer(
-            self._optimizer, self._lr_scheduler, self.parameters(), self.trainer
+            self._optimizer, self._lr_scheduler, trained, self.trainer
         )
         if getattr(optimizer, "needs_residuals", False) and (
             self.sparsity_l1 or self.sparsity_entropy
