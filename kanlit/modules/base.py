@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +27,7 @@ from kanlit.splines import Outside
 __all__ = ["KANModule", "Residual"]
 
 
-class KANModule(RestorableModule):
+class KANModule(RestorableModule, ABC):
     r"""Trains a KAN on named residual blocks.
 
     .. math:: L = \sum_b w_b \cdot \mathrm{mean}(r_b^2)
