@@ -151,6 +151,15 @@ class TrainedRun:
             )
         return data
 
+    def points(self, data: object) -> torch.Tensor | None:
+        """The drawn collocation points ``(n, d)`` in the checkpoint; None if there are none.
+
+        Args:
+            data: The data of the run.
+        """
+        state = self._content.get(type(data).__qualname__, {})
+        return state.get("train", {}).get("collocation")
+
     def metrics(self) -> Metrics:
         """Losses and errors of training and validation, from event files or ``metrics.csv``.
 

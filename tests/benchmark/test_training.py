@@ -63,6 +63,17 @@ def test_a_run_in_a_process_that_made_others_equals_a_fresh_fit_to_the_last_bit(
     ]
 
 
+def test_an_equation_is_trained_by_its_config() -> None:
+    short = {"trainer": {"max_epochs": 2}, "adaptation": {"schedule": {0: 3}}}
+    (run,) = build_matrix([TASKS["gray_scott"]], {"short": short}, "best", [3]).runs
+    row = train(run, threads=1).row
+
+    assert (row.key, row.error) == (("equations", "gray_scott", "short", "best", 3), "")
+    assert (row.epochs, row.grid_size) == (2, 3)
+    assert row.rel_l2 is not None
+    assert 0 < row.rel_l2 < math.inf
+
+
 def test_a_row_says_what_the_run_was(tmp_path: Path) -> None:
     run = run_of("feynman9", seed=44)
     outcome = train(run, threads=1)
