@@ -90,8 +90,14 @@ class TrainedRun:
         state = self._content["state_dict"]
         return {name: tensor for name, tensor in state.items() if "." not in name}
 
+    @property
+    def windows(self) -> int:
+        """Number of windows of time, each with a network; 1 without windows."""
+        edges = self._content["state_dict"].get("window_edges")
+        return 1 if edges is None else len(edges) - 1
+
     def layers(self) -> dict[str, KANLayer]:
-        """The KAN layers by name, with the sizes in the checkpoint."""
+        """The KAN layers by name, with the sizes in the checkpoint; of the last window."""
         return restore_layers(self._content, self.checkpoint)
 
     def module(self, named: type[KANModule] | None, config: Path | None = None) -> KANModule:
