@@ -33,21 +33,22 @@ def solution_picture(
 ) -> Figure:
     """Prediction, reference, error and residual of an equation in two coordinates.
 
+    Of a run with windows of time, the maps are of all windows, and points and breakpoints of the
+    last.
+
     Args:
         module: The trained module.
         data: Its data.
         first: The first layer of its network.
         points: Collocation points ``(n, 2)``; those that the data have by default.
     """
-    if module.problem is None:
-        module.problem = data.equation
     if points is None:
         points = data.drawn_points
     if points is None:
         built = data.build("train")
         assert isinstance(built, dict)
         points = built["collocation"]
-    equation = data.equation
+    equation, trained = data.equation, module.problem
     problem = BoundaryValueProblem(equation)
     like = next(p for p in module.parameters() if p.is_floating_point())
 
@@ -55,17 +56,21 @@ def solution_picture(
         with evaluating(module):
             return torch.cat([module(rows.to(like)).double().cpu() for rows in x.split(_ROWS)])
 
-    return solution_figure(
-        equation.bounds,
-        equation.coordinates,
-        equation.unknowns,
-        predict,
-        lambda x: _residual(module, data, x),
-        points,
-        list(knot_places(problem, first.breakpoints)),
-        problem.solution if problem.has_solution else None,
-        problem.name,
-    )
+    module.problem = equation  # not that of a stage or window
+    try:
+        return solution_figure(
+            equation.bounds,
+            equation.coordinates,
+            equation.unknowns,
+            predict,
+            lambda x: _residual(module, problem, x),
+            points,
+            list(knot_places(module, first.breakpoints)),
+            problem.solution if problem.has_solution else None,
+            problem.name,
+        )
+    finally:
+        module.problem = trained
 
 
 def points_picture(module: LightningModule, data: EquationData, points: Tensor) -> Figure:
@@ -76,39 +81,46 @@ def points_picture(module: LightningModule, data: EquationData, points: Tensor) 
         data: Its data.
         points: The drawn points ``(n, d)``.
     """
-    problem = data.problem
-    title = f"{type(problem).__name__}: training points and residual"
+    problem = BoundaryValueProblem(data.problem)
     return points_figure(
-        lambda x: _residual(module, data, x), problem.bounds, points, data.input_names, title
+        lambda x: _residual(module, problem, x),
+        data.problem.bounds,
+        points,
+        data.input_names,
+        f"{problem.name}: training points and residual",
     )
 
 
-def _residual(module: LightningModule, data: EquationData, x: Tensor) -> Tensor:
+def _residual(module: LightningModule, problem: BoundaryValueProblem, x: Tensor) -> Tensor:
     """Absolute residual ``(n,)`` at points ``(n, d)``; of a system, the norm of all."""
     like = next(p for p in module.parameters() if p.is_floating_point())
     found = []
     for rows in x.split(_ROWS):
-        batch = {name: tensor.to(like) for name, tensor in data.collocation(rows).items()}
+        batch = {"collocation": rows, **problem.given_within(rows)}
         with evaluating(module):
-            losses: Tensor = module.sample_losses(batch)  # type: ignore[operator]
+            losses: Tensor = module.sample_losses(  # type: ignore[operator]
+                {name: tensor.to(like) for name, tensor in batch.items()}
+            )
         found.append(losses.sqrt().double().cpu())
     return torch.cat(found)
 
 
-def knot_places(problem: BoundaryValueProblem, breakpoints: Tensor) -> Iterator[InputKnots]:
+def knot_places(module: PDEModule, breakpoints: Tensor) -> Iterator[InputKnots]:
     """Where along a coordinate each input of the network is at one of its breakpoints.
 
     Inputs that depend on several coordinates, or on none, are left out.
 
     Args:
-        problem: Its equation has two coordinates.
+        module: The equation that it solves has two coordinates.
         breakpoints: Of the first layer ``(in, G+1)``.
     """
+    equation = module.problem
+    assert equation is not None
     knots = breakpoints.detach().double().cpu()
-    lines = [_line(problem.equation, axis) for axis in (0, 1)]
-    inputs = [torch.stack(problem.form.embedded(line.split(1, 1)))[..., 0] for line in lines]
+    lines = [_line(equation, axis) for axis in (0, 1)]
+    inputs = [module.network_inputs(line.to(breakpoints)).double().cpu().T for line in lines]
     changes = [(values - values[:, :1]).abs().amax(1) > 0 for values in inputs]  # (in,) each
-    for i, name in enumerate(problem.form.inputs):
+    for i, name in enumerate(BoundaryValueProblem(equation).form.inputs):
         if changes[0][i] == changes[1][i]:
             continue
         axis = int(changes[1][i])

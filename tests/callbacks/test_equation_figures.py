@@ -17,6 +17,7 @@ from kanlit.callbacks.knot_plot import _is_drawn
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
 Words = Callable[[str], tuple[int, str, str]]
+X = torch.rand(9, 2, dtype=torch.float64)
 HERE = "kanlit.callbacks.equation_figures"
 RUN = (
     "fit --data EquationData --data.equation {equation} --data.sampling residual --data.points 30 "
@@ -28,12 +29,12 @@ RUN = (
 
 @pytest.fixture
 def figures() -> Any:
-    """The arguments of each picture of an equation, by its kind."""
+    """The arguments of each picture of an equation, by its kind; functions by their values at X."""
     calls: dict[str, list[tuple[Any, ...]]] = {"points": [], "solution": []}
 
     def record(kind: str) -> Callable[..., Figure]:
         def draw(*arguments: Any) -> Figure:
-            calls[kind].append(arguments)
+            calls[kind].append(tuple(a(X) if callable(a) else a for a in arguments))
             return Figure()
 
         return draw
@@ -74,12 +75,30 @@ def test_points_are_drawn_at_each_redraw_and_with_the_solution_at_the_end_and_la
     during, after = figures["solution"]
     assert torch.equal(after[5], last)
     assert (after[7] is None) == (equation == "Cavity")
-    x = torch.rand(9, 2, dtype=torch.float64)
     for part in (3, 4):  # prediction and residual
-        torch.testing.assert_close(after[part](x), during[part](x), rtol=0.0, atol=0.0)
+        torch.testing.assert_close(after[part], during[part], rtol=0.0, atol=0.0)
 
 
 def test_points_of_a_long_run_are_drawn_at_some_twenty_redraws() -> None:
     drawn = [n for n in range(101) if _is_drawn(n)]
     assert drawn[:8] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert 18 <= len(drawn) <= 22
+
+
+def test_solution_of_a_run_with_windows_is_of_all_of_them(
+    command_line: Words, figures: Any
+) -> None:
+    words = RUN.format(equation="Burgers").replace("'[2]'", "'[]'")
+    status, _, error = command_line(
+        f"{words} --trainer.callbacks TimeWindows --trainer.callbacks.windows '{{0: 0.5, 3: null}}'"
+    )
+    assert status == 0, error
+    assert command_line("plot last")[0] == 0
+
+    during, after = figures["solution"]
+    assert during[0] == after[0] == ((-1.0, 1.0), (0.0, 1.0))
+    for part in (3, 4):  # prediction and residual
+        torch.testing.assert_close(after[part], during[part], rtol=0.0, atol=0.0)
+    for knots in (during[6], after[6]):  # of the last window
+        assert knots[1].name == "t"
+        assert knots[1].places.min() >= 0.4

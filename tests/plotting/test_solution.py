@@ -14,8 +14,9 @@ from torch import Tensor
 
 from kanlit import Equation
 from kanlit.callbacks.equation_figures import knot_places
+from kanlit.modules import PDEModule
 from kanlit.plotting import InputKnots, points_figure, solution_figure
-from kanlit.problems import AllenCahn, BoundaryValueProblem
+from kanlit.problems import AllenCahn
 from kanlit.problems.functions.target import grid_points
 
 BOUNDS = ((-1.0, 1.0), (0.0, 2.0))
@@ -129,9 +130,15 @@ class Mixed(Equation):
         return u_t
 
 
+def solver(equation: Equation, in_features: int) -> PDEModule:
+    module = PDEModule(in_features, 1, hidden=[])
+    module.problem = equation
+    return module.double()
+
+
 def test_breakpoints_lie_where_an_input_of_one_coordinate_takes_their_values() -> None:
     breakpoints = torch.linspace(-1, 1, 5).repeat(4, 1)
-    found = {each.name: each for each in knot_places(BoundaryValueProblem(Mixed()), breakpoints)}
+    found = {each.name: each for each in knot_places(solver(Mixed(), 4), breakpoints)}
 
     assert set(found) == {"square", "x"}
     assert (found["square"].axis, found["x"].axis) == (1, 0)
@@ -142,7 +149,7 @@ def test_breakpoints_lie_where_an_input_of_one_coordinate_takes_their_values() -
 
 def test_breakpoints_of_a_periodic_coordinate_are_on_both_halves_of_the_circle() -> None:
     breakpoints = torch.tensor([[-0.5, 0.5], [-0.5, 0.5], [0.25, 0.5]])
-    places = list(knot_places(BoundaryValueProblem(AllenCahn()), breakpoints))
+    places = list(knot_places(solver(AllenCahn(), 3), breakpoints))
 
     assert [(each.name, each.axis) for each in places] == [("cos(x)", 0), ("sin(x)", 0), ("t", 1)]
     cosine = torch.cos(math.pi * (places[0].places + 1))
