@@ -7,11 +7,11 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
 
 __all__ = ["recipe_for", "takes_recipe"]
 
-_TIME = "t"
 _STAGES, _EPOCHS_PER_STAGE = 10, 10
 
 
@@ -92,16 +92,18 @@ def _equation(config: Namespace) -> Equation | None:
 def _evolves(problem: BoundaryValueProblem) -> bool:
     """Whether the solution spreads from an initial condition."""
     coordinates = problem.equation.coordinates
-    if _TIME not in coordinates or problem.order_along(_TIME) != 1:
+    if TIME not in coordinates:
         return False
-    axis = coordinates.index(_TIME)
+    axis = coordinates.index(TIME)
+    if max(problem.orders_in(axis)) != 1:
+        return False
     return not any((axis, 1) in faces for faces in problem.faces.values())
 
 
 def _horizon(equation: Equation, epochs: int) -> dict[str, Any]:
     """The end of time in stages, half of the epochs after the last one."""
-    low, high = equation.bounds[equation.coordinates.index(_TIME)]
+    low, high = equation.bounds[equation.coordinates.index(TIME)]
     each = epochs // (2 * _STAGES)
     ends = [low + (high - low) * (stage + 1) / _STAGES for stage in range(_STAGES - 1)]
     schedule = {each * stage: end for stage, end in enumerate(ends)} | {each * (_STAGES - 1): None}
-    return {"class_path": "Horizon", "init_args": {"coordinate": _TIME, "schedule": schedule}}
+    return {"class_path": "Horizon", "init_args": {"coordinate": TIME, "schedule": schedule}}
