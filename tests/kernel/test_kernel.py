@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def test_values_and_gradients_are_those_of_torch(
         x = points(layer, 150)
         ours = everything(layer, x)
         assert counted == ["forward", "backward"] * 2
-        theirs = in_torch(lambda layer=layer, x=x: everything(layer, x))
+        theirs = in_torch(partial(everything, layer, x))
         assert_same(ours, theirs, TOLERANCE[dtype])
         counted.clear()
 
@@ -172,7 +173,7 @@ def test_sweep_of_any_order_is_that_of_torch(
         x = points(layer, 150)
         ours = everything(layer, x, wanted)
         assert counted == ["forward", "backward"] * 2
-        theirs = in_torch(lambda layer=layer, x=x: everything(layer, x, wanted))
+        theirs = in_torch(partial(everything, layer, x, wanted))
         assert_same(ours, theirs, 1e-12)
         counted.clear()
 
@@ -245,11 +246,11 @@ def test_points_that_are_no_numbers_give_what_they_give_in_torch(
         ours = everything(layer, x)
         with monkeypatch.context() as narrow:  # in polynomial pieces, as the kernel has it
             narrow.setattr(KANLayer, "_dense", lambda self, derivatives=False: False)
-            theirs = in_torch(lambda layer=layer, x=x: everything(layer, x))
+            theirs = in_torch(partial(everything, layer, x))
         # A product of all bases makes inf - inf of an infinite point: no number either.
         with monkeypatch.context() as wide:
             wide.setattr(KANLayer, "_dense", lambda self, derivatives=False: True)
-            product = in_torch(lambda layer=layer, x=x: everything(layer, x))["layer 0"]
+            product = in_torch(partial(everything, layer, x))["layer 0"]
         assert torch.equal(ours["layer 0"].isfinite(), product.isfinite())
         for name in ("layer 0", "layer by x", "layer by coefficients", "sweep 0"):
             assert torch.equal(ours[name].isnan(), theirs[name].isnan()), name
