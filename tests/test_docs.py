@@ -168,13 +168,7 @@ def shows_the_runs(words: list[str]) -> None:
             process.kill()
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        *(f"docs/{n}.md" for n in ["tutorial", "density", "callback", "equations", "formula"]),
-    ],
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_from_top_to_bottom(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
 ) -> None:
