@@ -281,12 +281,9 @@ def test_packages_compares_on_the_same_cases_and_says_what_is_not_installed(
             assert again.count(f"| {name} | not installed |") == 6
 
 
-def test_a_contender_that_needs_too_much_memory_is_a_row(
-    workers_here: Here, tmp_path: Path
-) -> None:
+def test_a_contender_that_needs_too_much_memory_is_a_row(run: Here, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "rows.jsonl"), "--cases", "small", "--rounds", "1"]
-    limit = ["--batch", "10", "--limit", "0.001"]
-    printed = workers_here("packages.py", *out, "--contenders", "MLP", *limit)
+    printed = run("packages.py", *out, "--contenders", "MLP", "--batch", "10", "--limit", "0.001")
 
     assert len(re.findall(r"^\| .* \| MLP \| \w*Error: .* \|", printed, re.M)) == 6
 

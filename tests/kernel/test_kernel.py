@@ -486,7 +486,8 @@ def test_environment_switches_it_off(
     value: str, available: bool, monkeypatch: pytest.MonkeyPatch, counted: list[str]
 ) -> None:
     monkeypatch.setenv("KANLIT_KERNEL", value)
-    assert make_layer(2, 3)(torch.rand(4, 2)).shape == (4, 3)
+    layer = make_layer(2, 3)
+    assert layer(points(layer, 4)).shape == (4, 3)
     assert kernel.kernel_available() == available
     assert bool(counted) == available
 
