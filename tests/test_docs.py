@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -28,6 +28,8 @@ from sybil import Document, Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
+from kanlit.benchmark import Outcome, Run
+from kanlit.benchmark.engine import Train
 from kanlit.benchmark.matrix import build_matrix
 from kanlit.benchmark.tasks import choose_tasks
 from kanlit.checkpoints import find_checkpoint, read_checkpoint
@@ -152,6 +154,11 @@ class Steps:
         return done.stdout
 
 
+def in_process(runs: Sequence[Run], train: Train) -> Generator[Outcome, None, None]:
+    """Trains here, not in a process that would import torch again."""
+    yield from map(train, runs)
+
+
 def shows_the_runs(words: list[str]) -> None:
     """TensorBoard, at a port that is free, until it has a run to show."""
     command = [sys.executable, "-m", "tensorboard.main", *words, "--port", "0"]
@@ -174,6 +181,7 @@ def test_a_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "my_equations", raising=False)  # another page's
+    monkeypatch.setattr(benchmark, "local_engine", lambda jobs, threads: in_process)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
     steps = Steps(page, command_line)
