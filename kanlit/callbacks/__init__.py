@@ -9,6 +9,7 @@ from kanlit.callbacks.knot_plot import KnotPlotCallback
 from kanlit.callbacks.progress import EpochProgressBar
 from kanlit.callbacks.pruning import PruningCallback
 from kanlit.callbacks.stages import Stages
+from kanlit.callbacks.time_windows import TimeWindows
 from kanlit.callbacks.training_samples import GridAdaptable
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "KnotPlotCallback",
     "PruningCallback",
     "Stages",
+    "TimeWindows",
 ]

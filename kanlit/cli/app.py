@@ -150,10 +150,17 @@ class KanlitCLI(FromCheckpoint):
             f"{name}: {value}",
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
+            *self._windows(),
             f"seconds: {self._seconds:.1f}",
             *checkpoint_lines(self.trainer),
         ]
         return "\n".join(lines)
+
+    def _windows(self) -> list[str]:
+        windows = getattr(self.model, "window_edges", None)
+        if windows is None:
+            return []
+        return [f"windows of t: {len(windows) - 1}, with a network each (the above is of the last)"]
 
     def predict(self, **kwargs: Any) -> None:
         """Writes inputs and predictions to a CSV file."""
