@@ -63,6 +63,12 @@ SHORTER = {
     "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/density.md": {"kanlit benchmark --tasks": "--recipe short.yaml"},
     "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
+    "docs/formula.md": {  # enough epochs for both formulas
+        "kanlit fit --data TableData": "--trainer.max_epochs 60",
+        "kanlit fit --config configs/pruning.yaml": "--trainer.max_epochs 800 "
+        "--adaptation.schedule '{0: 5, 500: 10}' --trainer.callbacks "
+        "'[{class_path: PruningCallback, init_args: {epochs: [400]}}]'",
+    },
 }
 TWO = {"trainer": {"max_epochs": 2}}
 SHORT = {"synthetic": TWO, "equations": TWO}  # short.yaml, a recipe
