@@ -53,9 +53,7 @@ FIRST_EPOCHS = {
     "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
     "kanlit fit": "--trainer.max_epochs 2",
     "kanlit benchmark --suite equations": "--tasks heat --seeds 3 --jobs 1 --recipe short.yaml",
-    "kanlit benchmark --suite": f"{ONE_RUN} --recipe short.yaml",
-    "kanlit benchmark --recipe paper": f"{ONE_RUN} --densities InputDensity",
-    "kanlit benchmark --recipe best": ONE_RUN,
+    "kanlit benchmark --": f"{ONE_RUN} --recipe short.yaml",
 }
 SHORTER = {
     "README.md": FIRST_EPOCHS,
