@@ -210,7 +210,7 @@ def test_two_recipes_come_to_the_papers_error(
         matrix = build_matrix(tasks, densities, recipe, seeds)
         if recipe == "paper":
             (run,) = matrix.runs
-            few = replace(run, layers=(*run.layers, "trainer: {max_epochs: 40}"))
+            few = replace(run, layers=(*run.layers, "trainer:\n  max_epochs: 40\n"))
             return replace(matrix, runs=(few,))
         return matrix
 
