@@ -29,10 +29,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from kanlit.problems import AllenCahn, BoundaryValueProblem, Burgers, Wave, grid_points
-from kanlit.runs.assembly import Assembly
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUATIONS = {"burgers": Burgers, "allen_cahn": AllenCahn, "wave": Wave}
@@ -42,19 +40,16 @@ EVERY = 1.1  # factor between two errors, in seconds
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
-def solved_grid(problem: str) -> tuple[Tensor, Tensor]:
-    """The grid ``(n, 2)`` and the solution ``(n, 1)`` of a problem."""
-    equation = BoundaryValueProblem(EQUATIONS[problem]())
-    x = grid_points(equation.equation.bounds, 100)
-    return x, equation.solution(x)
-
-
 class Watch(Callback):
     """Prints the error now and then, and at the end, like the recipes of DeepXDE."""
 
-    def __init__(self, problem: str) -> None:
-        self._x, self._u = solved_grid(problem)
+    def __init__(self) -> None:
         self._aside = self._due = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        before = time.process_time()
+        self._x, self._u = trainer.datamodule.build("test")
+        self._aside += time.process_time() - before
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if time.process_time() - self._aside > self._due:
@@ -75,22 +70,13 @@ class Watch(Callback):
         self._aside += time.process_time() - before
 
 
-def train(problem: str, more: list[str]) -> None:
-    """Trains kanlit by the config of a problem in this process, and prints errors."""
-    torch.set_num_threads(1)
-    config = ROOT / "configs" / "equations" / f"{problem}.yaml"
-    words = ["--config", str(config), "--trainer.enable_progress_bar", "false", *more]
-    assembly = Assembly(words, run=False, records=False)
-    assembly.trainer.callbacks.append(Watch(problem))  # type: ignore[attr-defined]
-    assembly.trainer.fit(assembly.model, assembly.datamodule)
-
-
-def measured(command: list[str], folder: str) -> list[dict[str, Any]]:
+def measured(command: list[str], folder: Path | str) -> list[dict[str, Any]]:
     """The rows that a process prints, one JSON object per line."""
+    studies = str(Path(__file__).resolve().parent)
     ended = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **ONE_THREAD},
+        env={**os.environ, **ONE_THREAD, "PYTHONPATH": studies},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -99,18 +85,23 @@ def measured(command: list[str], folder: str) -> list[dict[str, Any]]:
 
 
 def deepxde(problem: str, python: Path, cap: float) -> list[dict[str, Any]]:
-    x, u = solved_grid(problem)
+    equation = BoundaryValueProblem(EQUATIONS[problem]())
+    x = grid_points(equation.equation.bounds, 100)
     with tempfile.TemporaryDirectory() as folder:
         points = Path(folder) / "points.npz"
-        np.savez(points, x=x.numpy(), u=u.numpy())
+        np.savez(points, x=x.numpy(), u=equation.solution(x).numpy())
         script = str(ROOT / "studies" / "deepxde_recipes.py")
         command = [str(python.absolute()), script, problem, "--points", str(points)]
         return measured([*command, "--cap", str(cap)], folder)
 
 
-def kanlit(problem: str) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        return measured([sys.executable, str(Path(__file__).resolve()), "--train", problem], folder)
+def kanlit(problem: str, folder: Path) -> list[dict[str, Any]]:
+    config = ROOT / "configs" / "equations" / f"{problem}.yaml"
+    command = [sys.executable, "-m", "kanlit", "fit", "--config", str(config)]
+    command += ["--trainer.callbacks+", "rivals.Watch", "--trainer.enable_progress_bar", "false"]
+    folder = folder / problem
+    folder.mkdir(parents=True, exist_ok=True)
+    return measured(command, folder)
 
 
 def picture(rows: pd.DataFrame) -> Figure:
@@ -159,11 +150,8 @@ def main() -> None:
     parser.add_argument("--cap", type=float, default=900.0, help="processor seconds of DeepXDE")
     parser.add_argument("--rows", type=Path, default=ROOT / "docs" / "results" / "rivals.csv")
     parser.add_argument("--plot", type=Path, help="figure to write")
-    parser.add_argument("--train", choices=EQUATIONS, help="train kanlit here and print errors")
-    options, more = parser.parse_known_args()
-    if options.train:
-        train(options.train, more)
-        return
+    parser.add_argument("--runs", type=Path, default=Path("rivals"), help="for runs of kanlit")
+    options = parser.parse_args()
     rows = pd.read_csv(options.rows) if options.rows.exists() else pd.DataFrame(columns=COLUMNS)
     done = set(zip(rows["problem"], rows["method"], strict=True))
     for problem in options.problems:
@@ -171,7 +159,10 @@ def main() -> None:
         for method in COLORS:
             if (problem, method) in done or (method == "DeepXDE" and python is None):
                 continue
-            found = kanlit(problem) if method == "kanlit" else deepxde(problem, python, options.cap)
+            if method == "kanlit":
+                found = kanlit(problem, options.runs)
+            else:
+                found = deepxde(problem, python, options.cap)
             own = pd.DataFrame(found).assign(problem=problem, method=method)[COLUMNS]
             own.to_csv(options.rows, mode="a", header=not options.rows.exists(), index=False)
             rows = pd.concat([rows, own]) if len(rows) else own

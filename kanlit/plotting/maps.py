@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -18,7 +18,8 @@ from kanlit.problems.functions.target import Bounds
 __all__ = ["PER_AXIS", "RESIDUALS", "draw_map", "linear_scale", "log_scale", "side_ticks"]
 
 PER_AXIS = 161  # points along each axis
-RESIDUALS = "YlOrRd"  # color map of residuals, light enough for points on it
+# Color map of residuals, light enough for blue points on it.
+RESIDUALS = LinearSegmentedColormap.from_list("residuals", ["#FFFFE5", "#FEC44F", "#EC7014"])
 
 
 def linear_scale(values: Array) -> Normalize:
@@ -36,7 +37,12 @@ def log_scale(values: Array, decades: int) -> LogNorm:
 
 
 def draw_map(
-    axes: Axes, bounds: Bounds, values: Array, norm: Normalize, colors: str, gid: str
+    axes: Axes,
+    bounds: Bounds,
+    values: Array,
+    norm: Normalize,
+    colors: str | Colormap,
+    gid: str,
 ) -> None:
     """Draws values on a grid, with a color bar below.
 
@@ -45,7 +51,7 @@ def draw_map(
         bounds: ``(low, high)`` of both coordinates, the first across.
         values: ``(PER_AXIS²,)``, the last coordinate fastest.
         norm: The scale.
-        colors: Name of a color map.
+        colors: Color map.
         gid: Identifier of the image.
     """
     (left, right), (bottom, top) = bounds

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
@@ -44,7 +44,7 @@ class _Map:
     title: str
     values: Array
     scale: Normalize
-    colors: str
+    colors: str | Colormap
 
 
 def solution_figure(
