@@ -34,7 +34,13 @@ from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
-from kanlit.runs.defaults import ADAPTATION_DEFAULTS, DEFAULT_CLASSES, TRAINER_DEFAULTS
+from kanlit.runs.defaults import (
+    ADAPTATION_DEFAULTS,
+    DEFAULT_CLASSES,
+    SMOOTH_DEFAULTS,
+    TRAINER_DEFAULTS,
+    leaves_smooth,
+)
 from kanlit.runs.errors import UsageError, explain
 from kanlit.runs.exceptions import one_line, root_cause
 from kanlit.runs.folder import Started, start_run
@@ -91,7 +97,11 @@ class Assembly(LightningCLI):
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
         command = next((word for word in self._argv if word in self.subcommands()), "fit")
         self._settings = settings_of(self._argv, command)
-        self._default_model = _default_model(self._settings)
+        data = _data_class(self._settings)
+        self._default_model = f"kanlit.{data.default_module}"
+        self._smooth = data.default_recipe == "smooth" and not any(
+            leaves_smooth(setting.key) for setting in self._settings
+        )
         self._records = records
         super().__init__(
             KANModule,
@@ -117,6 +127,8 @@ class Assembly(LightningCLI):
         parser.set_defaults(ADAPTATION_DEFAULTS)
         parser.add_argument("--init_from", type=str | None, default=None)
         parser.set_defaults({"model": {"class_path": self._default_model}})
+        if self._smooth:
+            parser.set_defaults(SMOOTH_DEFAULTS)
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
 
@@ -217,9 +229,9 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
-def _default_model(settings: Sequence[Setting]) -> str:
-    """Class path of the default model for the last data class given."""
+def _data_class(settings: Sequence[Setting]) -> type[TensorDataModule]:
+    """The last data class given, which determines the default settings."""
     named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
     data = named[-1].rpartition(".")[2] if named else ""
-    known = members(TensorDataModule).get(data, TensorDataModule)
-    return f"kanlit.{getattr(known, 'default_module', TensorDataModule.default_module)}"
+    found = members(TensorDataModule).get(data, TensorDataModule)
+    return found if issubclass(found, TensorDataModule) else TensorDataModule
