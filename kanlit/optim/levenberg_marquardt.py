@@ -227,6 +227,7 @@ class LevenbergMarquardt(Optimizer):
         count: int,
     ) -> EdgePenalties:
         """The penalties with strengths that are updated and saved."""
+        self._check_holds(layers)
         strengths, steps = self.strengths(layers)
         penalties = EdgePenalties(columns, layers, strengths, _RIDGE * loss / count)
         self.found = penalties.update(
@@ -234,6 +235,15 @@ class LevenbergMarquardt(Optimizer):
         )
         self.set_strengths(layers, penalties.strengths, steps + 1)
         return penalties
+
+    def _check_holds(self, layers: Sequence[KANLayer]) -> None:
+        held = {id(p) for p in self.param_groups[0]["params"] if p.requires_grad}
+        for layer in layers:
+            if not {id(layer.base_weight), id(layer.coefficients)} <= held:
+                raise ConfigurationError(
+                    "smoothness auto needs all base weights and coefficients of the KAN layers: "
+                    "give them to the optimizer, or set smoothness to a number"
+                )
 
     def strengths(self, layers: Sequence[KANLayer]) -> tuple[list[Tensor], int]:
         """Strengths of the penalties of each layer ``(2, out, in)``, and number of steps so far."""
@@ -249,18 +259,8 @@ class LevenbergMarquardt(Optimizer):
     def set_strengths(
         self, layers: Sequence[KANLayer], strengths: Sequence[Tensor], steps: int
     ) -> None:
-        """Sets what :meth:`strengths` returns, equal on all ranks.
-
-        Raises:
-            ConfigurationError: A layer has parameters that this optimizer does not train.
-        """
-        held = {id(p) for p in self.param_groups[0]["params"]}
+        """Sets what :meth:`strengths` returns, equal on all ranks."""
         for layer, own in zip(layers, strengths, strict=True):
-            if not {id(layer.base_weight), id(layer.coefficients)} <= held:
-                raise ConfigurationError(
-                    "smoothness auto needs all base weights and coefficients of the KAN layers: "
-                    "give them to the optimizer"
-                )
             # In the dtype of the parameter, to which loading casts them.
             pair = from_first_rank(own.to(layer.base_weight)).unbind()
             state = {**(self.state.get(layer.base_weight) or {}), "steps": steps}

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -25,10 +26,10 @@ from kanlit.optim.jacobian import JacobianColumns
 
 __all__ = ["EdgePenalties", "SmoothFit", "edge_forms"]
 
-_LEAST, _MOST = 1e-30, 1e8  # of a strength
+_LEAST = 1e-30  # strength
+_MOST = 1e12  # entry of a penalty relative to the ridge, so that Λ can be factorized
 _FACTOR = 10.0  # largest change of a strength per update
 _JITTER = 1e-12
-_FLOOR = 1e-9  # of the smallest eigenvalues of the forms, relative to the largest
 
 
 @torch.no_grad()
@@ -59,6 +60,18 @@ def edge_forms(layer: KANLayer) -> Tensor:
     return torch.stack(forms)
 
 
+_KNOWN: WeakKeyDictionary[KANLayer, tuple[Tensor, Tensor]] = WeakKeyDictionary()
+
+
+def _forms_of(layer: KANLayer) -> Tensor:
+    """:func:`edge_forms`, computed again only if the knots have moved."""
+    knots, forms = _KNOWN.get(layer, (None, None))
+    if forms is None or knots is None or not torch.equal(knots, layer.knots):
+        forms = edge_forms(layer)
+        _KNOWN[layer] = layer.knots.clone(), forms
+    return forms
+
+
 @dataclass(frozen=True)
 class _Layer:
     """The penalties of one layer.
@@ -67,50 +80,55 @@ class _Layer:
         index: Places in θ of the coefficients and the base weight of each edge ``(out, in, m)``.
         scale: Edge scale for the coefficients, 1 for the base weight ``(out, in, m)``.
         forms: From :func:`edge_forms`.
-        spectrum: Eigenvalues of the first form relative to the second, ``(in, m)``.
-        log_det: log det of the second form ``(in,)``.
         strengths: ``(2, out, in)``.
+        ridge: ρ.
     """
 
     index: Tensor
     scale: Tensor
     forms: Tensor
-    spectrum: Tensor
-    log_det: Tensor
     strengths: Tensor
+    ridge: float
 
     @cached_property
     def matrices(self) -> Tensor:
-        """Λ of each edge ``(out, in, m, m)``."""
+        """Λ of each edge without the ridge ``(out, in, m, m)``."""
         form = torch.einsum("joi,jibc->oibc", self.strengths, self.forms)
         return form * self.scale.unsqueeze(-1) * self.scale.unsqueeze(-2)
+
+    @cached_property
+    def _factor(self) -> Tensor:
+        """Cholesky factor of Λ of each edge ``(out, in, m, m)``."""
+        matrices = self.matrices.clone()
+        matrices.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
+        return torch.linalg.cholesky_ex(matrices).L
 
     def values(self, theta: Tensor) -> Tensor:
         """Both forms of each edge at θ ``(2, out, in)``."""
         own = theta[self.index] * self.scale
         return torch.einsum("jibc,oib,oic->joi", self.forms, own, own)
 
-    def mixed_spectrum(self) -> Tensor:
-        """Eigenvalues of Λ relative to the second form ``(out, in, m)``."""
-        first, second = self.strengths.unsqueeze(-1)
-        return first * self.spectrum + second
-
     def prior_traces(self) -> Tensor:
         """Traces of Λ⁻¹S for both forms ``(2, out, in)``."""
-        inverse = 1 / self.mixed_spectrum()
-        return torch.stack([(inverse * self.spectrum).sum(-1), inverse.sum(-1)])
+        return self._traces(torch.cholesky_inverse(self._factor))
 
     def posterior_traces(self, inverse: Tensor) -> Tensor:
         """Traces of H⁻¹S for both forms ``(2, out, in)``, with H⁻¹ ``(P, P)``."""
-        own = inverse[self.index.unsqueeze(-1), self.index.unsqueeze(-2)]
-        own = own * self.scale.unsqueeze(-1) * self.scale.unsqueeze(-2)
+        return self._traces(inverse[self.index.unsqueeze(-1), self.index.unsqueeze(-2)])
+
+    def _traces(self, inverse: Tensor) -> Tensor:
+        own = inverse * self.scale.unsqueeze(-1) * self.scale.unsqueeze(-2)
         return torch.einsum("oibc,jicb->joi", own, self.forms)
 
     def log_determinant(self) -> float:
         """log det Λ over all edges."""
-        scale = 2 * self.scale.log().sum()
-        own = self.mixed_spectrum().log().sum((0, 2)) + len(self.index) * self.log_det
-        return float(scale + own.sum())
+        return 2 * float(self._factor.diagonal(dim1=-2, dim2=-1).log().sum())
+
+    def moved(self, factors: Tensor) -> _Layer:
+        """The layer with strengths times factors ``(2, out, in)``, within numerical limits."""
+        most = _MOST * self.ridge / self.forms.diagonal(dim1=-2, dim2=-1).amax(-1).unsqueeze(1)
+        strengths = torch.minimum(self.strengths * factors, most).clamp(min=_LEAST)
+        return replace(self, strengths=strengths)
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,7 @@ class EdgePenalties:
         columns: The parameters θ.
         layers: The KAN layers with parameters in θ.
         strengths: λ of each layer ``(2, out, in)``, float64.
-        ridge: ρ, which makes the other parameters (the biases) unique.
+        ridge: ρ, which keeps the scale of hidden units, free otherwise, near 1.
     """
 
     def __init__(
@@ -149,10 +167,11 @@ class EdgePenalties:
         ridge: float,
     ) -> None:
         self.ridge = ridge
-        self._count = columns.count
         self._layers = [
-            _of_layer(layer, columns, own) for layer, own in zip(layers, strengths, strict=True)
+            _of_layer(layer, columns, own, ridge)
+            for layer, own in zip(layers, strengths, strict=True)
         ]
+        self._count = columns.count
 
     @property
     def strengths(self) -> list[Tensor]:
@@ -208,9 +227,9 @@ class EdgePenalties:
         freedom = float((inverse * gram).sum())
         noise = loss * count / max(count - freedom, 0.05 * count)
         log_ratio = 2 * float(factor.diagonal().log().sum() - shrink.log().sum())
-        edges = sum(layer.index.numel() for layer in self._layers)
         log_ratio -= sum(layer.log_determinant() for layer in self._layers)
-        log_ratio -= (self._count - edges) * math.log(max(self.ridge, 1e-300))
+        others = self._count - sum(layer.index.numel() for layer in self._layers)
+        log_ratio -= others * math.log(max(self.ridge, 1e-300))
         noise_floor = max(noise, 1e-300)
         fit = count * (loss + self.value(theta)) / noise_floor
         evidence = -0.5 * (count * math.log(2 * math.pi * noise_floor) + fit + log_ratio)
@@ -219,15 +238,11 @@ class EdgePenalties:
                 gain = layer.prior_traces() - layer.posterior_traces(inverse)
                 size = layer.values(theta)
                 factors = noise / count * gain.clamp(min=1e-300) / size.clamp(min=1e-300)
-                factors = factors.clamp(1 / _FACTOR, _FACTOR)
-                self._layers[i] = replace(
-                    layer, strengths=(layer.strengths * factors).clamp(_LEAST, _MOST)
-                )
-            self.ridge = noise / count
+                self._layers[i] = layer.moved(factors.clamp(1 / _FACTOR, _FACTOR))
         return SmoothFit(noise, freedom, evidence)
 
 
-def _of_layer(layer: KANLayer, columns: JacobianColumns, strengths: Tensor) -> _Layer:
+def _of_layer(layer: KANLayer, columns: JacobianColumns, strengths: Tensor, ridge: float) -> _Layer:
     places = torch.arange(columns.count, device=layer.knots.device)
     coefficients = places[columns.slice_of(layer.coefficients)].view(layer.coefficients.shape)
     base = places[columns.slice_of(layer.base_weight)].view(*layer.base_weight.shape, 1)
@@ -235,11 +250,4 @@ def _of_layer(layer: KANLayer, columns: JacobianColumns, strengths: Tensor) -> _
     scale = layer.edge_scale.detach().double().unsqueeze(-1).expand(*coefficients.shape)
     scale = torch.cat([scale, torch.ones_like(base, dtype=torch.float64)], -1)
     scale = torch.where(scale == 0, 1.0, scale)  # pruned edges
-    forms = edge_forms(layer)
-    root = torch.linalg.cholesky(forms[1])
-    half = torch.linalg.solve_triangular(root, forms[0], upper=False)
-    both = torch.linalg.solve_triangular(root, half.mT, upper=False)
-    spectrum = torch.linalg.eigvalsh((both + both.mT) / 2)
-    spectrum = torch.where(spectrum > _FLOOR * spectrum[:, -1:], spectrum, 0.0)
-    log_det = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    return _Layer(index, scale, forms, spectrum, log_det, strengths)
+    return _Layer(index, scale, _forms_of(layer), strengths, ridge)

@@ -58,6 +58,12 @@ class SmoothNetwork:
         found = self.optimizer.found
         return -math.inf if found is None or math.isnan(found.evidence) else found.evidence
 
+    @property
+    def noise(self) -> float:
+        """Estimated variance of the noise, of standardized targets."""
+        found = self.optimizer.found
+        return math.inf if found is None else found.noise
+
     def place_grids(self, grid_size: int | None = None) -> None:
         """Moves the grids to the range of their inputs; G may grow."""
         adapt_grids(

@@ -19,6 +19,7 @@ _STARTS, _FINALISTS = 6, 2
 _SHORT, _LONG, _PER_GRID = 20, 50, 30  # steps
 _LEAST_GAIN = 1.0  # of the evidence, to accept more parameters
 _PATIENCE = 2  # widths without a gain
+_EXACT = 1e-15  # variance of the noise from which nothing can be gained
 _ROWS_TO_START, _MOST_ROWS = 1000, 4000
 _MOST_WORK = 2e9  # rows times squared parameters, multiplications of a step
 
@@ -84,10 +85,12 @@ def select_network(
             best, chosen, waited = found, widths, 0
         else:
             waited += 1
-            if waited == _PATIENCE:
-                break
+        if waited == _PATIENCE or best.noise < _EXACT:
+            break
     assert best is not None
     for size in _GRID_SIZES[1:] if grid_size is None else ():
+        if best.noise < _EXACT:
+            break
         finer = best.on(*large)
         finer.place_grids(size)
         if not _affordable(finer.network, len(many)):
@@ -109,6 +112,6 @@ def _line(widths: Sequence[int], fit: SmoothNetwork) -> str:
     found = fit.optimizer.found
     assert found is not None
     return (
-        f"hidden {list(widths)}, G = {fit.layers[0].grid_size}: log evidence "
-        f"{fit.evidence:.1f}, {found.freedom:.1f} degrees of freedom"
+        f"hidden {list(widths)}, G = {fit.layers[0].grid_size}: log evidence {fit.evidence:.1f}, "
+        f"{found.freedom:.1f} degrees of freedom, noise {fit.noise**0.5:.2g} of the targets' spread"
     )
