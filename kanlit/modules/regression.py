@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from kanlit.modules.ranks import row_count
 from kanlit.modules.robust import pseudo_huber_residual
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt
+from kanlit.optim.uncertainty import Uncertainty, output_variances
 from kanlit.selection import SmoothNetwork, select_network
 
 __all__ = ["RegressionModule"]
@@ -45,6 +46,10 @@ class RegressionModule(KANModule):
             outliers do not dominate it. Null is plain least squares.
         **kwargs: The other arguments are those of :class:`KANModule`.
 
+    Attributes:
+        uncertainty: Covariance of the parameters and variance of the noise, in standardized units;
+            None unless the smoothness was chosen by the data, see :meth:`refit`.
+
     Raises:
         ConfigurationError: ``robust`` is not positive; the data have no targets.
     """
@@ -72,6 +77,7 @@ class RegressionModule(KANModule):
         widths: Sequence[int] = (10,) if hidden == "auto" else hidden
         super().__init__(in_features, out_features, hidden=widths, grid_size=first, **kwargs)
         self.hparams.update({"hidden": hidden, "grid_size": grid_size})
+        self.uncertainty: Uncertainty | None = None
         self._strengths: tuple[list[Tensor], int] | None = None  # until the optimizer is created
         self.register_buffer("input_mean", torch.zeros(in_features))
         self.register_buffer("input_std", torch.ones(in_features))
@@ -181,16 +187,53 @@ class RegressionModule(KANModule):
     def refit(self, optimizer: LevenbergMarquardt, steps: int, most_rows: int) -> int:
         """Trains on the training and validation rows together, with the strengths of ``optimizer``.
 
+        Sets :attr:`uncertainty`.
+
         Returns:
             The number of rows; 0 if they are more than ``most_rows``, and nothing was done.
         """
         x, y = self._standardized("train", "validate")
-        if len(x) > most_rows:
+        enough = len(x) <= most_rows
+        if not enough:
+            x, y = self._standardized("train")
+        fit = SmoothNetwork(self.network, x, y, optimizer).on(x, y).train(steps if enough else 1)
+        found = fit.optimizer.found
+        assert found is not None
+        known = Uncertainty(found.covariance, found.noise)
+        state, known = self.trainer.strategy.broadcast((fit.network.state_dict(), known))
+        if bool(known.covariance.isfinite().all()):
+            self.uncertainty = known
+        if not enough:
             return 0
-        fit = SmoothNetwork(self.network, x, y, optimizer).on(x, y).train(steps)
-        state = self.trainer.strategy.broadcast(fit.network.state_dict())
         self.network.load_state_dict(state)
         return len(x)
+
+    def standard_deviation(self, x: Tensor) -> Tensor:
+        """Standard deviation of a new target at each row of x ``(n, in)``, ``(n, out)``.
+
+        Contains the noise and the uncertainty of the network, in the user's units.
+
+        Raises:
+            ValueError: The covariance does not fit the network, or is not known.
+        """
+        if self.uncertainty is None:
+            raise ValueError("the uncertainty of the network is not known")
+        covariance, noise = self.uncertainty
+        variances = output_variances(self.network, self.network_inputs(x), covariance)
+        return (variances + noise).sqrt().to(x) * self.target_std
+
+    def on_train_start(self) -> None:
+        self.uncertainty = None  # that of a resumed run is not of the weights to come
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self.uncertainty is not None:
+            checkpoint["kanlit"]["uncertainty"] = self.uncertainty._asdict()
+
+    def take_uncertainty(self, checkpoint: Mapping[str, Any]) -> None:
+        """Sets :attr:`uncertainty` from a vetted checkpoint, None if it has none."""
+        kept = checkpoint.get("kanlit", {}).get("uncertainty")
+        self.uncertainty = None if kept is None else Uncertainty(**kept)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)

@@ -139,11 +139,13 @@ class SmoothFit:
         noise: Estimated variance of the noise, :math:`\sigma^2 = \|r\|^2 / (N - \mathrm{edf})`.
         freedom: Effective degrees of freedom, :math:`\mathrm{tr}((J^T J + \Lambda)^{-1} J^T J)`.
         evidence: Log marginal likelihood of the data by Laplace's method.
+        covariance: Covariance of θ given the data, likewise ``(P, P)``.
     """
 
     noise: float
     freedom: float
     evidence: float
+    covariance: Tensor
 
 
 class EdgePenalties:
@@ -222,7 +224,7 @@ class EdgePenalties:
             scaled.diagonal().add_(_JITTER)
             factor, failed = torch.linalg.cholesky_ex(scaled)
         if int(failed) != 0:
-            return SmoothFit(math.nan, math.nan, -math.inf)
+            return SmoothFit(math.nan, math.nan, -math.inf, torch.full_like(matrix, math.nan))
         inverse = torch.cholesky_inverse(factor) * shrink * shrink.unsqueeze(1)
         freedom = float((inverse * gram).sum())
         noise = loss * count / max(count - freedom, 0.05 * count)
@@ -239,7 +241,7 @@ class EdgePenalties:
                 size = layer.values(theta)
                 factors = noise / count * gain.clamp(min=1e-300) / size.clamp(min=1e-300)
                 self._layers[i] = layer.moved(factors.clamp(1 / _FACTOR, _FACTOR))
-        return SmoothFit(noise, freedom, evidence)
+        return SmoothFit(noise, freedom, evidence, noise / count * inverse)
 
 
 def _of_layer(layer: KANLayer, columns: JacobianColumns, strengths: Tensor, ridge: float) -> _Layer:

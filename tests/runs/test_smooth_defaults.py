@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -102,4 +103,7 @@ def test_predictions_come_from_the_checkpoint_alone(
 ) -> None:
     run(f"fit {TABLE} {QUIET} --trainer.max_epochs 2")
     run("predict --ckpt_path last --input t.csv --output out.csv")
-    assert (tmp_path / "out.csv").is_file()
+    table = pd.read_csv(tmp_path / "out.csv")
+    inside = (table.y_lower < table.y_predicted) & (table.y_predicted < table.y_upper)
+    assert inside.all()
+    assert table.y_std.between(0.1, 0.5).all()
