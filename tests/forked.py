@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import writer
 
 from kanlit import plotting
-from kanlit.callbacks import knot_plot, run_figures
+from kanlit.callbacks import equation_figures, knot_plot, run_figures
 
 
 def blank_pictures(replace: Callable[[object, str, object], None]) -> None:
     """Replaces what draws the pictures of a run."""
     blank = np.zeros((3, 1, 1), np.uint8)
     replace(writer, "figure_to_image", lambda *_, **__: blank)
-    for module in (knot_plot, run_figures):
+    for module in (equation_figures, knot_plot, run_figures):
         for name in vars(module).keys() & set(plotting.__all__):
             if name.endswith("_figure"):
                 replace(module, name, lambda *_, **__: Figure())

@@ -37,13 +37,19 @@ def test_every_config_trains_for_two_epochs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     command = ["kanlit", "fit", "--config", str(path), "--trainer.max_epochs", "2"]
-    schedule = yaml.safe_load(path.read_text())["adaptation"]["schedule"]
+    config = yaml.safe_load(path.read_text())
+    schedule = config["adaptation"]["schedule"]
     if isinstance(schedule, dict):  # of a run longer than two epochs
         command += ["--adaptation.schedule", "[3, 6]"]
     if path.stem == "pruning":
         command += [
             "--trainer.callbacks",
             "[{class_path: PruningCallback, init_args: {epochs: [1]}}]",
+        ]
+    if "TimeWindows" in str(config["trainer"].get("callbacks")):  # an epoch each
+        command += [
+            "--trainer.callbacks",
+            "[{class_path: TimeWindows, init_args: {windows: 2}}]",
         ]
     if path.parent.name == "cluster":  # all but the machines
         one = ("accelerator=cpu", "devices=1", "num_nodes=1", "strategy=auto")

@@ -51,6 +51,7 @@ FIRST_EPOCHS = {
     "kanlit fit --config configs/helmholtz.yaml": TWO_EPOCHS,
     "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
     "kanlit fit": "--trainer.max_epochs 2",
+    "kanlit benchmark --suite equations": "--tasks heat --seeds 3 --jobs 1 --recipe short.yaml",
     "kanlit benchmark --suite": f"{ONE_RUN} --recipe short.yaml",
     "kanlit benchmark --recipe paper": f"{ONE_RUN} --densities InputDensity",
     "kanlit benchmark --recipe best": ONE_RUN,
@@ -62,7 +63,8 @@ SHORTER = {
     "docs/density.md": {"kanlit benchmark --tasks": "--recipe short.yaml"},
     "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
 }
-SHORT = {"synthetic": {"trainer": {"max_epochs": 2}}}  # short.yaml, a recipe
+TWO = {"trainer": {"max_epochs": 2}}
+SHORT = {"synthetic": TWO, "equations": TWO}  # short.yaml, a recipe
 ELSEWHERE = ("test -d .venv", ".venv/bin/", "bash .ci/run")  # tests/test_readme.py
 
 CommandLine = Callable[[str], tuple[int, str, str]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import runpy
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -334,3 +336,48 @@ def test_equations_are_tabulated_from_rows_beside_published_figures(here: Here) 
     rows = re.findall(r"^\| (\S+ ?\S*) \| (\S+) \| .* \|$", printed, re.MULTILINE)
     assert {"burgers", "helmholtz (4,4)"} <= set(dict(rows))
     assert all(0 < float(error) < 1 for _, error in rows)
+
+
+def test_rivals_are_tabulated_and_drawn_from_rows(here: Here, tmp_path: Path) -> None:
+    rows = ["problem,method,iteration,seconds,rel_l2"]
+    rows += [f"burgers,kanlit,{i},{10 * i},1e-{i}" for i in range(1, 6)]
+    rows += ["burgers,DeepXDE,100,20,0.5", "burgers,DeepXDE,900,200,0.006"]
+    (tmp_path / "rows.csv").write_text("\n".join([*rows, ""]))
+    written = ["--rows", str(tmp_path / "rows.csv"), "--plot", str(tmp_path / "rivals.png")]
+
+    printed = here("rivals.py", "--problems", "burgers", *written)
+
+    assert "| burgers | kanlit | 1.0e-05 | 1.0e-05 | 5 | 50 |  |" in printed
+    assert "| burgers | DeepXDE | 6.0e-03 | 6.0e-03 | 900 | 200 | 30 s |" in printed
+    assert (tmp_path / "rivals.png").stat().st_size > 5000
+
+
+def test_errors_of_a_run_are_printed_against_its_seconds(
+    here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightning.pytorch import Trainer
+    from rivals import Watch
+
+    from kanlit.data import EquationData
+    from kanlit.modules import PDEModule
+    from kanlit.problems import Burgers
+
+    data = EquationData(Burgers(), points_per_axis=4, condition_points=4)
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        precision="64-true",
+        callbacks=[Watch()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = PDEModule(2, 1, hidden=[])
+    trainer.fit(module, data)
+
+    lines = capsys.readouterr().out.splitlines()
+    *_, last = [json.loads(line) for line in lines if line.startswith("{")]
+    assert last["iteration"] == 2
+    assert last["rel_l2"] == pytest.approx(trainer.test(module, data)[0]["test/rel_l2"])
+    assert 0 < last["seconds"] <= time.process_time()

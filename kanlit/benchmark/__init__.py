@@ -1,4 +1,4 @@
-"""The paper's benchmarks: a matrix of runs, the table of their results and a report.
+"""The paper's benchmarks and the equations: matrices of runs, their results and reports.
 
 >>> from kanlit.benchmark import build_matrix, choose_tasks, densities_by_class
 >>> matrix = build_matrix(choose_tasks("helmholtz"), densities_by_class(["InputDensity"]))

@@ -66,19 +66,19 @@ def build_matrix(
         tasks: Tasks to train.
         densities: Settings of each density, by name; they override those of the recipe.
         recipe: Name of a shipped recipe, or the path of a recipe file.
-        seeds: Seeds for every task; the published seeds of each benchmark if omitted.
+        seeds: Seeds for every task; the seeds of each benchmark if omitted.
         records: Whether runs keep logs and checkpoints, for which they validate.
 
     Raises:
         ConfigurationError: If a recipe cannot be read or a setting is invalid.
     """
-    suites = list(dict.fromkeys(task.suite for task in tasks))
-    name, layers = load_recipe(recipe, suites)
+    name, layers = load_recipe(recipe, tasks)
     runs = []
-    for suite in suites:
-        own = [task for task in tasks if task.suite == suite]
+    for settings, parts in layers.items():
+        own = [task for task in tasks if task.settings == settings]
+        suite = own[0].suite
         stacks = {
-            density: _plain([*layers[suite], variant], own[0], f"{density}, {suite}", records)
+            density: _plain([*parts, variant], own[0], f"{density}, {settings}", records)
             for density, variant in densities.items()
         }
         runs += [

@@ -23,6 +23,7 @@ __all__ = [
     "Standing",
     "beside_published",
     "gains",
+    "published_equations",
     "published_medians",
     "published_suites",
     "standing",
@@ -88,6 +89,12 @@ def published_medians() -> pd.DataFrame:
     again on a CPU (synthetic tasks only).
     """
     with files(__package__).joinpath("published_medians.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, comment="#")
+
+
+def published_equations() -> pd.DataFrame:
+    """What others publish for equations, in words: columns ``task, first, highest``."""
+    with files(__package__).joinpath("published_equations.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, comment="#")
 
 

@@ -12,12 +12,13 @@ from kanlit.benchmark.published import (
     FACTOR,
     PublishedSuite,
     gains,
+    published_equations,
     published_suites,
     standing,
 )
 from kanlit.benchmark.statistics import Comparison
 
-__all__ = ["published_section"]
+__all__ = ["equations_beside_published", "published_section"]
 
 _SOURCES = {"paper": "paper", "rerun": "CPU"}
 
@@ -60,6 +61,34 @@ def published_section(
         lines += [f"{suite.capitalize()}, median relative L2 errors:", ""]
         lines += _medians(of_suite(suite, beside))
     return lines
+
+
+def equations_beside_published(medians: pd.DataFrame, densities: Sequence[str]) -> list[str]:
+    """Medians on the equations beside what others publish; no lines if no equation was run.
+
+    Args:
+        medians: Result of ``median_table``.
+        densities: Names of all densities.
+    """
+    own = of_suite("equations", medians)
+    quoted = published_equations().set_index("task").fillna("")
+    found = {(r["task"], r["density"]): number(r["median"]) for r in own.to_dict("records")}
+    rows = [
+        [
+            task,
+            *(found.get((task, density), NONE) for density in densities),
+            *(quoted.loc[task, ["first", "highest"]] if task in quoted.index else (NONE, NONE)),
+        ]
+        for task in in_order(own["task"])
+    ]
+    if not rows:
+        return []
+    header = ["task", *(f"`{density}`" for density in densities), "published", "best known"]
+    words = (
+        "Median relative L2 errors beside figures of others. These are quoted second-hand, from "
+        "repositories and papers; networks, points and hardware differ."
+    )
+    return [words, "", *table(header, rows)]
 
 
 def _averages(

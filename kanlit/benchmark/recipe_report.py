@@ -21,7 +21,7 @@ from kanlit.benchmark.comparison import (
 from kanlit.benchmark.comparison_figures import rank_figure, ratio_figure
 from kanlit.benchmark.figures import convergence_figure, median_figure
 from kanlit.benchmark.published import beside_published
-from kanlit.benchmark.published_section import published_section
+from kanlit.benchmark.published_section import equations_beside_published, published_section
 from kanlit.benchmark.ranks import critical_distance, friedman_p, mean_ranks
 from kanlit.benchmark.sections import (
     error_section,
@@ -165,6 +165,8 @@ class RecipeReport:
             )
         for suite in suites(self._medians):
             lines += [f"### {suite.capitalize()}", ""]
+            if suite == "equations" and self._published is not None:
+                lines += equations_beside_published(self._medians, self._densities)
             lines += error_section(suite, self._medians, pairs, self._densities)
             for name, words in (("medians", "Final errors"), ("convergence", "Training loss")):
                 if place := figures.get(f"{suite}_{name}"):

@@ -1,4 +1,4 @@
-"""Tasks of the three benchmarks, their seeds and names."""
+"""Tasks of the paper's three benchmarks and of the equations, their seeds and names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 from kanlit.problems import FEYNMAN, SYNTHETIC
 
-__all__ = ["SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
+__all__ = ["PAPER", "SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,22 @@ class Task:
         word: Name on the command line, unique over all benchmarks: ``f1``, ``feynman1``,
             ``helmholtz12``.
         data: Settings of the data class for this task.
+        own: Name of its own config, which the recipe best has for an equation; empty if it has
+            none.
+        like: Benchmark whose settings it has in other recipes; empty if there is none.
     """
 
     suite: str
     name: str
     word: str
     data: Mapping[str, Any]
+    own: str = ""
+    like: str = ""
+
+    @property
+    def settings(self) -> str:
+        """Name of its settings: its benchmark, unless it has a config of its own."""
+        return f"{self.suite} {self.name}" if self.own else self.suite
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Suite:
 
     Attributes:
         tasks: Tasks in the order of the paper.
-        seeds: Seeds of the published runs.
+        seeds: Seeds of the published runs; for the equations, seeds that chose no setting.
         step_cost: Time of a training step relative to that of a synthetic task.
     """
 
@@ -48,6 +58,21 @@ class Suite:
 
 
 _PAIRS = ((1, 1), (1, 2), (2, 2), (2, 4))  # (a1, a2)
+_EQUATIONS = {
+    "burgers": "Burgers",
+    "allen_cahn": "AllenCahn",
+    "kdv": "KdV",
+    "kuramoto_sivashinsky": "KuramotoSivashinsky",
+    "wave": "Wave",
+    "advection": "Advection",
+    "heat": "Heat",
+    "sine_gordon": "SineGordon",
+    "gray_scott": "GrayScott",
+    "poisson": "Poisson",
+    "reaction_diffusion": "ReactionDiffusion",
+    "allen_cahn_front": "AllenCahnFront",
+    "cavity": "Cavity",
+}
 
 SUITES: Mapping[str, Suite] = MappingProxyType(
     {
@@ -76,9 +101,30 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
             seeds=(3, 5, 9),
             step_cost=3.0,
         ),
+        "equations": Suite(
+            (
+                *(
+                    Task("equations", name, name, {"equation": equation}, name)
+                    for name, equation in _EQUATIONS.items()
+                ),
+                *(
+                    Task(
+                        "equations",
+                        f"helmholtz ({a1},{a2})",
+                        f"helmholtz{a1}{a2}",
+                        {"a1": a1, "a2": a2},
+                        "helmholtz",
+                        like="helmholtz",
+                    )
+                    for a1, a2 in ((1, 4), (4, 4))
+                ),
+            ),
+            seeds=(3, 4, 5),
+            step_cost=300.0,
+        ),
     }
 )
-"""Benchmarks by name. Source: arXiv 2601.18672."""
+"""Benchmarks by name: those of the paper, and the equations that come with kanlit."""
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {task.word: task for suite in SUITES.values() for task in suite.tasks}
@@ -86,12 +132,17 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 """All tasks by their name on the command line."""
 
 
+PAPER = ("synthetic", "feynman", "helmholtz")
+"""The benchmarks of arXiv 2601.18672."""
+
+
 def choose_tasks(suite: str = "all", words: Sequence[str] | None = None) -> list[Task]:
     """Selects the tasks of a benchmark, or of all, by their names on the command line.
 
     Args:
         suite: Name of a benchmark, or ``all``.
-        words: Names of tasks; all if omitted.
+        words: Names of tasks; if omitted, those of the benchmark, and for ``all`` those of the
+            paper's three.
 
     Raises:
         ConfigurationError: If a name is unknown or no task is left.
@@ -105,10 +156,12 @@ def choose_tasks(suite: str = "all", words: Sequence[str] | None = None) -> list
             raise ConfigurationError(
                 f"unknown task {word!r}: {near(word, TASKS)}choose from {', '.join(TASKS)}"
             )
-    wanted = TASKS if words is None else dict.fromkeys(words)
-    chosen = [TASKS[word] for word in wanted if suite in ("all", TASKS[word].suite)]
+    if words is None:
+        suites = PAPER if suite == "all" else (suite,)
+        return [task for name in suites for task in SUITES[name].tasks]
+    chosen = [TASKS[word] for word in dict.fromkeys(words) if suite in ("all", TASKS[word].suite)]
     if not chosen:
-        among = f" of the suite {suite}" if wanted else ""
+        among = f" of the suite {suite}" if words else ""
         raise ConfigurationError(
             f"no task{among} is selected: give some, such as f2,feynman9,helmholtz12, or none for "
             f"all"

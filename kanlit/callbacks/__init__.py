@@ -10,6 +10,7 @@ from kanlit.callbacks.progress import EpochProgressBar
 from kanlit.callbacks.pruning import PruningCallback
 from kanlit.callbacks.refit import Refit
 from kanlit.callbacks.stages import Stages
+from kanlit.callbacks.time_windows import TimeWindows
 from kanlit.callbacks.training_samples import GridAdaptable
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "PruningCallback",
     "Refit",
     "Stages",
+    "TimeWindows",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 
 from kanlit.adaptation import Trigger
 from kanlit.callbacks.stages import Stages
 from kanlit.errors import ConfigurationError
 from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.window import with_bounds
 
 __all__ = ["Horizon"]
 
@@ -54,17 +54,8 @@ class Horizon(Stages):
         return float(equation.bounds[self._axis(equation)][1])
 
     def changed(self, equation: Equation, value: float) -> Equation:
-        axis, bounds = self._axis(equation), list(equation.bounds)
-        bounds[axis] = (bounds[axis][0], value)
-        found = copy.copy(equation)
-        try:
-            object.__setattr__(found, "bounds", tuple(bounds))
-        except AttributeError:
-            raise ConfigurationError(
-                f"bounds of {type(equation).__name__} cannot be set, so its horizon cannot grow: "
-                f"make it an attribute, not a property"
-            ) from None
-        return found
+        axis = self._axis(equation)
+        return with_bounds(equation, axis, equation.bounds[axis][0], value)
 
     def check(self, equation: Equation, values: list[float]) -> None:
         axis, name = self._axis(equation), type(equation).__name__

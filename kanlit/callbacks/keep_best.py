@@ -83,6 +83,10 @@ class KeepBest(Callback):
     ) -> None:
         self._at = -1  # no step was taken, but the weights have changed
 
+    def before_window(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called by :class:`~kanlit.callbacks.TimeWindows`: the next starts from the best."""
+        self._restore_best(trainer, pl_module)
+
     def before_pruning(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called by :class:`~kanlit.PruningCallback`: restores the best state."""
         self._restore_best(trainer, pl_module)

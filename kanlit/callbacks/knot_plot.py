@@ -19,15 +19,15 @@ from kanlit.adaptation import (
     grid_health,
     kan_layers,
 )
+from kanlit.callbacks.equation_figures import has_map, points_picture
 from kanlit.callbacks.figure_log import log_figure
 from kanlit.callbacks.notices import log_scalars
 from kanlit.callbacks.run_figures import (
     embedded_columns,
-    error_picture,
     knot_migration_picture,
     layer_pictures,
     names_of,
-    points_picture,
+    result_picture,
 )
 from kanlit.callbacks.slices import slice_curve
 from kanlit.callbacks.training_samples import network_of
@@ -50,12 +50,14 @@ class KnotPlotCallback(Callback):
     ``grid/refit_error``, ``grid/out_of_range`` (the largest fraction, 0 to 1, of a layer's inputs
     outside its old grid), and the worst layer's ``grid/effective_samples``,
     ``grid/edge_coverage`` and ``grid/displacement`` (:class:`kanlit.adaptation.GridHealth`).
-    With ``sampling: residual`` the drawn points are shown over the residual under ``points``.
+    With ``sampling: residual``, ``points`` shows the training points over the residual after each
+    of the first 8 redraws, and then after fewer and fewer, some 20 in a run.
 
     At the end of training it adds ``network`` (the network as a graph), ``curves`` (its edge
-    functions), ``error_map`` (if the data module knows the function or has a test set of inputs
-    and targets) and ``knot_migration``. For the last one, the callback saves the breakpoints of
-    the run, :class:`kanlit.adaptation.KnotHistory`, in its state.
+    functions), ``knot_migration``, and ``solution`` for an equation in two coordinates, or else
+    ``error_map`` (if the data module knows the function or has a test set of inputs and targets).
+    For the knots, the callback saves the breakpoints of the run,
+    :class:`kanlit.adaptation.KnotHistory`, in its state.
 
     The grid adaptation callback calls :meth:`on_grid_adaptation`. If a picture cannot be drawn or
     saved, a warning states the cause and training continues.
@@ -95,6 +97,14 @@ class KnotPlotCallback(Callback):
             data = getattr(trainer, "datamodule", None)
             inputs, targets = names_of(data, layers[0].in_features, layers[-1].out_features)
             self._names = {"inputs": inputs, "targets": targets}
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = getattr(trainer, "datamodule", None)
+        if trainer.is_global_zero and isinstance(data, EquationData) and data.redraw is not None:
+            redraws, epochs_since = divmod(trainer.current_epoch, data.redraw.every)
+            if epochs_since == 0 and _is_drawn(redraws):
+                step = trainer.global_step
+                self._log(trainer, lambda: _points(trainer, pl_module), f"_step={step:06d}.png")
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -136,8 +146,6 @@ class KnotPlotCallback(Callback):
             for logger in trainer.loggers:
                 _log_histograms(logger, report, step)
             log_figure(trainer, figure, "knots", f"knots_step={step:06d}.png")
-            for tag, points in _points(trainer, pl_module).items():
-                log_figure(trainer, points, tag, f"{tag}_step={step:06d}.png")
         except Exception as error:
             _warn("no picture of this grid adaptation", error)
 
@@ -153,9 +161,9 @@ class KnotPlotCallback(Callback):
         data = getattr(trainer, "datamodule", None)
         inputs, targets = names_of(data, layers[0].in_features, layers[-1].out_features)
 
-        def error_map() -> dict[str, Figure]:
+        def result() -> dict[str, Figure]:
             try:
-                return {"error_map": error_picture(pl_module, data, layers[0], inputs, targets)}
+                return result_picture(pl_module, data, layers[0], inputs, targets)
             except ConfigurationError:  # nothing to compare with
                 return {}
 
@@ -166,16 +174,19 @@ class KnotPlotCallback(Callback):
 
         kinds: list[Callable[[], dict[str, Figure]]] = [
             lambda: layer_pictures(layers, inputs, targets),
-            error_map,
+            result,
             *([migration] if self.records else []),
-            lambda: _points(trainer, pl_module),
+            *([] if has_map(data) else [lambda: _points(trainer, pl_module)]),
         ]
         for draw in kinds:
-            try:
-                for tag, figure in draw().items():
-                    log_figure(trainer, figure, tag, f"{tag}.png")
-            except Exception as error:
-                _warn("no picture of the network", error)
+            self._log(trainer, draw, ".png")
+
+    def _log(self, trainer: Trainer, draw: Callable[[], dict[str, Figure]], file_end: str) -> None:
+        try:
+            for tag, figure in draw().items():
+                log_figure(trainer, figure, tag, f"{tag}{file_end}")
+        except Exception as error:
+            _warn("no picture of the network", error)
 
     def _figure(
         self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
@@ -195,6 +206,11 @@ class KnotPlotCallback(Callback):
         epoch, step = trainer.current_epoch, trainer.global_step
         title = f"epoch {epoch}" if epoch == step else f"epoch {epoch}, step {step}"
         return knot_figure(report, curve, title, self.max_features, names)
+
+
+def _is_drawn(redraws: int) -> bool:
+    """Whether points are drawn after this many redraws: the first 8, then 4 per doubling."""
+    return redraws > 0 and redraws % 2 ** max(0, redraws.bit_length() - 3) == 0
 
 
 def _points(trainer: Trainer, module: LightningModule) -> dict[str, Figure]:

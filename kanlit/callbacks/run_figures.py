@@ -10,17 +10,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from kanlit.adaptation import KnotRecord
+from kanlit.callbacks.equation_figures import has_map, solution_picture
 from kanlit.callbacks.slices import to_user_units
 from kanlit.callbacks.training_samples import evaluating
 from kanlit.data import EquationData, TensorDataModule
 from kanlit.errors import ConfigurationError
+from kanlit.modules import PDEModule
 from kanlit.nn import KANLayer, edge_importance, grid_samples
 from kanlit.plotting import (
     curve_figure,
     error_map_figure,
     migration_figure,
     network_figure,
-    points_figure,
     scatter_figure,
 )
 from kanlit.problems.functions.target import TargetFunction, uniform_points
@@ -32,7 +33,7 @@ __all__ = [
     "knot_migration_picture",
     "layer_pictures",
     "names_of",
-    "points_picture",
+    "result_picture",
 ]
 
 _ROWS = 8192  # rows per evaluation
@@ -75,6 +76,33 @@ def knot_migration_picture(
     """
     last = {name: layer.breakpoints for name, layer in layers.items()}
     return migration_figure(records, last, epoch, input_names, "breakpoints over the run")
+
+
+def result_picture(
+    module: LightningModule,
+    data: object,
+    first: KANLayer,
+    input_names: Sequence[str],
+    target_names: Sequence[str],
+    points: Tensor | None = None,
+) -> dict[str, Figure]:
+    """``solution`` of an equation in two coordinates, otherwise ``error_map``.
+
+    Args:
+        module: The trained module.
+        data: Its data module.
+        first: The network's first layer.
+        input_names: One for each input of the network.
+        target_names: One for each output.
+        points: Collocation points of an equation; those that the data have by default.
+
+    Raises:
+        ConfigurationError: The data have nothing to compare with, see :func:`error_picture`.
+    """
+    if has_map(data) and isinstance(module, PDEModule):
+        assert isinstance(data, EquationData)
+        return {"solution": solution_picture(module, data, first, points)}
+    return {"error_map": error_picture(module, data, first, input_names, target_names)}
 
 
 def error_picture(
@@ -141,27 +169,6 @@ def embedded_columns(data: object) -> Sequence[str]:
     """Names of the data's columns if the network sees functions of them, else none."""
     columns: Sequence[str] = getattr(data, "input_names", ())
     return columns if getattr(data, "network_names", columns) != columns else ()
-
-
-def points_picture(module: LightningModule, data: EquationData, points: Tensor) -> Figure:
-    """Drawn collocation points over the residual of the equation.
-
-    Args:
-        module: Its ``sample_losses`` gives squared residuals.
-        data: Its data module.
-        points: The drawn points ``(n, d)``.
-    """
-    like = next(p for p in module.parameters() if p.is_floating_point())
-
-    def residual(x: Tensor) -> Tensor:
-        batch = {name: tensor.to(like) for name, tensor in data.collocation(x).items()}
-        with evaluating(module):
-            losses: Tensor = module.sample_losses(batch)  # type: ignore[operator]
-        return losses.sqrt().double().cpu()
-
-    problem = data.problem
-    title = f"{type(problem).__name__}: training points and residual"
-    return points_figure(residual, problem.bounds, points, data.input_names, title)
 
 
 def names_of(data: object, in_features: int, out_features: int) -> tuple[list[str], list[str]]:

@@ -19,7 +19,9 @@ from kanlit.callbacks.notices import log_scalars, notify, now, warn
 from kanlit.callbacks.solver import equation_data, solver
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
 from kanlit.callbacks.training_samples import TrainingSamples
+from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError, DivergenceError, check_at_least
+from kanlit.modules import PDEModule
 from kanlit.problems import BoundaryValueProblem, Equation
 
 __all__ = ["Stages"]
@@ -104,6 +106,10 @@ class Stages(Callback, ABC):
     def changed(self, equation: Equation, value: float) -> Equation:
         """A copy of the equation with another value."""
 
+    def schedule_for(self, equation: Equation) -> StageSchedule:
+        """The schedule for this equation."""
+        return self.schedule
+
     def check(self, equation: Equation, values: list[float]) -> None:
         """Raises a ``ConfigurationError`` if the equation cannot take the values."""
         for value in values:
@@ -123,7 +129,11 @@ class Stages(Callback, ABC):
         solver(pl_module, self._owner)
         own = self.own_value(data.equation)
         plan = StagePlan.from_schedule(
-            self.schedule, own, self.name, trainer.max_epochs, self._cadence is not None
+            self.schedule_for(data.equation),
+            own,
+            self.name,
+            trainer.max_epochs,
+            self._cadence is not None,
         )
         self.check(data.equation, plan.values)
         if self._plan is None:
@@ -210,20 +220,25 @@ class Stages(Callback, ABC):
     def _apply(self, trainer: Trainer, module: LightningModule, redraw: bool = False) -> None:
         """Gives the equation of the current stage to the module and the data."""
         data, plan = equation_data(trainer, self._owner), self._known_plan()
-        data.use(self.changed(data.problem, plan.value))
         own = solver(module, self._owner)
+        data.use(self.current(data, own))
         own.problem = data.problem
         if redraw and plan.index > 0 and data.redraw is not None:
             own.redraw_points(data, trainer.current_epoch)
+
+    def current(self, data: EquationData, module: PDEModule) -> Equation:
+        """The equation of the current stage."""
+        return self.changed(data.problem, self._known_plan().value)
+
+    def described(self, plan: StagePlan) -> str:
+        """The current stage in words."""
+        return f"{self.name} {plan.value:g}, stage {plan.index + 1} of {len(plan.values)}"
 
     def _announce(self, trainer: Trainer, module: LightningModule) -> None:
         plan, loss = self._known_plan(), self._loss(trainer, module)
         self._limit = self.max_loss_growth * max(loss, _LEAST_FRACTION * self._untrained)
         self._checks = _FIRST_STEPS
-        number = f"stage {plan.index + 1} of {len(plan.values)}"
-        module.print(
-            f"epoch {trainer.current_epoch}: {self.name} {plan.value:g}, {number}, loss {loss:.3e}"
-        )
+        module.print(f"epoch {trainer.current_epoch}: {self.described(plan)}, loss {loss:.3e}")
         log_scalars(trainer, {f"stage/{self.name}": plan.value})
         for callback in trainer.early_stopping_callbacks:
             callback.wait_count = 0

@@ -38,6 +38,7 @@ _OWN: Mapping[str, type[KANModule]] = {
     for path in (f"kanlit.{cls.__name__}", f"{cls.__module__}.{cls.__name__}")
 }
 _NETWORK = "network.layers."
+_EARLIER = "earlier."  # networks of earlier windows of time
 _MOST_NUMBERS = 2**24  # always allowed, however few the weights are
 
 
@@ -135,6 +136,8 @@ def restore_equation(record: Mapping[str, Any], path: Path) -> Equation:
 def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer]:
     """Restores the KAN layers of a checkpoint of any module, by their names in the network.
 
+    With windows of time, they are the layers of the last window's network.
+
     Raises:
         ConfigurationError: Shapes of a layer's tensors do not match, or the basis has not been
             imported.
@@ -145,6 +148,8 @@ def restore_layers(content: Mapping[str, Any], path: Path) -> dict[str, KANLayer
         _check_basis(basis, path)
     found = {}
     for prefix, shape in layer_shapes(state, _order(content)).items():
+        if prefix.startswith(_EARLIER):
+            continue
         try:
             with torch.random.fork_rng(devices=[]):
                 layer = KANLayer(

@@ -35,7 +35,7 @@ from kanlit.files import shown
 from kanlit.runs.console import clean_console
 from kanlit.runs.exceptions import one_line, refusal, root_cause
 from kanlit.runs.folder import Started
-from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, score
+from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, parts, score
 from kanlit.runs.threads import chosen_threads
 
 __all__ = ["KanlitCLI", "main"]
@@ -148,12 +148,20 @@ class KanlitCLI(FromCheckpoint):
         name, value = score(tested)
         lines = [
             f"{name}: {value}",
+            *parts(tested),
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
+            *self._windows(),
             f"seconds: {self._seconds:.1f}",
             *checkpoint_lines(self.trainer),
         ]
         return "\n".join(lines)
+
+    def _windows(self) -> list[str]:
+        windows = getattr(self.model, "window_edges", None)
+        if windows is None:
+            return []
+        return [f"windows of t: {len(windows) - 1}, with a network each (the above is of the last)"]
 
     def predict(self, **kwargs: Any) -> None:
         """Writes inputs and predictions to a CSV file."""

@@ -17,7 +17,7 @@ from kanlit.benchmark.engine import local_engine
 from kanlit.benchmark.matrix import Matrix, build_matrix
 from kanlit.benchmark.recipes import SHIPPED, Layer, densities_by_class, load_variants
 from kanlit.benchmark.runner import Tally, run_matrix
-from kanlit.benchmark.tasks import SUITES, choose_tasks
+from kanlit.benchmark.tasks import PAPER, SUITES, TASKS, choose_tasks
 from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.commands import INTERRUPTED
 from kanlit.errors import ConfigurationError
@@ -25,14 +25,16 @@ from kanlit.errors import ConfigurationError
 __all__ = ["main"]
 
 _DENSITIES = "InputDensity,CurvatureDensity"
+_SPELT_OUT = ("helmholtz", "equations")  # whose tasks the help names one by one
 
 _DESCRIPTION = """\
 Trains every task with every density and seed, with the same modules, data and callback as
 kanlit fit, and writes one row per run to DIR/results.csv:
 
-  kanlit benchmark --out out                                all three suites, 214 runs
+  kanlit benchmark --out out                                the paper's three suites, 214 runs
   kanlit benchmark --tasks f2,f4,feynman9 --seeds 42-46 --out out
   kanlit benchmark --suite synthetic --variants configs/benchmark/densities.yaml --out out
+  kanlit benchmark --suite equations --recipe best --densities BlendedDensity --out out
   kanlit benchmark report out                               medians, tests and figures
 
 The same command again trains the runs that are missing or failed. A failed run is recorded as a
@@ -112,14 +114,14 @@ def _parser() -> CommandParser:
         "--suite",
         default="all",
         metavar="NAME",
-        help=f"{', '.join(SUITES)} or all (the default)",
+        help=f"{', '.join(SUITES)} or all (the default: {', '.join(PAPER)}, those of the paper)",
     )
     add(
         "--tasks",
         type=_words,
         metavar="LIST",
-        help="only these tasks: f1 … f10, feynman1 … feynman15, helmholtz11, helmholtz12, "
-        "helmholtz22, helmholtz24",
+        help="only these tasks: f1 … f10, feynman1 … feynman15, "
+        + ", ".join(word for word, task in TASKS.items() if task.suite in _SPELT_OUT),
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -139,14 +141,17 @@ def _parser() -> CommandParser:
         "--seeds",
         type=_numbers,
         metavar="LIST",
-        help=f"seeds, such as 42,43 or 42-46 (default: those of the paper, {published})",
+        help=f"seeds, such as 42,43 or 42-46 (default: {published}; those of the "
+        "paper, except for the equations)",
     )
     add(
         "--recipe",
         default="sound",
         metavar="NAME",
         help=f"{', '.join(SHIPPED)} or your own YAML file (default: sound, the paper's protocol "
-        "with kanlit's numerics; paper has published numerics, best and fast use least squares)",
+        "with kanlit's numerics; paper has published numerics, best and fast use least squares; "
+        "an equation has its config from configs/equations in best, and otherwise the settings "
+        "that kanlit fit chooses)",
     )
     add(
         "--logs",

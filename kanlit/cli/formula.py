@@ -51,6 +51,11 @@ def main(argv: Sequence[str]) -> int:
     run = TrainedRun(path)
     if options.checkpoint in ("last", "best"):
         print(f"{options.checkpoint} checkpoint: {path}")
+    if run.windows > 1:
+        raise ConfigurationError(
+            f"{path} has a network for each of {run.windows} windows of time, which have no common "
+            f"formula: train without TimeWindows"
+        )
     layers = list(run.layers().values())
     _check_edges(layers, options.max_edges)
     network = _network(layers, path)

@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from kanlit.callbacks.run_figures import (
-    error_picture,
     knot_migration_picture,
     layer_pictures,
     names_of,
+    result_picture,
 )
 from kanlit.checkpoints import find_checkpoint
 from kanlit.cli.command_parser import CommandParser, named_module
@@ -30,6 +30,8 @@ Plots a trained network and its run, one file each:
   curves          the edge functions of each input feature with their breakpoints
   error_map       target, prediction and error for functions of one or two inputs; otherwise
                   predicted against true values of the test data
+  solution        for an equation in two coordinates, instead of error_map: prediction, reference,
+                  error and residual, with the training points and breakpoints
   knot_migration  all breakpoints against the epoch
   convergence     losses and errors against the epoch
 
@@ -117,8 +119,11 @@ def _pictures(
     if module is None:
         yield "error_map", missing
     else:
-        whole = module
-        yield "error_map", _drawn(lambda: error_picture(whole, data, first, inputs, targets))
+        try:
+            found = result_picture(module, data, first, inputs, targets, run.points(data))
+            yield from found.items()
+        except ValueError as error:  # a ConfigurationError among them
+            yield "error_map", str(error)
     yield (
         "knot_migration",
         _drawn(lambda: knot_migration_picture(run.records, named, run.epoch, inputs))

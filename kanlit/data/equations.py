@@ -241,10 +241,6 @@ class EquationData(TensorDataModule):
         train = self._parts.get("train")
         return train["collocation"] if self._drawn and isinstance(train, dict) else None
 
-    def collocation(self, x: Tensor) -> dict[str, Tensor]:
-        """A batch of the collocation points x ``(n, d)``, without points of conditions."""
-        return {"collocation": x, **BoundaryValueProblem(self.problem).given_within(x)}
-
     def state_dict(self) -> dict[str, Any]:
         return {"train": self._parts["train"]} if self._drawn else {}
 

@@ -11,6 +11,7 @@ constexpr std::int64_t kShared = 4 << 20;   // bytes of tables that are built on
 constexpr std::int64_t kLocal = 256 << 10;  // bytes of sums that fit into the L2 cache
 constexpr std::int64_t kChunk = 4096;       // points per partial sum of gradients
 constexpr std::int64_t kChunks = 8;
+constexpr std::int64_t kMoved = 8;          // work per number of a transposition
 
 inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 inline std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
@@ -94,7 +95,7 @@ void backward(const Problem<T>& q) {
     Array<T> upstream(Layout::upstream_size(q));
     const std::int64_t blocks = parts(q.points, kBlock);
     const std::int64_t turned = q.points * q.outputs * (1 + q.streams);
-    parallel(blocks + q.outputs, threads_for(turned, q.threads), [&](std::int64_t task) {
+    parallel(blocks + q.outputs, threads_for(kMoved * turned, q.threads), [&](std::int64_t task) {
         if (task < blocks) {
             const std::int64_t begin = task * kBlock;
             Layout::turn(q, begin, least(kBlock, q.points - begin), upstream.get());

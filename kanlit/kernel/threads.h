@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -41,8 +42,8 @@ class Job {
     bool failed() const { return failed_; }
 
     // Used by the pool, under its lock.
-    std::int64_t places = 0;  // workers that may still join
-    std::int64_t joined = 0;  // workers that are running tasks
+    std::int64_t places = 0;               // workers that may still join
+    std::atomic<std::int64_t> joined{0};  // workers that are running tasks
 
    protected:
     ~Job() = default;
@@ -53,6 +54,21 @@ class Job {
     std::atomic<std::int64_t> next_{0};
     std::atomic<bool> failed_{false};
 };
+
+// Waking a thread takes about as long as this.
+constexpr std::chrono::microseconds kPatience(50);
+
+// Whether a condition comes true soon, which saves the cost of sleeping and waking. Meanwhile, other
+// threads may use the core.
+template <class Condition>
+bool soon(const Condition& condition) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > end) return false;
+        std::this_thread::yield();
+    }
+    return true;
+}
 
 // Threads that sleep until there is a job. The calling thread works, too: it runs all tasks that no
 // worker has started, and waits only for those that a worker is running.
@@ -90,7 +106,11 @@ class Pool {
         job.work();
         std::unique_lock<std::mutex> lock(mutex_);
         remove(job);
-        done_.wait(lock, [&] { return job.joined == 0; });
+        lock.unlock();
+        const auto done = [&] { return job.joined == 0; };
+        if (soon(done)) return;
+        lock.lock();
+        done_.wait(lock, done);
     }
 
    private:
@@ -132,15 +152,16 @@ class Pool {
 // task must not depend on the thread that runs it, nor on the order.
 template <class Task>
 void parallel(std::int64_t count, std::int64_t threads, const Task& task) {
-    if (threads <= 1 || count <= 1) {
-        for (std::int64_t i = 0; i < count; ++i) task(i);
-        return;
-    }
     struct Tasks final : Job {
         Tasks(std::int64_t count, const Task& task) : Job(count), run(task) {}
-        void task(std::int64_t i) override { run(i); }
+        // Compiled once: a second, inlined copy could add in another order.
+        [[gnu::noinline]] void task(std::int64_t i) override { run(i); }
         const Task& run;
     } tasks(count, task);
+    if (threads <= 1 || count <= 1) {
+        for (std::int64_t i = 0; i < count; ++i) tasks.task(i);
+        return;
+    }
     Pool::get().run(tasks, std::min(threads, count) - 1);
     if (tasks.failed()) throw std::bad_alloc();
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +27,7 @@ from kanlit.splines import Outside
 __all__ = ["KANModule", "Residual"]
 
 
-class KANModule(RestorableModule):
+class KANModule(RestorableModule, ABC):
     r"""Trains a KAN on named residual blocks.
 
     .. math:: L = \sum_b w_b \cdot \mathrm{mean}(r_b^2)
@@ -252,8 +252,9 @@ class KANModule(RestorableModule):
             super().backward(loss, *args, **kwargs)
 
     def configure_optimizers(self) -> Any:
+        trained = [p for p in self.parameters() if p.requires_grad]  # not those of earlier windows
         optimizer, scheduler = create_optimizer(
-            self._optimizer, self._lr_scheduler, self.parameters(), self.trainer
+            self._optimizer, self._lr_scheduler, trained, self.trainer
         )
         if getattr(optimizer, "needs_residuals", False) and (
             self.sparsity_l1 or self.sparsity_entropy

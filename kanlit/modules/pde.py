@@ -15,19 +15,18 @@ from kanlit.bases import Basis, BasisName, basis_class
 from kanlit.compat import trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.modules.balance import balancing_factors, mean_traces
-from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.base import Residual
 from kanlit.modules.ranks import row_count
 from kanlit.modules.run_weights import RunWeights, sums_in_time
-from kanlit.problems import BoundaryValueProblem, Equation
-from kanlit.problems.record import equation_of, record_of
+from kanlit.modules.solution import TIME, SolutionModule
+from kanlit.problems import BoundaryValueProblem
 
 __all__ = ["PDEModule"]
 
 _BALANCE_EVERY = 10  # epochs
-_TIME = "t"  # name of the coordinate
 
 
-class PDEModule(KANModule):
+class PDEModule(SolutionModule):
     r"""Learns the solution of a differential equation from its residual and its conditions.
 
     .. math:: L = \sum_e \mathrm{mean}\big(r_e^2\big)
@@ -99,19 +98,6 @@ class PDEModule(KANModule):
         self.causality = causality
         self._run_weights = RunWeights()
         self._weighted = False  # whether the run has set them
-        self._problem: BoundaryValueProblem | None = None
-        self._missing: str | None = None  # class of an equation that a checkpoint needs
-        self._finite = False  # whether the residuals of this problem have been checked
-
-    @property
-    def problem(self) -> Equation | None:
-        """The equation to solve; None before the data module has set it."""
-        return None if self._problem is None else self._problem.equation
-
-    @problem.setter
-    def problem(self, equation: Equation | None) -> None:
-        self._problem = None if equation is None else BoundaryValueProblem(equation)
-        self._finite, self._missing = False, None
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -143,29 +129,6 @@ class PDEModule(KANModule):
                 f"needed"
             )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps coordinates ``(n, d)`` to unknowns ``(n, out)``."""
-        if self._missing is not None:
-            raise ConfigurationError(
-                f"the network was trained inside the inputs or the ansatz of {self._missing}, "
-                f"which is no equation of kanlit's: set problem of the module to one"
-            )
-        if self._problem is None:
-            return self.network(x)
-        found: Tensor = self._problem.around(self.network)(x)
-        return found
-
-    def network_inputs(self, x: Tensor) -> Tensor:
-        """The network's inputs ``(n, in)`` at coordinates ``(n, d)``."""
-        if self._problem is None or not self._problem.form.embeds:
-            return x
-        return torch.cat(self._problem.form.embedded(x.split(1, 1)), 1)
-
-    def spanning_points(self) -> Tensor:
-        if self._problem is None or not self._problem.form.embeds:
-            return super().spanning_points()
-        return next(self.parameters()).new_tensor(self._problem.equation.bounds).T
-
     def adaptation_inputs(self, batch: dict[str, Tensor]) -> Tensor:
         return self.network_inputs(batch["collocation"])
 
@@ -173,7 +136,8 @@ class PDEModule(KANModule):
         problem = self._required()
         named = self._equation(problem, batch)
         blocks = {name: Residual(values) for name, values in named.items()}
-        for name, (weight, values) in problem.condition_residuals(self.network, batch).items():
+        conditions = problem.condition_residuals(self.solved_network(), batch)
+        for name, (weight, values) in conditions.items():
             if name in blocks:
                 raise ConfigurationError(
                     f"{problem.name}: an equation and a condition are both named {name}: rename one"
@@ -260,20 +224,18 @@ class PDEModule(KANModule):
     def _time(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Times ``(n,)`` of the collocation points, scaled to 0 to 1."""
         equation = self._required().equation
-        if _TIME not in equation.coordinates:
+        if TIME not in equation.coordinates:
             raise ConfigurationError(
-                f"causality needs a coordinate {_TIME}, but {type(equation).__name__} has "
+                f"causality needs a coordinate {TIME}, but {type(equation).__name__} has "
                 f"{', '.join(equation.coordinates)}: remove causality"
             )
-        axis = equation.coordinates.index(_TIME)
+        axis = equation.coordinates.index(TIME)
         low, high = equation.bounds[axis]
         return (batch["collocation"][:, axis] - low) / (high - low)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["kanlit"]["weights"] = self._run_weights.state_dict()
-        if self._problem is not None and not self._problem.form.is_plain:
-            checkpoint["kanlit"]["equation"] = record_of(self._problem.equation)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
@@ -282,21 +244,6 @@ class PDEModule(KANModule):
         if state is not None and trainer is not None and trainer.state.fn == "fit":
             self._run_weights.load_state_dict(state)
             self._weighted = True
-        self._check_equation(checkpoint.get("kanlit", {}).get("equation"))
-
-    def _check_equation(self, record: Mapping[str, Any] | None) -> None:
-        """Takes the equation of a checkpoint if there is none, or checks that it is alike."""
-        if self._problem is None:
-            if record is not None:
-                self.problem = equation = equation_of(record)
-                self._missing = record["class_path"] if equation is None else None
-        elif self._problem.form.is_plain != (record is None):
-            one, other = ("without", "with") if record is None else ("with", "without")
-            raise ConfigurationError(
-                f"the checkpoint was trained {one} inputs or an ansatz of an equation, but "
-                f"{self._problem.name} is {other}: give the equation that it was trained on, with "
-                f"the same conditions (exact or soft), or train anew"
-            )
 
     def _points_of(self, block: str) -> str:
         """The points of a block: ``collocation``, or the name of a condition."""
@@ -325,15 +272,10 @@ class PDEModule(KANModule):
         for name, term in terms.items():
             self.log(f"test/{name}", term, batch_size=row_count(rows), sync_dist=True)
 
-    def _required(self) -> BoundaryValueProblem:
-        if self._problem is None:
-            raise RuntimeError("PDEModule has no problem yet: the data module sets it in setup")
-        return self._problem
-
     def _equation(
         self, problem: BoundaryValueProblem, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        found = problem.residuals(self.network, batch)
+        found = problem.residuals(self.solved_network(), batch)
         if not self._finite:  # only once: later, non-finite residuals mean that training diverged
             problem.check_finite(found, batch["collocation"])
             self._finite = True

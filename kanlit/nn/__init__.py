@@ -7,6 +7,7 @@ from kanlit.nn.kan import KAN, Derivatives
 from kanlit.nn.layer import KANLayer, select_nodes
 from kanlit.nn.pruning import Kept, PruningReport, check_prunable, prune, select
 from kanlit.nn.sparsity import edge_magnitudes, sparsity_penalty
+from kanlit.nn.windows import Windows
 
 __all__ = [
     "KAN",
@@ -16,6 +17,7 @@ __all__ = [
     "KANLayer",
     "Kept",
     "PruningReport",
+    "Windows",
     "check_prunable",
     "edge_importance",
     "edge_magnitudes",

@@ -135,7 +135,7 @@ class KAN(nn.Module):
         """``(…, in)`` to ``(…, out)``."""
         for layer in self.layers:
             x = layer(x)
-        return x
+        return x.contiguous()  # layers store points last, which makes losses slow
 
     def sweep(self, x: Tensor, pairs: Sequence[tuple[int, int]] | None = None) -> Derivatives:
         """Value, gradient and second derivatives with respect to the inputs in one forward sweep.

@@ -8,8 +8,10 @@ from kanlit.plotting.knots import TargetCurve, knot_figure
 from kanlit.plotting.migration import migration_figure
 from kanlit.plotting.network import network_figure
 from kanlit.plotting.points import points_figure
+from kanlit.plotting.solution import InputKnots, solution_figure
 
 __all__ = [
+    "InputKnots",
     "TargetCurve",
     "convergence_figure",
     "curve_figure",
@@ -20,4 +22,5 @@ __all__ = [
     "network_figure",
     "points_figure",
     "scatter_figure",
+    "solution_figure",
 ]

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from kanlit.plotting.histogram import Array, as_array
-from kanlit.plotting.page import WIDTH
+from kanlit.plotting.maps import PER_AXIS, draw_map, linear_scale, log_scale, side_ticks
 from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, plain, rug, tidy
 from kanlit.problems.functions.target import TargetFunction, grid_points
 
 __all__ = ["error_map_figure", "scatter_figure"]
 
-POINTS = {1: 2001, 2: 161}  # along each axis, by dimension
+POINTS = {1: 2001, 2: PER_AXIS}  # along each axis, by dimension
 DIGITS = 4  # decades of the error scale in 2-D
 MOST_PANELS, MOST_ROWS = 6, 4000
 _BREAKPOINTS = Line2D([], [], color=BLUE, lw=0, marker="|", ms=9, label="first layer's breakpoints")
@@ -172,72 +169,15 @@ def _maps(
     page = head(4.15, heading, [_BREAKPOINTS])
     page.skip(0.25)
     panels = page.row(3, 3.9, below=1.1, gap=0.65)
-    finite = reference[np.isfinite(reference)]
-    # Percentiles, so that a pole or spike does not dominate the color scale.
-    low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
-    scale = Normalize(low, high if high > low else low + 1.0)
-    error = np.abs(estimate - reference)
-    largest = float(np.nanmax(error)) if np.isfinite(error).any() else 1.0
-    largest = largest or 1.0
-    least = largest * 10.0**-DIGITS
-    errors = LogNorm(least, largest)
+    scale, error = linear_scale(reference), np.abs(estimate - reference)
     for axes, words, values, norm, colors in (
         (panels[0], "target", reference, scale, "cividis"),
         (panels[1], "prediction", estimate, scale, "cividis"),
-        (panels[2], "|prediction − target|", np.maximum(error, least), errors, "magma"),
+        (panels[2], "|prediction − target|", error, log_scale(error, DIGITS), "magma"),
     ):
-        _draw_map(axes, target, values, norm, colors, words)
-        _side_ticks(axes, knots)
+        draw_map(axes, target.bounds, values, norm, colors, words)
+        side_ticks(axes, [(axis, places, BLUE) for axis, places in enumerate(knots)])
         axes.set_xlabel(plain(names[0]), fontsize=9)
         axes.set_title(words, fontsize=9, pad=14)
     panels[0].set_ylabel(plain(names[1]), fontsize=9)
     return page.figure
-
-
-def _draw_map(
-    axes: Axes, target: TargetFunction, values: Array, norm: Normalize, colors: str, words: str
-) -> None:
-    (left, right), (bottom, top) = target.bounds
-    image = axes.imshow(
-        values.reshape(POINTS[2], POINTS[2]).T,  # the last input runs fastest
-        origin="lower",
-        extent=(left, right, bottom, top),
-        aspect="auto",
-        norm=norm,
-        cmap=colors,
-        interpolation="nearest",
-        gid=words,
-    )
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
-    axes.tick_params(labelsize=8)
-    place, figure = axes.get_position(), axes.get_figure()
-    assert isinstance(figure, Figure)
-    down = 0.62 / figure.get_size_inches()[1]
-    bar_axes = figure.add_axes(
-        (place.x0 + 0.1 / WIDTH, place.y0 - down, place.width - 0.2 / WIDTH, 0.18 * down)
-    )
-    ticks = None if isinstance(norm, LogNorm) else MaxNLocator(4)
-    ends = _ends(values, norm)
-    figure.colorbar(image, cax=bar_axes, orientation="horizontal", ticks=ticks, extend=ends)
-    bar_axes.tick_params(labelsize=7.5)
-
-
-def _ends(values: Array, norm: Normalize) -> str:
-    """The ends of the color bar that values exceed, for ``extend``."""
-    assert norm.vmin is not None
-    assert norm.vmax is not None
-    low, high = bool(np.nanmin(values) < norm.vmin), bool(np.nanmax(values) > norm.vmax)
-    return "both" if low and high else "min" if low else "max" if high else "neither"
-
-
-def _side_ticks(axes: Axes, knots: Sequence[Array]) -> None:
-    """Draws breakpoints of the first input above a map and of the second to its right."""
-    limits = axes.get_xlim(), axes.get_ylim()
-    inside = [each[(each >= a) & (each <= b)] for each, (a, b) in zip(knots, limits, strict=True)]
-    style: dict[str, Any] = {"color": BLUE, "lw": 1.1, "clip_on": False}
-    across, up = axes.get_xaxis_transform(), axes.get_yaxis_transform()
-    axes.vlines(inside[0], 1.01, 1.05, transform=across, gid="knots:0", **style)
-    axes.hlines(inside[1], 1.01, 1.05, transform=up, gid="knots:1", **style)
-    axes.set_xlim(limits[0])
-    axes.set_ylim(limits[1])

@@ -6,21 +6,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
 from kanlit.plotting.histogram import as_array
-from kanlit.plotting.style import BLACK, SKY_BLUE, VERMILLION, head, plain, rug, tidy
+from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, log_scale
+from kanlit.plotting.style import BLUE, VERMILLION, head, plain, rug, tidy
 from kanlit.problems.functions.target import Bounds, grid_points, uniform_points
 
 __all__ = ["points_figure"]
 
-_PER_AXIS = {1: 2001, 2: 161}
+_PER_AXIS = {1: 2001, 2: PER_AXIS}
 _UNIFORM = 10000  # places of the residual with more coordinates
-_DIGITS = 6  # decades of the residual's scale
+_DECADES = 4  # decades of the residual's scale
 
 
 def points_figure(
@@ -48,9 +47,9 @@ def points_figure(
     else:
         x = uniform_points(bounds, _UNIFORM, torch.Generator().manual_seed(0))
     size, places, chosen = as_array(residual(x)), as_array(x), as_array(points)
-    mark = Line2D([], [], color=SKY_BLUE, ls="", marker=".", label=f"{len(points)} points")
+    mark = Line2D([], [], color=BLUE, ls="", marker=".", label=f"{len(points)} points")
     page = head(4.6, title, [mark])
-    (axes,) = page.row(1, 4.5, below=0.5)
+    (axes,) = page.row(1, 4.5, below=1.1)
     axes.set_xlabel(plain(names[0]), fontsize=9)
     if d == 1:
         axes.plot(places[:, 0], np.maximum(size, np.finfo(float).tiny), color=VERMILLION, lw=1.0)
@@ -59,25 +58,24 @@ def points_figure(
         rug(axes, chosen[:, 0])
         tidy(axes, 8)
         return page.figure
-    largest = float(np.nanmax(size)) if np.isfinite(size).any() and np.nanmax(size) > 0 else 1.0
-    least = largest * 10.0**-_DIGITS
-    norm, size = LogNorm(least, largest), np.maximum(size, least)
+    norm = log_scale(size, _DECADES)
     if d == 2:
-        image: ScalarMappable = axes.imshow(
-            size.reshape(_PER_AXIS[2], _PER_AXIS[2]).T,  # the last input runs fastest
-            origin="lower",
-            extent=(*bounds[0], *bounds[1]),
-            aspect="auto",
-            norm=norm,
-            cmap="magma",
-            gid="residual",
-        )
+        draw_map(axes, bounds, size, norm, RESIDUALS, "residual")
     else:
-        image = axes.scatter(places[:, 0], places[:, 1], c=size, norm=norm, cmap="magma", s=4)
-        axes.set_facecolor(BLACK)
-    axes.plot(chosen[:, 0], chosen[:, 1], ls="", marker=".", ms=1.5, color=SKY_BLUE, gid="points")
+        image = axes.scatter(places[:, 0], places[:, 1], c=size, norm=norm, cmap=RESIDUALS, s=4)
+        page.figure.colorbar(image, ax=axes, pad=0.02, fraction=0.05).set_label("|residual|")
+    axes.plot(
+        chosen[:, 0],
+        chosen[:, 1],
+        ls="",
+        marker=".",
+        ms=4,
+        mew=0,
+        color=BLUE,
+        gid="points",
+        scalex=False,
+        scaley=False,
+    )
     axes.set_ylabel(plain(names[1]), fontsize=9)
-    bar = page.figure.colorbar(image, ax=axes, pad=0.02, fraction=0.05)
-    bar.set_label("|residual|", fontsize=9)
     tidy(axes, 8)
     return page.figure

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.problems.columns import as_columns, first_place
 from kanlit.problems.conditions import Condition, Values
@@ -134,6 +135,18 @@ class BoundaryValueProblem:
     def order(self) -> int:
         """Order of the highest derivative in the equation or a condition."""
         return max(needs.order for needs in (self._needs, *self._condition_needs.values()))
+
+    def orders_in(self, axis: int) -> list[int]:
+        """Order of each unknown's highest derivative in a coordinate, in the equation."""
+        orders = [0] * len(self.equation.unknowns)
+        for term in self._needs.terms.values():
+            orders[term.unknown] = max(orders[term.unknown], term.along.count(axis))
+        return orders
+
+    def terms_of(self, condition: Condition) -> list[tuple[int, Along]]:
+        """The unknowns and derivatives in a condition, by index and multi-index."""
+        terms = self._condition_needs[condition.name].terms.values()
+        return [(term.unknown, term.along) for term in terms]
 
     @property
     def has_solution(self) -> bool:

@@ -85,6 +85,12 @@ class SolutionForm:
         """E: the network's inputs for the coordinates."""
         return list(self._named(columns).values()) if self.embeds else list(columns)
 
+    def column_of(self, axis: int) -> int | None:
+        """Index of the network's input that is this coordinate itself; None if there is none."""
+        x = _drawn(self._equation.bounds)
+        columns = enumerate(self.embedded(x.split(1, 1)))
+        return next((k for k, each in columns if torch.equal(each, x[:, axis : axis + 1])), None)
+
     def completed(self, raw: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
         """A: the unknowns for the network's outputs and the coordinates."""
         if self._ansatz is None:

@@ -41,6 +41,7 @@ from kanlit.runs.defaults import (
     TRAINER_DEFAULTS,
     leaves_smooth,
 )
+from kanlit.runs.equation_recipe import recipe_for, takes_recipe
 from kanlit.runs.errors import UsageError, explain
 from kanlit.runs.exceptions import one_line, root_cause
 from kanlit.runs.folder import Started, start_run
@@ -135,7 +136,7 @@ class Assembly(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         import_settings(self._settings)
         try:
-            self.config = _expanded(parser.parse_args(self._argv))
+            self.config = _expanded(parser.parse_args(self._with_recipe(parser)))
         except (UsageError, UnicodeDecodeError) as error:
             message = str(root_cause(error, (UsageError,)) or error)
             raise ConfigurationError(self._explained(message)) from None
@@ -144,6 +145,19 @@ class Assembly(LightningCLI):
         config = self.config.get(str(self.config.get("subcommand")), self.config)
         check_optimizers(config.model)
         check_strategy(config.trainer.strategy)
+
+    def _with_recipe(self, parser: LightningArgumentParser) -> list[str]:
+        """The arguments with what kanlit chooses for an equation, below the user's settings."""
+        given = {setting.key for setting in self._settings}
+        if not takes_recipe(_named_data(self._settings), given):
+            return self._argv
+        words = [word for word in self._argv if not word.startswith("--print_config")]
+        config = parser.parse_args(words)
+        recipe = recipe_for(config.get(str(config.get("subcommand")), config), given)
+        if recipe is None:
+            return self._argv
+        first = next((i + 1 for i, w in enumerate(self._argv) if w in self.subcommands()), 0)
+        return [*self._argv[:first], "--config", yaml.safe_dump(recipe), *self._argv[first:]]
 
     def _explained(self, message: str) -> str:
         """Explains in one line why the parser refused the command line with ``message``."""
@@ -229,9 +243,13 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
+def _named_data(settings: Sequence[Setting]) -> str:
+    """Name of the last data class given, without its module."""
+    named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
+    return named[-1].rpartition(".")[2] if named else ""
+
+
 def _data_class(settings: Sequence[Setting]) -> type[TensorDataModule]:
     """The last data class given, which determines the default settings."""
-    named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
-    data = named[-1].rpartition(".")[2] if named else ""
-    found = members(TensorDataModule).get(data, TensorDataModule)
+    found = members(TensorDataModule).get(_named_data(settings), TensorDataModule)
     return found if issubclass(found, TensorDataModule) else TensorDataModule

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 import kanlit.data
 import kanlit.problems
 from kanlit.checkpoints import recorded_equation
-from kanlit.data import TensorDataModule
+from kanlit.data import PointDraw, TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Equation
 from kanlit.runs.exceptions import one_line
@@ -21,6 +21,7 @@ from kanlit.runs.settings import read_mapping, settings_of
 
 __all__ = ["data_of", "equation_in"]
 
+_PARTS = {"data.equation": Equation, "data.redraw": PointDraw}  # parts that are classes
 _MOST = 10**6  # largest number in an untrusted config, except for a seed
 
 
@@ -94,8 +95,9 @@ def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:
         elif key != "init_args" or not isinstance(value, Mapping):
             raise ConfigurationError(f"data.{key} in {path} is refused: {cure}")
     for key, value in _walk(data.get("init_args") or {}, "data"):
-        if (key == "data.equation" and isinstance(value, str)) or key == "data.equation.class_path":
-            _check_class(value, Equation, key, cure)
+        owner = key.removesuffix(".class_path")
+        if owner in _PARTS and (key != owner or isinstance(value, str)):
+            _check_class(value, _PARTS[owner], key, cure)
         elif key.endswith((".class_path", ".dict_kwargs")):
             raise ConfigurationError(f"{key} in {path} is refused: {cure}")
         elif type(value) is int and abs(value) > _MOST and key != "data.seed":
@@ -114,7 +116,7 @@ def _walk(value: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def _check_class(name: Any, base: type, key: str, cure: str) -> None:
-    home = kanlit.data if base is TensorDataModule else kanlit.problems
+    home = kanlit.problems if base is Equation else kanlit.data
     for short in home.__all__:
         cls = getattr(home, short)
         if inspect.isclass(cls) and issubclass(cls, base):

@@ -90,8 +90,14 @@ class TrainedRun:
         state = self._content["state_dict"]
         return {name: tensor for name, tensor in state.items() if "." not in name}
 
+    @property
+    def windows(self) -> int:
+        """Number of windows of time, each with a network; 1 without windows."""
+        edges = self._content["state_dict"].get("window_edges")
+        return 1 if edges is None else len(edges) - 1
+
     def layers(self) -> dict[str, KANLayer]:
-        """The KAN layers by name, with the sizes in the checkpoint."""
+        """The KAN layers by name, with the sizes in the checkpoint; of the last window."""
         return restore_layers(self._content, self.checkpoint)
 
     def module(self, named: type[KANModule] | None, config: Path | None = None) -> KANModule:
@@ -144,6 +150,15 @@ class TrainedRun:
                 accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False
             )
         return data
+
+    def points(self, data: object) -> torch.Tensor | None:
+        """The drawn collocation points ``(n, d)`` in the checkpoint; None if there are none.
+
+        Args:
+            data: The data of the run.
+        """
+        state = self._content.get(type(data).__qualname__, {})
+        return state.get("train", {}).get("collocation")
 
     def metrics(self) -> Metrics:
         """Losses and errors of training and validation, from event files or ``metrics.csv``.

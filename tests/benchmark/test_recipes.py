@@ -14,7 +14,7 @@ import yaml
 
 from kanlit.benchmark import SUITES, TASKS, build_matrix, densities_by_class, load_variants
 from kanlit.benchmark.recipes import SHIPPED, load_recipe
-from kanlit.benchmark.tasks import choose_tasks
+from kanlit.benchmark.tasks import PAPER, choose_tasks
 from kanlit.cli import benchmark
 from kanlit.errors import ConfigurationError
 from kanlit.runs.assembly import Assembly
@@ -57,6 +57,13 @@ def test_a_recipe_is_the_config_that_users_are_shown(recipe: str, word: str, den
     assert settings(run.arguments) == settings(words)
 
 
+def test_best_has_the_config_that_users_are_shown_for_an_equation() -> None:
+    (run,) = build_matrix([TASKS["gray_scott"]], {"default": {}}, "best", [7]).runs
+    config = ROOT / "configs" / "equations" / "gray_scott.yaml"
+
+    assert settings(run.arguments) == settings(["--config", str(config), "--seed_everything", "7"])
+
+
 def test_curvature_is_the_recipes_own() -> None:
     densities = densities_by_class(["CurvatureDensity"])
     found = {
@@ -74,19 +81,23 @@ def test_curvature_is_the_recipes_own() -> None:
 def test_every_recipe_is_in_the_wheel() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = pyproject["tool"]["setuptools"]["package-data"]["kanlit"]
-    recipes = [p.relative_to(ROOT / "kanlit") for p in (ROOT / "kanlit").rglob("recipes/*.yaml")]
+    folder = ROOT / "kanlit" / "benchmark" / "recipes"
+    recipes = [path.relative_to(ROOT / "kanlit") for path in folder.glob("*.yaml")]
+    equations = [path.relative_to(ROOT / "kanlit") for path in folder.glob("equations/*.yaml")]
 
     assert {path.stem for path in recipes} == set(SHIPPED)
-    for path in recipes:
+    assert equations
+    for path in (*recipes, *equations):
         assert any(fnmatch(str(path), pattern) for pattern in patterns)
 
 
 @pytest.mark.parametrize("recipe", SHIPPED)
 def test_a_shipped_recipe_has_every_suite(recipe: str) -> None:
-    name, layers = load_recipe(recipe, list(SUITES))
+    name, layers = load_recipe(recipe, list(TASKS.values()))
 
     assert name == recipe
-    assert list(layers) == list(SUITES)
+    assert {suite for suite in SUITES if layers.get(suite)} == set(PAPER)
+    assert all(layers[task.settings] for task in choose_tasks("equations"))
 
 
 def test_a_recipe_of_ones_own_lies_over_the_sound_one(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from kanlit.benchmark.published import (
     FACTOR,
     beside_published,
     gains,
+    published_equations,
     published_medians,
     published_suites,
     standing,
 )
-from kanlit.benchmark.published_section import published_section
+from kanlit.benchmark.published_section import equations_beside_published, published_section
 from kanlit.benchmark.statistics import Outcomes
+from kanlit.benchmark.tasks import choose_tasks
 
 NAMES = {"input": "InputDensity", "curvature": "Bent"}
 
@@ -186,3 +188,25 @@ def test_medians_far_from_the_published_ones_are_named_with_their_side() -> None
     text = "\n".join(published_section(ours, beside, [], list(NAMES.values()), published))
 
     assert "**2 of 4** medians; lower: s f1 `Bent`; higher: s f2 `InputDensity`." in text
+
+
+def test_published_equations_are_tasks() -> None:
+    names = {task.name for task in choose_tasks("equations")}
+
+    assert set(published_equations()["task"]) <= names
+
+
+def test_equations_are_set_beside_the_figures_of_others() -> None:
+    medians = frame(
+        "benchmark task density median",
+        ("equations", "burgers", "Bent", 2e-5),
+        ("equations", "heat", "Bent", 3e-5),
+        ("synthetic", "f1", "Bent", 1.0),
+    )
+
+    _, _, _, _, burgers, heat, _ = equations_beside_published(medians, ["Bent"])
+
+    assert burgers.startswith("| burgers | 2.00e-5 | jaxKAN")
+    assert "arXiv 2502.00604" in burgers
+    assert heat == "| heat | 3.00e-5 | – | – |"
+    assert equations_beside_published(medians[2:], ["Bent"]) == []

@@ -5,22 +5,31 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from kanlit.benchmark import SUITES, TASKS, build_matrix, choose_tasks, densities_by_class
+from kanlit.benchmark import TASKS, build_matrix, choose_tasks, densities_by_class
 from kanlit.benchmark.results import Key
+from kanlit.benchmark.tasks import PAPER
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "kanlit" / "benchmark" / "published_medians.csv"
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = ROOT / "kanlit" / "benchmark" / "published_medians.csv"
 
 
 def test_tasks_are_those_of_the_published_table() -> None:
     lines = [line for line in PUBLISHED.read_text().splitlines() if not line.startswith("#")]
     published = {(row["benchmark"], row["task"]) for row in csv.DictReader(lines)}
 
-    assert {(task.suite, task.name) for task in TASKS.values()} == published
+    assert {(task.suite, task.name) for task in choose_tasks()} == published
+
+
+def test_every_shipped_equation_is_a_task_with_its_config() -> None:
+    configs = {path.stem for path in (ROOT / "configs" / "equations").glob("*.yaml")}
+    own = {task.own for task in choose_tasks("equations")}
+
+    assert own == configs | {"helmholtz"}
 
 
 def test_the_papers_matrix_has_214_runs_the_longest_first() -> None:
     matrix = build_matrix(choose_tasks(), densities_by_class(["InputDensity", "CurvatureDensity"]))
-    counts = {suite: sum(r.key.benchmark == suite for r in matrix.runs) for suite in SUITES}
+    counts = {suite: sum(r.key.benchmark == suite for r in matrix.runs) for suite in PAPER}
 
     assert counts == {"synthetic": 100, "feynman": 90, "helmholtz": 24}
     assert len({run.key for run in matrix.runs}) == 214

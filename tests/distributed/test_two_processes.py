@@ -29,6 +29,7 @@ TO_ONE_PROCESS = {
     "find_unused": 1e-5,
     "helmholtz": 1e-5,
     "redrawn": 1e-5,
+    "windows": 1e-5,
     "classes": 1e-5,
     "undone": 1e-5,
     "inserted": 1e-5,

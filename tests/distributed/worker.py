@@ -37,14 +37,16 @@ from kanlit.callbacks import (
     Continuation,
     GridAdaptationCallback,
     Horizon,
+    KeepBest,
     PruningCallback,
+    TimeWindows,
 )
 from kanlit.data import EquationData, HelmholtzData, ResidualDraw, ScikitData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
 from kanlit.nn import KANLayer
 from kanlit.optim import LevenbergMarquardt
-from kanlit.problems import Burgers
+from kanlit.problems import Advection, Burgers
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
@@ -217,6 +219,15 @@ def redrawn(run: Run) -> dict[str, Any]:
     return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=6, callbacks=stages)
 
 
+def windows(run: Run) -> dict[str, Any]:
+    """A network for each window of time, tied to the last, on uneven points."""
+    torch.manual_seed(1)
+    module = PDEModule(3, 1, hidden=[2], optimizer=LevenbergMarquardt)
+    data = EquationData(Advection(2.0), sampling="uniform", points=41, condition_points=7)
+    stages = (TimeWindows(2), KeepBest())
+    return run(GridAdaptationCallback(schedule=[3, 5]), module, data, epochs=6, callbacks=stages)
+
+
 def balanced(run: Run) -> dict[str, Any]:
     torch.manual_seed(1)
     module = PDEModule(2, 1, hidden=[3], optimizer=OPTIMIZERS["adam"], weights="balanced")
@@ -351,6 +362,7 @@ SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
     "float32": lambda run: run(GridAdaptationCallback(schedule=[3, 5, 7]), precision="32-true"),
     "helmholtz": helmholtz,
     "redrawn": redrawn,
+    "windows": windows,
     "balanced": balanced,
     "classes": classes,
     "mini-batches": mini_batches,

@@ -29,6 +29,7 @@ from kanlit.problems import (
     SineGordon,
     Wave,
 )
+from kanlit.problems.equations.cavity import GHIA_U, GHIA_V
 
 
 class PlainAdvection(Advection):
@@ -182,3 +183,18 @@ def test_parameters_out_of_range_are_refused_with_the_value(
     with pytest.raises(ConfigurationError, match=message) as caught:
         make(*arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_cavity_is_measured_on_the_values_of_ghia() -> None:
+    def still(points: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(points), 3)
+
+    def measured(points: torch.Tensor) -> torch.Tensor:
+        u = torch.tensor([value for _, value in GHIA_U])
+        v = torch.tensor([value for _, value in GHIA_V])
+        return torch.stack([torch.cat([u, v]), torch.cat([u, v]), torch.zeros(len(points))], 1)
+
+    assert Cavity().measured_error(still) == pytest.approx(1.0)
+    assert Cavity().measured_error(measured) == pytest.approx(0.0, abs=1e-6)
+    assert Cavity(regularised=True).measured_error(still) is None
+    assert Cavity(reynolds=400.0).measured_error(still) is None

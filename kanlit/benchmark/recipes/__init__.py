@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from kanlit.benchmark.tasks import SUITES
+from kanlit.benchmark.tasks import SUITES, Task
 from kanlit.errors import ConfigurationError
 from kanlit.runs.settings import read_mapping
 
@@ -22,36 +23,48 @@ SHIPPED = ("sound", "paper", "best", "fast")
 _NAME = re.compile(r"[\w.+-]+")
 
 
-def load_recipe(recipe: str, suites: Collection[str]) -> tuple[str, dict[str, list[Layer]]]:
-    """Loads a recipe: its name, and its layers for each benchmark, lowest first.
+def load_recipe(recipe: str, tasks: Sequence[Task]) -> tuple[str, dict[str, list[Layer]]]:
+    """Loads a recipe: its name, and the layers of each task's settings, lowest first.
 
-    ``sound`` is the lowest layer of every recipe. A recipe file has a key per benchmark with the
-    settings that differ from ``sound``; other benchmarks are those of ``sound``.
+    ``sound`` is the lowest layer of every recipe. A recipe file has a key per benchmark with
+    the settings that differ from ``sound``; other benchmarks are those of ``sound``. In ``best``,
+    the settings of an equation are its config in ``configs/equations``.
 
     Args:
         recipe: Name of one of :data:`SHIPPED`, or the path of a YAML file.
-        suites: Names of the benchmarks to load.
+        tasks: Tasks to load settings for.
 
     Raises:
         ConfigurationError: If there is no such recipe or the file is invalid.
     """
-    base = _shipped("sound")
-    if recipe == "sound":
-        return recipe, {suite: [base[suite]] for suite in suites}
+    name, contents = recipe, [_shipped("sound")]
     if recipe in SHIPPED:
-        name, content = recipe, _shipped(recipe)
+        contents += [] if recipe == "sound" else [_shipped(recipe)]
     else:
-        check = f"give one of {', '.join(SHIPPED)}, or the path of a YAML file"
-        if "\n" in recipe or not recipe:
-            raise ConfigurationError(f"recipe {recipe!r} is neither a name nor a path: {check}")
-        content = read_mapping(
-            recipe, "recipe", check, f"it needs keys such as {', '.join(SUITES)}"
+        name, content = _own_recipe(recipe)
+        contents.append(content)
+    return name, {
+        task.settings: [layer for content in contents for layer in _layers(content, task)]
+        for task in tasks
+    }
+
+
+def _layers(content: Mapping[str, Layer], task: Task) -> list[Layer]:
+    """The layers of a task in the content of a recipe, lowest first."""
+    own = content.get(f"{task.suite}/{task.own}") or content.get(task.like)
+    return [layer for layer in (content.get(task.suite), own) if layer]
+
+
+def _own_recipe(recipe: str) -> tuple[str, Mapping[str, Layer]]:
+    check = f"give one of {', '.join(SHIPPED)}, or the path of a YAML file"
+    if "\n" in recipe or not recipe:
+        raise ConfigurationError(f"recipe {recipe!r} is neither a name nor a path: {check}")
+    content = read_mapping(recipe, "recipe", check, f"it needs keys such as {', '.join(SUITES)}")
+    name = _checked_name(Path(recipe).stem, f"recipe {recipe}")
+    if name in SHIPPED:
+        raise ConfigurationError(
+            f"recipe {recipe} has the name of a shipped recipe: rename the file"
         )
-        name = _checked_name(Path(recipe).stem, f"recipe {recipe}")
-        if name in SHIPPED:
-            raise ConfigurationError(
-                f"recipe {recipe} has the name of a shipped recipe: rename the file"
-            )
     for suite, layer in content.items():
         if suite not in SUITES:
             raise ConfigurationError(
@@ -62,9 +75,7 @@ def load_recipe(recipe: str, suites: Collection[str]) -> tuple[str, dict[str, li
                 f"{suite} in recipe {recipe} holds a {type(layer).__name__}: give it keys such as "
                 f"model, adaptation and trainer"
             )
-    return name, {
-        suite: [base[suite], *([content[suite]] if content.get(suite) else [])] for suite in suites
-    }
+    return name, content
 
 
 def load_variants(path: str) -> dict[str, Layer]:
@@ -106,8 +117,20 @@ def densities_by_class(names: Sequence[str]) -> dict[str, Layer]:
 
 
 def _shipped(name: str) -> Mapping[str, Layer]:
-    text = (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
-    return MappingProxyType(read_mapping(text, "recipe", "", ""))
+    """A shipped recipe by benchmark, and by ``equations/NAME`` for equations with their own."""
+    home = files(__name__)
+    content = _read(home / f"{name}.yaml")
+    if name == "best":
+        content |= {
+            f"equations/{each.name.removesuffix('.yaml')}": _read(each)
+            for each in (home / "equations").iterdir()
+            if each.name.endswith(".yaml")
+        }
+    return MappingProxyType(content)
+
+
+def _read(file: Traversable) -> dict[str, Layer]:
+    return read_mapping(file.read_text(encoding="utf-8"), "recipe", "", "")
 
 
 def _checked_name(name: object, what: str) -> str:

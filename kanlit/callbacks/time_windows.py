@@ -1,0 +1,171 @@
+"""Divides the time axis into windows with a network each."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from kanlit.adaptation import Trigger
+from kanlit.adaptation.optimizer_state import forget
+from kanlit.callbacks.notices import notify, warn
+from kanlit.callbacks.solver import equation_data, solver
+from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
+from kanlit.callbacks.stages import Stages
+from kanlit.data import EquationData
+from kanlit.errors import ConfigurationError, check_at_least
+from kanlit.modules import PDEModule
+from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.window import on_window, tied, with_bounds
+
+__all__ = ["TimeWindows"]
+
+_TIME = "t"
+
+
+class TimeWindows(Stages):
+    """Trains a network for each window of the time t, one after the other.
+
+    For solutions over long times. Each window's network starts from the weights and grids of the
+    last (the best of them, with KeepBest) and sees t scaled to its window. The conditions at the
+    start of t are replaced by the last network's values at the end of its window, and by its
+    derivatives in t below the highest in the equation. They are part of the loss, with the weights
+    of those that they replace, also where an ansatz satisfies the first ones exactly. Tests,
+    predictions and exports are of all windows as one. See :class:`~kanlit.callbacks.Stages` for
+    what happens at the start of a window; one that is rolled back is divided into two halves.
+
+    Args:
+        windows: Number of equal windows, with the epochs divided evenly; or their ends by epoch,
+            from epoch 0 on, such as {0: 0.2, 30: 0.4, 60: null}, or a list of ends. They rise, and
+            the last is the end of the equation's domain; null stands for it.
+        trigger: Begins the next window when it fires: PeriodicTrigger, PlateauTrigger, AnyTrigger,
+            AllTrigger or your own subclass of Trigger.
+        max_loss_growth: A window is rolled back if the training loss is not finite, or exceeds the
+            loss at its start by more than this factor, above 1. The loss at the start counts as at
+            least 1e-4 times that of the untrained network.
+        retries: How often in a row a window may be rolled back before training ends.
+
+    Raises:
+        ConfigurationError: A setting is out of range. At the start of training: the equation has no
+            t, or no derivative in it, or a condition at its end; the windows do not fit its bounds
+            or the run; there is also a Continuation or a Horizon.
+        DivergenceError: In training: the loss explodes even after ``retries`` halvings.
+    """
+
+    def __init__(
+        self,
+        windows: int | dict[int, float | None] | list[float | None] = 10,
+        trigger: Trigger | None = None,
+        max_loss_growth: float = 100.0,
+        retries: int = 3,
+    ) -> None:
+        self.count = windows if isinstance(windows, int) else None
+        if isinstance(windows, int):
+            check_at_least("windows", windows, 2)
+            windows = [windows]  # as written in checkpoints
+        super().__init__(_TIME, windows, trigger, max_loss_growth, retries)
+
+    def schedule_for(self, equation: Equation) -> StageSchedule:
+        if self.count is None:
+            return self.schedule
+        low, high = equation.bounds[_axis(equation)]
+        inner = [low + (high - low) * k / self.count for k in range(1, self.count)]
+        return [*inner, None]
+
+    def own_value(self, equation: Equation) -> float:
+        return float(equation.bounds[_axis(equation)][1])
+
+    def changed(self, equation: Equation, value: float) -> Equation:
+        axis = _axis(equation)
+        return with_bounds(equation, axis, equation.bounds[axis][0], value)
+
+    def check(self, equation: Equation, values: list[float]) -> None:
+        axis, name = _axis(equation), type(equation).__name__
+        low, high = equation.bounds[axis]
+        for end in values:
+            if not low < end <= high:
+                raise ConfigurationError(
+                    f"windows end at {_TIME} = {end:g}, but {name} has {_TIME} from {low:g} to "
+                    f"{high:g}: give ends within it"
+                )
+        for before, after in pairwise(values):
+            if not before < after:
+                raise ConfigurationError(
+                    f"windows end at {_TIME} = {before:g} and then at {after:g}: their ends must "
+                    f"rise"
+                )
+        problem = BoundaryValueProblem(equation)
+        for condition, faces in problem.faces.items():
+            if (axis, 1) in faces:
+                raise ConfigurationError(
+                    f"condition {condition} of {name} holds at the end of {_TIME}, so windows "
+                    f"cannot follow one another: remove TimeWindows"
+                )
+        if problem.form.column_of(axis) is None:
+            raise ConfigurationError(
+                f"the network of {name} has no input {_TIME}, so {_TIME} cannot be divided into "
+                f"windows: add {_TIME} to its inputs, or remove TimeWindows"
+            )
+        if not any(problem.orders_in(axis)):
+            raise ConfigurationError(
+                f"{name} has no derivative in {_TIME}, so windows cannot follow one another: "
+                f"remove TimeWindows"
+            )
+        first = with_bounds(equation, axis, low, values[0])
+        if BoundaryValueProblem(first).exact:
+            starts = [n for n in problem.exact if (axis, 0) in problem.faces[n]]
+            if starts:
+                rank_zero_info(
+                    f"{', '.join(starts)}: exact in the first window only; later ones are tied to "
+                    f"the last by residuals"
+                )
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Stages) and callback is not self:
+                raise ConfigurationError(
+                    f"TimeWindows and {type(callback).__name__} cannot be combined: remove one"
+                )
+        super().on_fit_start(trainer, pl_module)
+
+    def current(self, data: EquationData, module: PDEModule) -> Equation:
+        plan, equation = self._known_plan(), data.equation
+        axis = _axis(equation)
+        low = equation.bounds[axis][0] if plan.index == 0 else plan.values[plan.index - 1]
+        module.begin_window(plan.index, float(low), plan.value)
+        conditions = equation.conditions()
+        if plan.index > 0:
+            conditions = tied(BoundaryValueProblem(equation), axis, module.value_before)
+        return on_window(equation, axis, low, plan.value, conditions)
+
+    def described(self, plan: StagePlan) -> str:
+        start = "" if plan.index == 0 else f"from {plan.values[plan.index - 1]:g} "
+        return f"{_TIME} {start}to {plan.value:g}, window {plan.index + 1} of {len(plan.values)}"
+
+    def _begin(self, trainer: Trainer, module: LightningModule) -> None:
+        if self._known_plan().index > 0:
+            notify(trainer, module, "before_window")
+            for optimizer in trainer.optimizers:
+                forget(optimizer)
+        super()._begin(trainer, module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        plan, data = self._known_plan(), equation_data(trainer, type(self).__name__)
+        if not plan.at_last:
+            warn(
+                f"training ended in window {plan.index + 1} of {len(plan.values)}: after {_TIME} "
+                f"{plan.value:g} the solution is extrapolated",
+                __file__,
+            )
+        data.use(data.equation)
+        solver(pl_module, type(self).__name__).problem = data.problem
+
+
+def _axis(equation: Equation) -> int:
+    if _TIME not in equation.coordinates:
+        raise ConfigurationError(
+            f"TimeWindows needs a coordinate {_TIME}, but {type(equation).__name__} has "
+            f"{', '.join(equation.coordinates)}: remove TimeWindows"
+        )
+    return equation.coordinates.index(_TIME)

@@ -1,0 +1,156 @@
+"""A module whose network, with what an equation puts around it, is the equation's solution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kanlit.chain_rule import Along
+from kanlit.errors import ConfigurationError
+from kanlit.modules.windows import WindowedModule
+from kanlit.nn import Jet
+from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.names import Network
+from kanlit.problems.record import equation_of, record_of
+
+__all__ = ["TIME", "SolutionModule"]
+
+TIME = "t"  # name of the coordinate
+
+
+class SolutionModule(WindowedModule):
+    """Maps coordinates to unknowns, by the inputs and the ansatz of an equation and its windows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._problem: BoundaryValueProblem | None = None
+        self._missing: str | None = None  # class of an equation that a checkpoint needs
+        self._finite = False  # whether the residuals of this problem have been checked
+        self._time_input: int | None = None  # index of the time among the inputs of the network
+
+    @property
+    def problem(self) -> Equation | None:
+        """The equation to solve; None before the data module has set it."""
+        return None if self._problem is None else self._problem.equation
+
+    @problem.setter
+    def problem(self, equation: Equation | None) -> None:
+        self._problem = None if equation is None else BoundaryValueProblem(equation)
+        self._finite, self._missing, self._time_input = False, None, None
+        if equation is not None and TIME in equation.coordinates:
+            self._time_input = self._required().form.column_of(equation.coordinates.index(TIME))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps coordinates ``(n, d)`` to unknowns ``(n, out)``."""
+        if self._missing is not None:
+            raise ConfigurationError(
+                f"the network was trained inside the inputs or the ansatz of {self._missing}, "
+                f"which is no equation of kanlit's: set problem of the module to one"
+            )
+        network: Network = self.network
+        if self.window_edges is not None:
+            network = self.all_windows(self._time_column())
+        found: Tensor = self._around(network)(x)
+        return found
+
+    def network_inputs(self, x: Tensor) -> Tensor:
+        """The inputs ``(n, in)`` of the network, that of the last window, at points ``(n, d)``."""
+        if self._problem is not None and self._problem.form.embeds:
+            x = torch.cat(self._problem.form.embedded(x.split(1, 1)), 1)
+        if self.window_edges is None:
+            return x
+        return self.window(-1, self._time_column()).local(x, 0)
+
+    def spanning_points(self) -> Tensor:
+        like = next(self.parameters())
+        if self._problem is not None and (
+            self._problem.form.embeds or self.window_edges is not None
+        ):
+            return like.new_tensor(self._problem.equation.bounds).T
+        if self.window_edges is not None and self.columns is not None:
+            return torch.stack([self.columns.low, self.columns.high]).to(like)
+        return super().spanning_points()
+
+    def solved_network(self) -> Network:
+        """The network at the points of the problem: in training, that of the last window."""
+        if self.window_edges is None:
+            return self.network
+        column = self._time_column()
+        equation = self._required().equation
+        ends = equation.bounds[equation.coordinates.index(TIME)]
+        return self.window(-1, column) if ends == self._last_ends else self.all_windows(column)
+
+    @torch.no_grad()
+    def value_before(self, unknown: int, along: Along, x: Tensor) -> Tensor:
+        """An unknown or a derivative ``(n, 1)`` by the window before the last one.
+
+        Args:
+            unknown: Index of the unknown.
+            along: The derivative as a multi-index.
+            x: Points ``(n, d)``.
+        """
+        network = self.window(-2, self._time_column())
+        points = x.to(next(self.parameters()))
+        found = self._required().around(network).jet(Jet.variables(points, [along]))
+        return found.stream(along)[:, unknown : unknown + 1].to(x)
+
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        equation = self.problem
+        if equation is None:
+            return
+        if not self.test_error.update_called:
+            measured = equation.measured_error(self._values)
+            if measured is not None:
+                self.log("test/rel_l2", measured, sync_dist=True)
+        elif len(equation.unknowns) > 1:
+            errors = self.test_error.by_output()
+            for name, error in zip(equation.unknowns, errors, strict=True):
+                self.log(f"test/rel_l2/{name}", error)
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Unknowns ``(n, out)`` at points ``(n, d)`` of any type."""
+        return self(x.to(next(self.parameters()))).to(x)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self._problem is not None and not self._problem.form.is_plain:
+            checkpoint["kanlit"]["equation"] = record_of(self._problem.equation)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self._check_equation(checkpoint.get("kanlit", {}).get("equation"))
+
+    def _check_equation(self, record: Mapping[str, Any] | None) -> None:
+        """Takes the equation of a checkpoint if there is none, or checks that it is alike."""
+        if self._problem is None:
+            if record is not None:
+                self.problem = equation = equation_of(record)
+                self._missing = record["class_path"] if equation is None else None
+        elif self._problem.form.is_plain != (record is None):
+            one, other = ("without", "with") if record is None else ("with", "without")
+            raise ConfigurationError(
+                f"the checkpoint was trained {one} inputs or an ansatz of an equation, but "
+                f"{self._problem.name} is {other}: give the equation that it was trained on, with "
+                f"the same conditions (exact or soft), or train anew"
+            )
+
+    def _around(self, network: Network) -> Network:
+        return network if self._problem is None else self._problem.around(network)
+
+    def _time_column(self) -> int:
+        """Index of the time among the network's inputs."""
+        if self._time_input is None:  # a restored network without inputs or ansatz around it
+            assert self.columns is not None
+            self._time_input = self.columns.inputs.index(TIME)
+        return self._time_input
+
+    def _required(self) -> BoundaryValueProblem:
+        if self._problem is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has no problem yet: the data module sets it in setup"
+            )
+        return self._problem

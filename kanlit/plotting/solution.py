@@ -1,0 +1,146 @@
+"""Plots the solution of a differential equation in two coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor
+
+from kanlit.plotting.histogram import Array, as_array
+from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, linear_scale, log_scale, side_ticks
+from kanlit.plotting.style import BLUE, color, head, plain
+from kanlit.problems.functions.target import Bounds, grid_points
+
+__all__ = ["InputKnots", "solution_figure"]
+
+_COLUMNS, _HEIGHT = 3, 3.2  # maps in a row, and their height in inches
+_DECADES = 4  # of errors and residuals
+_MOST_POINTS = 2000
+
+
+@dataclass(frozen=True)
+class InputKnots:
+    """Breakpoints of one of the network's inputs, as places along a coordinate.
+
+    Attributes:
+        name: Name of the input.
+        axis: Index of the coordinate.
+        places: Where along it the input is at a breakpoint ``(m,)``.
+    """
+
+    name: str
+    axis: int
+    places: Tensor
+
+
+@dataclass(frozen=True)
+class _Map:
+    gid: str
+    title: str
+    values: Array
+    scale: Normalize
+    colors: str | Colormap
+
+
+def solution_figure(
+    bounds: Bounds,
+    names: Sequence[str],
+    unknowns: Sequence[str],
+    predict: Callable[[Tensor], Tensor],
+    residual: Callable[[Tensor], Tensor],
+    points: Tensor,
+    knots: Sequence[InputKnots],
+    reference: Callable[[Tensor], Tensor] | None = None,
+    title: str = "",
+) -> Figure:
+    """Plots prediction, reference, error and residual over the domain, with points and knots.
+
+    Each unknown has maps of its prediction, its reference and ``|prediction − reference|``, with
+    the relative L2 error at the 161 × 161 plotted points; without a reference only the prediction.
+    Two more maps are ``|residual|``, with its root mean square, and the same with the training
+    points over it. Breakpoints of the network's inputs are ticks beside each map.
+
+    Args:
+        bounds: ``(low, high)`` of both coordinates.
+        names: Name of each coordinate.
+        unknowns: Name of each unknown.
+        predict: Maps ``(n, 2)`` to ``(n, unknowns)``.
+        residual: Maps ``(n, 2)`` to the absolute residual ``(n,)``.
+        points: The training points ``(m, 2)``; at most 2000 are drawn, equally spaced in order.
+        knots: Breakpoints of the network's inputs.
+        reference: The solution, like ``predict``, if it is known.
+        title: Title of the figure.
+    """
+    x = grid_points(bounds, PER_AXIS)
+    fields = as_array(predict(x)).T
+    known = None if reference is None else as_array(reference(x)).T
+    size = as_array(residual(x))
+    maps = list(_maps(unknowns, fields, known, size))
+    handles = [
+        Line2D([], [], color=color(i), lw=0, marker="|", ms=9, label=plain(_label(each, names)))
+        for i, each in enumerate(knots)
+    ]
+    words = f"{len(points)} training points"
+    handles.append(Line2D([], [], color=BLUE, lw=0, marker=".", label=words))
+    stacked = max(sum(each.axis == axis for each in knots) for axis in (0, 1))
+    room = 0.2 + 0.13 * stacked  # for ticks and title above each map
+    page = head((_HEIGHT + room) * -(-len(maps) // _COLUMNS), title, handles)
+    ticks = [(each.axis, as_array(each.places), color(i)) for i, each in enumerate(knots)]
+    for start in range(0, len(maps), _COLUMNS):
+        page.skip(room)
+        row = page.row(_COLUMNS, _HEIGHT, below=1.1, gap=0.65)
+        for axes, drawn in zip(row, maps[start:], strict=False):
+            draw_map(axes, bounds, drawn.values, drawn.scale, drawn.colors, drawn.gid)
+            side_ticks(axes, ticks)
+            axes.set_title(plain(drawn.title), fontsize=9, pad=4 + 9 * stacked)
+            axes.set_xlabel(plain(names[0]), fontsize=9)
+        row[0].set_ylabel(plain(names[1]), fontsize=9)
+        for empty in row[len(maps) - start :]:
+            empty.remove()
+    (last,) = (axes for axes in page.figure.axes if axes.get_title() == maps[-1].title)
+    shown = as_array(points)[:: -(-len(points) // _MOST_POINTS)]
+    last.plot(
+        *shown.T,
+        ls="",
+        marker=".",
+        ms=3,
+        mew=0,
+        color=BLUE,
+        gid="points",
+        scalex=False,
+        scaley=False,
+    )
+    return page.figure
+
+
+def _maps(
+    unknowns: Sequence[str], fields: Array, known: Array | None, size: Array
+) -> Iterator[_Map]:
+    for i, (name, field) in enumerate(zip(unknowns, fields, strict=True)):
+        truth = field if known is None else known[i]
+        scale = linear_scale(truth)
+        yield _Map(f"prediction:{name}", f"{name}: prediction", field, scale, "cividis")
+        if known is None:
+            continue
+        error = np.abs(field - truth)
+        finite = np.isfinite(error)
+        relative = np.linalg.norm(error[finite]) / np.linalg.norm(truth[finite])
+        words = f"{name}: |error|, relative L2 {relative:.1e}"
+        yield _Map(f"reference:{name}", f"{name}: reference", truth, scale, "cividis")
+        yield _Map(f"error:{name}", words, error, log_scale(error, _DECADES), "magma")
+    mean = float(np.sqrt(np.mean(size**2)))
+    scale = log_scale(size, _DECADES)
+    yield _Map("residual", f"|residual|, root mean square {mean:.1e}", size, scale, RESIDUALS)
+    yield _Map("residual under points", "|residual| and training points", size, scale, RESIDUALS)
+
+
+def _label(knots: InputKnots, names: Sequence[str]) -> str:
+    """What the ticks of an input are."""
+    along = names[knots.axis]
+    where = "" if knots.name == along else f", along {along}"
+    return f"breakpoints of {knots.name}{where}"
