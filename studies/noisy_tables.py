@@ -154,7 +154,8 @@ def main() -> None:
             for name, model in fitted.items():
                 if arguments.only and name not in arguments.only:
                     continue
-                start, extra = time.perf_counter(), {}
+                extra: dict[str, float] = {}
+                start = time.perf_counter()
                 if name == "kanlit":
                     predicted, extra = kanlit(train, test)
                 else:

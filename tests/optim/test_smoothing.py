@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
-from kanlit.nn import KAN
+from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt, Residual
 from kanlit.optim.smoothing import edge_forms
 
@@ -43,6 +43,7 @@ def test_the_strengths_maximize_the_marginal_likelihood_of_a_linear_model() -> N
     assert found is not None
 
     layer = network.layers[0]
+    assert isinstance(layer, KANLayer)
     bases = layer.exact_basis.values(x, 0)[:, 0].numpy()
     silu = torch.nn.functional.silu(x).numpy()
     design = np.hstack([bases, silu, np.ones_like(silu)])
