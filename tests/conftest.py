@@ -31,6 +31,8 @@ import pytest
 import torch
 from filelock import FileLock
 
+from kanlit.selection import search
+
 torch.set_num_threads(1)  # the tensors are small: a second thread costs more than it brings
 
 
@@ -69,6 +71,15 @@ def _blank_pictures(_forked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) ->
     A picture that fails is a warning to a run anyway; who looks at them overrides this.
     """
     _forked["blank_pictures"](monkeypatch.setattr)
+
+
+@pytest.fixture(autouse=True)
+def _quick_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sizes with one start each: most tests need some network on a table, not the best one."""
+    monkeypatch.setattr(search, "_WIDTHS", ((), (2,)))
+    monkeypatch.setattr(search, "_GRID_SIZES", (3,))
+    monkeypatch.setattr(search, "_STARTS", 1)
+    monkeypatch.setattr(search, "_LONG", 10)
 
 
 @pytest.fixture(scope="session")
