@@ -34,7 +34,13 @@ from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
-from kanlit.runs.defaults import ADAPTATION_DEFAULTS, DEFAULT_CLASSES, TRAINER_DEFAULTS
+from kanlit.runs.defaults import (
+    ADAPTATION_DEFAULTS,
+    DEFAULT_CLASSES,
+    SMOOTH_DEFAULTS,
+    TRAINER_DEFAULTS,
+    leaves_smooth,
+)
 from kanlit.runs.equation_recipe import recipe_for, takes_recipe
 from kanlit.runs.errors import UsageError, explain
 from kanlit.runs.exceptions import one_line, root_cause
@@ -92,7 +98,11 @@ class Assembly(LightningCLI):
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
         command = next((word for word in self._argv if word in self.subcommands()), "fit")
         self._settings = settings_of(self._argv, command)
-        self._default_model = _default_model(self._settings)
+        data = _data_class(self._settings)
+        self._default_model = f"kanlit.{data.default_module}"
+        self._smooth = data.default_recipe == "smooth" and not any(
+            leaves_smooth(setting.key) for setting in self._settings
+        )
         self._records = records
         super().__init__(
             KANModule,
@@ -118,6 +128,8 @@ class Assembly(LightningCLI):
         parser.set_defaults(ADAPTATION_DEFAULTS)
         parser.add_argument("--init_from", type=str | None, default=None)
         parser.set_defaults({"model": {"class_path": self._default_model}})
+        if self._smooth:
+            parser.set_defaults(SMOOTH_DEFAULTS)
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
 
@@ -237,7 +249,7 @@ def _named_data(settings: Sequence[Setting]) -> str:
     return named[-1].rpartition(".")[2] if named else ""
 
 
-def _default_model(settings: Sequence[Setting]) -> str:
-    """Class path of the default model for the last data class given."""
-    known = members(TensorDataModule).get(_named_data(settings), TensorDataModule)
-    return f"kanlit.{getattr(known, 'default_module', TensorDataModule.default_module)}"
+def _data_class(settings: Sequence[Setting]) -> type[TensorDataModule]:
+    """The last data class given, which determines the default settings."""
+    found = members(TensorDataModule).get(_named_data(settings), TensorDataModule)
+    return found if issubclass(found, TensorDataModule) else TensorDataModule
