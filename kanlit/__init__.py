@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         KeepBest,
         KnotPlotCallback,
         PruningCallback,
+        Refit,
     )
     from kanlit.data import (
         ClassTableData,
@@ -72,6 +73,7 @@ __all__ = [
     "LossDensity",
     "PDEModule",
     "PruningCallback",
+    "Refit",
     "RegressionModule",
     "RelativeL2Error",
     "ScikitData",
@@ -94,7 +96,8 @@ _HOMES = {
         "ScikitData SyntheticData TableData",
         "kanlit.modules": "ClassificationModule PDEModule RegressionModule",
         "kanlit.problems": "Condition Equation dirichlet neumann periodic",
-        "kanlit.callbacks": "GridAdaptationCallback KeepBest KnotPlotCallback PruningCallback",
+        "kanlit.callbacks": "GridAdaptationCallback KeepBest KnotPlotCallback PruningCallback "
+        "Refit",
         "kanlit.nn": "KAN KANLayer",
         "kanlit.optim": "LevenbergMarquardt",
         "kanlit.metrics": "RelativeL2Error",

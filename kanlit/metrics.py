@@ -61,5 +61,13 @@ class RelativeL2Error(Metric):
 
     def compute(self) -> Tensor:
         """The error over all batches; infinite if a target is zero everywhere."""
+        return self._errors().mean()
+
+    def by_output(self) -> Tensor:
+        """The error of each output ``(num_outputs,)`` over all batches."""
+        with self.sync_context():
+            return self._errors()
+
+    def _errors(self) -> Tensor:
         ratio = self.squared_error / self.squared_target
-        return torch.where(self.squared_target > 0, ratio, torch.inf).sqrt().mean()
+        return torch.where(self.squared_target > 0, ratio, torch.inf).sqrt()

@@ -177,10 +177,12 @@ def _of_columns(values: Tensor) -> tuple[Tensor, Tensor]:
 def spread_of(targets: Tensor) -> Tensor:
     """Median absolute deviation of each column ``(n, out)`` from its median, ``(out,)``, float64.
 
-    The mean absolute deviation if more than half of a column is the median, or 1 if all of it is.
+    The mean absolute deviation if more than half of a column is the median, up to rounding errors
+    of its largest deviation, or 1 if all of it is.
     """
     values = targets.double()
     deviations = (values - values.median(0).values).abs()
     spread = deviations.median(0).values
-    spread = torch.where(spread > 0, spread, deviations.mean(0))
+    rounding = torch.finfo(values.dtype).eps * deviations.amax(0)
+    spread = torch.where(spread > rounding, spread, deviations.mean(0))
     return torch.where(spread > 0, spread, torch.ones_like(spread))

@@ -136,7 +136,7 @@ BAD: list[tuple[str, list[str]]] = [
     (f"{SYNTHETIC} --adaptation.schedule '[0, 3]'", ["schedule", "G = 0", "1 or more"]),
     (f"{SYNTHETIC} --adaptation.schedule '[6, 3]'", ["schedule decreases", "6", "3"]),
     (f"{SYNTHETIC} --adaptation.schedule '{{0: 6, 9: 3}}'", ["schedule decreases"]),
-    (f"{SYNTHETIC} --adaptation.schedule '[]'", ["schedule is empty"]),
+    (f"{SYNTHETIC} --adaptation.schedule '{{}}'", ["schedule is empty"]),
     (
         f"{SYNTHETIC} --adaptation.schedule '{{0: 3, 100: 6}}' --trainer.max_epochs 100",
         ["epoch 100", "max_epochs is 100", "raise trainer.max_epochs"],

@@ -17,6 +17,7 @@ FLOORS = [
     {"bases"},
     {"nn", "kernel"},
     {"adaptation", "optim"},
+    {"selection"},
     {"problems"},
     {"plotting", "symbolic"},
     {"modules", "data"},

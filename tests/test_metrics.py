@@ -148,3 +148,14 @@ def test_two_processes_sums_add_up() -> None:
         setattr(both, state, sum(getattr(metric, state) for metric in halves))
     both._update_count = 1
     assert float(both.compute()) == pytest.approx(by_numpy(preds, target), rel=1e-12)
+
+
+def test_errors_by_output_have_the_error_as_their_mean() -> None:
+    preds, target = data(2)
+    metric = RelativeL2Error(2)
+    metric.update(preds, target)
+
+    assert metric.by_output().mean() == metric.compute()
+    first = RelativeL2Error()
+    first.update(preds[:, :1], target[:, :1])
+    assert float(metric.by_output()[0]) == pytest.approx(float(first.compute()), rel=1e-12)

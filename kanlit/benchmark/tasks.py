@@ -26,7 +26,7 @@ class Task:
         data: Settings of the data class for this task.
         own: Name of its own config, which the recipe best has for an equation; empty if it has
             none.
-        like: Benchmark whose settings lie below its own; empty if there is none.
+        like: Benchmark whose settings it has in other recipes; empty if there is none.
     """
 
     suite: str
@@ -40,11 +40,6 @@ class Task:
     def settings(self) -> str:
         """Name of its settings: its benchmark, unless it has a config of its own."""
         return f"{self.suite} {self.name}" if self.own else self.suite
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Keys of its settings in a recipe, lowest first."""
-        return tuple(filter(None, (self.suite, self.like, f"{self.suite}/{self.own}")))
 
 
 @dataclass(frozen=True)

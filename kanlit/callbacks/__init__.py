@@ -8,6 +8,7 @@ from kanlit.callbacks.keep_best import KeepBest
 from kanlit.callbacks.knot_plot import KnotPlotCallback
 from kanlit.callbacks.progress import EpochProgressBar
 from kanlit.callbacks.pruning import PruningCallback
+from kanlit.callbacks.refit import Refit
 from kanlit.callbacks.stages import Stages
 from kanlit.callbacks.time_windows import TimeWindows
 from kanlit.callbacks.training_samples import GridAdaptable
@@ -22,6 +23,7 @@ __all__ = [
     "KeepBest",
     "KnotPlotCallback",
     "PruningCallback",
+    "Refit",
     "Stages",
     "TimeWindows",
 ]

@@ -22,8 +22,8 @@ class Cadence:
     """Decides at each epoch (or step) whether to adapt; all ranks decide the same.
 
     Args:
-        schedule: Grid sizes by epoch (or step), or a list of sizes spread evenly over the run. With
-            a trigger, a list from which each firing takes the next size.
+        schedule: Grid sizes by epoch (or step), or a list of sizes spread evenly over the run; []
+            for no adaptation. With a trigger, a list from which each firing takes the next size.
         trigger: Fires when the grids should be adapted; None follows the schedule.
         interval: Whether epochs or optimizer steps are counted.
         final_adaptations: Number of adaptations after the schedule's last G; when the trigger fires
@@ -41,7 +41,8 @@ class Cadence:
         interval: Interval,
         final_adaptations: int | None = None,
     ) -> None:
-        check_schedule(schedule)
+        if schedule != [] or trigger is not None:
+            check_schedule(schedule)
         if interval not in get_args(Interval):
             raise ConfigurationError(f"interval must be 'epoch' or 'step', got {interval!r}")
         if trigger is not None and isinstance(schedule, dict):
@@ -88,6 +89,8 @@ class Cadence:
 
     def _resolve(self, total: int | None) -> dict[int, int]:
         """The schedule as ``{epoch or step: G}`` for a run of ``total`` epochs or steps."""
+        if self.schedule == []:
+            return {}
         known = total is not None and total >= 0
         word = f"max_{self.interval}s"
         if isinstance(self.schedule, dict):

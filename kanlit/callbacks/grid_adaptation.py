@@ -58,8 +58,9 @@ class GridAdaptationCallback(Callback):
             GradientDensity, LossDensity, DeBoorDensity, a BlendedDensity of several, or your own
             subclass of ImportanceDensity.
         schedule: Grid sizes by epoch, such as {0: 3, 500: 6}, or a list of sizes spread evenly over
-            the run. The grids are adapted at each entry, even if G stays the same. With a trigger,
-            a list from which each firing takes the next size; after the last, G stays.
+            the run. The grids are adapted at each entry, even if G stays the same; [] never adapts
+            them. With a trigger, a list from which each firing takes the next size; after the last,
+            G stays.
         trigger: Adapts when it fires instead of at fixed epochs: PeriodicTrigger, PlateauTrigger,
             AnyTrigger, AllTrigger or your own subclass of Trigger.
         interval: Whether the schedule counts epochs or optimizer steps.

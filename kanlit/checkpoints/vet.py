@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,10 +185,24 @@ def _kanlit(value: Any, name: str) -> None:
         "columns": _mapping,
         "weights": _mapping,
         "equation": _equation,
+        "uncertainty": _uncertainty,
     }
     for key, check in checks.items():
         if value.get(key) is not None:
             check(value[key], f"{name}.{key}")
+
+
+def _uncertainty(value: Any, name: str) -> None:
+    _mapping(value, name)
+    if set(value) != {"covariance", "noise"}:
+        raise ValueError(f"{name} does not consist of covariance and noise")
+    check_weights({"covariance": value["covariance"]}, name)
+    covariance, noise = value["covariance"], value["noise"]
+    square = covariance.ndim == 2 and covariance.shape[0] == covariance.shape[1]
+    if covariance.dtype != torch.float64 or not square:
+        raise ValueError(f"the covariance of {name} is not a square matrix in float64")
+    if type(noise) is not float or not 0 <= noise < math.inf:
+        raise ValueError(f"the noise of {name} is {_shown(noise)}, not a variance")
 
 
 def _equation(value: Any, name: str) -> None:

@@ -35,7 +35,7 @@ from kanlit.files import shown
 from kanlit.runs.console import clean_console
 from kanlit.runs.exceptions import one_line, refusal, root_cause
 from kanlit.runs.folder import Started
-from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, score
+from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, parts, score
 from kanlit.runs.threads import chosen_threads
 
 __all__ = ["KanlitCLI", "main"]
@@ -148,6 +148,7 @@ class KanlitCLI(FromCheckpoint):
         name, value = score(tested)
         lines = [
             f"{name}: {value}",
+            *parts(tested),
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
             *self._windows(),

@@ -76,7 +76,7 @@ class FromCheckpoint(Assembly):
         rank_zero_info(f"weights of {shown(path)}")
         self._weights = read_checkpoint(path)
         self._take_settings(self._weights, path)
-        if "adaptation.schedule" not in self._given():
+        if "adaptation.schedule" not in self._given() and self.config.fit.adaptation.schedule:
             # The default begins with fewer intervals than a trained network may have.
             layers = restore_layers(self._weights, path).values()
             finest = max(layer.grid_size for layer in layers)

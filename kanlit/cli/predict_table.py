@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from torch import Tensor
+
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.command_parser import CommandParser, named_equation, named_module
 from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
+from kanlit.modules import KANModule, RegressionModule
 
 __all__ = ["main", "parser", "takes"]
 
@@ -80,14 +83,29 @@ def main(argv: Sequence[str]) -> None:
             f"without names): predict with --config or --data, or train a new network"
         )
     inputs = read_columns(options.input, columns.inputs)
-    predictions = predict_rows(module, inputs, next(module.parameters()).dtype)
+    dtype = next(module.parameters()).dtype
+    predictions = predict_rows(module, inputs, dtype)
     names = columns.inputs, columns.targets, columns.label
-    table = prediction_table(inputs, predictions, *names, columns)
+    deviations = _deviations(module, inputs.to(dtype), path)
+    table = prediction_table(inputs, predictions, *names, columns, deviations)
     write_table(table, output)
     if options.ckpt_path in ("last", "best"):
         print(f"{options.ckpt_path} checkpoint: {path}")
     outside = int(table.iloc[:, -1].sum())
     print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
+
+
+def _deviations(module: KANModule, inputs: Tensor, path: Path) -> Tensor | None:
+    """Standard deviations of the targets, if the checkpoint knows them."""
+    if not isinstance(module, RegressionModule) or module.uncertainty is None:
+        return None
+    try:
+        return module.standard_deviation(inputs)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{path} has a malformed uncertainty ({error}): give a checkpoint that kanlit fit has "
+            f"written"
+        ) from None
 
 
 def parser() -> CommandParser:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kanlit.data.checks import check_rows
 from kanlit.data.loader import TensorLoader
-from kanlit.errors import check_at_least
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.problems.functions.target import TargetFunction
 from kanlit.scaling import Columns, Standardization, default_names, spread_of
 
@@ -53,9 +53,12 @@ class TensorDataModule(LightningDataModule, ABC):
     Attributes:
         in_features: Number of the network's inputs; a subclass may set another than the columns'.
         default_module: Name of the kanlit module that is used for these data if none is set.
+        default_recipe: Name of the default settings of a run on these data, see
+            :mod:`kanlit.runs.defaults`.
     """
 
     default_module: ClassVar[str] = "RegressionModule"
+    default_recipe: ClassVar[str] = "adaptive"
 
     def __init__(
         self,
@@ -84,6 +87,20 @@ class TensorDataModule(LightningDataModule, ABC):
     @abstractmethod
     def build(self, part: Part) -> Tensors:
         """The tensors of a part, on the CPU, in float64 or in the dtype of the batches."""
+
+    def part_rows(self, part: Part) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a part that :meth:`setup` has built, in the user's units.
+
+        Raises:
+            ConfigurationError: The data have no rows with targets.
+        """
+        tensors = self._parts[part]
+        if not isinstance(tensors, tuple):
+            raise ConfigurationError(
+                f"{type(self).__name__} has no rows with inputs and targets: set model.hidden and "
+                f"model.grid_size to numbers"
+            )
+        return tensors[0], tensors[1]
 
     def standardization(self) -> Standardization | None:
         """Means and standard deviations of the columns; None if they are not standardized."""

@@ -41,6 +41,8 @@ class FormulaData(FunctionData):
             deviation 1 over the training points; errors stay in the formula's units.
     """
 
+    default_recipe = "smooth"
+
     def __init__(
         self,
         formula: str,
@@ -50,7 +52,7 @@ class FormulaData(FunctionData):
         test_points: int | None = None,
         batch_size: int | None = None,
         seed: int = 0,
-        standardize: bool = False,
+        standardize: bool = True,
     ) -> None:
         self.formula = Expression.parse(formula)
         check_at_least("samples", samples, 2)

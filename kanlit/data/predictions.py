@@ -15,6 +15,8 @@ from kanlit.scaling import Columns
 
 __all__ = ["predict_rows", "predicted_rows", "prediction_table"]
 
+_QUANTILE = 1.959964  # of the normal distribution, at 97.5 %
+
 
 def prediction_table(
     inputs: Tensor,
@@ -23,6 +25,7 @@ def prediction_table(
     target_names: Sequence[str],
     label: str | None = None,
     columns: Columns | None = None,
+    deviations: Tensor | None = None,
 ) -> pd.DataFrame:
     """Inputs, predictions, and which rows are outside the training range.
 
@@ -33,10 +36,13 @@ def prediction_table(
         target_names: A name for each output; for classification, the classes.
         label: Name of the class column; None for regression.
         columns: What the network was trained on; None if unknown.
+        deviations: Standard deviation of each target ``(n, out)``, if known.
 
     Returns:
         A column for each input and ``NAME_predicted`` for each target; for classification the
-        likeliest class and the probability of each. If ``columns`` is given, the boolean column
+        likeliest class and the probability of each. With ``deviations``, ``NAME_std``,
+        ``NAME_lower`` and ``NAME_upper``: the ends of the interval that contains a new target with
+        a probability of 95 %. If ``columns`` is given, the boolean column
         ``outside``: an input of the row is outside its training range. If an input has that name,
         it is called ``outside_training_range``.
 
@@ -58,6 +64,12 @@ def prediction_table(
     if label is not None:
         likeliest = [target_names[number] for number in outputs.argmax(1).tolist()]
         predicted.insert(0, f"{label}_predicted", likeliest)
+    if deviations is not None:
+        spreads = zip(target_names, outputs.unbind(1), deviations.unbind(1), strict=True)
+        for name, mean, std in spreads:
+            predicted[f"{name}_std"] = std.numpy()
+            predicted[f"{name}_lower"] = (mean - _QUANTILE * std).numpy()
+            predicted[f"{name}_upper"] = (mean + _QUANTILE * std).numpy()
     table = pd.concat([given, predicted], axis=1)
     if columns is not None:
         flag = "outside" if "outside" not in input_names else "outside_training_range"

@@ -50,6 +50,8 @@ class TableData(TensorDataModule):
         test_path: A file with the test rows, instead of a fraction.
     """
 
+    default_recipe = "smooth"
+
     def __init__(
         self,
         path: str,

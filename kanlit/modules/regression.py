@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
@@ -12,8 +14,14 @@ from kanlit.metrics import RelativeL2Error
 from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.ranks import row_count
 from kanlit.modules.robust import pseudo_huber_residual
+from kanlit.nn import KAN, KANLayer
+from kanlit.optim import LevenbergMarquardt
+from kanlit.optim.uncertainty import Uncertainty, output_variances
+from kanlit.selection import SmoothNetwork, select_network
 
 __all__ = ["RegressionModule"]
+
+_MOST_INPUTS = 300  # of a network whose size the data choose
 
 
 class RegressionModule(KANModule):
@@ -28,10 +36,19 @@ class RegressionModule(KANModule):
     are ``(x, y)`` with x ``(n, in)`` and y ``(n, out)``.
 
     Args:
+        in_features: Number of inputs; set by the data module.
+        out_features: Number of targets; set by the data module.
+        hidden: Widths of the hidden layers, such as [10] or [6, 6]; [] for none; auto for the
+            widths with the largest marginal likelihood of the training rows.
+        grid_size: G, intervals per input feature before the first adaptation, or auto, likewise.
         robust: c, above 0: residuals larger than c times the spread of the training targets (their
             median absolute deviation) enter the loss linearly instead of squared, so that a few
             outliers do not dominate it. Null is plain least squares.
         **kwargs: The other arguments are those of :class:`KANModule`.
+
+    Attributes:
+        uncertainty: Covariance of the parameters and variance of the noise, in standardized units;
+            None unless the smoothness was chosen by the data, see :meth:`refit`.
 
     Raises:
         ConfigurationError: ``robust`` is not positive; the data have no targets.
@@ -49,12 +66,19 @@ class RegressionModule(KANModule):
         self,
         in_features: int,
         out_features: int,
+        hidden: Sequence[int] | Literal["auto"] = (10,),
+        grid_size: int | Literal["auto"] = 3,
         robust: float | None = None,
         **kwargs: Any,
     ) -> None:
         if robust is not None and not 0 < robust < float("inf"):
             raise ConfigurationError(f"robust must be above 0 or null, got {robust}: try 1.0")
-        super().__init__(in_features, out_features, **kwargs)
+        first = 3 if grid_size == "auto" else grid_size
+        widths: Sequence[int] = (10,) if hidden == "auto" else hidden
+        super().__init__(in_features, out_features, hidden=widths, grid_size=first, **kwargs)
+        self.hparams.update({"hidden": hidden, "grid_size": grid_size})
+        self.uncertainty: Uncertainty | None = None
+        self._strengths: tuple[list[Tensor], int] | None = None  # until the optimizer is created
         self.register_buffer("input_mean", torch.zeros(in_features))
         self.register_buffer("input_std", torch.ones(in_features))
         self.register_buffer("target_mean", torch.zeros(out_features))
@@ -87,6 +111,129 @@ class RegressionModule(KANModule):
                     f"kanlit's data modules"
                 )
             self.target_spread.copy_(spread)
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        # A resumed run has the sizes of its checkpoint.
+        if "auto" in (self.hparams["hidden"], self.hparams["grid_size"]):
+            if self.trainer.state.fn != "fit":
+                raise ConfigurationError(
+                    "hidden and grid_size auto are chosen by fit: give a checkpoint"
+                )
+            self._select()
+
+    def _select(self) -> None:
+        """Replaces the network by one whose size, start and smoothness the data choose."""
+        if len(self.input_mean) > _MOST_INPUTS:
+            rank_zero_info(
+                f"{len(self.input_mean)} inputs are too many for least squares: hidden [10], "
+                f"G = 3, Adam"
+            )
+            self.hparams.update({"hidden": [10], "grid_size": 3})
+            self._optimizer = lambda parameters: torch.optim.Adam(parameters, lr=1e-2)
+            return
+        found: Any = None
+        if self.trainer.is_global_zero:
+            hidden, grid_size = self.hparams["hidden"], self.hparams["grid_size"]
+            selected = select_network(
+                *self._standardized("train"),
+                self._build,
+                None if hidden == "auto" else hidden,
+                None if grid_size == "auto" else grid_size,
+                seed=torch.initial_seed() % 2**63,
+                report=rank_zero_info,
+            )
+            fit = selected.fit
+            sizes = list(selected.hidden), fit.layers[0].grid_size
+            found = sizes, fit.network.state_dict(), fit.optimizer.strengths(fit.layers)
+        (hidden, grid_size), state, self._strengths = self.trainer.strategy.broadcast(found)
+        self.hparams.update({"hidden": hidden, "grid_size": grid_size})
+        network = self._build(hidden, grid_size, torch.Generator())
+        network.load_state_dict(state)
+        self.network = network.to(self.input_mean)
+
+    def _build(self, hidden: Sequence[int], grid_size: int, generator: torch.Generator) -> KAN:
+        names = ("spline_order", "outside", "initialization")
+        return KAN(
+            [len(self.input_mean), *hidden, len(self.target_mean)],
+            grid_size=grid_size,
+            generator=generator,
+            dtype=torch.float64,
+            **{name: self.hparams[name] for name in names if name in self.hparams},
+        )
+
+    def _standardized(self, *parts: str) -> tuple[Tensor, Tensor]:
+        """Rows of the data module in the network's units, float64, on the CPU."""
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(data, "part_rows"):
+            raise ConfigurationError(
+                f"hidden and grid_size auto need one of kanlit's data modules, got "
+                f"{type(data).__name__}: set them to numbers"
+            )
+        pairs = [data.part_rows(part) for part in parts]
+        x, y = (torch.cat(each).double().cpu() for each in zip(*pairs, strict=True))
+        scales = (self.input_mean, self.input_std, self.target_mean, self.target_std)
+        mean, std, target_mean, target_std = (each.double().cpu() for each in scales)
+        return (x - mean) / std, (y - target_mean) / target_std
+
+    def configure_optimizers(self) -> Any:
+        configured = super().configure_optimizers()
+        strengths, self._strengths = self._strengths, None
+        if strengths is not None and isinstance(configured, LevenbergMarquardt):
+            layers = [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
+            configured.set_strengths(layers, *strengths)
+        return configured
+
+    def refit(self, optimizer: LevenbergMarquardt, steps: int, most_rows: int) -> int:
+        """Trains on the training and validation rows together, with the strengths of ``optimizer``.
+
+        Sets :attr:`uncertainty`.
+
+        Returns:
+            The number of rows; 0 if they are more than ``most_rows``, and nothing was done.
+        """
+        x, y = self._standardized("train", "validate")
+        enough = len(x) <= most_rows
+        if not enough:
+            x, y = self._standardized("train")
+        fit = SmoothNetwork(self.network, x, y, optimizer).on(x, y).train(steps if enough else 1)
+        found = fit.optimizer.found
+        assert found is not None
+        known = Uncertainty(found.covariance, found.noise)
+        state, known = self.trainer.strategy.broadcast((fit.network.state_dict(), known))
+        if bool(known.covariance.isfinite().all()):
+            self.uncertainty = known
+        if not enough:
+            return 0
+        self.network.load_state_dict(state)
+        return len(x)
+
+    def standard_deviation(self, x: Tensor) -> Tensor:
+        """Standard deviation of a new target at each row of x ``(n, in)``, ``(n, out)``.
+
+        Contains the noise and the uncertainty of the network, in the user's units.
+
+        Raises:
+            ValueError: The covariance does not fit the network, or is not known.
+        """
+        if self.uncertainty is None:
+            raise ValueError("the uncertainty of the network is not known")
+        covariance, noise = self.uncertainty
+        variances = output_variances(self.network, self.network_inputs(x), covariance)
+        return (variances + noise).sqrt().to(x) * self.target_std
+
+    def on_train_start(self) -> None:
+        self.uncertainty = None  # that of a resumed run is not of the weights to come
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self.uncertainty is not None:
+            checkpoint["kanlit"]["uncertainty"] = self.uncertainty._asdict()
+
+    def take_uncertainty(self, checkpoint: Mapping[str, Any]) -> None:
+        """Sets :attr:`uncertainty` from a vetted checkpoint, None if it has none."""
+        kept = checkpoint.get("kanlit", {}).get("uncertainty")
+        self.uncertainty = None if kept is None else Uncertainty(**kept)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)

@@ -97,6 +97,24 @@ class SolutionModule(WindowedModule):
         found = self._required().around(network).jet(Jet.variables(points, [along]))
         return found.stream(along)[:, unknown : unknown + 1].to(x)
 
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        equation = self.problem
+        if equation is None:
+            return
+        if not self.test_error.update_called:
+            measured = equation.measured_error(self._values)
+            if measured is not None:
+                self.log("test/rel_l2", measured, sync_dist=True)
+        elif len(equation.unknowns) > 1:
+            errors = self.test_error.by_output()
+            for name, error in zip(equation.unknowns, errors, strict=True):
+                self.log(f"test/rel_l2/{name}", error)
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Unknowns ``(n, out)`` at points ``(n, d)`` of any type."""
+        return self(x.to(next(self.parameters()))).to(x)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         if self._problem is not None and not self._problem.form.is_plain:

@@ -85,6 +85,7 @@ class RowJacobian:
 
     Attributes:
         rows: Number of rows.
+        device: Device of the rows.
 
     Raises:
         ConfigurationError: If a layer was called on another number of rows than its block has.
@@ -107,6 +108,7 @@ class RowJacobian:
             for name, block in blocks.items()
         }
         self.rows = sum(block.values.numel() for block in blocks.values())
+        self.device = columns.parameters[0].device
 
     def chunks(self, most: int | None = None) -> Iterator[Tensor]:
         """Yields rows ``(rows, P+1)`` with the residual in the last column.

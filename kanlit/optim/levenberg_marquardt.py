@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,16 +16,28 @@ from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call
 from kanlit.optim.check import check_gradient
 from kanlit.optim.jacobian import JacobianColumns, RowJacobian, trained_columns
-from kanlit.optim.objective import as_blocks, from_first_rank, loss_and_scales, world_size
+from kanlit.optim.objective import (
+    as_blocks,
+    from_first_rank,
+    loss_and_scales,
+    sum_over_ranks,
+    world_size,
+)
 from kanlit.optim.penalty import Penalty
 from kanlit.optim.recording import recorded
 from kanlit.optim.residual import Residual
-from kanlit.optim.systems import DampedSystem, NormalSystem, ResidualSystem
+from kanlit.optim.smoothing import EdgePenalties, SmoothFit
+from kanlit.optim.systems import DampedSystem, NormalSystem, ResidualSystem, gram
 
 __all__ = ["LevenbergMarquardt"]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-15, 1e15
 _FALL = 1 / 3  # smallest factor by which an accepted step reduces the damping
+_STRENGTHS = ("straightening", "shrinking")  # names of the strengths in the state
+_FIRST_STRENGTH = 1e-3
+_STEPS_BEFORE_SMOOTHING = 5  # with the first strengths, so that edges vanish by the data alone
+_RIDGE = 1.0  # prior precision of the other parameters, times the variance of the noise
+_MOST_WHILE_SMOOTHING = 1e6
 _GROWTH = 2.0  # factor at the first rejected step; it doubles with each further rejection
 
 
@@ -64,7 +76,13 @@ class LevenbergMarquardt(Optimizer):
             data leave free, and vanishes as the fit improves. At convergence log L + c‖θ‖² is
             stationary: the most likely parameters under a Gaussian prior and unknown noise level.
         smoothness: σ, penalty toward straight lines; the integral scales each grid to unit length.
+            "auto" gives each edge two strengths instead, toward a straight line and toward zero,
+            which every step fits to the data and their noise, see
+            :class:`~kanlit.optim.smoothing.EdgePenalties`.
         memory: Largest size of the matrices in GiB.
+
+    Attributes:
+        found: With ``smoothness="auto"``, noise and evidence at the start of the last step.
 
     Raises:
         ConfigurationError: If a setting is out of range. In a step: if the closure does not return
@@ -84,7 +102,7 @@ class LevenbergMarquardt(Optimizer):
         corrections: int = 1,
         ridge: float = 0.0,
         relative_ridge: float = 0.0,
-        smoothness: float = 0.0,
+        smoothness: float | Literal["auto"] = 0.0,
         memory: float = 2.0,
     ) -> None:
         if not _LEAST_DAMPING <= damping <= _MOST_DAMPING:
@@ -96,10 +114,14 @@ class LevenbergMarquardt(Optimizer):
         for name, value, usual in (
             ("ridge", ridge, 1e-10),
             ("relative_ridge", relative_ridge, 0.01),
-            ("smoothness", smoothness, 1e-10),
+            ("smoothness", 0.0 if smoothness == "auto" else smoothness, 1e-10),
         ):
             if not 0 <= value < math.inf:
                 raise ConfigurationError(f"{name} must be at least 0, got {value}: try {usual:g}")
+        if smoothness == "auto" and (ridge or relative_ridge):
+            raise ConfigurationError(
+                "smoothness auto chooses all penalties itself: remove ridge and relative_ridge"
+            )
         if not memory > 0:
             raise ConfigurationError(f"memory must be above 0 GiB, got {memory}: try 2")
         defaults = {
@@ -118,6 +140,7 @@ class LevenbergMarquardt(Optimizer):
                 f"pass all parameters in one group"
             )
         self._checked = False
+        self.found: SmoothFit | None = None
 
     @torch.no_grad()
     @torch_on_one_thread()
@@ -142,9 +165,7 @@ class LevenbergMarquardt(Optimizer):
         loss, scales = loss_and_scales(blocks, held[0].device)
         if math.isfinite(loss):
             columns = trained_columns(calls, held)
-            ridge = group["ridge"] + group["relative_ridge"] * loss
-            penalty = self._penalty(ridge, calls, columns)
-            system, problem = self._linearize(closure, blocks, scales, calls, columns, penalty)
+            system, problem = self._linearize(closure, blocks, scales, calls, columns, loss)
             objective = loss + problem.penalty.value(problem.theta)
             for _ in range(group["max_trials"]):
                 gain = _trial(system, problem, damping, objective, group["corrections"])
@@ -155,6 +176,8 @@ class LevenbergMarquardt(Optimizer):
                 damping, growth = damping * growth, 2 * growth
             else:
                 problem.set_parameters(problem.theta)
+            if group["smoothness"] == "auto" and damping > _MOST_WHILE_SMOOTHING:
+                damping, growth = group["damping"], _GROWTH  # new strengths, a new objective
         else:
             damping, growth = damping * growth, 2 * growth
         self._save_damping(held, damping, growth)
@@ -167,7 +190,7 @@ class LevenbergMarquardt(Optimizer):
         scales: Mapping[str, float],
         calls: Sequence[Call],
         columns: JacobianColumns,
-        penalty: Penalty,
+        loss: float,
     ) -> tuple[DampedSystem, _Problem]:
         """The linear system for the steps and the nonlinear problem."""
         group = self.param_groups[0]
@@ -179,14 +202,69 @@ class LevenbergMarquardt(Optimizer):
         if not self._checked:
             check_gradient(jacobian, scales, columns, closure)
             self._checked = True
-        problem = _Problem(closure, scales, columns, penalty)
-        if use_rows:
-            return ResidualSystem(jacobian, problem.theta, penalty), problem
-        return NormalSystem(jacobian, problem.theta, penalty, problem.pull), problem
-
-    def _penalty(self, ridge: float, calls: Sequence[Call], columns: JacobianColumns) -> Penalty:
         layers = {call.layer: None for call in calls if isinstance(call.layer, KANLayer)}
-        return Penalty(ridge, self.param_groups[0]["smoothness"], columns, list(layers))
+        theta = columns.gather()
+        if group["smoothness"] == "auto":
+            products = gram(jacobian, columns.count)
+            count = int(sum_over_ranks(torch.tensor(float(rows))))
+            smooth = self._smoothed(list(layers), columns, products[:-1, :-1], loss, count)
+            problem = _Problem(closure, scales, columns, smooth, theta)
+            return NormalSystem(products, theta, smooth, problem.pull), problem
+        ridge = group["ridge"] + group["relative_ridge"] * loss
+        penalty = Penalty(ridge, group["smoothness"], columns, list(layers))
+        problem = _Problem(closure, scales, columns, penalty, theta)
+        if use_rows:
+            return ResidualSystem(jacobian, theta, penalty), problem
+        products = gram(jacobian, columns.count)
+        return NormalSystem(products, theta, penalty, problem.pull), problem
+
+    def _smoothed(
+        self,
+        layers: Sequence[KANLayer],
+        columns: JacobianColumns,
+        products: Tensor,
+        loss: float,
+        count: int,
+    ) -> EdgePenalties:
+        """The penalties with strengths that are updated and saved."""
+        self._check_holds(layers)
+        strengths, steps = self.strengths(layers)
+        penalties = EdgePenalties(columns, layers, strengths, _RIDGE * loss / count)
+        self.found = penalties.update(
+            products, columns.gather(), loss, count, moves=steps >= _STEPS_BEFORE_SMOOTHING
+        )
+        self.set_strengths(layers, penalties.strengths, steps + 1)
+        return penalties
+
+    def _check_holds(self, layers: Sequence[KANLayer]) -> None:
+        held = {id(p) for p in self.param_groups[0]["params"] if p.requires_grad}
+        for layer in layers:
+            if not {id(layer.base_weight), id(layer.coefficients)} <= held:
+                raise ConfigurationError(
+                    "smoothness auto needs all base weights and coefficients of the KAN layers: "
+                    "give them to the optimizer, or set smoothness to a number"
+                )
+
+    def strengths(self, layers: Sequence[KANLayer]) -> tuple[list[Tensor], int]:
+        """Strengths of the penalties of each layer ``(2, out, in)``, and number of steps so far."""
+        found, steps = [], 0
+        for layer in layers:
+            own = self.state.get(layer.base_weight) or {}
+            steps = own.get("steps", 0)
+            pair = [own.get(name) for name in _STRENGTHS]
+            first = torch.full_like(layer.base_weight, _FIRST_STRENGTH)
+            found.append(torch.stack([first if s is None else s for s in pair]).double())
+        return found, steps
+
+    def set_strengths(
+        self, layers: Sequence[KANLayer], strengths: Sequence[Tensor], steps: int
+    ) -> None:
+        """Sets what :meth:`strengths` returns, equal on all ranks."""
+        for layer, own in zip(layers, strengths, strict=True):
+            # In the dtype of the parameter, to which loading casts them.
+            pair = from_first_rank(own.to(layer.base_weight)).unbind()
+            state = {**(self.state.get(layer.base_weight) or {}), "steps": steps}
+            self.state[layer.base_weight] = {**state, **dict(zip(_STRENGTHS, pair, strict=True))}
 
     def _damping(self, held: Sequence[Tensor]) -> tuple[float, float]:
         """The damping and its factor at the next rejected step.
@@ -195,7 +273,7 @@ class LevenbergMarquardt(Optimizer):
         changed, and damping restarts from the initial value.
         """
         states = [self.state.get(parameter) for parameter in held]
-        if not all(states):
+        if not all(state and "damping" in state for state in states):
             return self.param_groups[0]["damping"], _GROWTH
         first = states[0]
         assert first is not None
@@ -205,7 +283,8 @@ class LevenbergMarquardt(Optimizer):
         damping = min(max(damping, _LEAST_DAMPING), _MOST_DAMPING)
         for parameter in held:
             # Plain numbers, because loading casts tensors to the dtype of the parameter.
-            self.state[parameter] = {"damping": damping, "growth": min(growth, _MOST_DAMPING)}
+            own = {"damping": damping, "growth": min(growth, _MOST_DAMPING)}
+            self.state[parameter] = {**(self.state.get(parameter) or {}), **own}
 
 
 class _Problem:
@@ -216,13 +295,14 @@ class _Problem:
         closure: Callable[[], Any],
         scales: Mapping[str, float],
         columns: JacobianColumns,
-        penalty: Penalty,
+        penalty: Penalty | EdgePenalties,
+        theta: Tensor,
     ) -> None:
         self._closure = closure
         self._scales = scales
         self._columns = columns
         self.penalty = penalty
-        self.theta = columns.gather()
+        self.theta = theta
 
     def set_parameters(self, theta: Tensor) -> None:
         """Sets the parameters to θ ``(P,)``."""

@@ -21,10 +21,12 @@ from kanlit.kernel.threads import in_order
 from kanlit.optim.jacobian import RowJacobian
 from kanlit.optim.objective import sum_over_ranks
 from kanlit.optim.penalty import Penalty
+from kanlit.optim.smoothing import EdgePenalties
 
-__all__ = ["DampedSystem", "NormalSystem", "Pull", "ResidualSystem"]
+__all__ = ["DampedSystem", "NormalSystem", "Pull", "ResidualSystem", "gram"]
 
 Pull = Callable[[Mapping[str, Tensor]], Tensor]
+AnyPenalty = Penalty | EdgePenalties
 
 _BLOCK, _BLOCKS = 64, 16  # smallest number of columns per block, largest number of blocks
 _FLOOR = 1e-12  # smallest entry of D relative to the largest; damps unused parameters, too
@@ -41,7 +43,7 @@ class DampedSystem(ABC):
         diagonal: Diagonal of JᵀJ + Λ.
     """
 
-    def __init__(self, theta: Tensor, penalty: Penalty, diagonal: Tensor) -> None:
+    def __init__(self, theta: Tensor, penalty: AnyPenalty, diagonal: Tensor) -> None:
         self._theta = theta
         self._penalty = penalty
         floor = max(_FLOOR * float(diagonal.max()), 1e-300)
@@ -94,18 +96,13 @@ class NormalSystem(DampedSystem):
     """Steps from JᵀJ, summed over the rows of all ranks: for more residuals than parameters.
 
     Args:
-        jacobian: The rows of this rank.
+        products: From :func:`gram`.
         theta: The parameters ``(P,)``.
         penalty: Λ.
         pull: Returns Jᵀ times other residuals, given by block, for the rows of this rank ``(P,)``.
     """
 
-    def __init__(self, jacobian: RowJacobian, theta: Tensor, penalty: Penalty, pull: Pull) -> None:
-        size = len(theta)
-        products = theta.new_zeros(size + 1, size + 1)
-        for chunk in jacobian.chunks():
-            _add_gram(products, chunk)
-        products = sum_over_ranks(_mirrored(products))
+    def __init__(self, products: Tensor, theta: Tensor, penalty: AnyPenalty, pull: Pull) -> None:
         matrix = products[:-1, :-1]
         penalty.add_to(matrix)
         super().__init__(theta, penalty, matrix.diagonal())
@@ -176,6 +173,19 @@ class ResidualSystem(DampedSystem):
         alone = rest / self._diagonal
         inner = self._factor.solve(weights - self._rows @ alone)
         return -(alone + (self._rows.T @ inner) / self._diagonal)
+
+
+def gram(jacobian: RowJacobian, count: int) -> Tensor:
+    """JᵀJ with Jᵀr in the last column, summed over the rows of all ranks ``(P+1, P+1)``.
+
+    Args:
+        jacobian: The rows of this rank.
+        count: P.
+    """
+    products = torch.zeros(count + 1, count + 1, dtype=torch.float64, device=jacobian.device)
+    for chunk in jacobian.chunks():
+        _add_gram(products, chunk)
+    return sum_over_ranks(_mirrored(products))
 
 
 def _add_gram(total: Tensor, rows: Tensor) -> None:

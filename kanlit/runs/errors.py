@@ -170,7 +170,7 @@ def _wrong_type(message: str, settings: Sequence[Setting]) -> str | None:
     got = re.search(r"(?:Given value|Got value): (.*)\s*\Z", message)
     union = re.search(r"Subtypes: \[(.*)\]", message)
     listed = union[1] if union else " ".join(re.findall(r"Expected an? (.*)", message))
-    wanted = re.findall(r"<class '([\w.]+)'>|Literal\[(.*?)\]|\b(dict|list)\[", listed)
+    wanted = re.findall(r"<class '([\w.]+)'>|Literal\[(.*?)\]|\b(dict|list|Sequence)\[", listed)
     same = [s for s in settings if key and f".{s.key}".endswith(f".{key[1]}")]
     if not key or not (same or got):
         return None

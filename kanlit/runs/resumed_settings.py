@@ -46,7 +46,7 @@ def merged_settings(
         mine = own.get(name)
         if isinstance(mine, type):  # the user's own basis, which a checkpoint saves by name
             mine = basis_name(mine)
-        if setting is None or _alike(mine, value):
+        if setting is None or mine == "auto" or _alike(mine, value):
             found[name] = value
         elif name in _NETWORK:
             raise ConfigurationError(

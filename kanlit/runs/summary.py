@@ -12,7 +12,9 @@ from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.files import shown
 
-__all__ = ["best_checkpoint", "checkpoint_lines", "last_checkpoint", "score"]
+__all__ = ["best_checkpoint", "checkpoint_lines", "last_checkpoint", "parts", "score"]
+
+_PART = "test/rel_l2/"
 
 
 def score(tested: Mapping[str, float]) -> tuple[str, str]:
@@ -25,6 +27,13 @@ def score(tested: Mapping[str, float]) -> tuple[str, str]:
     if "test/rel_l2" in tested:
         return "relative L2", f"{tested['test/rel_l2']:.3e}"
     return "loss on test points", f"{tested['test/loss']:.3e}"
+
+
+def parts(tested: Mapping[str, float]) -> Iterator[str]:
+    """A line for each unknown of a system of equations."""
+    for key, value in tested.items():
+        if key.startswith(_PART):
+            yield f"relative L2 of {key.removeprefix(_PART)}: {value:.3e}"
 
 
 def last_checkpoint(trainer: Trainer) -> str:

@@ -63,12 +63,16 @@ def test_a_run_in_a_process_that_made_others_equals_a_fresh_fit_to_the_last_bit(
     ]
 
 
-def test_an_equation_is_trained_by_its_config() -> None:
-    short = {"trainer": {"max_epochs": 2}, "adaptation": {"schedule": {0: 3}}}
-    (run,) = build_matrix([TASKS["gray_scott"]], {"short": short}, "best", [3]).runs
+@pytest.mark.parametrize("word", ["gray_scott", "cavity"])  # with a solution, with measured values
+def test_an_equation_is_trained_by_its_config(word: str) -> None:
+    short: Layer = {
+        "trainer": {"max_epochs": 2, "check_val_every_n_epoch": 1},
+        "adaptation": {"schedule": {0: 3}, "trigger": None, "final_adaptations": None},
+    }
+    (run,) = build_matrix([TASKS[word]], {"short": short}, "best", [3]).runs
     row = train(run, threads=1).row
 
-    assert (row.key, row.error) == (("equations", "gray_scott", "short", "best", 3), "")
+    assert (row.key, row.error) == (("equations", word, "short", "best", 3), "")
     assert (row.epochs, row.grid_size) == (2, 3)
     assert row.rel_l2 is not None
     assert 0 < row.rel_l2 < math.inf

@@ -680,7 +680,6 @@ def test_adapt_can_be_called_by_hand_in_a_run() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"schedule": []}, "schedule is empty"),
         ({"schedule": {}}, "schedule is empty"),
         ({"schedule": [6, 3]}, "decreases from G = 6 to 3"),
         ({"schedule": {0: 0}}, "G = 0"),

@@ -48,13 +48,13 @@ def test_noise_is_a_share_of_the_targets_deviation_and_not_in_the_test() -> None
 
 
 def test_scalers_are_those_of_what_is_trained_on() -> None:
-    data = FormulaData(TEXT, BOX, samples=300, noise=0.5, standardize=True)
+    data = FormulaData(TEXT, BOX, samples=300, noise=0.5)
     x, y = batches(data, "fit")
     scales = data.standardization()
     assert scales is not None
     torch.testing.assert_close(scales.target_mean.float(), y.mean(0))
     torch.testing.assert_close(scales.input_std.float(), x.std(0, correction=0))
-    assert FormulaData(TEXT, BOX).standardization() is None
+    assert FormulaData(TEXT, BOX, standardize=False).standardization() is None
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,12 @@ def test_spread_is_the_median_absolute_deviation(column: list[float], spread: fl
     torch.testing.assert_close(spread_of(columns), torch.tensor([spread, wide]).double())
 
 
+def test_a_spread_of_rounding_errors_counts_as_none() -> None:
+    targets = torch.tensor([[0.0], [7e-225], [-7e-225], [0.0], [7e-225], [3.0]]).double()
+    targets[1, 0], targets[2, 0], targets[4, 0] = 7e-225, -7e-225, 7e-225
+    torch.testing.assert_close(spread_of(targets), torch.tensor([0.5]).double())
+
+
 def test_the_same_settings_mean_the_same_loss_in_other_units() -> None:
     """Targets a thousand times as large, and a network as much: a loss a million times as large."""
     data = SyntheticData("f2", samples=50)

@@ -11,7 +11,7 @@ from kanlit.optim import Residual
 from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.penalty import Penalty
 from kanlit.optim.recording import recorded
-from kanlit.optim.systems import DampedSystem, NormalSystem, ResidualSystem
+from kanlit.optim.systems import DampedSystem, NormalSystem, ResidualSystem, gram
 
 DOUBLE = torch.float64
 SCALES = {"data": 0.3, "edge": 2.0}
@@ -45,7 +45,7 @@ class Problem:
         if kind is ResidualSystem:
             return ResidualSystem(self.jacobian, self.theta, self.penalty)
         return NormalSystem(
-            self.jacobian,
+            gram(self.jacobian, self.columns.count),
             self.theta,
             self.penalty,
             lambda values: self.J.T @ self.jacobian.ordered(values),

@@ -44,11 +44,15 @@ def load_recipe(recipe: str, tasks: Sequence[Task]) -> tuple[str, dict[str, list
         name, content = _own_recipe(recipe)
         contents.append(content)
     return name, {
-        task.settings: [
-            content[key] for content in contents for key in task.parts if content.get(key)
-        ]
+        task.settings: [layer for content in contents for layer in _layers(content, task)]
         for task in tasks
     }
+
+
+def _layers(content: Mapping[str, Layer], task: Task) -> list[Layer]:
+    """The layers of a task in the content of a recipe, lowest first."""
+    own = content.get(f"{task.suite}/{task.own}") or content.get(task.like)
+    return [layer for layer in (content.get(task.suite), own) if layer]
 
 
 def _own_recipe(recipe: str) -> tuple[str, Mapping[str, Layer]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -77,3 +77,14 @@ class Equation(ABC):
     def conditions(self) -> Sequence[Condition]:
         """Boundary and initial conditions; none by default."""
         return ()
+
+    def measured_error(self, solution: Callable[[Tensor], Tensor]) -> float | None:
+        """Relative L2 error on values measured by others, for an equation without ``solution``.
+
+        Args:
+            solution: Unknowns ``(n, unknowns)`` at points ``(n, d)``.
+
+        Returns:
+            The error, or None if there are no such values.
+        """
+        return None

@@ -1,0 +1,6 @@
+"""Size, start and smoothness of a network, chosen by the data."""
+
+from kanlit.selection.fit import SmoothNetwork
+from kanlit.selection.search import Selected, select_network
+
+__all__ = ["Selected", "SmoothNetwork", "select_network"]

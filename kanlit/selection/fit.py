@@ -1,0 +1,99 @@
+"""Fits one network whose smoothness the data choose."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+
+from torch import Tensor
+
+from kanlit.adaptation import Placement, adapt_grids
+from kanlit.adaptation.density import InputDensity
+from kanlit.nn import KAN, KANLayer
+from kanlit.optim import LevenbergMarquardt, Residual
+
+__all__ = ["SmoothNetwork"]
+
+_PLACEMENT = Placement(uniform_mix=0.5)
+_REGRID = (0, 3, 6, 10, 15, 20, 30)  # steps before which the grids follow the hidden units
+_STILL, _STILL_STEPS = 0.02, 3  # change of the log evidence, for how many steps
+
+
+class SmoothNetwork:
+    """A network on data, trained by penalized Levenberg-Marquardt steps.
+
+    Args:
+        network: A KAN in float64; trained in place.
+        x: Standardized inputs ``(n, in)``, float64.
+        y: Standardized targets ``(n, out)``, float64.
+        optimizer: Its optimizer, if there is one already.
+
+    Attributes:
+        network: The network.
+        optimizer: Its optimizer, which holds the strengths of the penalties.
+    """
+
+    def __init__(
+        self, network: KAN, x: Tensor, y: Tensor, optimizer: LevenbergMarquardt | None = None
+    ) -> None:
+        self.network = network
+        if optimizer is None:
+            optimizer = LevenbergMarquardt(network.parameters(), smoothness="auto")
+        self.optimizer = optimizer
+        self._x, self._y = x, y
+
+    @property
+    def layers(self) -> list[KANLayer]:
+        """The layers of the network."""
+        return [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps so far, also on other rows."""
+        return self.optimizer.strengths(self.layers)[1]
+
+    @property
+    def evidence(self) -> float:
+        """Log marginal likelihood before the last step; minus infinity if unknown."""
+        found = self.optimizer.found
+        return -math.inf if found is None or math.isnan(found.evidence) else found.evidence
+
+    @property
+    def noise(self) -> float:
+        """Estimated variance of the noise, of standardized targets."""
+        found = self.optimizer.found
+        return math.inf if found is None else found.noise
+
+    def place_grids(self, grid_size: int | None = None) -> None:
+        """Moves the grids to the range of their inputs; G may grow."""
+        adapt_grids(
+            self.network,
+            self._x,
+            InputDensity(),
+            grid_size,
+            placement=_PLACEMENT,
+            optimizer=self.optimizer,
+            optimizer_state="keep",
+        )
+
+    def train(self, steps: int) -> SmoothNetwork:
+        """Performs steps until the evidence no longer changes; at most ``steps``."""
+        still = 0
+        for _ in range(steps):
+            if self.steps in _REGRID:
+                self.place_grids()
+            before = self.evidence
+            self.optimizer.step(self._residuals)
+            still = still + 1 if abs(self.evidence - before) < _STILL else 0
+            if still == _STILL_STEPS and self.steps > _REGRID[-1]:
+                break
+        return self
+
+    def on(self, x: Tensor, y: Tensor) -> SmoothNetwork:
+        """A copy in float64, on the CPU, with other rows."""
+        other = SmoothNetwork(deepcopy(self.network).cpu().double(), x, y)
+        other.optimizer.set_strengths(other.layers, *self.optimizer.strengths(self.layers))
+        return other
+
+    def _residuals(self) -> dict[str, Residual]:
+        return {"data": Residual(self.network(self._x) - self._y)}

@@ -1,0 +1,63 @@
+"""Size and start of a network, chosen by the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from kanlit.nn import KAN
+from kanlit.selection import search, select_network
+
+
+@pytest.fixture(autouse=True)
+def _several_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_WIDTHS", ((), (1,), (2,)))
+    monkeypatch.setattr(search, "_STARTS", 3)
+
+
+def build(hidden: Sequence[int], grid_size: int, generator: torch.Generator) -> KAN:
+    widths = [2, *hidden, 1]
+    return KAN(widths, grid_size=grid_size, generator=generator, dtype=torch.float64)
+
+
+def noisy(truth: str, rows: int = 120, noise: float = 0.3) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, noisy targets and true values, standardized well enough."""
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(rows, 2, generator=generator, dtype=torch.float64)
+    values = {"sum": torch.sin(2 * x[:, :1]) + x[:, 1:], "product": x[:, :1] * x[:, 1:]}[truth]
+    normal = torch.randn(rows, 1, generator=generator, dtype=torch.float64)
+    return x, values + noise * normal, values
+
+
+def error(network: KAN, x: Tensor, truth: Tensor) -> float:
+    return float((network(x) - truth).square().mean().sqrt())
+
+
+def test_a_sum_of_functions_gets_no_hidden_layer() -> None:
+    x, y, truth = noisy("sum")
+    found = select_network(x, y, build)
+    assert found.hidden == ()
+    assert error(found.fit.network, x, truth) < 0.15
+
+
+def test_an_interaction_gets_hidden_units() -> None:
+    x, y, truth = noisy("product")
+    found = select_network(x, y, build)
+    assert found.hidden == (2,)
+    assert error(found.fit.network, x, truth) < 0.2
+
+
+def test_given_sizes_are_kept() -> None:
+    x, y, _ = noisy("sum", 40)
+    found = select_network(x, y, build, hidden=[2], grid_size=4)
+    assert found.hidden == (2,)
+    assert [layer.grid_size for layer in found.fit.layers] == [4, 4]
+
+
+def test_the_same_seed_finds_the_same_network() -> None:
+    x, y, _ = noisy("sum", 40)
+    one, two = (select_network(x, y, build, hidden=[2], grid_size=3, seed=1) for _ in range(2))
+    assert torch.equal(one.fit.network(x), two.fit.network(x))
