@@ -113,7 +113,7 @@ def fine_error(checkpoint: Path) -> float:
     with torch.no_grad():
         u, v, _ = module(points).unbind(1)
     found, fine = torch.cat([u[: len(GHIA_U)], v[len(GHIA_U) :]]), torch.from_numpy(centrelines())
-    return float((found - fine).norm() / fine.norm())
+    return float(f"{(found - fine).norm() / fine.norm():.4g}")
 
 
 def run(problem: Problem, seed: int) -> list[dict[str, str | int | float]]:
