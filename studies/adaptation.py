@@ -14,6 +14,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -71,13 +72,7 @@ def main() -> None:
             for _ in range(options.rounds):
                 trained.append(milliseconds(steps) / options.steps)
                 other, chosen = copy.deepcopy(network), density()
-                adapted.append(
-                    milliseconds(
-                        lambda other=other, chosen=chosen, new=new: adapt_grids(
-                            other, x, chosen, new
-                        )
-                    )
-                )
+                adapted.append(milliseconds(partial(adapt_grids, other, x, chosen, new)))
             step, adaptation = statistics.median(trained), statistics.median(adapted)
             sizes = f"{old} to {new}" if new > old else f"{old}"
             cells = f"{step:.2f} | {adaptation:.1f} | {adaptation / step:.1f}"

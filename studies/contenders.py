@@ -114,9 +114,9 @@ def _network(case: Case) -> Any:
 
     torch.manual_seed(0)
     network = KAN(case.widths, grid_size=case.grid_size)
-    for layer in network.layers:
-        widths = 0.5 + torch.rand(layer.in_features, case.grid_size)
-        ends = torch.cat([torch.zeros(layer.in_features, 1), widths.cumsum(1)], dim=1)
+    for inputs, layer in zip(case.widths, network.layers, strict=False):
+        widths = 0.5 + torch.rand(inputs, case.grid_size)
+        ends = torch.cat([torch.zeros(inputs, 1), widths.cumsum(1)], dim=1)
         breakpoints = 2 * ends / ends[:, -1:] - 1
         layer.set_grid(layer.knots_for(breakpoints), layer.coefficients.detach())
     return network

@@ -56,7 +56,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     print("| inputs | method | relative error | ms | MiB |\n|---|---|---|---|---|")
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kanlit.adaptation"])
     for inputs in (2, 16, 64):
         for method in ("exact", "finite_difference"):
             with context.Pool(1) as pool:

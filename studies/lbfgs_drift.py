@@ -104,7 +104,8 @@ def main() -> None:
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)  # a file, a run, a setting
     options = parser.parse_args()
     if options.run:
-        train(*options.run, epochs=options.epochs)
+        path, run, setting = options.run
+        train(path, run, setting, options.epochs)
         return
     print("| L-BFGS | final loss | two ranks | shuffled rows |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

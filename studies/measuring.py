@@ -81,7 +81,7 @@ class Worker:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        answer = json.loads(line) if line else {"error": "cannot be imported here"}
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "cannot be imported here"}
         self.failure = answer.get("error", "")
         value: float | None = answer.get("value")
         return value

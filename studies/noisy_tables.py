@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -150,7 +151,7 @@ def main() -> None:
         for seed in arguments.seeds:
             train, test = TABLES[table](seed)
             mean = train[1].mean()
-            fitted: dict[str, object] = {"kanlit": None, **others(*train[0].shape)}
+            fitted: dict[str, Any] = {"kanlit": None, **others(*train[0].shape)}
             for name, model in fitted.items():
                 if arguments.only and name not in arguments.only:
                     continue

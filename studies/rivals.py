@@ -46,7 +46,7 @@ class Watch(Callback):
     def __init__(self) -> None:
         self._aside = self._due = 0.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: LightningModule) -> None:
         before = time.process_time()
         self._x, self._u = trainer.datamodule.build("test")
         self._aside += time.process_time() - before

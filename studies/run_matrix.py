@@ -88,10 +88,10 @@ def die_in_epoch_3() -> None:
     """Kills the next run after its checkpoint of the second epoch."""
     before = GridAdaptationCallback.on_train_epoch_start
 
-    def start(self: GridAdaptationCallback, trainer: Any, module: Any) -> None:
+    def start(self: GridAdaptationCallback, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        before(self, trainer, module)
+        before(self, trainer, pl_module)
 
     GridAdaptationCallback.on_train_epoch_start = start  # type: ignore[method-assign]
 

@@ -9,18 +9,17 @@ studies behind docs/results, hours of them, are parsed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import runpy
 import shlex
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -29,6 +28,8 @@ from sybil import Document, Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
+from kanlit.benchmark import Outcome, Run
+from kanlit.benchmark.engine import Train
 from kanlit.benchmark.matrix import build_matrix
 from kanlit.benchmark.tasks import choose_tasks
 from kanlit.checkpoints import find_checkpoint, read_checkpoint
@@ -52,9 +53,7 @@ FIRST_EPOCHS = {
     "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
     "kanlit fit": "--trainer.max_epochs 2",
     "kanlit benchmark --suite equations": "--tasks heat --seeds 3 --jobs 1 --recipe short.yaml",
-    "kanlit benchmark --suite": f"{ONE_RUN} --recipe short.yaml",
-    "kanlit benchmark --recipe paper": f"{ONE_RUN} --densities InputDensity",
-    "kanlit benchmark --recipe best": ONE_RUN,
+    "kanlit benchmark --": f"{ONE_RUN} --recipe short.yaml",
 }
 SHORTER = {
     "README.md": FIRST_EPOCHS,
@@ -62,6 +61,12 @@ SHORTER = {
     "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/density.md": {"kanlit benchmark --tasks": "--recipe short.yaml"},
     "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
+    "docs/formula.md": {  # enough epochs for both formulas
+        "kanlit fit --data TableData": "--trainer.max_epochs 60",
+        "kanlit fit --config configs/pruning.yaml": "--trainer.max_epochs 800 "
+        "--adaptation.schedule '{0: 5, 500: 10}' --trainer.callbacks "
+        "'[{class_path: PruningCallback, init_args: {epochs: [400]}}]'",
+    },
 }
 TWO = {"trainer": {"max_epochs": 2}}
 SHORT = {"synthetic": TWO, "equations": TWO}  # short.yaml, a recipe
@@ -153,6 +158,11 @@ class Steps:
         return done.stdout
 
 
+def in_process(runs: Sequence[Run], train: Train) -> Generator[Outcome, None, None]:
+    """Trains here, not in a process that would import torch again."""
+    yield from map(train, runs)
+
+
 def shows_the_runs(words: list[str]) -> None:
     """TensorBoard, at a port that is free, until it has a run to show."""
     command = [sys.executable, "-m", "tensorboard.main", *words, "--port", "0"]
@@ -169,18 +179,13 @@ def shows_the_runs(words: list[str]) -> None:
             process.kill()
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        *(f"docs/{n}.md" for n in ["tutorial", "density", "callback", "equations", "formula"]),
-    ],
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_from_top_to_bottom(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "my_equations", raising=False)  # another page's
+    monkeypatch.setattr(benchmark, "local_engine", lambda jobs, threads: in_process)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
     steps = Steps(page, command_line)
@@ -202,31 +207,12 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def shell(line: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
-    """A line of bash that finds the programs of this environment."""
-    outside = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "MASTER_PORT")}
-    path = os.pathsep.join([str(folder), str(Path(sys.prefix, "bin")), os.environ["PATH"]])
-    return subprocess.Popen(
-        ["bash", "-c", line],
-        cwd=folder,
-        env={**outside, "PATH": path, "PYTHONPATH": str(ROOT), **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # a launcher may signal its whole group, and is ended with it
-    )
-
-
-def ended(*processes: subprocess.Popen[str]) -> str:
+def ended(*started: Any) -> str:
     """What they print, all having ended well."""
-    try:
-        said = [process.communicate(timeout=300)[0] for process in processes]
-    finally:
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    assert not any(process.returncode for process in processes), "\n".join(said)
-    return "\n".join(said)
+    done = [each.ended() for each in started]
+    said = "\n".join(each.stdout + each.stderr for each in done)
+    assert not any(each.returncode for each in done), said
+    return said
 
 
 def epochs(folder: Path) -> int:
@@ -235,24 +221,23 @@ def epochs(folder: Path) -> int:
     return int(read_checkpoint(path)["epoch"])
 
 
-SRUN = """#!/bin/bash
-for rank in 0 1; do SLURM_PROCID=$rank SLURM_LOCALID=$rank "$@" {more} & tasks+=($!); done
-for task in "${{tasks[@]}}"; do wait "$task" || exit 1; done
-"""
-
-
-def test_the_commands_for_several_processes_run_on_this_machine(tmp_path: Path) -> None:
+def test_the_commands_for_several_processes_run_on_this_machine(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
     """The page's commands on the CPU, with a few epochs, in a folder of the test's.
 
     ``kanlit fit`` is as it stands. torchrun is started for both nodes, as the page says; HOST0 is
-    this machine, the port one that is free, and a node has one process for four. ``sbatch`` is bash
-    with the variables that SLURM sets, and ``srun`` starts two tasks that differ by their ranks.
+    this machine, the port one that is free, and a node has one process for four. ``sbatch`` is
+    bash, and what it gives to ``srun`` is started as two tasks with the variables of SLURM.
     """
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     fit, torchrun = bash("docs/cluster.md")
     (script,) = re.findall(r"`sbatch (\S+)`", (ROOT / "docs/cluster.md").read_text())
 
-    said = ended(shell(f"{fit} --trainer.max_epochs 4", tmp_path))
+    def begin(program: str, line: str, **variables: str) -> Any:
+        return start(program, *shlex.split(line)[1:], folder=tmp_path, **variables)
+
+    said = ended(begin("kanlit", f"{fit} --trainer.max_epochs 4"))
     assert said.count("relative L2:") == 1
     assert epochs(tmp_path) == 4
 
@@ -269,7 +254,9 @@ def test_the_commands_for_several_processes_run_on_this_machine(tmp_path: Path) 
     torchrun += f" {small} --trainer.devices 1 --trainer.max_epochs 4"
     second = torchrun.replace("--node_rank 0", "--node_rank 1")
     assert second != torchrun
-    said = ended(*(shell(line, tmp_path) for line in (torchrun, second)))
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    nodes = (torchrun, second)
+    said = ended(*(begin("torch.distributed.run", node, PYTHONPATH=path) for node in nodes))
     assert said.count("relative L2:") == 1
     assert epochs(shared) == 4
 
@@ -279,9 +266,14 @@ def test_the_commands_for_several_processes_run_on_this_machine(tmp_path: Path) 
     )
     assert int(batch["nodes"]) == config["num_nodes"]
     assert int(batch["ntasks-per-node"]) == int(batch["gpus-per-node"]) == config["devices"]
-    more = f"{small} --trainer.devices 2 --trainer.num_nodes 1 --trainer.max_epochs 6"
-    (tmp_path / "srun").write_text(SRUN.format(more=more))
+    (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / "srun").chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    line = subprocess.check_output(
+        ["bash", script], cwd=tmp_path, env={**os.environ, "PATH": path}, text=True
+    )
+    assert line.startswith("kanlit ")
+    more = f"{small} --trainer.devices 2 --trainer.num_nodes 1 --trainer.max_epochs 6"
     slurm = {
         "SLURM_JOB_ID": str(free_port()),  # of which Lightning makes its port
         "SLURM_JOB_NAME": "slurm.sbatch",
@@ -290,7 +282,8 @@ def test_the_commands_for_several_processes_run_on_this_machine(tmp_path: Path) 
         "SLURM_NTASKS": "2",
         "SLURM_NTASKS_PER_NODE": "2",
     }
-    said = ended(shell(f"bash {script}", tmp_path, **slurm))
+    ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
+    said = ended(*(begin("kanlit", f"{line} {more}", **slurm, **rank) for rank in ranks))
     assert said.count("relative L2:") == 1
     assert "last checkpoint: " in said
     assert epochs(shared) == 6

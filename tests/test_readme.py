@@ -36,7 +36,7 @@ def clone(tmp_path: Path) -> Path:
     )
     for name in filter(None, listing.stdout.split("\0")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+        shutil.copy(ROOT / name, tmp_path / name, follow_symlinks=False)
     return tmp_path
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
+import os
 import re
 import runpy
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +25,8 @@ import pytest
 import torch
 
 from kanlit import kernel
+from kanlit.benchmark.matrix import Matrix, build_matrix
+from kanlit.kernel import library
 from kanlit.nn import KANLayer
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
@@ -58,6 +67,43 @@ def run(start: Callable[..., Any]) -> Here:
         return str(ended.stdout)
 
     return run
+
+
+class ForkedWorker:
+    """Stands in for the process of a study's worker: it has the imports of this one."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], **_: Any) -> None:
+        (read, requests), (answers, write) = os.pipe(), os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.dup2(write, 1)
+                sys.stdin, sys.argv = os.fdopen(read), [*command[1:]]
+                os.environ.update(env)
+                library.load.cache_clear()  # a variable disables the kernel
+                runpy.run_path(command[1], run_name="__main__")
+            finally:
+                os._exit(0)
+        os.close(read)
+        os.close(write)
+        self.stdin, self.stdout = os.fdopen(requests, "w"), os.fdopen(answers)
+
+    def terminate(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def communicate(self) -> None:
+        os.waitpid(self._pid, 0)
+        self.stdin.close()
+        self.stdout.close()
+
+
+@pytest.fixture
+def workers_here(here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """``here`` for a study with workers, each round of which is a single call."""
+    measuring = import_module("measuring")
+    monkeypatch.setattr(measuring, "_ROUND", 0)
+    monkeypatch.setattr(measuring.subprocess, "Popen", ForkedWorker)
+    return here
 
 
 def test_overhead_compares_the_same_cases(here: Here) -> None:
@@ -156,8 +202,24 @@ def test_a_real_table_is_learnt_beside_scikit_learn(here: Here) -> None:
     assert 40 < ours < 0.9 * nothing
 
 
-def test_two_recipes_come_to_the_papers_error(here: Here) -> None:
-    printed = here("seconds_to_error.py", "--tasks", "f2", "--seeds", "101")
+def test_two_recipes_come_to_the_papers_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = load("seconds_to_error")
+
+    def shorter(tasks: Any, densities: Any, recipe: str, seeds: Any) -> Matrix:
+        """The protocol of the paper, which trains beyond any error, for a few epochs."""
+        matrix = build_matrix(tasks, densities, recipe, seeds)
+        if recipe == "paper":
+            (run,) = matrix.runs
+            few = replace(run, layers=(*run.layers, "trainer:\n  max_epochs: 40\n"))
+            return replace(matrix, runs=(few,))
+        return matrix
+
+    monkeypatch.setattr(study, "build_matrix", shorter)
+    monkeypatch.setattr(sys, "argv", ["seconds_to_error.py", "--tasks", "f2", "--seeds", "101"])
+    study.main()
+    printed = capsys.readouterr().out
 
     (row,) = re.findall(r"^\| f2 \|(.*)\|$", printed, re.MULTILINE)
     error, best, fast, paper, *_ = map(float, row.split("|"))
@@ -221,19 +283,19 @@ def test_dense_recursion_is_the_same_function_as_our_layer(grid_size: int, degre
 
 
 def test_packages_compares_on_the_same_cases_and_says_what_is_not_installed(
-    run: Here, tmp_path: Path
+    workers_here: Here, tmp_path: Path
 ) -> None:
     chosen = ["--contenders", "kanlit", "MLP", "inkan", "pykan"]
     out = ["--out", str(tmp_path / "rows.jsonl"), "--plot", str(tmp_path / "plot.png")]
     small = ["--cases", "small", "--batch", "50", "--rounds", "1"]
-    printed = run("packages.py", *chosen[:3], *out, *small)
+    printed = workers_here("packages.py", *chosen[:3], *out, *small)
 
     rows = re.findall(r"^\| (\[2, 10, 1\] batch 50 G \d+) \| (.*?) \| (\d\S*) \|", printed, re.M)
     assert len(rows) == 6 * 2
     assert len({case for case, *_ in rows}) == 6
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
-    again = run("packages.py", *chosen, *out, "--cases", "none")
+    again = workers_here("packages.py", *chosen, *out, "--cases", "none")
     for name in ("inkan", "pykan"):
         if f" {name} 0" not in again:
             assert again.count(f"| {name} | not installed |") == 6
@@ -246,8 +308,8 @@ def test_a_contender_that_needs_too_much_memory_is_a_row(run: Here, tmp_path: Pa
     assert len(re.findall(r"^\| .* \| MLP \| \w*Error: .* \|", printed, re.M)) == 6
 
 
-def test_growth_ends_each_series_with_its_exponents(run: Here) -> None:
-    printed = run("growth.py", "--rounds", "1", "--sizes", "2", "--series", "depth")
+def test_growth_ends_each_series_with_its_exponents(workers_here: Here) -> None:
+    printed = workers_here("growth.py", "--rounds", "1", "--sizes", "2", "--series", "depth")
 
     number = r"-?\d+\.\d\d, -?\d+\.\d\d"
     found = re.findall(rf"^\| exponent of (\w+).*? \| {number} \| .* \| {number} \|", printed, re.M)
@@ -269,8 +331,18 @@ def test_published_run_is_timed_from_start_to_end(run: Here) -> None:
     assert re.search(r"^\| median \| \d\S* \| \d\S* \|$", printed, re.MULTILINE)
 
 
-def test_memory_of_a_table_is_measured_in_every_format(run: Here) -> None:
-    printed = run("table_memory.py", "--rows", "3000", "--formats", "tsv", "parquet")
+def test_memory_of_a_table_is_measured_in_every_format(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_here(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        """In this process, not in one for each format, which would import torch again."""
+        with contextlib.redirect_stdout(io.StringIO()) as out, monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", command[1:])
+            runpy.run_path(command[1], run_name="__main__")
+        return subprocess.CompletedProcess(command, 0, out.getvalue())
+
+    monkeypatch.setattr(subprocess, "run", read_here)
+    printed = here("table_memory.py", "--rows", "3000", "--formats", "tsv", "parquet")
 
     rows = re.findall(r"^\| (tsv|parquet) \|(?: \d+ \|){5} \S+ \|$", printed, re.MULTILINE)
     assert rows == ["tsv", "parquet"]

@@ -124,6 +124,7 @@ def knot_places(module: PDEModule, breakpoints: Tensor) -> Iterator[InputKnots]:
         if changes[0][i] == changes[1][i]:
             continue
         axis = int(changes[1][i])
+        name = name if module.window_edges is None else f"{name} (last window)"
         yield InputKnots(name, axis, _crossings(lines[axis][:, axis], inputs[axis][i], knots[i]))
 
 

@@ -16,12 +16,11 @@ from kanlit.callbacks.stages import Stages
 from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.modules import PDEModule
+from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
 from kanlit.problems.window import on_window, tied, with_bounds
 
 __all__ = ["TimeWindows"]
-
-_TIME = "t"
 
 
 class TimeWindows(Stages):
@@ -64,7 +63,7 @@ class TimeWindows(Stages):
         if isinstance(windows, int):
             check_at_least("windows", windows, 2)
             windows = [windows]  # as written in checkpoints
-        super().__init__(_TIME, windows, trigger, max_loss_growth, retries)
+        super().__init__(TIME, windows, trigger, max_loss_growth, retries)
 
     def schedule_for(self, equation: Equation) -> StageSchedule:
         if self.count is None:
@@ -86,40 +85,38 @@ class TimeWindows(Stages):
         for end in values:
             if not low < end <= high:
                 raise ConfigurationError(
-                    f"windows end at {_TIME} = {end:g}, but {name} has {_TIME} from {low:g} to "
+                    f"windows end at {TIME} = {end:g}, but {name} has {TIME} from {low:g} to "
                     f"{high:g}: give ends within it"
                 )
         for before, after in pairwise(values):
             if not before < after:
                 raise ConfigurationError(
-                    f"windows end at {_TIME} = {before:g} and then at {after:g}: their ends must "
+                    f"windows end at {TIME} = {before:g} and then at {after:g}: their ends must "
                     f"rise"
                 )
         problem = BoundaryValueProblem(equation)
         for condition, faces in problem.faces.items():
             if (axis, 1) in faces:
                 raise ConfigurationError(
-                    f"condition {condition} of {name} holds at the end of {_TIME}, so windows "
+                    f"condition {condition} of {name} holds at the end of {TIME}, so windows "
                     f"cannot follow one another: remove TimeWindows"
                 )
         if problem.form.column_of(axis) is None:
             raise ConfigurationError(
-                f"the network of {name} has no input {_TIME}, so {_TIME} cannot be divided into "
-                f"windows: add {_TIME} to its inputs, or remove TimeWindows"
+                f"the network of {name} has no input {TIME}, so {TIME} cannot be divided into "
+                f"windows: add {TIME} to its inputs, or remove TimeWindows"
             )
         if not any(problem.orders_in(axis)):
             raise ConfigurationError(
-                f"{name} has no derivative in {_TIME}, so windows cannot follow one another: "
+                f"{name} has no derivative in {TIME}, so windows cannot follow one another: "
                 f"remove TimeWindows"
             )
-        first = with_bounds(equation, axis, low, values[0])
-        if BoundaryValueProblem(first).exact:
-            starts = [n for n in problem.exact if (axis, 0) in problem.faces[n]]
-            if starts:
-                rank_zero_info(
-                    f"{', '.join(starts)}: exact in the first window only; later ones are tied to "
-                    f"the last by residuals"
-                )
+        starts = [each for each in problem.exact if (axis, 0) in problem.faces[each]]
+        if starts:
+            rank_zero_info(
+                f"{', '.join(starts)}: exact in the first window only; later ones are tied to the "
+                f"last by residuals"
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -141,7 +138,7 @@ class TimeWindows(Stages):
 
     def described(self, plan: StagePlan) -> str:
         start = "" if plan.index == 0 else f"from {plan.values[plan.index - 1]:g} "
-        return f"{_TIME} {start}to {plan.value:g}, window {plan.index + 1} of {len(plan.values)}"
+        return f"{TIME} {start}to {plan.value:g}, window {plan.index + 1} of {len(plan.values)}"
 
     def _begin(self, trainer: Trainer, module: LightningModule) -> None:
         if self._known_plan().index > 0:
@@ -154,7 +151,7 @@ class TimeWindows(Stages):
         plan, data = self._known_plan(), equation_data(trainer, type(self).__name__)
         if not plan.at_last:
             warn(
-                f"training ended in window {plan.index + 1} of {len(plan.values)}: after {_TIME} "
+                f"training ended in window {plan.index + 1} of {len(plan.values)}: after {TIME} "
                 f"{plan.value:g} the solution is extrapolated",
                 __file__,
             )
@@ -163,9 +160,9 @@ class TimeWindows(Stages):
 
 
 def _axis(equation: Equation) -> int:
-    if _TIME not in equation.coordinates:
+    if TIME not in equation.coordinates:
         raise ConfigurationError(
-            f"TimeWindows needs a coordinate {_TIME}, but {type(equation).__name__} has "
+            f"TimeWindows needs a coordinate {TIME}, but {type(equation).__name__} has "
             f"{', '.join(equation.coordinates)}: remove TimeWindows"
         )
-    return equation.coordinates.index(_TIME)
+    return equation.coordinates.index(TIME)

@@ -77,10 +77,6 @@ class SolutionForm:
         """Whether the network's inputs are other than the coordinates."""
         return self._embed is not None or bool(self.circles)
 
-    @property
-    def has_ansatz(self) -> bool:
-        return self._ansatz is not None
-
     def embedded(self, columns: Sequence[Any]) -> list[Any]:
         """E: the network's inputs for the coordinates."""
         return list(self._named(columns).values()) if self.embeds else list(columns)

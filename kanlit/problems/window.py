@@ -33,7 +33,7 @@ def with_bounds(equation: Equation, axis: int, low: float, high: float) -> Equat
         object.__setattr__(found, "bounds", tuple(bounds))
     except AttributeError:
         raise ConfigurationError(
-            f"bounds of {type(equation).__name__} cannot be set, so its horizon cannot grow: "
+            f"bounds of {type(equation).__name__} cannot be set, so its horizon cannot change: "
             f"make it an attribute, not a property"
         ) from None
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,7 +90,7 @@ def assert_same(network: nn.Module, state: dict[str, Tensor]) -> None:
     for name, tensor in now.items():
         assert tensor.dtype == state[name].dtype
         torch.testing.assert_close(
-            tensor, state[name], rtol=0, atol=0, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
+            tensor, state[name], rtol=0, atol=0, equal_nan=True, msg=partial("{}: {}".format, name)
         )
 
 
@@ -219,8 +220,8 @@ def test_each_layer_sees_its_input_as_the_adapted_layers_before_it_give_it(
             z = layer(z)
     for one, two in zip(network.parameters(), by_hand.parameters(), strict=True):
         assert torch.equal(one, two)
-    for one, two in zip(network.buffers(), by_hand.buffers(), strict=True):
-        assert torch.equal(one, two)
+    for knots, own in zip(network.buffers(), by_hand.buffers(), strict=True):
+        assert torch.equal(knots, own)
 
 
 def test_layers_between_carry_the_samples_to_the_next_grid() -> None:

@@ -230,7 +230,7 @@ def test_knots_do_not_depend_on_the_unit_of_the_function(
         assert isinstance(layer, KANLayer)
         with torch.no_grad():
             for parameter in (layer.coefficients, layer.base_weight, layer.bias):
-                parameter *= unit
+                parameter.mul_(unit)
         losses = unit**2 * losses_at(x)
         report = adapt_grids(network, x, make(), 6, sample_losses=losses)
         grids.append(report.layers[0].new_breakpoints)

@@ -16,11 +16,6 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _blank_pictures() -> None:
-    """Not here: these tests look at the pictures."""
-
-
 def kanlit(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
     """The exit status of a command."""
     monkeypatch.setattr(sys, "argv", ["kanlit", *arguments])

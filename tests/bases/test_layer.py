@@ -22,7 +22,7 @@ from kanlit import (
 )
 from kanlit.adaptation import InputDensity, Placement, adapt_grids
 from kanlit.adaptation.density import CurvatureDensity, DeBoorDensity, ImportanceDensity
-from kanlit.bases import BasisName
+from kanlit.bases import BasisName, RadialBasis
 from kanlit.nn import KAN, KANLayer, edge_importance
 from kanlit.optim import Residual
 
@@ -127,7 +127,9 @@ def test_centres_gather_where_samples_do() -> None:
     layer = KANLayer(1, 1, grid_size=8, basis="radial", dtype=torch.float64)
     x = torch.cat([torch.linspace(-1, -0.8, 900), torch.linspace(-0.8, 1, 100)]).double()
     adapt_grids(layer, x.unsqueeze(1), InputDensity(), placement=Placement(uniform_mix=0.1))
-    centres = layer.exact_basis.centers[0]
+    basis = layer.exact_basis
+    assert isinstance(basis, RadialBasis)
+    centres = basis.centers[0]
     assert int((centres < -0.75).sum()) >= 6
 
 

@@ -229,7 +229,7 @@ def test_a_command_that_is_struck_down_goes_on_where_it_was(
     table = small / "out" / "results.csv"
     process = start("kanlit", "benchmark", *words.split(), folder=small)
     deadline = time.monotonic() + 300
-    while not (table.exists() and table.read_bytes().count(b"\n") > 4):
+    while not (table.exists() and table.read_bytes().count(b"\n") > 2):
         assert time.monotonic() < deadline
         assert process.runs()
         time.sleep(0.02)
@@ -244,16 +244,15 @@ def test_a_command_that_is_struck_down_goes_on_where_it_was(
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive  # none goes on training for nobody
     done = keys(small / "out")
-    assert 4 <= len(done) < 120
+    assert 2 <= len(done) < 120
 
-    assert run(words.replace("1-30", "1-2"))[0] == 0
+    assert run(words.replace("1-30", "1"))[0] == 0
 
     assert len(keys(small / "out")) == len(set(keys(small / "out")))
     assert set(keys(small / "out")) == set(done) | {
-        ("synthetic", task, density, "small", seed)
+        ("synthetic", task, density, "small", "1")
         for task in ("f2", "f4")
         for density in ("InputDensity", "CurvatureDensity")
-        for seed in "12"
     }
     assert {row["error"] for row in rows(small / "out")} == {""}
 

@@ -100,5 +100,5 @@ def test_solution_of_a_run_with_windows_is_of_all_of_them(
     for part in (3, 4):  # prediction and residual
         torch.testing.assert_close(after[part], during[part], rtol=0.0, atol=0.0)
     for knots in (during[6], after[6]):  # of the last window
-        assert knots[1].name == "t"
+        assert knots[1].name == "t (last window)"
         assert knots[1].places.min() >= 0.4

@@ -90,7 +90,7 @@ def fit(module: LightningModule, *callbacks: Any, **settings: Any) -> list[str]:
     trainer = Trainer(**{**options, **settings}, callbacks=list(callbacks))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        trainer.fit(module, batches(*module.shape))  # type: ignore[arg-type]
+        trainer.fit(module, batches(*module.shape))  # type: ignore[arg-type, misc]
     return [str(w.message) for w in caught if w.category is UserWarning]
 
 

@@ -76,6 +76,7 @@ class Points(Callback):
         self.of_epoch: list[Tensor] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert trainer.train_dataloader is not None
         (batch, *_) = trainer.train_dataloader
         self.of_epoch.append(batch["collocation"].clone())
         if self.folder is not None:

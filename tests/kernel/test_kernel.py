@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,7 @@ def test_values_and_gradients_are_those_of_torch(
         x = points(layer, 150)
         ours = everything(layer, x)
         assert counted == ["forward", "backward"] * 2
-        theirs = in_torch(lambda layer=layer, x=x: everything(layer, x))
+        theirs = in_torch(partial(everything, layer, x))
         assert_same(ours, theirs, TOLERANCE[dtype])
         counted.clear()
 
@@ -174,7 +173,7 @@ def test_sweep_of_any_order_is_that_of_torch(
         x = points(layer, 150)
         ours = everything(layer, x, wanted)
         assert counted == ["forward", "backward"] * 2
-        theirs = in_torch(lambda layer=layer, x=x: everything(layer, x, wanted))
+        theirs = in_torch(partial(everything, layer, x, wanted))
         assert_same(ours, theirs, 1e-12)
         counted.clear()
 
@@ -247,11 +246,11 @@ def test_points_that_are_no_numbers_give_what_they_give_in_torch(
         ours = everything(layer, x)
         with monkeypatch.context() as narrow:  # in polynomial pieces, as the kernel has it
             narrow.setattr(KANLayer, "_dense", lambda self, derivatives=False: False)
-            theirs = in_torch(lambda layer=layer, x=x: everything(layer, x))
+            theirs = in_torch(partial(everything, layer, x))
         # A product of all bases makes inf - inf of an infinite point: no number either.
         with monkeypatch.context() as wide:
             wide.setattr(KANLayer, "_dense", lambda self, derivatives=False: True)
-            product = in_torch(lambda layer=layer, x=x: everything(layer, x))["layer 0"]
+            product = in_torch(partial(everything, layer, x))["layer 0"]
         assert torch.equal(ours["layer 0"].isfinite(), product.isfinite())
         for name in ("layer 0", "layer by x", "layer by coefficients", "sweep 0"):
             assert torch.equal(ours[name].isnan(), theirs[name].isnan()), name
@@ -474,24 +473,23 @@ def test_coefficients_of_another_grid_are_refused() -> None:
 # -- whether it is there ------------------------------------------------------------------------
 
 
-def test_environment_switches_it_off() -> None:
-    code = (
-        "import torch; from kanlit import kernel; from kanlit.nn import KANLayer;"
-        "print(KANLayer(2, 3)(torch.rand(4, 2)).shape[1], kernel.kernel_available())"
-    )
-    for value, expected in (("0", "3 False"), ("1", "3 True")):
-        environment = {**os.environ, "KANLIT_KERNEL": value}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-        )
-        assert done.stdout.strip() == expected, done.stderr
-
-
 @pytest.fixture
 def fresh() -> Iterator[None]:
     library.load.cache_clear()
     yield
     library.load.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(("value", "available"), [("0", False), ("1", True)])
+def test_environment_switches_it_off(
+    value: str, available: bool, monkeypatch: pytest.MonkeyPatch, counted: list[str]
+) -> None:
+    monkeypatch.setenv("KANLIT_KERNEL", value)
+    layer = make_layer(2, 3)
+    assert layer(torch.rand(4, 2, dtype=layer.knots.dtype)).shape == (4, 3)
+    assert kernel.kernel_available() == available
+    assert bool(counted) == available
 
 
 @pytest.mark.usefixtures("fresh")

@@ -21,7 +21,7 @@ from kanlit.callbacks import Checkpoint, GridAdaptationCallback
 from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
-from kanlit.modules import KANModule, PDEModule, RegressionModule, Residual
+from kanlit.modules import PDEModule, RegressionModule, Residual
 from kanlit.modules.optimizers import check_optimizer
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt
@@ -48,12 +48,6 @@ def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
 def make(**settings: Any) -> RegressionModule:
     torch.manual_seed(0)
     return RegressionModule(1, 1, hidden=[3], **{"optimizer": LevenbergMarquardt, **settings})
-
-
-def loss_of(module: KANModule, data: Any) -> float:
-    (batch,) = data.train_dataloader()
-    with torch.no_grad():
-        return float(module.loss(batch))
 
 
 # -- what others see of a step ----------------------------------------------------------------

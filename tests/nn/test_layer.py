@@ -545,7 +545,7 @@ def test_ends_given_as_integers_are_numbers_like_any() -> None:
 @pytest.mark.parametrize("grid_range", [(-1.0, 1.0), (0.0, 5.0), (-3, 2)])
 def test_first_grid_is_uniform_over_its_range(grid_range: tuple[float, float]) -> None:
     layer = KANLayer(2, 3, grid_size=5, grid_range=grid_range, dtype=torch.float64)
-    expected = torch.linspace(*map(float, grid_range), 6, dtype=torch.float64).repeat(2, 1)
+    expected = torch.linspace(*grid_range, 6, dtype=torch.float64).repeat(2, 1)
     torch.testing.assert_close(layer.breakpoints, expected)
     assert layer.knots.shape == (2, 5 + 2 * 3 + 1)
     assert layer.coefficients.shape == (3, 2, 5 + 3)

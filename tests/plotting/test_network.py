@@ -36,6 +36,7 @@ def artists(figure: Figure, kind: str) -> dict[str, Line2D | LineCollection]:
     return {
         gid.removeprefix(f"{kind}:"): artist
         for artist in figure.findobj()
+        if isinstance(artist, Line2D | LineCollection)
         if (gid := artist.get_gid()) is not None and gid.startswith(f"{kind}:")
     }
 

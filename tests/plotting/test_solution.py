@@ -104,10 +104,12 @@ def test_breakpoints_are_ticks_along_their_coordinate_one_input_beyond_the_other
 
 def test_residual_that_vanishes_or_is_not_finite_can_be_drawn() -> None:
     for value in (0.0, math.nan):
-        points_figure(lambda x, v=value: torch.full((len(x),), v), BOUNDS, POINTS, "xt")
-        solution_figure(
-            BOUNDS, "xt", "u", lambda x: x[:, :1], lambda x, v=value: 0 * x[:, 0] + v, POINTS, ()
-        )
+
+        def constant(x: Tensor, value: float = value) -> Tensor:
+            return torch.full((len(x),), value)
+
+        points_figure(constant, BOUNDS, POINTS, "xt")
+        solution_figure(BOUNDS, "xt", "u", lambda x: x[:, :1], constant, POINTS, ())
 
 
 def test_redrawn_points_are_drawn_over_the_residual() -> None:

@@ -247,8 +247,8 @@ def test_inserted_knots_keep_the_old_ones_and_the_curve(
     c = curves(old, degree, seed)
     kept = insert_knots(c, old, new, degree)
     points, _ = quadrature(new_b, 3)
-    error = values(kept, points, new, degree, "linear") - values(c, points, old, degree, "linear")
-    assert (error.abs() <= bound(new_b) * c.abs().max()).all()
+    change = values(kept, points, new, degree, "linear") - values(c, points, old, degree, "linear")
+    assert (change.abs() <= bound(new_b) * c.abs().max()).all()
 
 
 @laws(PROJECT_CASES)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kanlit.problems.conditions import Condition, dirichlet
-from kanlit.problems.equations.base import Equation
 from kanlit.problems.equations.checks import check_between
+from kanlit.problems.equations.corner_flow import corner_flow
+from kanlit.problems.equations.exact import ExactOrSoft, Manner
 
 __all__ = ["GHIA_U", "GHIA_V", "Cavity"]
 
@@ -51,8 +53,8 @@ GHIA_V = (  # x, v at y = ½
 )
 
 
-@dataclass(frozen=True)
-class Cavity(Equation):
+@dataclass(frozen=True, init=False)
+class Cavity(ExactOrSoft):
     """The steady Navier-Stokes equations on ``[0, 1]²``, with the velocity (u, v) and pressure p::
 
         u u_x + v u_y + p_x = (u_xx + u_yy) / Re
@@ -64,9 +66,17 @@ class Cavity(Equation):
     and with the lid at 1, the test is the relative L2 error of u and v, both together, on
     :data:`GHIA_U` and :data:`GHIA_V`, velocities on the centrelines; otherwise, the residuals.
 
-    Attributes:
+    Where the lid meets the walls, the velocity jumps and the pressure is infinite. With exact
+    conditions the ansatz is, with the velocity and pressure (U, V, P) of the
+    :func:`~kanlit.problems.equations.corner_flow.corner_flow` in both corners, blended,
+    ``(u, v) = (U, V) s(y) + 16 x (1 - x) y (1 - y) (N₁, N₂)`` and ``p = P / Re + N₃``, where
+    ``s(z) = z² (3 - 2z)``. The networks are then left with what is smooth. The residuals of the
+    momentum are multiplied by the distances from both corners, where they grow like 1/r.
+
+    Args:
         reynolds: Re, from 1 to 5000.
         regularised: Whether the lid's velocity vanishes at its ends.
+        conditions: exact, by the ansatz, or soft.
 
     Raises:
         ConfigurationError: If an argument is out of range.
@@ -74,14 +84,17 @@ class Cavity(Equation):
     Source: Ghia, Ghia and Shin, J. Comput. Phys. 48 (1982).
     """
 
-    reynolds: float = 100.0
-    regularised: bool = False
+    reynolds: float
+    regularised: bool
 
     coordinates = ("x", "y")
     unknowns = ("u", "v", "p")
     bounds = ((0.0, 1.0), (0.0, 1.0))
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self, reynolds: float = 100.0, regularised: bool = False, conditions: Manner = "exact"
+    ) -> None:
+        super().__init__(conditions, reynolds=reynolds, regularised=regularised)
         check_between("reynolds", self.reynolds, 1.0, 5000.0, 100.0)
 
     def residual(
@@ -98,22 +111,42 @@ class Cavity(Equation):
         u_yy: Tensor,
         v_xx: Tensor,
         v_yy: Tensor,
+        x: Tensor,
+        y: Tensor,
     ) -> dict[str, Tensor]:
-        """Both components of ``momentum`` and the ``mass``, ``(n, 1)`` each."""
+        """Both components of ``momentum``, times the distances, and ``mass``, ``(n, 1)`` each."""
+        below = (1 - y) ** 2
+        distances = torch.sqrt((x**2 + below) * ((1 - x) ** 2 + below))
+        momentum_x = u * u_x + v * u_y + p_x - (u_xx + u_yy) / self.reynolds
+        momentum_y = u * v_x + v * v_y + p_y - (v_xx + v_yy) / self.reynolds
         return {
-            "momentum_x": u * u_x + v * u_y + p_x - (u_xx + u_yy) / self.reynolds,
-            "momentum_y": u * v_x + v * v_y + p_y - (v_xx + v_yy) / self.reynolds,
+            "momentum_x": distances * momentum_x,
+            "momentum_y": distances * momentum_y,
             "mass": u_x + v_y,
         }
 
     def conditions(self) -> list[Condition]:
         """The lid's velocity, and none at the other walls."""
         return [
-            dirichlet("lid_u", {"y": "high"}, self.lid),
-            dirichlet("lid_v", {"y": "high"}, unknown="v"),
-            dirichlet("walls_u", {"x": "both", "y": "low"}),
-            dirichlet("walls_v", {"x": "both", "y": "low"}, unknown="v"),
+            dirichlet("lid_u", {"y": "high"}, self.lid, exact=self.is_exact),
+            dirichlet("lid_v", {"y": "high"}, unknown="v", exact=self.is_exact),
+            dirichlet("walls_u", {"x": "both", "y": "low"}, exact=self.is_exact),
+            dirichlet("walls_v", {"x": "both", "y": "low"}, unknown="v", exact=self.is_exact),
         ]
+
+    def exact_form(self, u: Tensor, v: Tensor, p: Tensor, x: Tensor, y: Tensor) -> dict[str, Any]:
+        """The blended flows of both corners, and the network's output ``(n, 1)``."""
+        along, down, pressure = corner_flow(x, 1 - y)
+        along_right, down_right, pressure_right = corner_flow(1 - x, 1 - y)
+        right, height = _smooth_step(x), _smooth_step(y)
+        left = 1 - right
+        lid = 4 * x * (1 - x) if self.regularised else 1.0
+        inside = 16 * x * (1 - x) * y * (1 - y)
+        return {
+            "u": lid * height * (along * left + along_right * right) + inside * u,
+            "v": lid * height * (down_right * right - down * left) + inside * v,
+            "p": lid * (pressure * left - pressure_right * right) / self.reynolds + p,
+        }
 
     def lid(self, points: Tensor) -> Tensor:
         """Velocity of the lid ``(n, 1)`` at points ``(n, 2)``."""
@@ -130,3 +163,8 @@ class Cavity(Equation):
             found = solution(torch.tensor(points).double())
         u, v = found[: len(GHIA_U), 0], found[len(GHIA_U) :, 1]
         return float((torch.cat([u, v]) - given).norm() / given.norm())
+
+
+def _smooth_step(z: Tensor) -> Tensor:
+    """0 at 0 and 1 at 1, with no slope at either."""
+    return z**2 * (3 - 2 * z)
