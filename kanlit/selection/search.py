@@ -17,7 +17,9 @@ _WIDTHS = ((), (1,), (2,), (3,), (5,), (8,), (12,))
 _GRID_SIZES = (6, 10, 16, 24, 36, 54, 80)
 _STARTS, _FINALISTS = 6, 2
 _SHORT, _LONG, _PER_GRID = 20, 50, 30  # steps
-_LEAST_GAIN = 1.0  # of the evidence, to accept more parameters
+_LEAST_GAIN = 1.0  # of the log evidence, to accept a finer grid
+_LEAST_GAIN_OF_WIDTH = 5.0  # more, because the best of several starts is compared
+_CLEAN, _CLEAN_STARTS = 1e-6, 2  # variance of the noise below which any start fits well
 _PATIENCE = 2  # widths without a gain
 _EXACT = 1e-15  # variance of the noise from which nothing can be gained
 _ROWS_TO_START, _MOST_ROWS = 1000, 4000
@@ -73,6 +75,8 @@ def select_network(
     waited = 0
     for widths in _WIDTHS if hidden is None else (tuple(hidden),):
         starts = _STARTS if widths else 1
+        if best is not None and best.noise < _CLEAN:
+            starts = min(starts, _CLEAN_STARTS)
         networks = [build(widths, first, generator) for _ in range(starts)]
         if best is not None and not _affordable(networks[0], len(many)):
             break
@@ -81,7 +85,7 @@ def select_network(
         fits = [fit.on(*large).train(_LONG) for fit in fits[:_FINALISTS]]
         found = max(fits, key=lambda fit: fit.evidence)
         report(_line(widths, found))
-        if best is None or found.evidence > best.evidence + _LEAST_GAIN:
+        if best is None or found.evidence > best.evidence + _LEAST_GAIN_OF_WIDTH:
             best, chosen, waited = found, widths, 0
         else:
             waited += 1
