@@ -92,13 +92,13 @@ PROBLEMS = (
         "1e-2 in 600 s",
         "PINNacle 3.6e-2, SPIKAN 5.8e-2 (u); 1.1e-4",
     ),
+    Problem(FINE, ()),
     Problem(
         "kuramoto_sivashinsky",
         ("equations/kuramoto_sivashinsky.yaml",),
         "any",
         "jaxpi 1.6e-1, SOAP 3.9e-2; 6.5e-4 with 20 windows",
     ),
-    Problem(FINE, ()),
     *(
         Problem(name, (f"equations/{name}.yaml",))
         for name in ("heat", "sine_gordon", "gray_scott", "poisson", "reaction_diffusion")
