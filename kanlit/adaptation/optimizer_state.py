@@ -109,9 +109,14 @@ def retain_optimizer_state(
                     state[key][~select_nodes(part.edges, part.outputs, part.inputs)] = 0
 
 
-def forget(optimizer: Optimizer) -> None:
-    """Drops the whole state of an optimizer."""
+def forget(optimizer: Optimizer, keep: Sequence[str] = ()) -> None:
+    """Drops the state of an optimizer, except the values with the names in ``keep``."""
+    kept = {
+        parameter: {name: value for name, value in state.items() if name in keep}
+        for parameter, state in optimizer.state.items()
+    }
     optimizer.state.clear()
+    optimizer.state.update({parameter: state for parameter, state in kept.items() if state})
     if isinstance(optimizer, LBFGS):
         forget_parameter_count(optimizer)
 

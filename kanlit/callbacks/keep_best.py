@@ -24,7 +24,8 @@ class KeepBest(Callback):
     are restored before each grid adaptation or pruning, so that each stage starts from the best
     state so far, and at the end of training. An extension that did not improve validation is
     thereby discarded, together with its larger G. Restoring resets the optimizer state, which
-    belongs to the weights that are replaced. Pruning discards the kept state, so that the pruned
+    belongs to the weights that are replaced; only strengths of penalties that the data have chosen
+    stay. Pruning discards the kept state, so that the pruned
     network is not replaced by the larger one; so does each stage of Continuation or Horizon, whose
     validation loss is that of another equation. Testing, predictions and the final ``last.ckpt``
     use the restored weights.
@@ -112,7 +113,7 @@ class KeepBest(Callback):
         with unwrapped(trainer), torch.no_grad():
             module.load_state_dict(self._kept)
         for optimizer in trainer.optimizers:
-            forget(optimizer)
+            forget(optimizer, keep=getattr(optimizer, "lasting_state", ()))
         self._at = trainer.global_step
         return True
 

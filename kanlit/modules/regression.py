@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Literal
 
 import torch
@@ -187,7 +188,7 @@ class RegressionModule(KANModule):
     def refit(self, optimizer: LevenbergMarquardt, steps: int, most_rows: int) -> int:
         """Trains on the training and validation rows together, with the strengths of ``optimizer``.
 
-        Sets :attr:`uncertainty`.
+        Sets :attr:`uncertainty`. The weights stay if the evidence of all rows does not grow.
 
         Returns:
             The number of rows; 0 if they are more than ``most_rows``, and nothing was done.
@@ -196,11 +197,18 @@ class RegressionModule(KANModule):
         enough = len(x) <= most_rows
         if not enough:
             x, y = self._standardized("train")
-        fit = SmoothNetwork(self.network, x, y, optimizer).on(x, y).train(steps if enough else 1)
-        found = fit.optimizer.found
+        fit = SmoothNetwork(self.network, x, y, optimizer).on(x, y)
+        state = deepcopy(fit.network.state_dict())
+        first = fit.train(1).optimizer.found
+        found = fit.train(steps - 1).optimizer.found if enough else first
+        assert first is not None
         assert found is not None
+        if enough and found.evidence > first.evidence:
+            state = fit.network.state_dict()
+        else:
+            found = first
         known = Uncertainty(found.covariance, found.noise)
-        state, known = self.trainer.strategy.broadcast((fit.network.state_dict(), known))
+        state, known = self.trainer.strategy.broadcast((state, known))
         if bool(known.covariance.isfinite().all()):
             self.uncertainty = known
         if not enough:

@@ -93,6 +93,7 @@ class LevenbergMarquardt(Optimizer):
     """
 
     needs_residuals = True
+    lasting_state = (*_STRENGTHS, "steps")  # describes the data, not the weights
 
     def __init__(
         self,
@@ -246,7 +247,10 @@ class LevenbergMarquardt(Optimizer):
                 )
 
     def strengths(self, layers: Sequence[KANLayer]) -> tuple[list[Tensor], int]:
-        """Strengths of the penalties of each layer ``(2, out, in)``, and number of steps so far."""
+        """Strengths of the penalties of each layer ``(2, out, in)``, and number of steps so far.
+
+        An infinite strength stays: its edge is straight, or zero.
+        """
         found, steps = [], 0
         for layer in layers:
             own = self.state.get(layer.base_weight) or {}

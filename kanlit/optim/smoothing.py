@@ -80,7 +80,7 @@ class _Layer:
         index: Places in θ of the coefficients and the base weight of each edge ``(out, in, m)``.
         scale: Edge scale for the coefficients, 1 for the base weight ``(out, in, m)``.
         forms: From :func:`edge_forms`.
-        strengths: ``(2, out, in)``.
+        strengths: ``(2, out, in)``; infinite ones stay.
         ridge: ρ.
     """
 
@@ -91,9 +91,15 @@ class _Layer:
     ridge: float
 
     @cached_property
+    def _most(self) -> Tensor:
+        """Largest strengths with which Λ can be factorized ``(2, 1, in)``."""
+        return _MOST * self.ridge / self.forms.diagonal(dim1=-2, dim2=-1).amax(-1).unsqueeze(1)
+
+    @cached_property
     def matrices(self) -> Tensor:
         """Λ of each edge without the ridge ``(out, in, m, m)``."""
-        form = torch.einsum("joi,jibc->oibc", self.strengths, self.forms)
+        strengths = torch.minimum(self.strengths, self._most)
+        form = torch.einsum("joi,jibc->oibc", strengths, self.forms)
         return form * self.scale.unsqueeze(-1) * self.scale.unsqueeze(-2)
 
     @cached_property
@@ -126,9 +132,9 @@ class _Layer:
 
     def moved(self, factors: Tensor) -> _Layer:
         """The layer with strengths times factors ``(2, out, in)``, within numerical limits."""
-        most = _MOST * self.ridge / self.forms.diagonal(dim1=-2, dim2=-1).amax(-1).unsqueeze(1)
-        strengths = torch.minimum(self.strengths * factors, most).clamp(min=_LEAST)
-        return replace(self, strengths=strengths)
+        strengths = torch.minimum(self.strengths * factors, self._most).clamp(min=_LEAST)
+        held = self.strengths.isinf()
+        return replace(self, strengths=torch.where(held, self.strengths, strengths))
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,8 @@ class EdgePenalties:
     ) -> SmoothFit:
         r"""Moves the strengths by one Fellner-Schall step.
 
+        Edges that are held straight share the strength toward zero, as in ridge regression.
+
         .. math:: \lambda_j \leftarrow \lambda_j \frac{\sigma^2}{N}\,
                   \frac{\mathrm{tr}(\Lambda^{-1} S_j) - \mathrm{tr}((J^T J + \Lambda)^{-1} S_j)}
                        {\theta^T S_j \theta}
@@ -239,6 +247,9 @@ class EdgePenalties:
             for i, layer in enumerate(self._layers):
                 gain = layer.prior_traces() - layer.posterior_traces(inverse)
                 size = layer.values(theta)
+                held = layer.strengths[0].isinf()
+                if bool(held.any()):
+                    gain[1][held], size[1][held] = gain[1][held].mean(), size[1][held].mean()
                 factors = noise / count * gain.clamp(min=1e-300) / size.clamp(min=1e-300)
                 self._layers[i] = layer.moved(factors.clamp(1 / _FACTOR, _FACTOR))
         return SmoothFit(noise, freedom, evidence, noise / count * inverse)

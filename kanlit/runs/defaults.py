@@ -53,7 +53,7 @@ SMOOTH_DEFAULTS: dict[str, Any] = {
     "trainer.callbacks": [
         {
             "class_path": "lightning.pytorch.callbacks.EarlyStopping",
-            "init_args": {"monitor": "val/loss", "patience": 20},
+            "init_args": {"monitor": "val/loss", "patience": 10},
         },
         {"class_path": "kanlit.KeepBest"},
         {"class_path": "kanlit.Refit"},

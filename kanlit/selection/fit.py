@@ -64,6 +64,18 @@ class SmoothNetwork:
         found = self.optimizer.found
         return math.inf if found is None else found.noise
 
+    @property
+    def curved_edges(self) -> int:
+        """Number of edges that are not held straight."""
+        return sum(int(own[0].isfinite().sum()) for own in self.optimizer.strengths(self.layers)[0])
+
+    def hold_straight(self) -> None:
+        """Makes all edges straight, also in later training."""
+        strengths, steps = self.optimizer.strengths(self.layers)
+        for own in strengths:
+            own[0] = math.inf
+        self.optimizer.set_strengths(self.layers, strengths, steps)
+
     def place_grids(self, grid_size: int | None = None) -> None:
         """Moves the grids to the range of their inputs; G may grow."""
         adapt_grids(

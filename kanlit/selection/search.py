@@ -15,11 +15,13 @@ __all__ = ["Selected", "select_network"]
 
 _WIDTHS = ((), (1,), (2,), (3,), (5,), (8,), (12,))
 _GRID_SIZES = (6, 10, 16, 24, 36, 54, 80)
-_STARTS, _FINALISTS = 6, 2
-_SHORT, _LONG, _PER_GRID = 20, 50, 30  # steps
+_STARTS, _SEMIFINALISTS, _FINALISTS = 6, 3, 2
+_SHORT, _LONG, _PER_GRID = 10, 30, 30  # steps
 _LEAST_GAIN = 1.0  # of the log evidence, to accept a finer grid
 _LEAST_GAIN_OF_WIDTH = 5.0  # more, because the best of several starts is compared
+_COST_OF_CURVE = 1.5  # of the log evidence, because each edge has strengths of its own
 _CLEAN, _CLEAN_STARTS = 1e-6, 2  # variance of the noise below which any start fits well
+_FINE = 1e-8  # variance of the noise below which the grid is refined instead
 _PATIENCE = 2  # widths without a gain
 _EXACT = 1e-15  # variance of the noise from which nothing can be gained
 _ROWS_TO_START, _MOST_ROWS = 1000, 4000
@@ -53,8 +55,9 @@ def select_network(
     """Fits networks of growing size and keeps the one with the largest evidence.
 
     The evidence, the marginal likelihood of the data, weighs the fit against the freedom that the
-    network needs for it. Each width has several random starts; the best are trained to the end.
-    The width grows, and after it G, while the evidence gains.
+    network needs for it. The first is a linear function, and every curved edge has to pay. Each
+    width has several random starts; the best are trained to the end. The width grows, and after it
+    G, while the evidence gains.
 
     Args:
         x: Standardized inputs ``(n, in)``, float64.
@@ -73,6 +76,11 @@ def select_network(
     best: SmoothNetwork | None = None
     chosen: tuple[int, ...] = ()
     waited = 0
+    if hidden is None:
+        best = SmoothNetwork(build((), first, generator), *large)
+        best.hold_straight()
+        best.train(_LONG + 2 * _SHORT)
+        report(_line((), best))
     for widths in _WIDTHS if hidden is None else (tuple(hidden),):
         starts = _STARTS if widths else 1
         if best is not None and best.noise < _CLEAN:
@@ -81,18 +89,19 @@ def select_network(
         if best is not None and not _affordable(networks[0], len(many)):
             break
         fits = [SmoothNetwork(network, *small).train(_SHORT) for network in networks]
-        fits.sort(key=lambda fit: -fit.evidence)
-        fits = [fit.on(*large).train(_LONG) for fit in fits[:_FINALISTS]]
-        found = max(fits, key=lambda fit: fit.evidence)
+        fits = [fit.train(_SHORT) for fit in _best(fits, _SEMIFINALISTS)]
+        fits = [fit.on(*large).train(2 * _SHORT) for fit in _best(fits, _FINALISTS)]
+        found = _best(fits, 1)[0].train(_LONG)
         report(_line(widths, found))
-        if best is None or found.evidence > best.evidence + _LEAST_GAIN_OF_WIDTH:
+        least = _LEAST_GAIN_OF_WIDTH if widths else 0.0
+        if best is None or _merit(found) > _merit(best) + least:
             best, chosen, waited = found, widths, 0
-        else:
+        elif widths:
             waited += 1
-        if waited == _PATIENCE or best.noise < _EXACT:
+        if waited == _PATIENCE or best.noise < _FINE:
             break
     assert best is not None
-    for size in _GRID_SIZES[1:] if grid_size is None else ():
+    for size in _GRID_SIZES[1:] if grid_size is None and best.curved_edges else ():
         if best.noise < _EXACT:
             break
         finer = best.on(*large)
@@ -107,6 +116,14 @@ def select_network(
     return Selected(best, chosen)
 
 
+def _best(fits: Sequence[SmoothNetwork], number: int) -> list[SmoothNetwork]:
+    return sorted(fits, key=lambda fit: -fit.evidence)[:number]
+
+
+def _merit(fit: SmoothNetwork) -> float:
+    return fit.evidence - _COST_OF_CURVE * fit.curved_edges
+
+
 def _affordable(network: KAN, rows: int) -> bool:
     parameters = sum(p.numel() for p in network.parameters())
     return rows * parameters**2 <= _MOST_WORK
@@ -115,7 +132,9 @@ def _affordable(network: KAN, rows: int) -> bool:
 def _line(widths: Sequence[int], fit: SmoothNetwork) -> str:
     found = fit.optimizer.found
     assert found is not None
+    straight = "" if fit.curved_edges else " (linear)"
     return (
-        f"hidden {list(widths)}, G = {fit.layers[0].grid_size}: log evidence {fit.evidence:.1f}, "
+        f"hidden {list(widths)}{straight}, G = {fit.layers[0].grid_size}: "
+        f"log evidence {fit.evidence:.1f}, "
         f"{found.freedom:.1f} degrees of freedom, noise {fit.noise**0.5:.2g} of the targets' spread"
     )

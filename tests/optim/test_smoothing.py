@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
+from kanlit.adaptation.optimizer_state import forget
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt, Residual
@@ -121,3 +122,16 @@ def test_auto_smoothness_needs_every_spline_parameter() -> None:
     optimizer = LevenbergMarquardt(held, smoothness="auto")
     with pytest.raises(ConfigurationError, match="base weights"):
         optimizer.step(lambda: {"data": Residual(network(x) - y)})
+
+
+def test_restored_weights_keep_the_strengths() -> None:
+    x, y = wave(40, 0.1)
+    network = small(1, 1)
+    optimizer = smoothed(network, x, y, 10)
+    layers = [layer for layer in network.layers if isinstance(layer, KANLayer)]
+    (before,), steps = optimizer.strengths(layers)
+    forget(optimizer, keep=optimizer.lasting_state)
+    (after,), still = optimizer.strengths(layers)
+    torch.testing.assert_close(after, before)
+    assert steps == still == 10
+    assert optimizer._damping(list(network.parameters()))[0] == 1e-2

@@ -44,6 +44,16 @@ def test_a_sum_of_functions_gets_no_hidden_layer() -> None:
     assert error(found.fit.network, x, truth) < 0.15
 
 
+def test_a_line_stays_a_line_in_later_training() -> None:
+    x, y, _ = noisy("sum")
+    line = x @ torch.tensor([[1.0], [0.5]], dtype=torch.float64)
+    fit = select_network(x, line + 0.3 * torch.randn_like(line), build).fit
+    assert fit.curved_edges == 0
+    fit.on(x, y).train(10)
+    left, middle, right = (fit.network(x + shift) for shift in (-0.1, 0.0, 0.1))
+    torch.testing.assert_close(left + right, 2 * middle, rtol=0, atol=1e-6)
+
+
 def test_an_interaction_gets_hidden_units() -> None:
     x, y, truth = noisy("product")
     found = select_network(x, y, build)
