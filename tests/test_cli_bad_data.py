@@ -116,7 +116,7 @@ BAD_TABLES: list[tuple[str, list[str]]] = [
     (f"{TABLE} flat.csv", ["'b' of flat.csv is 4 in all 14 training rows", "inputs"]),
     (f"{TABLE} flat_target.csv", ["'y' of flat_target.csv is 0.5", "a target that varies"]),
     (f"{TABLE} dates.csv", ["'b' of dates.csv", "'2026-01-01' in line 2", "this is a time"]),
-    (f"{TABLE} seconds.csv", ["'a'", "float32", "64-true"]),
+    (f"{TABLE} seconds.csv --trainer.precision 32-true", ["'a'", "float32", "64-true"]),
     (f"{TABLE} commas.tsv", ["separated by ','", "tabs", "name it .csv"]),
     (f"{TABLE} ragged.tsv", ["line 3 of ragged.tsv", "4 fields"]),
     (f"{TABLE} hole.tsv", ["'b' of hole.tsv has 1 missing", "line 3"]),

@@ -276,7 +276,10 @@ FILES = {
 BAD: list[tuple[str, list[str]]] = [
     ("", ["--out", "kanlit benchmark --help"]),
     ("--out out --sute all", ["--sute"]),
-    ("--out out --suite synthetik", ["'synthetik'", "did you mean synthetic?", "helmholtz, all"]),
+    (
+        "--out out --suite synthetik",
+        ["'synthetik'", "did you mean synthetic?", "helmholtz, equations, all"],
+    ),
     ("--out out --tasks f2,f11", ["'f11'", "did you mean f1?", "feynman15"]),
     ("--out out --tasks ,", ["no task", "f2,feynman9"]),
     ("--out out --suite feynman --tasks f2", ["no task of the suite feynman"]),

@@ -210,7 +210,7 @@ SETTINGS = [
     ("hidden", [10**7], "make a network of"),
     ("grid_size", 10**9, "make a network of"),
     ("hidden", [1] * 10, "layers"),
-    ("hidden", "text", "no such setting"),
+    ("hidden", "text", "its settings are hidden 'text'"),
     ("grid_size", {"class_path": "os.system"}, "no such setting"),
     ("basis", "none", "which is not part of kanlit"),
     ("in_features", 3, "do not fit"),

@@ -41,13 +41,13 @@ def test_onnx_gives_the_predictions_of_a_table_and_says_what_they_are(
     status, output, error = command_line("export last --output out/model.onnx")
     assert (status, error) == (0, "")
     assert output.startswith(
-        "exported: out/model.onnx (heat °C, b -> y; float32; largest difference"
+        "exported: out/model.onnx (heat °C, b -> y; float64; largest difference"
     )
     assert command_line("predict --ckpt_path last --input t.csv --output p.csv")[0] == 0
 
     session = onnxruntime.InferenceSession(folder / "out" / "model.onnx")
     table = pd.read_csv(folder / "p.csv")
-    x = table[["heat °C", "b"]].to_numpy(dtype="float32")
+    x = table[["heat °C", "b"]].to_numpy(dtype="float64")
     found = session.run(None, {"inputs": x})[0][:, 0]
     assert found.tolist() == pytest.approx(table["y_predicted"].tolist(), rel=1e-5)
     said = session.get_modelmeta().custom_metadata_map
@@ -92,7 +92,7 @@ def test_a_checkpoint_without_names_is_exported_under_numbers(
     status, output, error = command_line("export old.ckpt --output m.pt2")
 
     assert (status, error) == (0, "")
-    assert "(x1, x2 -> y; float32" in output
+    assert "(x1, x2 -> y; float64" in output
 
 
 def test_what_is_wrong_is_one_line_and_leaves_no_file(
