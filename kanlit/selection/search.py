@@ -90,7 +90,9 @@ def select_network(
             break
         fits = [SmoothNetwork(network, *small).train(_SHORT) for network in networks]
         fits = [fit.train(_SHORT) for fit in _best(fits, _SEMIFINALISTS)]
-        fits = [fit.on(*large).train(2 * _SHORT) for fit in _best(fits, _FINALISTS)]
+        clean = min(fit.noise for fit in fits) < _CLEAN
+        finalists = _best(fits, 1 if clean else _FINALISTS)
+        fits = [fit.on(*large).train(2 * _SHORT) for fit in finalists]
         found = _best(fits, 1)[0].train(_LONG)
         report(_line(widths, found))
         least = _LEAST_GAIN_OF_WIDTH if widths else 0.0
