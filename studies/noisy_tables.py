@@ -1,9 +1,10 @@
 """Noisy tables with kanlit's default settings, beside other regressors: docs/results/noisy.md.
 
-Test targets of generated tables have no noise, so their errors are distances from the truth. The
-defaults were chosen on seeds from 1000 on; the seeds 0 to 4 were not used for it.
+Test targets of generated tables have no noise, so their errors are distances from the truth; the
+coverage of intervals is that of targets with noise, except for house. The defaults were chosen on
+seeds from 1000 on; the seeds 20 to 24 were not used for it.
 
-    python studies/noisy_tables.py --seeds 0 1 2 3 4 --tables sine friedman200
+    python studies/noisy_tables.py --seeds 20 21 22 23 24 --tables sine friedman200
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ TABLES = {
 }
 
 
-def kanlit(train: Rows, test: Rows) -> tuple[Array, dict[str, float]]:
+NOISE = {"sine": 0.2, "friedman200": 1.0, "friedman1000": 1.0}  # that test targets lack
+
+
+def kanlit(train: Rows, test: Rows, noise: float) -> tuple[Array, dict[str, float]]:
     """Predictions of ``kanlit fit --data TableData`` without further settings."""
     with tempfile.TemporaryDirectory() as folder:
         for name, (x, y) in {"train": train, "test": test}.items():
@@ -110,7 +114,8 @@ def kanlit(train: Rows, test: Rows) -> tuple[Array, dict[str, float]]:
         out = pd.read_csv(Path(folder, "out.csv"))
     extra = {}
     if "y_lower" in out:
-        extra["coverage"] = float(np.mean((test[1] >= out.y_lower) & (test[1] <= out.y_upper)))
+        y = test[1] + noise * np.random.default_rng(0).normal(size=len(test[1]))
+        extra["coverage"] = float(np.mean((y >= out.y_lower) & (y <= out.y_upper)))
     return out["y_predicted"].to_numpy(), extra
 
 
@@ -141,7 +146,7 @@ def others(rows: int, inputs: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22, 23, 24])
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=TABLES)
     parser.add_argument("--only", nargs="+", help="regressors; all by default")
     arguments = parser.parse_args()
@@ -158,7 +163,7 @@ def main() -> None:
                 extra: dict[str, float] = {}
                 start = time.perf_counter()
                 if name == "kanlit":
-                    predicted, extra = kanlit(train, test)
+                    predicted, extra = kanlit(train, test, NOISE.get(table, 0.0))
                 else:
                     predicted = model.fit(train[0], train[1] - mean).predict(test[0]) + mean
                 rmse = float(np.sqrt(np.mean((predicted - test[1]) ** 2)))

@@ -36,7 +36,7 @@ _FALL = 1 / 3  # smallest factor by which an accepted step reduces the damping
 _STRENGTHS = ("straightening", "shrinking")  # names of the strengths in the state
 _FIRST_STRENGTH = 1e-3
 _STEPS_BEFORE_SMOOTHING = 5  # with the first strengths, so that edges vanish by the data alone
-_RIDGE = 1.0  # prior precision of the other parameters, times the variance of the noise
+_RIDGE = 0.01  # prior precision of all parameters, times the variance of the noise
 _MOST_WHILE_SMOOTHING = 1e6
 _GROWTH = 2.0  # factor at the first rejected step; it doubles with each further rejection
 

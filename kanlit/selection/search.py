@@ -19,7 +19,7 @@ _STARTS, _SEMIFINALISTS, _FINALISTS = 6, 3, 2
 _SHORT, _LONG, _PER_GRID = 10, 30, 30  # steps
 _LEAST_GAIN = 1.0  # of the log evidence, to accept a finer grid
 _LEAST_GAIN_OF_WIDTH = 5.0  # more, because the best of several starts is compared
-_COST_OF_CURVE = 1.5  # of the log evidence, because each edge has strengths of its own
+_COST_OF_CURVE = 2.0  # of the log evidence, because a curved edge has two strengths of its own
 _CLEAN, _CLEAN_STARTS = 1e-6, 2  # variance of the noise below which any start fits well
 _FINE = 1e-8  # variance of the noise below which the grid is refined instead
 _PATIENCE = 2  # widths without a gain
@@ -90,7 +90,9 @@ def select_network(
             break
         fits = [SmoothNetwork(network, *small).train(_SHORT) for network in networks]
         fits = [fit.train(_SHORT) for fit in _best(fits, _SEMIFINALISTS)]
-        fits = [fit.on(*large).train(2 * _SHORT) for fit in _best(fits, _FINALISTS)]
+        clean = min(fit.noise for fit in fits) < _CLEAN
+        finalists = _best(fits, 1 if clean else _FINALISTS)
+        fits = [fit.on(*large).train(2 * _SHORT) for fit in finalists]
         found = _best(fits, 1)[0].train(_LONG)
         report(_line(widths, found))
         least = _LEAST_GAIN_OF_WIDTH if widths else 0.0

@@ -52,7 +52,7 @@ def test_the_strengths_maximize_the_marginal_likelihood_of_a_linear_model() -> N
     bias = float((network(x) - y).detach().square().mean()) / found.noise
 
     def minus_log_likelihood(logs: np.ndarray) -> float:
-        precision = np.eye(design.shape[1]) * bias
+        precision = 0.01 * np.eye(design.shape[1]) * bias
         precision[:-1, :-1] += np.exp(logs[0]) * straight + np.exp(logs[1]) * vanish
         covariance = design @ np.linalg.solve(precision, design.T)
         covariance += np.exp(logs[2]) * np.eye(len(x))

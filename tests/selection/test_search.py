@@ -45,9 +45,9 @@ def test_a_sum_of_functions_gets_no_hidden_layer() -> None:
 
 
 def test_a_line_stays_a_line_in_later_training() -> None:
-    x, y, _ = noisy("sum")
+    x, y, truth = noisy("sum")
     line = x @ torch.tensor([[1.0], [0.5]], dtype=torch.float64)
-    fit = select_network(x, line + 0.3 * torch.randn_like(line), build).fit
+    fit = select_network(x, line + y - truth, build).fit
     assert fit.curved_edges == 0
     fit.on(x, y).train(10)
     left, middle, right = (fit.network(x + shift) for shift in (-0.1, 0.0, 0.1))
