@@ -104,7 +104,7 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
         "equations": Suite(
             (
                 *(
-                    Task("equations", name, name, {"equation": equation}, name)
+                    Task("equations", name, name, {"equation": f"kanlit.problems.{equation}"}, name)
                     for name, equation in _EQUATIONS.items()
                 ),
                 *(
