@@ -4,7 +4,7 @@
 
 Each run is ``kanlit fit`` in a process of its own with one thread; seconds are of the processor.
 Rows are appended to docs/results/equations.csv, and those that are there are not run again.
-Without ``--seeds`` only the table is printed. The settings were chosen on seeds 101 and 102.
+Without ``--seeds`` only the table is printed. The page says which seeds chose the settings.
 """
 
 from __future__ import annotations

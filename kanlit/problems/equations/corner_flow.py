@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import pi
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -36,8 +36,9 @@ def corner_flow(a: Column, b: Column) -> tuple[Column, Column, Column]:
 
     Source: G. I. Taylor, On scraping viscous fluid from a plane surface (1962).
     """
-    square = a**2 + b**2 + _TINY
-    radius = torch.sqrt(square)
-    angle = 2 * torch.atan(b / (radius + a))
+    square: Any = a**2 + b**2 + _TINY
+    radius: Any = torch.sqrt(square)  # torch's functions take jets too
+    tangent: Any = b / (radius + a)
+    angle = 2 * torch.atan(tangent)
     ratio = (_C * a + _E * b) / square
     return _B + _E * angle + ratio * a, ratio * b - _C * angle, 2 * ratio
