@@ -32,8 +32,8 @@ def recipe_for(config: Namespace, given: Collection[str]) -> dict[str, Any] | No
     """The recipe as a config that lies below those of the user.
 
     Levenberg-Marquardt in float64 on splines of degree 5; points drawn where the residual is large;
-    G grows in stages; the weights with the best validation loss. If the equation has the coordinate
-    t, in first order and without a condition at its end, the end of time grows in stages as well.
+    G grows in stages; the weights with the best validation loss. If the equation has a
+    derivative in the coordinate t and no condition at its end, the end of time grows in stages too.
 
     Args:
         config: The settings without the recipe.
@@ -95,7 +95,7 @@ def _evolves(problem: BoundaryValueProblem) -> bool:
     if TIME not in coordinates:
         return False
     axis = coordinates.index(TIME)
-    if max(problem.orders_in(axis)) != 1:
+    if not any(problem.orders_in(axis)):
         return False
     return not any((axis, 1) in faces for faces in problem.faces.values())
 
