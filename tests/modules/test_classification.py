@@ -142,7 +142,9 @@ class Kept(Callback):
         self._before = Tensor()
 
     @torch.no_grad()
-    def before_grid_adaptation(self, trainer: Trainer, module: ClassificationModule) -> None:
+    def before_grid_adaptation(
+        self, trainer: Trainer, module: ClassificationModule, grid_size: int | None
+    ) -> None:
         self._before = module.logits(self.x)
 
     @torch.no_grad()
