@@ -48,6 +48,5 @@ class Calibrate(Callback):
                 found.append((pl_module.logits(x), y))
         logits, y = (gather_rows(pl_module, torch.cat(each)) for each in zip(*found, strict=True))
         pl_module.calibrate(logits, y)
-        pl_module.print(
-            f"calibrated on {len(y)} validation rows: temperature {float(pl_module.temperature):.3g}"
-        )
+        temperature = float(pl_module.temperature)
+        pl_module.print(f"calibrated on {len(y)} validation rows: temperature {temperature:.3g}")

@@ -191,7 +191,8 @@ class RegressionModule(KANModule):
     def refit(self, optimizer: LevenbergMarquardt, steps: int, most_rows: int) -> int:
         """Trains on the training and validation rows together, with the strengths of ``optimizer``.
 
-        Sets :attr:`uncertainty` and :attr:`freedom`. The weights stay if the evidence of all rows does not grow.
+        Sets :attr:`uncertainty` and :attr:`freedom`. The weights stay if the evidence of all rows
+        does not grow.
 
         Returns:
             The number of rows; 0 if they are more than ``most_rows``, and nothing was done.
