@@ -32,9 +32,9 @@ class ClassificationModule(KANModule):
     The network f returns one logit per class. The temperature T is 1 in training;
     :class:`~kanlit.callbacks.Calibrate` sets it on the validation rows. The means and standard
     deviations of the inputs come from the data module if it standardizes its columns, and are saved
-    in the checkpoint; otherwise they are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y either one-hot
-    ``(n, classes)`` or class indices ``(n,)`` of dtype int64. Validation logs ``val/loss`` and
-    ``val/accuracy``; testing logs ``test/loss``, ``test/accuracy``, ``test/f1`` (macro average)
+    in the checkpoint; otherwise they are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y
+    either one-hot ``(n, classes)`` or class indices ``(n,)`` of dtype int64. Validation logs
+    ``val/loss`` and ``val/accuracy``; testing logs ``test/loss``, ``test/accuracy``, ``test/f1`` (macro average)
     and ``test/calibration_error`` (expected calibration error, 15 bins). Predictions are
     probabilities.
 
