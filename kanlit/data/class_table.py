@@ -42,8 +42,6 @@ class ClassTableData(ClassData):
             class has no rows.
     """
 
-    default_recipe = "classes"
-
     def __init__(
         self,
         path: str,

@@ -34,9 +34,9 @@ class ClassificationModule(KANModule):
     deviations of the inputs come from the data module if it standardizes its columns, and are saved
     in the checkpoint; otherwise they are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y
     either one-hot ``(n, classes)`` or class indices ``(n,)`` of dtype int64. Validation logs
-    ``val/loss`` and ``val/accuracy``; testing logs ``test/loss``, ``test/accuracy``, ``test/f1`` (macro average)
-    and ``test/calibration_error`` (expected calibration error, 15 bins). Predictions are
-    probabilities.
+    ``val/loss`` and ``val/accuracy``; testing logs ``test/loss``, ``test/accuracy``, ``test/f1``
+    (macro average) and ``test/calibration_error`` (expected calibration error, 15 bins).
+    Predictions are probabilities.
 
     Args:
         out_features: Number of classes, at least 2; set by the data module.
