@@ -25,7 +25,7 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
     """Levenberg-Marquardt in float64 on splines of degree 5.
 
     Points are drawn where the residual is large; G grows in stages; the weights with the best
-    validation loss are kept. If the equation has the coordinate t, in first order and without a
+    validation loss are kept. If the equation has a derivative in the coordinate t and no
     condition at its end, the end of time grows in stages as well.
     """
     config = parse()
@@ -82,7 +82,7 @@ def _evolves(problem: BoundaryValueProblem) -> bool:
     if TIME not in coordinates:
         return False
     axis = coordinates.index(TIME)
-    if max(problem.orders_in(axis)) != 1:
+    if not any(problem.orders_in(axis)):
         return False
     return not any((axis, 1) in faces for faces in problem.faces.values())
 
