@@ -239,16 +239,13 @@ class RegressionModule(KANModule):
         self.network.load_state_dict(state)
         return len(x)
 
-    def standard_deviation(self, x: Tensor) -> Tensor:
-        """Standard deviation of a new target at each row of x ``(n, in)``, ``(n, out)``.
+    def standard_deviation(self, x: Tensor) -> Tensor | None:
+        """Contains the noise and the uncertainty of the network, in the user's units.
 
-        Contains the noise and the uncertainty of the network, in the user's units.
-
-        Raises:
-            ValueError: The covariance does not fit the network, or is not known.
+        None without :attr:`uncertainty`. See :meth:`KANModule.standard_deviation`.
         """
         if self.uncertainty is None:
-            raise ValueError("the uncertainty of the network is not known")
+            return None
         covariance, noise = self.uncertainty
         variances = output_variances(self.network, self.network_inputs(x), covariance)
         return (variances + noise).sqrt().to(x) * self.target_std
@@ -276,8 +273,7 @@ class RegressionModule(KANModule):
         if self.uncertainty is not None:
             checkpoint["kanlit"]["uncertainty"] = self.uncertainty._asdict()
 
-    def take_uncertainty(self, checkpoint: Mapping[str, Any]) -> None:
-        """Sets :attr:`uncertainty` from a vetted checkpoint, None if it has none."""
+    def restore_content(self, checkpoint: Mapping[str, Any]) -> None:
         kept = checkpoint.get("kanlit", {}).get("uncertainty")
         self.uncertainty = None if kept is None else Uncertainty(**kept)
 
