@@ -31,6 +31,7 @@ from kanlit.problems import (
 )
 from kanlit.problems.equations.cavity import GHIA_U, GHIA_V
 from kanlit.problems.equations.corner_flow import corner_flow
+from kanlit.problems.exactness import random_networks
 
 
 class PlainAdvection(Advection):
@@ -140,6 +141,22 @@ def test_conditions_that_hold_exactly_need_no_points(
     equation: Equation, trained: list[str]
 ) -> None:
     assert [condition.name for condition in BoundaryValueProblem(equation).conditions] == trained
+
+
+def test_allen_cahn_with_exact_conditions_has_the_residual_of_its_corrected_start() -> None:
+    equation, kan = AllenCahn(0.02, 3.0, "exact"), random_networks(2, 1)[0]
+    problem = BoundaryValueProblem(equation)
+    points = points_of(problem)["collocation"]
+
+    (residual,) = problem.residuals(kan, {"collocation": points}).values()
+
+    inputs = Jet.variables(points, [(0, 0), (1,)])
+    x, t = inputs[:, :1], inputs[:, 1:]
+    v = x**2 * torch.cos(torch.pi * x) + t * kan.jet(torch.cat([x**2, t], 1)) / 50  # type: ignore[list-item]
+    decay = torch.exp(-6 * points[:, 1:])
+    curvature = -3 * v.value * (1 - decay) / (v.value**2 * (1 - decay) + decay)
+    spread = v.stream((0, 0)) + curvature * v.stream((0,)) ** 2
+    torch.testing.assert_close(residual, v.stream((1,)) - 0.02 * spread, rtol=0, atol=1e-9)
 
 
 def test_the_flow_in_a_corner_solves_the_stokes_equations() -> None:
