@@ -1,21 +1,26 @@
 """The flow in the cavity by finite differences, to measure errors below those of published tables.
 
-    python studies/cavity_reference.py
+    python studies/cavity_reference.py lightning_logs/version_0/checkpoints/last.ckpt
 
 The stream function ψ solves ``ψ_y Δψ_x - ψ_x Δψ_y = Δ²ψ / Re``, by central differences and Newton's
-method on two grids; Richardson's extrapolation removes the error of second order.
+method on two grids; Richardson's extrapolation removes the error of second order. A checkpoint of
+``configs/equations/cavity.yaml`` is compared with it too.
 """
 
 from __future__ import annotations
 
+import argparse
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.interpolate import CubicSpline
 from scipy.sparse.linalg import spsolve
 
+from kanlit.modules import PDEModule
 from kanlit.problems.equations.cavity import GHIA_U, GHIA_V
 
 Field = NDArray[np.float64]
@@ -82,9 +87,28 @@ def centrelines(reynolds: float = 100.0, intervals: int = 256) -> Field:
     return np.concatenate([along_y([y for y, _ in GHIA_U]), along_x([x for x, _ in GHIA_V])])
 
 
-if __name__ == "__main__":
-    fine, coarse = centrelines(), centrelines(intervals=128)
-    ghia = np.array([value for _, value in (*GHIA_U, *GHIA_V)])
-    for name, other in (("half the resolution", coarse), ("Ghia et al.", ghia)):
+def learned(checkpoint: Path) -> Field:
+    """u, then v, of a network at the same points ``(30,)``."""
+    module = PDEModule.load_from_checkpoint(checkpoint, map_location="cpu").eval().double()
+    points = [(0.5, y) for y, _ in GHIA_U] + [(x, 0.5) for x, _ in GHIA_V]
+    with torch.no_grad():
+        found = module(torch.tensor(points).double()).numpy()
+    return np.concatenate([found[: len(GHIA_U), 0], found[len(GHIA_U) :, 1]])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("checkpoints", nargs="*", type=Path)
+    fine = centrelines()
+    others = {
+        "half the resolution": centrelines(intervals=128),
+        "Ghia et al.": np.array([value for _, value in (*GHIA_U, *GHIA_V)]),
+    }
+    others |= {str(each): learned(each) for each in parser.parse_args().checkpoints}
+    for name, other in others.items():
         difference = np.linalg.norm(other - fine) / np.linalg.norm(fine)
         print(f"{name}: relative L2 {difference:.1e}, at most {abs(other - fine).max():.1e}")
+
+
+if __name__ == "__main__":
+    main()

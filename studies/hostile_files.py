@@ -2,7 +2,7 @@
 
     python studies/hostile_files.py --output docs/results/hostile_files.md
 
-After one training run, each of 20 fields of its checkpoint is replaced by each of ten hostile
+After one training run, each of 27 fields of its checkpoint is replaced by each of ten hostile
 values, and each of ten keys of its ``config.yaml`` by each of five. Every command reads every such
 file. The page counts uncaught exceptions, imports from the working folder, started processes and
 files removed or written outside the folder of the run, and has the longest time and peak memory.
@@ -34,8 +34,14 @@ from kanlit.cli import main as kanlit
 
 FIT = """\
 data: {class_path: TableData, init_args: {path: table.csv, inputs: [a, b], targets: [y]}}
-model: {hidden: []}
-trainer: {max_epochs: 4, enable_progress_bar: false}
+model:
+  hidden: []
+  optimizer: {class_path: LevenbergMarquardt, init_args: {smoothness: auto}}
+trainer:
+  max_epochs: 4
+  precision: 64-true
+  enable_progress_bar: false
+  callbacks: [{class_path: KeepBest}, {class_path: Refit}]
 checkpoint: {every_n_epochs: 2}
 adaptation: {schedule: [3, 4]}
 """
@@ -51,6 +57,10 @@ FIELDS: list[tuple[Any, ...]] = [
     ("kanlit", "class_path"),
     ("kanlit", "columns"),
     ("kanlit", "columns", "low"),
+    ("kanlit", "equation"),
+    ("kanlit", "uncertainty"),
+    ("kanlit", "uncertainty", "covariance"),
+    ("kanlit", "uncertainty", "noise"),
     ("state_dict", f"{LAYER}.knots"),
     ("state_dict", f"{LAYER}.coefficients"),
     ("state_dict", "input_std"),
@@ -61,7 +71,10 @@ FIELDS: list[tuple[Any, ...]] = [
     ("callbacks", "Checkpoint", "best_model_path"),
     ("callbacks", "KnotPlotCallback", "history"),
     ("callbacks", "GridAdaptationCallback", "watch"),
+    ("callbacks", "KeepBest", "best"),
+    ("callbacks", "KeepBest", "kept"),
     ("optimizer_states", 0, "state", 0),
+    ("optimizer_states", 0, "state", 1, "straightening"),
     ("optimizer_states", 0, "param_groups", 0, "lr"),
 ]
 CONFIG_FIELDS = [
@@ -132,7 +145,7 @@ ALIASES = "\n".join(
 PAGE = """\
 # Hostile files
 
-`python studies/hostile_files.py` replaces 20 fields of a checkpoint by ten hostile values each, and
+`python studies/hostile_files.py` replaces 27 fields of a checkpoint by ten hostile values each, and
 ten keys of the `config.yaml` beside it by five each. Every command reads every such checkpoint,
 `plot` and `formula`, which alone look at it, every such config, under an audit hook. Status 0 is a
 file whose change does not matter to the command, such as an optimizer's state to `predict`; status

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
-from torch.optim import Optimizer
 
+from kanlit.checkpoints.alike import check_like
+from kanlit.checkpoints.optimizer_states import check_optimizer_state
 from kanlit.checkpoints.vet import check_weights, count, layer_shapes
 from kanlit.errors import ConfigurationError
 
 __all__ = ["ResumeCheck"]
 
-# Optimizers whose state tensors differ in shape from their parameters.
-_OTHER_SHAPES = ("LBFGS", "Adafactor", "Muon", "SparseAdam")
-# Mappings of a ModelCheckpoint's state whose keys are paths and metrics, of one's own each time.
-_OPEN = (".best_k_models", ".metrics")
 _STAGES = {"fit": "fit_loop", "validate": "validate_loop", "test": "test_loop"}
 
 
@@ -83,7 +77,7 @@ class ResumeCheck(Callback):
             for optimizer, state in zip(
                 trainer.optimizers, loaded["optimizer_states"], strict=False
             ):
-                _check_optimizer(optimizer, state)
+                check_optimizer_state(optimizer, state)
             for config, state in zip(
                 trainer.lr_scheduler_configs, loaded["lr_schedulers"], strict=False
             ):
@@ -104,46 +98,6 @@ def _named(trainer: Trainer) -> Iterator[None]:
         ) from None
 
 
-def check_like(state: Any, own: Any, name: str, strict: bool = False) -> None:
-    """Raises if a state differs in keys or types from the object's ``own`` state.
-
-    Args:
-        state: The state in a checkpoint.
-        own: The state of the object that loads it.
-        name: Name of the state, for the message.
-        strict: Whether a value that is None in ``own`` must be None, a number or a tensor.
-
-    Raises:
-        ValueError: The state does not fit.
-    """
-    fits: bool
-    if isinstance(own, dict):
-        fits = isinstance(state, dict)
-        for key, inner in own.items() if fits and not name.endswith(_OPEN) else ():
-            if key not in state:
-                raise ValueError(f"{name} has no {key}")
-            check_like(state[key], inner, f"{name}.{key}", strict)
-    elif isinstance(own, list | tuple):
-        fits = isinstance(state, list | tuple)
-        if fits and len(state) == len(own):
-            for mine, inner in zip(own, state, strict=True):
-                check_like(inner, mine, name, strict)
-    elif own is None:
-        fits = not strict or state is None or type(state) in (bool, int, float, Tensor)
-    elif isinstance(own, bool | str):
-        fits = type(state) is type(own)
-    elif isinstance(own, int | float | Tensor):
-        fits = type(state) in (int, float) or (
-            isinstance(state, Tensor)
-            and state.dtype.is_floating_point
-            and (state.ndim == 0 or isinstance(own, Tensor))
-        )
-    else:
-        fits = True
-    if not fits:
-        raise ValueError(f"{name} is a {type(state).__name__}, not a {type(own).__name__}")
-
-
 def _check_counts(state: Any, own: Any, name: str) -> None:
     """Checks the progress of a loop, which consists of counts and flags."""
     if isinstance(own, dict):
@@ -155,50 +109,3 @@ def _check_counts(state: Any, own: Any, name: str) -> None:
         check_like(state, own, name)
     else:
         count(state, name)
-
-
-def _check_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    own = optimizer.state_dict()
-    groups = state.get("param_groups")
-    if not isinstance(groups, list) or len(groups) != len(own["param_groups"]):
-        raise ValueError("its optimizer has other parameter groups")
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for group, mine in zip(groups, own["param_groups"], strict=True):
-        check_like(group, mine, "param_groups", strict=True)
-        if group["params"] != mine["params"]:
-            raise ValueError("its optimizer has other parameters")
-        for key, value in group.items():
-            if not all(math.isfinite(number) for number in _numbers(value)):
-                raise ValueError(f"{key} of its optimizer is not finite")
-    moments = state.get("state")
-    if not isinstance(moments, dict):
-        raise ValueError("its optimizer has no state")
-    for number, kept in moments.items():
-        if type(number) is not int or not 0 <= number < len(parameters):
-            raise ValueError(f"its optimizer has a state of an unknown parameter {number!r}")
-        if not isinstance(kept, dict):
-            raise ValueError(f"the optimizer's state of parameter {number} is not a mapping")
-        for key, value in kept.items():
-            _check_moment(value, parameters[number], type(optimizer).__name__, f"{key}")
-
-
-def _check_moment(value: Any, parameter: Tensor, optimizer: str, name: str) -> None:
-    if isinstance(value, list):
-        for inner in value:
-            _check_moment(inner, parameter, optimizer, name)
-        return
-    if isinstance(value, Tensor):
-        free = value.ndim == 0 or optimizer in _OTHER_SHAPES
-        if value.dtype.is_floating_point and (free or value.shape == parameter.shape):
-            return
-    elif value is None or type(value) in (bool, int, float):
-        return
-    shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-    raise ValueError(f"{name} of its optimizer is {shape}, not {tuple(parameter.shape)}")
-
-
-def _numbers(value: Any) -> Sequence[float]:
-    values = value if isinstance(value, list | tuple) else [value]
-    return [
-        float(v) for v in values if type(v) in (int, float) or (torch.is_tensor(v) and v.ndim == 0)
-    ]

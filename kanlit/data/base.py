@@ -54,11 +54,11 @@ class TensorDataModule(LightningDataModule, ABC):
         in_features: Number of the network's inputs; a subclass may set another than the columns'.
         default_module: Name of the kanlit module that is used for these data if none is set.
         default_recipe: Name of the default settings of a run on these data, see
-            :mod:`kanlit.runs.defaults`.
+            :mod:`kanlit.runs.recipes`; None for those of each class.
     """
 
     default_module: ClassVar[str] = "RegressionModule"
-    default_recipe: ClassVar[str] = "adaptive"
+    default_recipe: ClassVar[str | None] = None
 
     def __init__(
         self,

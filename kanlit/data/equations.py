@@ -64,6 +64,7 @@ class EquationData(TensorDataModule):
     """
 
     default_module = "PDEModule"
+    default_recipe = "equation"
 
     def __init__(
         self,
@@ -286,6 +287,8 @@ class HelmholtzData(EquationData):
         conditions: soft (the boundary's values in the loss, as in the paper) or exact (by the
             ansatz (1 - x1²) (1 - x2²) N, without points on the boundary).
     """
+
+    default_recipe = None  # the paper's protocol
 
     problem: Helmholtz
     target: TargetFunction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -94,6 +94,12 @@ class LevenbergMarquardt(Optimizer):
 
     needs_residuals = True
     lasting_state = (*_STRENGTHS, "steps")  # describes the data, not the weights
+    state_kinds: ClassVar[Mapping[str, type]] = {  # what a checkpoint may hold
+        **dict.fromkeys(_STRENGTHS, Tensor),
+        "steps": int,
+        "damping": float,
+        "growth": float,
+    }
 
     def __init__(
         self,

@@ -34,20 +34,14 @@ from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
-from kanlit.runs.defaults import (
-    ADAPTATION_DEFAULTS,
-    DEFAULT_CLASSES,
-    SMOOTH_DEFAULTS,
-    TRAINER_DEFAULTS,
-    leaves_smooth,
-)
-from kanlit.runs.equation_recipe import recipe_for, takes_recipe
+from kanlit.runs.defaults import ADAPTATION_DEFAULTS, DEFAULT_CLASSES, TRAINER_DEFAULTS
 from kanlit.runs.errors import UsageError, explain
 from kanlit.runs.exceptions import one_line, root_cause
 from kanlit.runs.folder import Started, start_run
-from kanlit.runs.kinds import check_optimizers, check_strategy, import_settings, members
+from kanlit.runs.kinds import KINDS, check_optimizers, check_strategy, import_settings
 from kanlit.runs.loggers import local_loggers
 from kanlit.runs.profiler import NoProfiler
+from kanlit.runs.recipes import recipe_of
 from kanlit.runs.settings import Setting, load_yaml, settings_of
 
 __all__ = ["Assembly"]
@@ -98,11 +92,8 @@ class Assembly(LightningCLI):
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
         command = next((word for word in self._argv if word in self.subcommands()), "fit")
         self._settings = settings_of(self._argv, command)
-        data = _data_class(self._settings)
-        self._default_model = f"kanlit.{data.default_module}"
-        self._smooth = data.default_recipe == "smooth" and not any(
-            leaves_smooth(setting.key) for setting in self._settings
-        )
+        self._data = _data_class(self._settings)
+        self._default_model = f"kanlit.{self._data.default_module}"
         self._records = records
         super().__init__(
             KANModule,
@@ -128,8 +119,6 @@ class Assembly(LightningCLI):
         parser.set_defaults(ADAPTATION_DEFAULTS)
         parser.add_argument("--init_from", type=str | None, default=None)
         parser.set_defaults({"model": {"class_path": self._default_model}})
-        if self._smooth:
-            parser.set_defaults(SMOOTH_DEFAULTS)
         for size in ("in_features", "out_features"):
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
 
@@ -147,17 +136,21 @@ class Assembly(LightningCLI):
         check_strategy(config.trainer.strategy)
 
     def _with_recipe(self, parser: LightningArgumentParser) -> list[str]:
-        """The arguments with what kanlit chooses for an equation, below the user's settings."""
-        given = {setting.key for setting in self._settings}
-        if not takes_recipe(_named_data(self._settings), given):
+        """The arguments, with the recipe of the data below the user's settings."""
+        recipe, given = recipe_of(self._data), {setting.key for setting in self._settings}
+        if recipe is None or any(recipe.leaves(key) for key in given):
             return self._argv
-        words = [word for word in self._argv if not word.startswith("--print_config")]
-        config = parser.parse_args(words)
-        recipe = recipe_for(config.get(str(config.get("subcommand")), config), given)
-        if recipe is None:
+
+        def parse() -> Namespace:
+            words = [word for word in self._argv if not word.startswith("--print_config")]
+            config = parser.parse_args(words)
+            return config.get(str(config.get("subcommand")), config)
+
+        settings = recipe.settings(parse, given)
+        if settings is None:
             return self._argv
         first = next((i + 1 for i, w in enumerate(self._argv) if w in self.subcommands()), 0)
-        return [*self._argv[:first], "--config", yaml.safe_dump(recipe), *self._argv[first:]]
+        return [*self._argv[:first], "--config", yaml.safe_dump(settings), *self._argv[first:]]
 
     def _explained(self, message: str) -> str:
         """Explains in one line why the parser refused the command line with ``message``."""
@@ -243,13 +236,11 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
-def _named_data(settings: Sequence[Setting]) -> str:
-    """Name of the last data class given, without its module."""
-    named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
-    return named[-1].rpartition(".")[2] if named else ""
-
-
 def _data_class(settings: Sequence[Setting]) -> type[TensorDataModule]:
     """The last data class given, which determines the default settings."""
-    found = members(TensorDataModule).get(_named_data(settings), TensorDataModule)
-    return found if issubclass(found, TensorDataModule) else TensorDataModule
+    named = [s.value for s in settings if s.key == "data" and isinstance(s.value, str)]
+    try:
+        found = KINDS["data"].resolve(named[-1] if named else "", "data")
+    except ConfigurationError:  # reported by the parser
+        return TensorDataModule
+    return found

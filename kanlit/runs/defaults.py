@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = [
-    "ADAPTATION_DEFAULTS",
-    "DEFAULT_CLASSES",
-    "SMOOTH_DEFAULTS",
-    "TRAINER_DEFAULTS",
-    "leaves_smooth",
-]
+__all__ = ["ADAPTATION_DEFAULTS", "DEFAULT_CLASSES", "TRAINER_DEFAULTS"]
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 2000,
@@ -32,52 +26,3 @@ DEFAULT_CLASSES = {
     "adaptation.density": "kanlit.BlendedDensity",
     "model.optimizer": "torch.optim.Adam",
 }
-
-# For measured data: the data choose size and smoothness, and the best on validation is kept.
-SMOOTH_DEFAULTS: dict[str, Any] = {
-    "model": {
-        "class_path": "kanlit.RegressionModule",
-        "init_args": {
-            "hidden": "auto",
-            "grid_size": "auto",
-            "optimizer": {
-                "class_path": "kanlit.LevenbergMarquardt",
-                "init_args": {"smoothness": "auto"},
-            },
-        },
-    },
-    "adaptation.schedule": [],
-    "trainer.max_epochs": 1000,
-    "trainer.precision": "64-true",
-    "trainer.check_val_every_n_epoch": 1,
-    "trainer.callbacks": [
-        {
-            "class_path": "lightning.pytorch.callbacks.EarlyStopping",
-            "init_args": {"monitor": "val/loss", "patience": 10},
-        },
-        {"class_path": "kanlit.KeepBest"},
-        {"class_path": "kanlit.Refit"},
-    ],
-}
-
-_LEAVING = (
-    "adaptation",
-    "data.batch_size",
-    "model.basis",
-    "model.lr_scheduler",
-    "model.optimizer",
-    "model.robust",
-    "model.sparsity_entropy",
-    "model.sparsity_l1",
-    "trainer.limit_val_batches",
-    "trainer.overfit_batches",
-    "trainer.precision",
-)
-
-
-def leaves_smooth(key: str) -> bool:
-    """Whether a setting of the user needs another optimizer or its own grids.
-
-    The other defaults then apply as a whole, so that no setting is overridden.
-    """
-    return key == "model" or any(key == own or key.startswith(own + ".") for own in _LEAVING)

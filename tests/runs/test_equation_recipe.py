@@ -43,7 +43,7 @@ def test_equation_is_trained_by_least_squares_on_points_that_follow_the_residual
     ("equation", "expected"),
     [
         ("Heat", ["Horizon", "KeepBest"]),
-        ("Wave", ["KeepBest"]),  # of the second order in time
+        ("SineGordon", ["Horizon", "KeepBest"]),  # of the second order in time
         ("Poisson", ["KeepBest"]),  # without time
     ],
 )

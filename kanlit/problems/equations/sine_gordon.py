@@ -23,7 +23,8 @@ class SineGordon(ExactOrSoft):
     ``u = 4 atan(m/ω · cos(ωt) / cosh(mx))``, ``m = √(1 - ω²)``.
 
     With exact conditions the ansatz is, with the breather b,
-    ``u = b(5, t) + b(x, 0) - b(5, 0) + t² (25 - x²) N``.
+    ``u = b(5, t) + b(x, 0) - b(5, 0) + t² / (1 + t²) (1 - x² / 25) N``, whose factor of N stays
+    between 0 and 1.
 
     Args:
         frequency: ω, from 0.1 to 0.99.
@@ -57,10 +58,10 @@ class SineGordon(ExactOrSoft):
         ]
 
     def exact_form(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """``b(5, t) + b(x, 0) - b(5, 0) + t² (25 - x²) N`` ``(n, 1)``."""
+        """``b(5, t) + b(x, 0) - b(5, 0) + t² / (1 + t²) (1 - x² / 25) N`` ``(n, 1)``."""
         walls, start = self._breather(0 * x + 5, t), self._breather(x, 0 * t)
         corner = self._breather(0 * x + 5, 0 * t)
-        return walls + start - corner + t**2 * (25 - x**2) * u
+        return walls + start - corner + t**2 / (1 + t**2) * (1 - x**2 / 25) * u
 
     def solution(self, points: Tensor) -> Tensor:
         """``u`` ``(n, 1)`` at points ``(n, 2)``."""

@@ -1,47 +1,34 @@
-"""Settings of a run on an equation, chosen where the user sets none."""
+"""Settings of a run on a differential equation, some of them chosen by the equation."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.runs.recipes.base import Recipe
 
-__all__ = ["recipe_for", "takes_recipe"]
+__all__ = ["EQUATION"]
 
 _STAGES, _EPOCHS_PER_STAGE = 10, 10
 
 
-def takes_recipe(data: str, given: Collection[str]) -> bool:
-    """Whether a run gets the recipe: data is EquationData, and no optimizer is set.
+def _leaves(key: str) -> bool:
+    """Whether a setting of the user is another optimizer: the other settings belong to this one."""
+    return key.startswith(("model.optimizer", "model.lr_scheduler"))
 
-    Its settings belong to least squares; with another optimizer, all are left to the user.
 
-    Args:
-        data: Class name of the data.
-        given: Keys that the user sets.
+def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[str, Any] | None:
+    """Levenberg-Marquardt in float64 on splines of degree 5.
+
+    Points are drawn where the residual is large; G grows in stages; the weights with the best
+    validation loss are kept. If the equation has a derivative in the coordinate t and no
+    condition at its end, the end of time grows in stages as well.
     """
-    own = ("model.optimizer", "model.lr_scheduler")
-    return data == "EquationData" and not any(key.startswith(own) for key in given)
-
-
-def recipe_for(config: Namespace, given: Collection[str]) -> dict[str, Any] | None:
-    """The recipe as a config that lies below those of the user.
-
-    Levenberg-Marquardt in float64 on splines of degree 5; points drawn where the residual is large;
-    G grows in stages; the weights with the best validation loss. If the equation has the coordinate
-    t, in first order and without a condition at its end, the end of time grows in stages as well.
-
-    Args:
-        config: The settings without the recipe.
-        given: Keys that the user sets; the recipe leaves out what contradicts them.
-
-    Returns:
-        The config, or None if the equation cannot be created, which is reported where it is used.
-    """
+    config = parse()
     equation = _equation(config)
     if equation is None:
         return None
@@ -95,7 +82,7 @@ def _evolves(problem: BoundaryValueProblem) -> bool:
     if TIME not in coordinates:
         return False
     axis = coordinates.index(TIME)
-    if max(problem.orders_in(axis)) != 1:
+    if not any(problem.orders_in(axis)):
         return False
     return not any((axis, 1) in faces for faces in problem.faces.values())
 
@@ -107,3 +94,6 @@ def _horizon(equation: Equation, epochs: int) -> dict[str, Any]:
     ends = [low + (high - low) * (stage + 1) / _STAGES for stage in range(_STAGES - 1)]
     schedule = {each * stage: end for stage, end in enumerate(ends)} | {each * (_STAGES - 1): None}
     return {"class_path": "Horizon", "init_args": {"coordinate": TIME, "schedule": schedule}}
+
+
+EQUATION = Recipe(_leaves, _settings)

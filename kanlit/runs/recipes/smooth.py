@@ -1,0 +1,59 @@
+"""Settings of a run on measured data: the data choose size and smoothness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kanlit.runs.recipes.base import Recipe
+
+__all__ = ["SMOOTH"]
+
+_SETTINGS: dict[str, Any] = {
+    "model": {
+        "class_path": "kanlit.RegressionModule",
+        "init_args": {
+            "hidden": "auto",
+            "grid_size": "auto",
+            "optimizer": {
+                "class_path": "kanlit.LevenbergMarquardt",
+                "init_args": {"smoothness": "auto"},
+            },
+        },
+    },
+    "adaptation": {"schedule": []},
+    "trainer": {
+        "max_epochs": 1000,
+        "precision": "64-true",
+        "check_val_every_n_epoch": 1,
+        "callbacks": [
+            {
+                "class_path": "lightning.pytorch.callbacks.EarlyStopping",
+                "init_args": {"monitor": "val/loss", "patience": 10},
+            },
+            {"class_path": "kanlit.KeepBest"},
+            {"class_path": "kanlit.Refit"},
+        ],
+    },
+}
+
+_LEAVING = (
+    "adaptation",
+    "data.batch_size",
+    "model.basis",
+    "model.lr_scheduler",
+    "model.optimizer",
+    "model.robust",
+    "model.sparsity_entropy",
+    "model.sparsity_l1",
+    "trainer.limit_val_batches",
+    "trainer.overfit_batches",
+    "trainer.precision",
+)
+
+
+def _leaves(key: str) -> bool:
+    """Whether a setting of the user needs another optimizer or its own grids."""
+    return key == "model" or any(key == own or key.startswith(own + ".") for own in _LEAVING)
+
+
+SMOOTH = Recipe(_leaves, lambda parse, given: _SETTINGS)
