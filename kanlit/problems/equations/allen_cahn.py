@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import pi
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from kanlit.problems.equations.periodic_evolution import PeriodicEvolution
 from kanlit.problems.equations.spectral import Complex, PeriodicReference, integrate, wavenumbers
 
 __all__ = ["AllenCahn"]
+
+_ONSET = 1e-4  # time after which the layer has formed
 
 
 @dataclass(frozen=True, init=False)
@@ -34,9 +36,11 @@ class AllenCahn(ExactOrSoft, PeriodicEvolution):
     that the network corrects,
 
     .. math:: u = \Phi(v, t) = \frac{v}{\sqrt{v^2 + (1 - v^2)\, e^{-2rt}}}, \qquad
-              v = x^2 \cos(\pi x) + \frac{t}{50}\, N(x^2, t),
+              v = x^2 \cos(\pi x) + K(x, t) + \frac{t}{50}\, N(x^2, t),
 
-    and the residual is divided by ∂Φ/∂v, so that it is that of v, whose errors do not grow.
+    with the layer K of linear diffusion at the kinks. The residual is divided by ∂Φ/∂v, so that it
+    is that of v, whose errors do not grow, and weighted by ``1 - x⁴ cos²(πx)``, since errors near
+    the kinks, where the field is ±1, decay.
     Since the field is even in x, its values are periodic then, and its slopes if ``u_x = 0`` at
     x = ±1: that condition is soft, and its weight small, since the start violates it.
 
@@ -78,10 +82,18 @@ class AllenCahn(ExactOrSoft, PeriodicEvolution):
         return {"x_squared": x**2, "t": t}
 
     def exact_form(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """``v (v² + (1 - v²) exp(-2rt))^(-1/2)`` with ``v = x² cos(πx) + t N / 50``, ``(n, 1)``."""
-        v = x**2 * torch.cos(pi * x) + t * u / 50
+        """``Φ(v, t)`` ``(n, 1)``."""
+        start = x**2 * torch.cos(pi * x)
+        v = start + self._layer(1 - x, t) + self._layer(1 + x, t) + t * u / 50
         square = v**2
         return v * (square + (1 - square) * torch.exp(-2 * self.rate * t)) ** -0.5
+
+    def _layer(self, distance: Tensor, t: Tensor) -> Tensor:
+        """What linear diffusion adds at a kink with slopes ±2, and 0 at t = 0."""
+        width = 2 * torch.sqrt(self.diffusivity * (t + _ONSET))
+        scaled = distance / width
+        spread = width * torch.exp(-(scaled**2)) / sqrt(pi) - distance * (1 - torch.erf(scaled))
+        return 2 * t / (t + _ONSET) * spread
 
     def conditions(self) -> list[Condition]:
         """The initial field, and no slope at the ends if the conditions are exact."""
@@ -89,13 +101,13 @@ class AllenCahn(ExactOrSoft, PeriodicEvolution):
             return super().conditions()
         return [*super().conditions(), neumann("walls", {"x": "both"}, weight=1e-3)]
 
-    def residual(self, u: Tensor, u_t: Tensor, u_xx: Tensor, t: Tensor) -> Tensor:
-        """``u_t - D u_xx - r (u - u³)`` ``(n, 1)``, with exact conditions over ∂Φ/∂v."""
+    def residual(self, u: Tensor, u_t: Tensor, u_xx: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """``u_t - D u_xx - r (u - u³)`` ``(n, 1)``; with exact conditions that of v, weighted."""
         found = u_t - self.diffusivity * u_xx - self.rate * (u - u**3)
         if not self.is_exact:
             return found
-        decay = torch.exp(-self.rate * t)
-        return found * decay * (1 - u**2 * (1 - decay**2)) ** -1.5
+        decay, weight = torch.exp(-self.rate * t), 1 - self.initial(x) ** 2
+        return weight * found * decay * (1 - u**2 * (1 - decay**2)) ** -1.5
 
     def initial(self, points: Tensor) -> Tensor:
         """``x² cos(πx)`` ``(n, 1)``."""
