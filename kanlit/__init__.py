@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         adapt_grids,
     )
     from kanlit.callbacks import (
+        Calibrate,
         GridAdaptationCallback,
         KeepBest,
         KnotPlotCallback,
@@ -52,6 +53,7 @@ __version__ = "0.2.0"
 __all__ = [
     "KAN",
     "BlendedDensity",
+    "Calibrate",
     "ClassTableData",
     "ClassificationModule",
     "Condition",
@@ -96,8 +98,8 @@ _HOMES = {
         "ScikitData SyntheticData TableData",
         "kanlit.modules": "ClassificationModule PDEModule RegressionModule",
         "kanlit.problems": "Condition Equation dirichlet neumann periodic",
-        "kanlit.callbacks": "GridAdaptationCallback KeepBest KnotPlotCallback PruningCallback "
-        "Refit",
+        "kanlit.callbacks": "Calibrate GridAdaptationCallback KeepBest KnotPlotCallback "
+        "PruningCallback Refit",
         "kanlit.nn": "KAN KANLayer",
         "kanlit.optim": "LevenbergMarquardt",
         "kanlit.metrics": "RelativeL2Error",

@@ -1,5 +1,6 @@
 """Lightning callbacks: grid adaptation, stages, pruning, checkpoints, pictures and progress."""
 
+from kanlit.callbacks.calibrate import Calibrate
 from kanlit.callbacks.checkpoint import Checkpoint
 from kanlit.callbacks.continuation import Continuation
 from kanlit.callbacks.grid_adaptation import GridAdaptationCallback
@@ -14,6 +15,7 @@ from kanlit.callbacks.time_windows import TimeWindows
 from kanlit.callbacks.training_samples import GridAdaptable
 
 __all__ = [
+    "Calibrate",
     "Checkpoint",
     "Continuation",
     "EpochProgressBar",

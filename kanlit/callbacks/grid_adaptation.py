@@ -47,8 +47,9 @@ class GridAdaptationCallback(Callback):
     scheduled value, and the coefficients are refitted. The optimizer and its scheduler are kept.
     Each adaptation logs one line. An adaptation that fails, or that raises the loss too far, is
     rolled back with a warning, and training continues. Other callbacks may define the hooks
-    ``before_grid_adaptation(trainer, module)``, ``on_grid_adaptation(trainer, module, report)``
-    and ``on_grid_adaptation_failure(trainer, module, report)``.
+    ``before_grid_adaptation(trainer, module, grid_size)``,
+    ``on_grid_adaptation(trainer, module, report)`` and
+    ``on_grid_adaptation_failure(trainer, module, report)``.
 
     It works on any LightningModule with KAN layers, also behind convolutions or in a transformer;
     see :class:`~kanlit.callbacks.training_samples.GridAdaptable`.
@@ -215,7 +216,7 @@ class GridAdaptationCallback(Callback):
             A report, whose ``failure`` is not None if the adaptation was rolled back.
         """
         start = time.perf_counter()
-        notify(trainer, pl_module, "before_grid_adaptation")
+        notify(trainer, pl_module, "before_grid_adaptation", grid_size)
         network = network_of(pl_module)
         samples = TrainingSamples(trainer, pl_module, self.max_samples)
         sample_losses = samples.sample_losses()

@@ -23,7 +23,9 @@ class KeepBest(Callback):
     After each validation, weights, knots and G are kept if the metric is the lowest so far. They
     are restored before each grid adaptation or pruning, so that each stage starts from the best
     state so far, and at the end of training. An extension that did not improve validation is
-    thereby discarded, together with its larger G. Restoring resets the optimizer state, which
+    thereby discarded, together with its larger G. If the last stage started from the same weights
+    with the same G and the same full batch, restoring would only repeat it; training then continues
+    from the current weights. Restoring resets the optimizer state, which
     belongs to the weights that are replaced; only strengths of penalties that the data have chosen
     stay. Pruning discards the kept state, so that the pruned
     network is not replaced by the larger one; so does each stage of Continuation or Horizon, whose
@@ -43,6 +45,7 @@ class KeepBest(Callback):
         self.best_epoch = -1
         self._kept: dict[str, Tensor] = {}
         self._at = -1  # last step at which the module equaled the kept state
+        self._stage: list[int | None] = []  # best epoch and G that the last stage started with
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Called before a checkpoint is loaded. A trainer that has already stepped continues.
@@ -51,6 +54,7 @@ class KeepBest(Callback):
 
     def _forget(self) -> None:
         self.best, self.best_epoch, self._kept, self._at = None, -1, {}, -1
+        self._stage = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.enable_validation:
@@ -75,8 +79,18 @@ class KeepBest(Callback):
             self._at = trainer.global_step
             self._kept = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
 
-    def before_grid_adaptation(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def before_grid_adaptation(
+        self, trainer: Trainer, pl_module: LightningModule, grid_size: int | None
+    ) -> None:
         """Called by :class:`~kanlit.GridAdaptationCallback`: restores the best state."""
+        stage = [self.best_epoch, grid_size]
+        if stage == self._stage and _same_data(trainer):
+            pl_module.print(
+                f"epoch {trainer.current_epoch}: the last stage did not improve {self.monitor}; "
+                f"training continues from its end"
+            )
+            return
+        self._stage = stage
         self._restore_best(trainer, pl_module)
 
     def on_grid_adaptation(
@@ -124,8 +138,16 @@ class KeepBest(Callback):
             "best_epoch": self.best_epoch,
             "kept": self._kept,
             "at": self._at,
+            "stage": self._stage,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
         self._kept, self._at = state_dict["kept"], state_dict["at"]
+        self._stage = state_dict["stage"]
+
+
+def _same_data(trainer: Trainer) -> bool:
+    """Whether each epoch is one step on the same samples."""
+    draws = getattr(getattr(trainer, "datamodule", None), "redraw", None)
+    return trainer.num_training_batches == 1 and draws is None

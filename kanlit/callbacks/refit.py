@@ -25,6 +25,9 @@ class Refit(Callback):
         most_rows: Largest number of rows; with more, nothing is done.
         steps: Largest number of steps.
 
+    Attributes:
+        rows: Number of rows of the last refit; 0 if there was none.
+
     Raises:
         ConfigurationError: The module is not a RegressionModule.
     """
@@ -32,12 +35,14 @@ class Refit(Callback):
     def __init__(self, most_rows: int = 5000, steps: int = 20) -> None:
         self.most_rows = most_rows
         self.steps = steps
+        self.rows = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(pl_module, RegressionModule):
             raise ConfigurationError(
                 f"Refit needs a RegressionModule, got {type(pl_module).__name__}: remove Refit"
             )
+        self.rows = 0
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         (optimizer,) = trainer.optimizers
@@ -47,6 +52,6 @@ class Refit(Callback):
         if optimizer.param_groups[0]["smoothness"] != "auto" or trainer.global_step == 0:
             return
         with unwrapped(trainer):
-            rows = pl_module.refit(optimizer, self.steps, self.most_rows)
-        if rows:
-            pl_module.print(f"refitted on all {rows} rows, training and validation")
+            self.rows = pl_module.refit(optimizer, self.steps, self.most_rows)
+        if self.rows:
+            pl_module.print(f"refitted on all {self.rows} rows, training and validation")

@@ -114,7 +114,8 @@ def _batches(trainer: Trainer, module: LightningModule, most: int) -> Iterator[A
     count = 0
     with _unnoticed(trainer.train_dataloader) as loader:
         for batch in loader or ():
-            moved = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
+            converted = trainer.precision_plugin.convert_input(batch)
+            moved = trainer.strategy.batch_to_device(converted, device=module.device)
             yield moved
             count += _inputs(module, moved).shape[0]
             if count >= most:

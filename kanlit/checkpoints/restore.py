@@ -64,8 +64,7 @@ def restore_module(
     module = restore_network(content, path, named)
     if isinstance(module, PDEModule) and (record := recorded_equation(content)) is not None:
         module.problem = equation or restore_equation(record, path)
-    if isinstance(module, RegressionModule):
-        module.take_uncertainty(content)
+    module.restore_content(content)
     try:
         module.columns = _columns(content, module)
     except ValueError as error:

@@ -35,6 +35,7 @@ from kanlit.files import shown
 from kanlit.runs.console import clean_console
 from kanlit.runs.exceptions import one_line, refusal, root_cause
 from kanlit.runs.folder import Started
+from kanlit.runs.outcome import outcome_lines
 from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, parts, score
 from kanlit.runs.threads import chosen_threads
 
@@ -110,10 +111,13 @@ class KanlitCLI(FromCheckpoint):
         self._seconds = time.perf_counter() - self._seconds
         if self.trainer.interrupted:
             return
+        lines: list[str] = []
         if self._resumed.get("global_step") == self.trainer.global_step:
             rank_zero_info(self._untrained())
+        else:
+            lines += outcome_lines(self.trainer, self.model)
         last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
-        summary = self._summary(last)
+        summary = "\n".join([self._summary(last), *lines])
         path = best_checkpoint(self.trainer)
         if path:
             # The best network on validation data may have been an earlier one.

@@ -14,7 +14,7 @@ from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
-from kanlit.modules import KANModule, RegressionModule
+from kanlit.modules import KANModule
 
 __all__ = ["main", "parser", "takes"]
 
@@ -97,8 +97,6 @@ def main(argv: Sequence[str]) -> None:
 
 def _deviations(module: KANModule, inputs: Tensor, path: Path) -> Tensor | None:
     """Standard deviations of the targets, if the checkpoint knows them."""
-    if not isinstance(module, RegressionModule) or module.uncertainty is None:
-        return None
     try:
         return module.standard_deviation(inputs)
     except ValueError as error:

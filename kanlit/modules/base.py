@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -167,6 +167,19 @@ class KANModule(RestorableModule, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(n, in)`` to ``(n, out)``, in the user's units."""
         return self.network(x)
+
+    def standard_deviation(self, x: Tensor) -> Tensor | None:
+        """Standard deviation of a new target at each row of x ``(n, in)``, ``(n, out)``.
+
+        None if it is not known.
+
+        Raises:
+            ValueError: What the module knows of it does not fit the network.
+        """
+        return None
+
+    def restore_content(self, checkpoint: Mapping[str, Any]) -> None:
+        """Restores what a vetted checkpoint has besides weights and settings."""
 
     def network_inputs(self, x: Tensor) -> Tensor:
         """Maps inputs ``(n, in)`` from the user's units to the network's units."""

@@ -17,6 +17,7 @@ from torchmetrics.classification import (
 
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.calibration import best_temperature
 from kanlit.modules.ranks import block_weights, row_count
 
 __all__ = ["ClassificationModule"]
@@ -26,15 +27,16 @@ class ClassificationModule(KANModule):
     r"""Learns the class of x by cross-entropy.
 
     .. math:: L = -\frac{1}{n} \sum_j \log p_{y_j}(x_j), \qquad
-              p(x) = \mathrm{softmax}(f(z)), \quad z = (x - \mu_x)/\sigma_x
+              p(x) = \mathrm{softmax}(f(z) / T), \quad z = (x - \mu_x)/\sigma_x
 
-    The network f returns one logit per class. The means and standard deviations of the inputs come
-    from the data module if it standardizes its columns, and are saved in the checkpoint; otherwise
-    they are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y either one-hot
-    ``(n, classes)`` or class indices ``(n,)`` of dtype int64. Validation logs ``val/loss`` and
-    ``val/accuracy``; testing logs ``test/loss``, ``test/accuracy``, ``test/f1`` (macro average)
-    and ``test/calibration_error`` (expected calibration error, 15 bins). Predictions are
-    probabilities.
+    The network f returns one logit per class. The temperature T is 1 in training;
+    :class:`~kanlit.callbacks.Calibrate` sets it on the validation rows. The means and standard
+    deviations of the inputs come from the data module if it standardizes its columns, and are saved
+    in the checkpoint; otherwise they are 0 and 1. Batches are ``(x, y)`` with x ``(n, in)`` and y
+    either one-hot ``(n, classes)`` or class indices ``(n,)`` of dtype int64. Validation logs
+    ``val/loss`` and ``val/accuracy``; testing logs ``test/loss``, ``test/accuracy``, ``test/f1``
+    (macro average) and ``test/calibration_error`` (expected calibration error, 15 bins).
+    Predictions are probabilities.
 
     Args:
         out_features: Number of classes, at least 2; set by the data module.
@@ -52,6 +54,7 @@ class ClassificationModule(KANModule):
 
     input_mean: Tensor
     input_std: Tensor
+    temperature: Tensor
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class ClassificationModule(KANModule):
         super().__init__(in_features, out_features, hidden=hidden, **kwargs)
         self.register_buffer("input_mean", torch.zeros(in_features))
         self.register_buffer("input_std", torch.ones(in_features))
+        self.register_buffer("temperature", torch.ones(()))
         self.val_accuracy = MulticlassAccuracy(out_features, average="micro")
         self.test_metrics = MetricCollection(
             {
@@ -107,8 +111,21 @@ class ClassificationModule(KANModule):
         return self.network_inputs(batch[0])
 
     def logits(self, x: Tensor) -> Tensor:
-        """f(z) ``(n, classes)`` of x ``(n, in)`` in the user's units."""
-        return self.network(self.network_inputs(x))
+        """f(z) / T ``(n, classes)`` of x ``(n, in)`` in the user's units."""
+        logits: Tensor = self.network(self.network_inputs(x))
+        return logits / self.temperature
+
+    def calibrate(self, logits: Tensor, y: Tensor) -> None:
+        """Multiplies T by the best temperature for validation rows.
+
+        Args:
+            logits: :meth:`logits` of the rows ``(n, classes)``.
+            y: Their targets, one-hot or indices.
+        """
+        self.temperature *= best_temperature(logits, _numbers(y))
+
+    def on_train_start(self) -> None:
+        self.temperature.fill_(1.0)  # that of a resumed run is not of the weights to come
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities ``(n, classes)`` of x ``(n, in)`` in the user's units."""

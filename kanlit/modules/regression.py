@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
@@ -22,6 +22,7 @@ from kanlit.selection import SmoothNetwork, select_network
 
 __all__ = ["RegressionModule"]
 
+_LARGE_START = 1e3  # loss of an untrained network over the variance of the targets
 _MOST_INPUTS = 300  # of a network whose size the data choose
 
 
@@ -50,6 +51,7 @@ class RegressionModule(KANModule):
     Attributes:
         uncertainty: Covariance of the parameters and variance of the noise, in standardized units;
             None unless the smoothness was chosen by the data, see :meth:`refit`.
+        freedom: Effective degrees of freedom, likewise.
 
     Raises:
         ConfigurationError: ``robust`` is not positive; the data have no targets.
@@ -79,6 +81,7 @@ class RegressionModule(KANModule):
         super().__init__(in_features, out_features, hidden=widths, grid_size=first, **kwargs)
         self.hparams.update({"hidden": hidden, "grid_size": grid_size})
         self.uncertainty: Uncertainty | None = None
+        self.freedom: float | None = None
         self._strengths: tuple[list[Tensor], int] | None = None  # until the optimizer is created
         self.register_buffer("input_mean", torch.zeros(in_features))
         self.register_buffer("input_std", torch.ones(in_features))
@@ -188,7 +191,8 @@ class RegressionModule(KANModule):
     def refit(self, optimizer: LevenbergMarquardt, steps: int, most_rows: int) -> int:
         """Trains on the training and validation rows together, with the strengths of ``optimizer``.
 
-        Sets :attr:`uncertainty`. The weights stay if the evidence of all rows does not grow.
+        Sets :attr:`uncertainty` and :attr:`freedom`. The weights stay if the evidence of all rows
+        does not grow.
 
         Returns:
             The number of rows; 0 if they are more than ``most_rows``, and nothing was done.
@@ -207,39 +211,50 @@ class RegressionModule(KANModule):
             state = fit.network.state_dict()
         else:
             found = first
-        known = Uncertainty(found.covariance, found.noise)
-        state, known = self.trainer.strategy.broadcast((state, known))
-        if bool(known.covariance.isfinite().all()):
-            self.uncertainty = known
+        known = Uncertainty(found.covariance, found.noise), found.freedom
+        state, (uncertainty, freedom) = self.trainer.strategy.broadcast((state, known))
+        if bool(uncertainty.covariance.isfinite().all()):
+            self.uncertainty, self.freedom = uncertainty, freedom
         if not enough:
             return 0
         self.network.load_state_dict(state)
         return len(x)
 
-    def standard_deviation(self, x: Tensor) -> Tensor:
-        """Standard deviation of a new target at each row of x ``(n, in)``, ``(n, out)``.
+    def standard_deviation(self, x: Tensor) -> Tensor | None:
+        """Contains the noise and the uncertainty of the network, in the user's units.
 
-        Contains the noise and the uncertainty of the network, in the user's units.
-
-        Raises:
-            ValueError: The covariance does not fit the network, or is not known.
+        None without :attr:`uncertainty`. See :meth:`KANModule.standard_deviation`.
         """
         if self.uncertainty is None:
-            raise ValueError("the uncertainty of the network is not known")
+            return None
         covariance, noise = self.uncertainty
         variances = output_variances(self.network, self.network_inputs(x), covariance)
         return (variances + noise).sqrt().to(x) * self.target_std
 
     def on_train_start(self) -> None:
-        self.uncertainty = None  # that of a resumed run is not of the weights to come
+        # Those of a resumed run are not of the weights to come.
+        self.uncertainty = self.freedom = None
+
+    @torch.no_grad()
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        if self.trainer.global_step or batch_idx:
+            return
+        targets = (batch[1] - self.target_mean) / self.target_std
+        variance = float(targets.var(0, correction=0).mean())
+        loss = float(self._errors(batch).square().mean())
+        if variance > 0 and loss > _LARGE_START * variance:
+            rank_zero_warn(
+                f"the untrained network's loss is {loss / variance:.1e} times the variance of the "
+                f"targets, so columns are far from mean 0 and scale 1: set standardize to true "
+                f"if the data have this setting, or scale the columns"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         if self.uncertainty is not None:
             checkpoint["kanlit"]["uncertainty"] = self.uncertainty._asdict()
 
-    def take_uncertainty(self, checkpoint: Mapping[str, Any]) -> None:
-        """Sets :attr:`uncertainty` from a vetted checkpoint, None if it has none."""
+    def restore_content(self, checkpoint: Mapping[str, Any]) -> None:
         kept = checkpoint.get("kanlit", {}).get("uncertainty")
         self.uncertainty = None if kept is None else Uncertainty(**kept)
 

@@ -38,7 +38,9 @@ class Seen(Callback):
         self.losses.append(float(trainer.callback_metrics["val/loss"]))
         self.sizes.append(max(layer.grid_size for layer in kan_layers(pl_module).values()))
 
-    def before_grid_adaptation(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def before_grid_adaptation(
+        self, trainer: Trainer, pl_module: LightningModule, grid_size: int | None
+    ) -> None:
         self.starts.append(validation_loss(pl_module))
 
 
@@ -196,3 +198,10 @@ def test_the_last_checkpoint_has_the_best_whenever_the_one_before_it_was_written
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     for name, tensor in module.state_dict().items():
         assert torch.equal(kept[name], tensor)
+
+
+def test_a_stage_that_did_not_improve_is_not_repeated() -> None:
+    _, _, seen = fit(KeepBest(), schedule={0: 3, 10: 25, 30: 25, 50: 25}, epochs=70)
+    second, third = seen.losses[30:50], seen.losses[50:70]
+    assert min(second) > min(seen.losses[:30])  # nothing better to start the third from
+    assert third != second

@@ -20,10 +20,12 @@ from kanlit.adaptation import (
     InputDensity,
     LossDensity,
 )
-from kanlit.callbacks import GridAdaptationCallback
+from kanlit.callbacks import Calibrate, Checkpoint, GridAdaptationCallback
+from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import ScikitData, SyntheticData, TableData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule
+from kanlit.modules.calibration import best_temperature
 from kanlit.optim import LevenbergMarquardt
 
 Batch = tuple[Tensor, Tensor]
@@ -142,7 +144,9 @@ class Kept(Callback):
         self._before = Tensor()
 
     @torch.no_grad()
-    def before_grid_adaptation(self, trainer: Trainer, module: ClassificationModule) -> None:
+    def before_grid_adaptation(
+        self, trainer: Trainer, module: ClassificationModule, grid_size: int | None
+    ) -> None:
         self._before = module.logits(self.x)
 
     @torch.no_grad()
@@ -223,3 +227,36 @@ def test_data_without_classes_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="needs data with classes") as caught:
             trainer_for(1).fit(module, datamodule=data)
         assert "\n" not in str(caught.value)
+
+
+# -- calibration --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
+def test_the_temperature_is_that_with_which_the_classes_were_drawn(true: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(20000, 4, generator=generator)
+    labels = torch.multinomial((logits / true).softmax(1), 1, generator=generator)[:, 0]
+    assert best_temperature(logits, labels) == pytest.approx(true, rel=0.05)
+
+
+def test_a_few_rows_without_an_error_leave_the_probabilities_below_one() -> None:
+    logits, labels = 5 * torch.eye(3), torch.arange(3)
+    assert 0.3 < best_temperature(logits, labels) < 1.0
+
+
+def test_a_calibrated_run_keeps_its_classes_and_lowers_the_validation_loss(tmp_path: Path) -> None:
+    data, module = ScikitData("wine"), make(n_in=13)
+    keep = Checkpoint(dirpath=str(tmp_path))
+    options: dict[str, Any] = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
+    trainer = trainer_for(300, Calibrate(), keep, check_val_every_n_epoch=300, **options)
+    trainer.fit(module, datamodule=data)
+    ((x, y),) = data.val_dataloader()
+    calibrated, temperature = module(x), float(module.temperature)
+    before = float(trainer.callback_metrics["val/loss"])
+    assert temperature != 1.0
+    assert float(F.cross_entropy(calibrated.log(), y)) < before
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert float(state["temperature"]) == temperature
+    module.temperature.fill_(1.0)
+    assert torch.equal(module(x).argmax(1), calibrated.argmax(1))

@@ -15,7 +15,7 @@ from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor
 
 from kanlit.callbacks import GridAdaptationCallback
-from kanlit.data import SyntheticData, TableData, TensorLoader
+from kanlit.data import FormulaData, SyntheticData, TableData, TensorLoader
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 from kanlit.nn import KANLayer
@@ -351,3 +351,13 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: 
 
 def test_a_network_without_hidden_layers_is_one_layer() -> None:
     assert len(RegressionModule(2, 1, hidden=[]).network.layers) == 1
+
+
+@pytest.mark.parametrize(("standardize", "said"), [(False, True), (True, False)])
+def test_a_start_far_from_the_scale_of_the_targets_is_said(
+    standardize: bool, said: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    bounds = {"x": [50000.0, 100000.0]}
+    data = FormulaData("y = x / 100000", bounds, samples=20, standardize=standardize)
+    trainer_for(1).fit(RegressionModule(1, 1, hidden=[3]), datamodule=data)
+    assert any("times the variance of the targets" in str(w.message) for w in recwarn) is said
