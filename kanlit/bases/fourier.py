@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kanlit.bases.base import Basis
+from kanlit.bases.base import Basis, Place
 from kanlit.bases.series import SeriesBasis
 
 __all__ = ["FourierBasis"]
@@ -45,17 +45,27 @@ class FourierBasis(SeriesBasis):
     def continues_linearly(self) -> bool:
         return False
 
-    def formula(self, x: Tensor, derivative: int) -> Tensor:
+    def locate(self, x: Tensor) -> Place:
+        """The sines and cosines of all multiples of θ, both ``(count // 2, in, n)``."""
         low, high = self.breakpoints[:, :1], self.breakpoints[:, -1:]
-        frequency = pi / (high - low)
-        numbers = torch.arange(1, self.count // 2 + 1, dtype=x.dtype, device=x.device)
-        rates = numbers[:, None, None] * frequency
-        angles = rates * (x - (low + high) / 2)
+        angles = self._rates() * (x - (low + high) / 2)
+        return angles.sin(), angles.cos()
+
+    def evaluate(self, place: Place, derivative: int) -> Tensor:
+        sine, cosine = place
         # Each derivative shifts the phase by a quarter period: sin to cos, cos to -sin.
-        sine, cosine = angles.sin(), angles.cos()
         shifted = [(sine, cosine), (cosine, -sine), (-sine, -cosine), (-cosine, sine)]
-        sine, cosine = shifted[derivative % 4]
-        scale = rates**derivative
-        waves = torch.stack([scale * sine, scale * cosine], 1).flatten(0, 1)
-        constant = torch.zeros_like(x) if derivative else torch.ones_like(x)
-        return torch.cat([constant.unsqueeze(0), waves])[: self.count]
+        waves = torch.stack(shifted[derivative % 4], 1)
+        if derivative:
+            waves = self._rates().unsqueeze(1) ** derivative * waves
+        constant = torch.zeros_like(sine[:1]) if derivative else torch.ones_like(sine[:1])
+        return torch.cat([constant, waves.flatten(0, 1)])[: self.count]
+
+    def formula(self, x: Tensor, derivative: int) -> Tensor:
+        return self.evaluate(self.locate(x), derivative)
+
+    def _rates(self) -> Tensor:
+        """Factors of x in the multiples of θ, ``(count // 2, in, 1)``."""
+        frequency = pi / (self.breakpoints[:, -1:] - self.breakpoints[:, :1])
+        numbers = torch.arange(1, self.count // 2 + 1).to(frequency)
+        return numbers[:, None, None] * frequency

@@ -74,6 +74,10 @@ _EQUATIONS = {
     "cavity": "Cavity",
 }
 
+_FOUR_BY_FOUR = {
+    "equation": {"class_path": "kanlit.problems.Helmholtz", "init_args": {"a1": 4, "a2": 4}}
+}
+
 SUITES: Mapping[str, Suite] = MappingProxyType(
     {
         "synthetic": Suite(
@@ -107,17 +111,15 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
                     Task("equations", name, name, {"equation": f"kanlit.problems.{equation}"}, name)
                     for name, equation in _EQUATIONS.items()
                 ),
-                *(
-                    Task(
-                        "equations",
-                        f"helmholtz ({a1},{a2})",
-                        f"helmholtz{a1}{a2}",
-                        {"a1": a1, "a2": a2},
-                        "helmholtz",
-                        like="helmholtz",
-                    )
-                    for a1, a2 in ((1, 4), (4, 4))
+                Task(
+                    "equations",
+                    "helmholtz (1,4)",
+                    "helmholtz14",
+                    {"a1": 1, "a2": 4},
+                    "helmholtz",
+                    like="helmholtz",
                 ),
+                Task("equations", "helmholtz (4,4)", "helmholtz44", _FOUR_BY_FOUR, "helmholtz_4_4"),
             ),
             seeds=(3, 4, 5),
             step_cost=300.0,

@@ -31,6 +31,8 @@ from kanlit.problems import (
 )
 from kanlit.problems.equations.cavity import GHIA_U, GHIA_V
 from kanlit.problems.equations.corner_flow import corner_flow
+from kanlit.problems.exactness import random_networks
+from kanlit.problems.solution import Solution as Around
 
 
 class PlainAdvection(Advection):
@@ -140,6 +142,36 @@ def test_conditions_that_hold_exactly_need_no_points(
     equation: Equation, trained: list[str]
 ) -> None:
     assert [condition.name for condition in BoundaryValueProblem(equation).conditions] == trained
+
+
+def test_allen_cahn_with_exact_conditions_has_the_residual_of_its_corrected_start() -> None:
+    equation, kan = AllenCahn(0.02, 3.0, "exact"), random_networks(2, 1)[0]
+    problem = BoundaryValueProblem(equation)
+    points = points_of(problem)["collocation"]
+
+    (residual,) = problem.residuals(kan, {"collocation": points}).values()
+
+    x, t = (column.requires_grad_() for column in points.split(1, 1))
+    u = Around(kan, problem.form)(torch.cat([x, t], 1))
+    decay = torch.exp(-6 * t)
+    v = u * torch.sqrt(decay / (1 - u**2 * (1 - decay)))  # whose reaction gives u
+
+    def slope(y: Tensor, z: Tensor) -> Tensor:
+        return torch.autograd.grad(y.sum(), z, create_graph=True)[0]
+
+    curvature = -3 * v * (1 - decay) / (v**2 * (1 - decay) + decay)
+    v_x = slope(v, x)
+    expected = slope(v, t) - 0.02 * (slope(v_x, x) + curvature * v_x**2)
+    weight = 1 - equation.initial(points) ** 2
+    torch.testing.assert_close(residual, weight * expected, rtol=0, atol=1e-8)
+
+
+def test_allen_cahn_has_no_slope_at_its_kink_without_a_network() -> None:
+    ansatz = AllenCahn(conditions="exact").exact_form
+    t = torch.linspace(0.02, 1, 8, dtype=torch.float64)[:, None]
+    inputs = Jet.variables(torch.cat([torch.ones_like(t), t], 1), [(0,)])
+    u = ansatz(torch.zeros_like(t), inputs[:, :1], inputs[:, 1:])  # type: ignore[arg-type]
+    assert float(u.stream((0,)).abs().max()) < 0.02  # type: ignore[attr-defined]
 
 
 def test_the_flow_in_a_corner_solves_the_stokes_equations() -> None:

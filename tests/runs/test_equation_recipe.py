@@ -44,6 +44,7 @@ def test_equation_is_trained_by_least_squares_on_points_that_follow_the_residual
     [
         ("Heat", ["Horizon", "KeepBest"]),
         ("SineGordon", ["Horizon", "KeepBest"]),  # of the second order in time
+        ("Advection", ["TimeWindows", "KeepBest"]),  # whose solution is only carried along
         ("Poisson", ["KeepBest"]),  # without time
     ],
 )

@@ -13,7 +13,7 @@ from kanlit.runs.recipes.base import Recipe
 
 __all__ = ["EQUATION"]
 
-_STAGES, _EPOCHS_PER_STAGE = 10, 10
+_STAGES, _EPOCHS_PER_STAGE = 10, 10  # stages of a horizon, or windows
 
 
 def _leaves(key: str) -> bool:
@@ -26,7 +26,8 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
 
     Points are drawn where the residual is large; G grows in stages; the weights with the best
     validation loss are kept. If the equation has a derivative in the coordinate t and no
-    condition at its end, the end of time grows in stages as well.
+    condition at its end, the end of time grows in stages as well; where nothing is damped, time is
+    divided into windows instead.
     """
     config = parse()
     equation = _equation(config)
@@ -45,16 +46,26 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
     }
     if "adaptation.schedule" not in given:
         model["grid_size"] = 6
-    epochs = 200
+    evolves = _evolves(problem)
+    carried = evolves and _is_carried(problem)
+    epochs = 400 if carried else 200
     if "trainer.max_epochs" in given:
         epochs = config.trainer.max_epochs or 0
+    staged = evolves and epochs >= _STAGES * _EPOCHS_PER_STAGE
+    adaptation: dict[str, Any] = {"schedule": [6, 6, 8, 8, 10, 10, 12, 12, 12, 12]}
     callbacks: list[dict[str, Any]] = [{"class_path": "KeepBest"}]
-    if _evolves(problem) and epochs >= _STAGES * _EPOCHS_PER_STAGE:
+    if staged and carried:
+        callbacks.insert(0, {"class_path": "TimeWindows", "init_args": {"windows": _STAGES}})
+        model["boundary_weight"] = 1000.0  # an error at a window's start stays
+        if "adaptation.schedule" not in given:
+            often = {"class_path": "PeriodicTrigger", "init_args": {"every": 10}}
+            adaptation = {"schedule": [6, 8, 8, 8, 10], "trigger": often}
+    elif staged:
         callbacks.insert(0, _horizon(equation, epochs))
     return {
         "data": {"class_path": "EquationData", "init_args": data},
         "model": {"class_path": "PDEModule", "init_args": model},
-        "adaptation": {"optimizer_state": "keep", "schedule": [6, 6, 8, 8, 10, 10, 12, 12, 12, 12]},
+        "adaptation": {"optimizer_state": "keep", **adaptation},
         "trainer": {
             "max_epochs": epochs,
             "precision": "64-true",
@@ -85,6 +96,13 @@ def _evolves(problem: BoundaryValueProblem) -> bool:
     if not any(problem.orders_in(axis)):
         return False
     return not any((axis, 1) in faces for faces in problem.faces.values())
+
+
+def _is_carried(problem: BoundaryValueProblem) -> bool:
+    """Whether nothing is damped: the highest derivative is odd in t and each other coordinate."""
+    coordinates = problem.equation.coordinates
+    odd = all(max(problem.orders_in(axis)) % 2 for axis in range(len(coordinates)))
+    return odd and problem.form.column_of(coordinates.index(TIME)) is not None
 
 
 def _horizon(equation: Equation, epochs: int) -> dict[str, Any]:
