@@ -42,6 +42,8 @@ class ClassTableData(ClassData):
             class has no rows.
     """
 
+    default_recipe = "classes"
+
     def __init__(
         self,
         path: str,

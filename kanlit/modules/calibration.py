@@ -10,7 +10,7 @@ from torch import Tensor
 
 __all__ = ["best_temperature"]
 
-_SPREAD = 0.5  # prior standard deviation of log T, which bounds it on few or separable rows
+_SPREAD = 0.2  # prior standard deviation of log T, which bounds it on few or separable rows
 _STEPS = 50
 
 
@@ -20,7 +20,7 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
     .. math:: T = \arg\min_T \; -\sum_j \log \mathrm{softmax}(f(x_j) / T)_{y_j}
                   + \frac{(\log T)^2}{2 s^2}
 
-    It leaves the likeliest class unchanged. The prior, s = 0.5, keeps T finite and above 0 if all
+    It leaves the likeliest class unchanged. The prior, s = 0.2, keeps T finite and above 0 if all
     rows are classified correctly.
 
     Args:

@@ -10,20 +10,23 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from kanlit.adaptation import Placement, adapt_grids
+from kanlit.adaptation.density import InputDensity
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
 from kanlit.modules.base import KANModule, Residual
+from kanlit.modules.optimizers import create_optimizer
 from kanlit.modules.ranks import row_count
 from kanlit.modules.robust import pseudo_huber_residual
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt
 from kanlit.optim.uncertainty import Uncertainty, output_variances
-from kanlit.selection import SmoothNetwork, select_network
+from kanlit.selection import SmoothNetwork, select_network, too_large
 
 __all__ = ["RegressionModule"]
 
+_FIRST_RATE, _LATER_RATE = 1e-2, 1e-3  # of Adam, before and after a choice of the size
 _LARGE_START = 1e3  # loss of an untrained network over the variance of the targets
-_MOST_INPUTS = 300  # of a network whose size the data choose
 
 
 class RegressionModule(KANModule):
@@ -128,13 +131,10 @@ class RegressionModule(KANModule):
 
     def _select(self) -> None:
         """Replaces the network by one whose size, start and smoothness the data choose."""
-        if len(self.input_mean) > _MOST_INPUTS:
-            rank_zero_info(
-                f"{len(self.input_mean)} inputs are too many for least squares: hidden [10], "
-                f"G = 3, Adam"
-            )
+        if too_large(0, len(self.input_mean), 0):
             self.hparams.update({"hidden": [10], "grid_size": 3})
-            self._optimizer = lambda parameters: torch.optim.Adam(parameters, lr=1e-2)
+            x = self._standardized("train")[0].to(self.input_mean)
+            adapt_grids(self.network, x, InputDensity(), placement=Placement(uniform_mix=0.5))
             return
         found: Any = None
         if self.trainer.is_global_zero:
@@ -181,12 +181,31 @@ class RegressionModule(KANModule):
         return (x - mean) / std, (y - target_mean) / target_std
 
     def configure_optimizers(self) -> Any:
+        size = self._too_large()
+        if size:
+            rate = _FIRST_RATE if self._strengths is None else _LATER_RATE
+            rank_zero_info(
+                f"{size} are too many for least squares: Adam, learning rate {rate:g}, on hidden "
+                f"{list(self.hparams['hidden'])}, G = {self.hparams['grid_size']}"
+            )
+            self._optimizer = lambda parameters: torch.optim.Adam(parameters, lr=rate)
         configured = super().configure_optimizers()
         strengths, self._strengths = self._strengths, None
         if strengths is not None and isinstance(configured, LevenbergMarquardt):
             layers = [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
             configured.set_strengths(layers, *strengths)
         return configured
+
+    def _too_large(self) -> str:
+        """What is too large for an optimizer that chooses the smoothness; empty if nothing is."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        made, _ = create_optimizer(self._optimizer, None, trained, self.trainer)
+        rows = getattr(getattr(self.trainer, "datamodule", None), "part_rows", None)
+        if made.param_groups[0].get("smoothness") != "auto" or rows is None:
+            return ""
+        return too_large(
+            len(rows("train")[0]), len(self.input_mean), sum(p.numel() for p in trained)
+        )
 
     def refit(self, optimizer: LevenbergMarquardt, steps: int, most_rows: int) -> int:
         """Trains on the training and validation rows together, with the strengths of ``optimizer``.

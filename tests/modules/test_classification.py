@@ -242,7 +242,7 @@ def test_the_temperature_is_that_with_which_the_classes_were_drawn(true: float) 
 
 def test_a_few_rows_without_an_error_leave_the_probabilities_below_one() -> None:
     logits, labels = 5 * torch.eye(3), torch.arange(3)
-    assert 0.3 < best_temperature(logits, labels) < 1.0
+    assert 0.5 < best_temperature(logits, labels) < 1.0
 
 
 def test_a_calibrated_run_keeps_its_classes_and_lowers_the_validation_loss(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 import torch
 import yaml
 
+from kanlit.selection import size
+
 Command = Callable[[str], tuple[int, str, str]]
 
 TABLE = "--data TableData --data.path t.csv --data.inputs all --data.targets y"
@@ -107,3 +109,14 @@ def test_predictions_come_from_the_checkpoint_alone(
     inside = (table.y_lower < table.y_predicted) & (table.y_predicted < table.y_upper)
     assert inside.all()
     assert table.y_std.between(0.1, 0.5).all()
+
+
+def test_data_too_large_for_least_squares_are_trained_by_adam_until_validation_stops_to_gain(
+    run: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(size, "_MOST_WORK", 1e4)
+    output = run(f"fit {TABLE} {QUIET} --model.hidden '[]' --model.grid_size 3")
+    assert re.search(r"70 rows and \d+ parameters are too many for least squares: Adam", output)
+    assert "kept weights: best on validation" in output
+    assert "refitted" not in output
+    assert state(tmp_path, 0)["kanlit"]["optimizer"]["class_path"] == "torch.optim.adam.Adam"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from kanlit.data import TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.runs.recipes.base import Recipe
+from kanlit.runs.recipes.classes import CLASSES
 from kanlit.runs.recipes.equation import EQUATION
 from kanlit.runs.recipes.smooth import SMOOTH
 
 __all__ = ["Recipe", "recipe_of"]
 
-_RECIPES = {"equation": EQUATION, "smooth": SMOOTH}
+_RECIPES = {"classes": CLASSES, "equation": EQUATION, "smooth": SMOOTH}
 
 
 def recipe_of(data: type[TensorDataModule]) -> Recipe | None:
