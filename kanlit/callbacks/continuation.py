@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from kanlit.adaptation import Trigger
 from kanlit.callbacks.stages import Stages
 from kanlit.errors import ConfigurationError
 from kanlit.problems import Equation
@@ -26,12 +25,7 @@ class Continuation(Stages):
         schedule: Values by epoch, from epoch 0 on, such as {0: 0.05, 30: 0.03, 60: null}, or a list
             of values, spread evenly over the run. The last is the equation's own; null stands for
             it. With a trigger, a list from which each firing takes the next value.
-        trigger: Begins the next stage when it fires: PeriodicTrigger, PlateauTrigger, AnyTrigger,
-            AllTrigger or your own subclass of Trigger.
-        max_loss_growth: A stage is rolled back if the training loss is not finite, or exceeds the
-            loss at its start by more than this factor, above 1. The loss at the start counts as at
-            least 1e-4 times that of the untrained network.
-        retries: How often in a row a stage may be rolled back before training ends.
+        **kwargs: The other arguments are those of :class:`~kanlit.callbacks.Stages`.
 
     Raises:
         ConfigurationError: A setting is out of range. At the start of training: the equation has no
@@ -43,11 +37,9 @@ class Continuation(Stages):
         self,
         number: str,
         schedule: dict[int, float | None] | list[float | None],
-        trigger: Trigger | None = None,
-        max_loss_growth: float = 100.0,
-        retries: int = 3,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(number, schedule, trigger, max_loss_growth, retries)
+        super().__init__(number, schedule, **kwargs)
 
     def own_value(self, equation: Equation) -> float:
         numbers = _numbers(equation)

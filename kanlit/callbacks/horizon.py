@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
-from kanlit.adaptation import Trigger
 from kanlit.callbacks.stages import Stages
 from kanlit.errors import ConfigurationError
 from kanlit.problems import BoundaryValueProblem, Equation
@@ -26,12 +26,7 @@ class Horizon(Stages):
             ends, spread evenly over the run. They rise, and the last is the end of the equation's
             domain; null stands for it. With a trigger, a list from which each firing takes the
             next end.
-        trigger: Begins the next stage when it fires: PeriodicTrigger, PlateauTrigger, AnyTrigger,
-            AllTrigger or your own subclass of Trigger.
-        max_loss_growth: A stage is rolled back if the training loss is not finite, or exceeds the
-            loss at its start by more than this factor, above 1. The loss at the start counts as at
-            least 1e-4 times that of the untrained network.
-        retries: How often in a row a stage may be rolled back before training ends.
+        **kwargs: The other arguments are those of :class:`~kanlit.callbacks.Stages`.
 
     Raises:
         ConfigurationError: A setting is out of range. At the start of training: the equation has no
@@ -44,11 +39,9 @@ class Horizon(Stages):
         self,
         schedule: dict[int, float | None] | list[float | None],
         coordinate: str = "t",
-        trigger: Trigger | None = None,
-        max_loss_growth: float = 100.0,
-        retries: int = 3,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(coordinate, schedule, trigger, max_loss_growth, retries)
+        super().__init__(coordinate, schedule, **kwargs)
 
     def own_value(self, equation: Equation) -> float:
         return float(equation.bounds[self._axis(equation)][1])

@@ -15,6 +15,7 @@ from kanlit.adaptation import Trigger
 from kanlit.adaptation.optimizer_state import forget
 from kanlit.callbacks.cadence import Cadence
 from kanlit.callbacks.distributed import unwrapped
+from kanlit.callbacks.grid_adaptation import LEAST_FRACTION
 from kanlit.callbacks.notices import log_scalars, notify, now, warn
 from kanlit.callbacks.solver import equation_data, solver
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
@@ -26,7 +27,6 @@ from kanlit.problems import BoundaryValueProblem, Equation
 
 __all__ = ["Stages"]
 
-_LEAST_FRACTION = 1e-4  # of the untrained network's loss, as for adaptations
 _FIRST_STEPS = 10  # after which the loss is measured once more than training does
 _SAMPLES = 65536
 
@@ -47,7 +47,8 @@ class Stages(Callback, ABC):
         schedule: Values by epoch, from epoch 0 on, or a list of values, spread evenly over the run.
             The last value is that of the equation, or null. With a trigger, a list from which each
             firing takes the next value.
-        trigger: Begins the next stage when it fires.
+        trigger: Begins the next stage when it fires: PeriodicTrigger, PlateauTrigger, AnyTrigger,
+            AllTrigger or your own subclass of Trigger.
         max_loss_growth: A stage is rolled back if the training loss is not finite, or exceeds the
             loss at its start by more than this factor, above 1. The loss at the start counts as at
             least 1e-4 times that of the untrained network.
@@ -63,9 +64,9 @@ class Stages(Callback, ABC):
         self,
         name: str,
         schedule: StageSchedule,
-        trigger: Trigger | None,
-        max_loss_growth: float,
-        retries: int,
+        trigger: Trigger | None = None,
+        max_loss_growth: float = 100.0,
+        retries: int = 3,
     ) -> None:
         if not max_loss_growth > 1:
             raise ConfigurationError(f"max_loss_growth must be above 1, got {max_loss_growth}")
@@ -236,7 +237,7 @@ class Stages(Callback, ABC):
 
     def _announce(self, trainer: Trainer, module: LightningModule) -> None:
         plan, loss = self._known_plan(), self._loss(trainer, module)
-        self._limit = self.max_loss_growth * max(loss, _LEAST_FRACTION * self._untrained)
+        self._limit = self.max_loss_growth * max(loss, LEAST_FRACTION * self._untrained)
         self._checks = _FIRST_STEPS
         module.print(f"epoch {trainer.current_epoch}: {self.described(plan)}, loss {loss:.3e}")
         log_scalars(trainer, {f"stage/{self.name}": plan.value})

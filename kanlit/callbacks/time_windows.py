@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from kanlit.adaptation import Trigger
 from kanlit.adaptation.optimizer_state import forget
 from kanlit.callbacks.notices import notify, warn
 from kanlit.callbacks.solver import equation_data, solver
@@ -38,12 +38,7 @@ class TimeWindows(Stages):
         windows: Number of equal windows, with the epochs divided evenly; or their ends by epoch,
             from epoch 0 on, such as {0: 0.2, 30: 0.4, 60: null}, or a list of ends. They rise, and
             the last is the end of the equation's domain; null stands for it.
-        trigger: Begins the next window when it fires: PeriodicTrigger, PlateauTrigger, AnyTrigger,
-            AllTrigger or your own subclass of Trigger.
-        max_loss_growth: A window is rolled back if the training loss is not finite, or exceeds the
-            loss at its start by more than this factor, above 1. The loss at the start counts as at
-            least 1e-4 times that of the untrained network.
-        retries: How often in a row a window may be rolled back before training ends.
+        **kwargs: The other arguments are those of :class:`~kanlit.callbacks.Stages`.
 
     Raises:
         ConfigurationError: A setting is out of range. At the start of training: the equation has no
@@ -55,15 +50,13 @@ class TimeWindows(Stages):
     def __init__(
         self,
         windows: int | dict[int, float | None] | list[float | None] = 10,
-        trigger: Trigger | None = None,
-        max_loss_growth: float = 100.0,
-        retries: int = 3,
+        **kwargs: Any,
     ) -> None:
         self.count = windows if isinstance(windows, int) else None
         if isinstance(windows, int):
             check_at_least("windows", windows, 2)
             windows = [windows]  # as written in checkpoints
-        super().__init__(TIME, windows, trigger, max_loss_growth, retries)
+        super().__init__(TIME, windows, **kwargs)
 
     def schedule_for(self, equation: Equation) -> StageSchedule:
         if self.count is None:

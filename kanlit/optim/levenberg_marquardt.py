@@ -16,27 +16,24 @@ from kanlit.nn import KANLayer
 from kanlit.optim.calls import Call
 from kanlit.optim.check import check_gradient
 from kanlit.optim.jacobian import JacobianColumns, RowJacobian, trained_columns
-from kanlit.optim.objective import (
-    as_blocks,
-    from_first_rank,
-    loss_and_scales,
-    sum_over_ranks,
-    world_size,
-)
+from kanlit.optim.objective import as_blocks, loss_and_scales, sum_over_ranks, world_size
 from kanlit.optim.penalty import Penalty
+from kanlit.optim.problem import Problem, try_damping
 from kanlit.optim.recording import recorded
 from kanlit.optim.residual import Residual
-from kanlit.optim.smoothing import EdgePenalties, SmoothFit
+from kanlit.optim.smoothing import SmoothFit
+from kanlit.optim.strengths import (
+    STRENGTHS,
+    read_strengths,
+    smoothed_penalties,
+    write_strengths,
+)
 from kanlit.optim.systems import DampedSystem, NormalSystem, ResidualSystem, gram
 
 __all__ = ["LevenbergMarquardt"]
 
 _LEAST_DAMPING, _MOST_DAMPING = 1e-15, 1e15
 _FALL = 1 / 3  # smallest factor by which an accepted step reduces the damping
-_STRENGTHS = ("straightening", "shrinking")  # names of the strengths in the state
-_FIRST_STRENGTH = 1e-3
-_STEPS_BEFORE_SMOOTHING = 5  # with the first strengths, so that edges vanish by the data alone
-_RIDGE = 0.01  # prior precision of all parameters, times the variance of the noise
 _MOST_WHILE_SMOOTHING = 1e6
 _GROWTH = 2.0  # factor at the first rejected step; it doubles with each further rejection
 
@@ -93,9 +90,9 @@ class LevenbergMarquardt(Optimizer):
     """
 
     needs_residuals = True
-    lasting_state = (*_STRENGTHS, "steps")  # describes the data, not the weights
+    lasting_state = (*STRENGTHS, "steps")  # describes the data, not the weights
     state_kinds: ClassVar[Mapping[str, type]] = {  # what a checkpoint may hold
-        **dict.fromkeys(_STRENGTHS, Tensor),
+        **dict.fromkeys(STRENGTHS, Tensor),
         "steps": int,
         "damping": float,
         "growth": float,
@@ -175,7 +172,7 @@ class LevenbergMarquardt(Optimizer):
             system, problem = self._linearize(closure, blocks, scales, calls, columns, loss)
             objective = loss + problem.penalty.value(problem.theta)
             for _ in range(group["max_trials"]):
-                gain = _trial(system, problem, damping, objective, group["corrections"])
+                gain = try_damping(system, problem, damping, objective, group["corrections"])
                 if gain is not None:
                     damping *= max(_FALL, 1 - (2 * gain - 1) ** 3)
                     growth = _GROWTH
@@ -198,7 +195,7 @@ class LevenbergMarquardt(Optimizer):
         calls: Sequence[Call],
         columns: JacobianColumns,
         loss: float,
-    ) -> tuple[DampedSystem, _Problem]:
+    ) -> tuple[DampedSystem, Problem]:
         """The linear system for the steps and the nonlinear problem."""
         group = self.param_groups[0]
         rows = sum(block.values.numel() for block in blocks.values())
@@ -214,67 +211,28 @@ class LevenbergMarquardt(Optimizer):
         if group["smoothness"] == "auto":
             products = gram(jacobian, columns.count)
             count = int(sum_over_ranks(torch.tensor(float(rows))))
-            smooth = self._smoothed(list(layers), columns, products[:-1, :-1], loss, count)
-            problem = _Problem(closure, scales, columns, smooth, theta)
+            smooth, self.found = smoothed_penalties(
+                self, list(layers), columns, products[:-1, :-1], loss, count
+            )
+            problem = Problem(closure, scales, columns, smooth, theta)
             return NormalSystem(products, theta, smooth, problem.pull), problem
         ridge = group["ridge"] + group["relative_ridge"] * loss
         penalty = Penalty(ridge, group["smoothness"], columns, list(layers))
-        problem = _Problem(closure, scales, columns, penalty, theta)
+        problem = Problem(closure, scales, columns, penalty, theta)
         if use_rows:
             return ResidualSystem(jacobian, theta, penalty), problem
         products = gram(jacobian, columns.count)
         return NormalSystem(products, theta, penalty, problem.pull), problem
 
-    def _smoothed(
-        self,
-        layers: Sequence[KANLayer],
-        columns: JacobianColumns,
-        products: Tensor,
-        loss: float,
-        count: int,
-    ) -> EdgePenalties:
-        """The penalties with strengths that are updated and saved."""
-        self._check_holds(layers)
-        strengths, steps = self.strengths(layers)
-        penalties = EdgePenalties(columns, layers, strengths, _RIDGE * loss / count)
-        self.found = penalties.update(
-            products, columns.gather(), loss, count, moves=steps >= _STEPS_BEFORE_SMOOTHING
-        )
-        self.set_strengths(layers, penalties.strengths, steps + 1)
-        return penalties
-
-    def _check_holds(self, layers: Sequence[KANLayer]) -> None:
-        held = {id(p) for p in self.param_groups[0]["params"] if p.requires_grad}
-        for layer in layers:
-            if not {id(layer.base_weight), id(layer.coefficients)} <= held:
-                raise ConfigurationError(
-                    "smoothness auto needs all base weights and coefficients of the KAN layers: "
-                    "give them to the optimizer, or set smoothness to a number"
-                )
-
     def strengths(self, layers: Sequence[KANLayer]) -> tuple[list[Tensor], int]:
-        """Strengths of the penalties of each layer ``(2, out, in)``, and number of steps so far.
-
-        An infinite strength stays: its edge is straight, or zero.
-        """
-        found, steps = [], 0
-        for layer in layers:
-            own = self.state.get(layer.base_weight) or {}
-            steps = own.get("steps", 0)
-            pair = [own.get(name) for name in _STRENGTHS]
-            first = torch.full_like(layer.base_weight, _FIRST_STRENGTH)
-            found.append(torch.stack([first if s is None else s for s in pair]).double())
-        return found, steps
+        """See :func:`~kanlit.optim.strengths.read_strengths`."""
+        return read_strengths(self, layers)
 
     def set_strengths(
         self, layers: Sequence[KANLayer], strengths: Sequence[Tensor], steps: int
     ) -> None:
-        """Sets what :meth:`strengths` returns, equal on all ranks."""
-        for layer, own in zip(layers, strengths, strict=True):
-            # In the dtype of the parameter, to which loading casts them.
-            pair = from_first_rank(own.to(layer.base_weight)).unbind()
-            state = {**(self.state.get(layer.base_weight) or {}), "steps": steps}
-            self.state[layer.base_weight] = {**state, **dict(zip(_STRENGTHS, pair, strict=True))}
+        """See :func:`~kanlit.optim.strengths.write_strengths`."""
+        write_strengths(self, layers, strengths, steps)
 
     def _damping(self, held: Sequence[Tensor]) -> tuple[float, float]:
         """The damping and its factor at the next rejected step.
@@ -295,80 +253,6 @@ class LevenbergMarquardt(Optimizer):
             # Plain numbers, because loading casts tensors to the dtype of the parameter.
             own = {"damping": damping, "growth": min(growth, _MOST_DAMPING)}
             self.state[parameter] = {**(self.state.get(parameter) or {}), **own}
-
-
-class _Problem:
-    """The objective as a function of the parameters."""
-
-    def __init__(
-        self,
-        closure: Callable[[], Any],
-        scales: Mapping[str, float],
-        columns: JacobianColumns,
-        penalty: Penalty | EdgePenalties,
-        theta: Tensor,
-    ) -> None:
-        self._closure = closure
-        self._scales = scales
-        self._columns = columns
-        self.penalty = penalty
-        self.theta = theta
-
-    def set_parameters(self, theta: Tensor) -> None:
-        """Sets the parameters to θ ``(P,)``."""
-        for parameter in self._columns.parameters:
-            place = self._columns.slice_of(parameter)
-            parameter.copy_(theta[place].view_as(parameter))
-
-    def evaluate(self, theta: Tensor) -> tuple[float, dict[str, Tensor]]:
-        """The objective and the residuals at θ; leaves the parameters there."""
-        self.set_parameters(theta)
-        blocks = as_blocks(self._closure())
-        loss, _ = loss_and_scales(blocks, theta.device)
-        values = {name: block.values for name, block in blocks.items()}
-        return loss + self.penalty.value(theta), values
-
-    def pull(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Jᵀ at the initial θ times other residuals, by a backward pass; leaves θ there."""
-        self.set_parameters(self.theta)
-        with torch.enable_grad():
-            own = {name: block.values for name, block in as_blocks(self._closure()).items()}
-            gradients = torch.autograd.grad(
-                list(own.values()),
-                self._columns.parameters,
-                [self._scales[name] ** 2 * values[name] for name in own],
-                allow_unused=True,
-            )
-        return self._columns.flatten_gradients(gradients)
-
-
-def _trial(
-    system: DampedSystem, problem: _Problem, damping: float, objective: float, corrections: int
-) -> float | None:
-    """Tries a damping. Returns actual over predicted decrease, or ``None`` if F does not decrease.
-
-    A correction costs one evaluation and one solve with the same matrix, much less than a new
-    Jacobian.
-    """
-    step = from_first_rank(system.step(damping))
-    if not bool(torch.isfinite(step).all()):
-        return None
-    best, values = problem.evaluate(problem.theta + step)
-    there = step
-    for _ in range(corrections if math.isfinite(best) else 0):
-        there = step + from_first_rank(system.correction(damping, step, values))
-        if not bool(torch.isfinite(there).all()):
-            break
-        value, new_values = problem.evaluate(problem.theta + there)
-        if not value < best:
-            break
-        step, best, values = there, value, new_values
-    if not best < objective:
-        return None
-    if there is not step:
-        problem.set_parameters(problem.theta + step)
-    predicted = system.predicted(step)
-    return (objective - best) / predicted if predicted > 0 else 0.0
 
 
 def _matrices_memory(rows: int, columns: int, limit: float) -> float:

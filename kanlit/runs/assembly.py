@@ -39,6 +39,7 @@ from kanlit.runs.errors import UsageError, explain
 from kanlit.runs.exceptions import one_line, root_cause
 from kanlit.runs.folder import Started, start_run
 from kanlit.runs.kinds import KINDS, check_optimizers, check_strategy, import_settings
+from kanlit.runs.lists import with_fresh_lists
 from kanlit.runs.loggers import local_loggers
 from kanlit.runs.profiler import NoProfiler
 from kanlit.runs.recipes import recipe_of
@@ -125,7 +126,7 @@ class Assembly(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         import_settings(self._settings)
         try:
-            self.config = _expanded(parser.parse_args(self._with_recipe(parser)))
+            self.config = _expanded(parser.parse_args(with_fresh_lists(self._with_recipe(parser))))
         except (UsageError, UnicodeDecodeError) as error:
             message = str(root_cause(error, (UsageError,)) or error)
             raise ConfigurationError(self._explained(message)) from None

@@ -14,8 +14,18 @@ from jsonargparse import get_loader
 from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular
 
-__all__ = ["Setting", "load_yaml", "read_mapping", "settings_of"]
+__all__ = [
+    "CONFIG",
+    "Setting",
+    "load_yaml",
+    "loaded",
+    "read_config",
+    "read_mapping",
+    "settings_of",
+    "words_of",
+]
 
+CONFIG = ("--config", "-c")
 _MOST_BYTES, _MOST_VALUES = 2**24, 100_000
 _load_any_yaml = get_loader("yaml")
 
@@ -50,19 +60,25 @@ def settings_of(argv: Sequence[str], subcommand: str) -> list[Setting]:
             key twice.
     """
     found: list[Setting] = []
-    for word, follower in zip(argv, [*argv[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        if not equals:
-            value = "" if follower.startswith("--") else follower
-        if option in ("--config", "-c"):
-            content = _read_config(value)
+    for _, option, value in words_of(argv):
+        if option in CONFIG:
+            content = read_config(value)
             inner = content.get(subcommand)
             label = "{}" if _is_text(value) else f"{{}} in {value}"
             found += _flat(inner if isinstance(inner, dict) else content, "", label)
         elif option.startswith("--") and not option.endswith(".help"):
             key = option[2:].removesuffix("+")
-            found += _flat(_loaded(value, option), key, "--{}")
+            found += _flat(loaded(value, option), key, "--{}")
     return found
+
+
+def words_of(argv: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Each word with its option and the option's value, both empty if it is none."""
+    for word, follower in zip(argv, [*argv[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if not equals:
+            value = "" if follower.startswith("--") else follower
+        yield word, option if option.startswith("-") else "", value
 
 
 def _flat(value: Any, key: str, label: str, names_class: bool = False) -> Iterator[Setting]:
@@ -80,7 +96,8 @@ def _flat(value: Any, key: str, label: str, names_class: bool = False) -> Iterat
         yield from _flat(member, f"{key}[{i}]", label)
 
 
-def _loaded(text: str, option: str) -> Any:
+def loaded(text: str, option: str) -> Any:
+    """The value of an option; text that is not YAML is a value itself."""
     try:
         return load_yaml(text, option)
     except yaml.YAMLError:
@@ -92,7 +109,8 @@ def _is_text(config: str) -> bool:
     return "\n" in config or config.startswith("{")
 
 
-def _read_config(name: str) -> dict[Any, Any]:
+def read_config(name: str) -> dict[Any, Any]:
+    """The mapping in a config, given as a path or as YAML text."""
     if not name:
         raise ConfigurationError("--config needs the path of a YAML file: give one")
     needs = "it needs keys such as data, model and trainer"

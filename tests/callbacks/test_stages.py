@@ -294,7 +294,10 @@ class Terminal(Burgers):
         (Continuation("viscosity", {0: 0.4, 9: None}), "names epoch 9, but max_epochs is 6"),
         (Continuation("viscosity", {2: 0.4, 3: None}), "begins at epoch 2"),
         (Continuation("viscosity", [9 - i for i in range(7)] + [None]), "8 stages, but max_ep"),
-        (Continuation("viscosity", {0: 1.0, 2: None}, PeriodicTrigger(1)), "trigger chooses them"),
+        (
+            Continuation("viscosity", {0: 1.0, 2: None}, trigger=PeriodicTrigger(1)),
+            "trigger chooses them",
+        ),
         (Horizon([0.5, None], "z"), "has no coordinate 'z': choose one of x, t"),
         (Horizon([0.5, 1.5]), "ends at 1.5, but the equation has 1"),
         (Horizon([0.0, None]), "has t = 0, but Burgers has t from 0 to 1"),
