@@ -37,10 +37,10 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
         optimizer.zero_grad()
         likelihood = F.cross_entropy(fixed * torch.exp(-log_t), labels, reduction="sum")
         total = likelihood + log_t.square() / (2 * _SPREAD**2)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     found = math.exp(float(log_t.detach()))
     return found if math.isfinite(found) else 1.0

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from kanlit.adaptation import Placement, adapt_grids
@@ -18,6 +18,7 @@ from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.optimizers import create_optimizer
 from kanlit.modules.ranks import row_count
 from kanlit.modules.robust import pseudo_huber_residual
+from kanlit.modules.start import check_start
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt
 from kanlit.optim.uncertainty import Uncertainty, output_variances
@@ -26,7 +27,6 @@ from kanlit.selection import SmoothNetwork, select_network, too_large
 __all__ = ["RegressionModule"]
 
 _FIRST_RATE, _LATER_RATE = 1e-2, 1e-3  # of Adam, before and after a choice of the size
-_LARGE_START = 1e3  # loss of an untrained network over the variance of the targets
 
 
 class RegressionModule(KANModule):
@@ -256,17 +256,8 @@ class RegressionModule(KANModule):
 
     @torch.no_grad()
     def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        if self.trainer.global_step or batch_idx:
-            return
-        targets = (batch[1] - self.target_mean) / self.target_std
-        variance = float(targets.var(0, correction=0).mean())
-        loss = float(self._errors(batch).square().mean())
-        if variance > 0 and loss > _LARGE_START * variance:
-            rank_zero_warn(
-                f"the untrained network's loss is {loss / variance:.1e} times the variance of the "
-                f"targets, so columns are far from mean 0 and scale 1: set standardize to true "
-                f"if the data have this setting, or scale the columns"
-            )
+        if self.trainer.global_step == 0 and batch_idx == 0:
+            check_start(self._errors(batch), (batch[1] - self.target_mean) / self.target_std)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from kanlit.callbacks import KeepBest, Refit
 from kanlit.callbacks.training_samples import TrainingSamples
@@ -30,11 +31,13 @@ def _end_of(trainer: Trainer) -> str:
     """Why training ended."""
     epoch = trainer.current_epoch
     for callback in trainer.early_stopping_callbacks:
-        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+        if callback.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED:
             return (
                 f"{callback.monitor} did not improve in {callback.patience} validations, "
                 f"at epoch {epoch}"
             )
+        if callback.stopping_reason is not EarlyStoppingReason.NOT_STOPPED:
+            return f"{callback.stopping_reason_message} at epoch {epoch}"
     if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epoch:
         return f"max_epochs, {epoch}"
     if 0 <= trainer.max_steps <= trainer.global_step:
