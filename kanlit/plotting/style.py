@@ -144,9 +144,8 @@ def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[i
 
 def mark_points(axes: Axes, points: NDArray[np.float64], size: float) -> None:
     """Marks points by their first two coordinates, within the limits of the axes."""
-    places = points[:, 0], points[:, 1]
-    look = {"ls": "", "marker": ".", "ms": size, "mew": 0, "color": BLUE, "gid": "points"}
-    axes.plot(*places, scalex=False, scaley=False, **look)
+    (marks,) = axes.plot(points[:, 0], points[:, 1], scalex=False, scaley=False)
+    marks.set(ls="", marker=".", ms=size, mew=0, color=BLUE, gid="points")
 
 
 def tidy(axes: Axes, size: float) -> None:
