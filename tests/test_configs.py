@@ -18,7 +18,9 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 ROOT = Path(__file__).resolve().parents[1]
 # Variants for kanlit benchmark are no configs; tests/benchmark has them.
 VARIANTS = ROOT / "configs" / "benchmark"
-CONFIGS = [p for p in sorted((ROOT / "configs").rglob("*.yaml")) if VARIANTS not in p.parents]
+EQUATIONS = ROOT / "configs" / "equations"  # a link, which rglob does not follow
+FOUND = {*(ROOT / "configs").rglob("*.yaml"), *EQUATIONS.glob("*.yaml")}
+CONFIGS = [path for path in sorted(FOUND) if VARIANTS not in path.parents]
 
 
 def test_there_is_a_config_for_the_quickstart_and_for_each_benchmark() -> None:

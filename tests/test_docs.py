@@ -40,6 +40,7 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
+GUIDES += ["scikit_learn", "tuning"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
@@ -61,6 +62,7 @@ SHORTER = {
     "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/density.md": {"kanlit benchmark --tasks": "--recipe short.yaml"},
     "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
+    "docs/tuning.md": {"kanlit tune": "--trials 2", "kanlit fit": "--trainer.max_epochs 2"},
     "docs/formula.md": {  # enough epochs for both formulas
         "kanlit fit --data TableData": "--trainer.max_epochs 60",
         "kanlit fit --config configs/pruning.yaml": "--trainer.max_epochs 800 "

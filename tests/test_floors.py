@@ -24,7 +24,7 @@ FLOORS = [
     {"export", "checkpoints"},
     {"callbacks"},
     {"runs"},
-    {"benchmark"},
+    {"benchmark", "sklearn", "tuning"},
     {"cli"},
     {"__main__"},
 ]

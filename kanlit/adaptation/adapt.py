@@ -72,9 +72,9 @@ def adapt_grids(
         max_loss_growth: Largest allowed factor by which the loss may grow.
         least_loss: Lower bound of the loss that ``max_loss_growth`` refers to, so that grids can
             still move when the loss is very small.
-        insert_above: An extension by ``"replace"`` that multiplies the loss by more than this is
-            rolled back and repeated by insertion, with the same result as ``"insert"`` in
-            ``placement``. Needs ``loss``.
+        insert_above: An extension by ``"replace"`` that multiplies the loss by more than this, or
+            that would be rolled back for its loss, is repeated by insertion, with the same result
+            as ``"insert"`` in ``placement``. Needs ``loss``.
 
     Returns:
         A report with one entry per layer.
@@ -124,7 +124,10 @@ def adapt_grids(
         loss_before = float(loss()) if loss else None
         before = network(inputs)
         done, after, loss_after = adapt_all(placement)
-        if _costs_too_much(done, placement, loss_before, loss_after, insert_above):
+        limit = _largest_loss(loss_before, max_loss_growth, least_loss, insert_above)
+        extended = any(layer.extended for layer in done.values())
+        harmful = loss_after is not None and limit < math.inf and not loss_after <= limit
+        if extended and harmful and placement.extension == "replace":
             roll_back()
             replaced = loss_after
             done, after, loss_after = adapt_all(replace(placement, extension="insert"))
@@ -151,19 +154,18 @@ def adapt_grids(
     return report
 
 
-def _costs_too_much(
-    done: dict[str, LayerAdaptation],
-    placement: Placement,
-    loss_before: float | None,
-    loss_after: float | None,
-    insert_above: float,
-) -> bool:
-    """Whether an extension by replaced knots raises the loss too much."""
-    if placement.extension == "insert" or not any(layer.extended for layer in done.values()):
-        return False
-    if loss_before is None or loss_after is None or not math.isfinite(loss_before):
-        return False
-    return math.isfinite(insert_above) and not loss_after <= insert_above * loss_before
+def _largest_loss(
+    loss_before: float | None, max_loss_growth: float, least_loss: float, insert_above: float
+) -> float:
+    """Largest loss with which an extension keeps its replaced knots."""
+    if loss_before is None or not math.isfinite(loss_before):
+        return math.inf
+    limits = []
+    if math.isfinite(insert_above):
+        limits.append(insert_above * loss_before)
+    if math.isfinite(max_loss_growth):
+        limits.append(max_loss_growth * max(loss_before, least_loss))
+    return min(limits, default=math.inf)
 
 
 def _check_outcome(

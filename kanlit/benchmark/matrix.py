@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from kanlit.benchmark.isolation import preserved_settings
 from kanlit.benchmark.recipes import Layer, load_recipe
 from kanlit.benchmark.results import Key
 from kanlit.benchmark.tasks import SUITES, Task
 from kanlit.errors import ConfigurationError
 from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import quiet_console
+from kanlit.runs.isolation import preserved_settings
 
 __all__ = ["Matrix", "Run", "build_matrix"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from threading import Lock
 
 import kanlit
-from kanlit.benchmark.isolation import preserved_settings
 from kanlit.benchmark.matrix import Run
 from kanlit.benchmark.recorder import Point, RunRecorder
 from kanlit.benchmark.results import Row
 from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import quiet_console
 from kanlit.runs.exceptions import one_line
+from kanlit.runs.isolation import preserved_settings
 
 __all__ = ["Outcome", "failure", "train"]
 

@@ -80,8 +80,9 @@ class GridAdaptationCallback(Callback):
         max_samples: Largest number of training samples used to place knots. They pass through the
             network in one batch, so lower it for large samples such as images.
         max_loss_growth: An adaptation that multiplies the training loss by more than this factor,
-            above 1, is rolled back. The loss before the adaptation counts as at least 1e-4 times
-            that of the untrained network, since any adaptation adds a small absolute error.
+            above 1, is rolled back; an extension is first repeated with inserted knots. The loss
+            before the adaptation counts as at least 1e-4 times that of the untrained network, since
+            any adaptation adds a small absolute error.
         insert_above: If replaced knots multiply the training loss by more than this factor, such as
             1.01, the extension is repeated with inserted knots, which keep the loss; at least 1.
             Use it if the loss must not jump. Replaced knots cost more at first but usually end

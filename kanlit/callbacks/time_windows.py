@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.adaptation.optimizer_state import forget
+from kanlit.callbacks.growing_end import GrowingEnd
 from kanlit.callbacks.notices import notify, warn
 from kanlit.callbacks.solver import equation_data, solver
 from kanlit.callbacks.stage_plan import StagePlan, StageSchedule
@@ -18,12 +18,12 @@ from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.modules import PDEModule
 from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
-from kanlit.problems.window import on_window, tied, with_bounds
+from kanlit.problems.window import on_window, tied
 
 __all__ = ["TimeWindows"]
 
 
-class TimeWindows(Stages):
+class TimeWindows(GrowingEnd):
     """Trains a network for each window of the time t, one after the other.
 
     For solutions over long times. Each window's network starts from the weights and grids of the
@@ -61,39 +61,14 @@ class TimeWindows(Stages):
     def schedule_for(self, equation: Equation) -> StageSchedule:
         if self.count is None:
             return self.schedule
-        low, high = equation.bounds[_axis(equation)]
+        low, high = equation.bounds[self.axis(equation)]
         inner = [low + (high - low) * k / self.count for k in range(1, self.count)]
         return [*inner, None]
 
-    def own_value(self, equation: Equation) -> float:
-        return float(equation.bounds[_axis(equation)][1])
-
-    def changed(self, equation: Equation, value: float) -> Equation:
-        axis = _axis(equation)
-        return with_bounds(equation, axis, equation.bounds[axis][0], value)
-
     def check(self, equation: Equation, values: list[float]) -> None:
-        axis, name = _axis(equation), type(equation).__name__
-        low, high = equation.bounds[axis]
-        for end in values:
-            if not low < end <= high:
-                raise ConfigurationError(
-                    f"windows end at {TIME} = {end:g}, but {name} has {TIME} from {low:g} to "
-                    f"{high:g}: give ends within it"
-                )
-        for before, after in pairwise(values):
-            if not before < after:
-                raise ConfigurationError(
-                    f"windows end at {TIME} = {before:g} and then at {after:g}: their ends must "
-                    f"rise"
-                )
+        super().check(equation, values)
+        axis, name = self.axis(equation), type(equation).__name__
         problem = BoundaryValueProblem(equation)
-        for condition, faces in problem.faces.items():
-            if (axis, 1) in faces:
-                raise ConfigurationError(
-                    f"condition {condition} of {name} holds at the end of {TIME}, so windows "
-                    f"cannot follow one another: remove TimeWindows"
-                )
         if problem.form.column_of(axis) is None:
             raise ConfigurationError(
                 f"the network of {name} has no input {TIME}, so {TIME} cannot be divided into "
@@ -121,7 +96,7 @@ class TimeWindows(Stages):
 
     def current(self, data: EquationData, module: PDEModule) -> Equation:
         plan, equation = self._known_plan(), data.equation
-        axis = _axis(equation)
+        axis = self.axis(equation)
         low = equation.bounds[axis][0] if plan.index == 0 else plan.values[plan.index - 1]
         module.begin_window(plan.index, float(low), plan.value)
         conditions = equation.conditions()
@@ -150,12 +125,3 @@ class TimeWindows(Stages):
             )
         data.use(data.equation)
         solver(pl_module, type(self).__name__).problem = data.problem
-
-
-def _axis(equation: Equation) -> int:
-    if TIME not in equation.coordinates:
-        raise ConfigurationError(
-            f"TimeWindows needs a coordinate {TIME}, but {type(equation).__name__} has "
-            f"{', '.join(equation.coordinates)}: remove TimeWindows"
-        )
-    return equation.coordinates.index(TIME)

@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|plot|formula|export|benchmark``.
+"""The command line: ``kanlit fit|validate|test|predict|plot|formula|export|tune|benchmark``.
 
 ``kanlit --help`` and unknown commands do not import torch and Lightning, which takes seconds.
 """

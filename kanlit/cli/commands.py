@@ -36,6 +36,7 @@ APART = {
     "plot": "Draws a checkpoint's network, its errors, and the history of knots and losses.",
     "formula": "Extracts a closed formula from a checkpoint's network.",
     "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
+    "tune": "Searches widths, grids and other settings by Optuna, and keeps the best config.",
     "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
 }
 
@@ -44,6 +45,7 @@ HOMES = {
     "plot": "kanlit.cli.plot",
     "formula": "kanlit.cli.formula",
     "export": "kanlit.cli.export",
+    "tune": "kanlit.cli.tune",
     "benchmark": "kanlit.cli.benchmark",
 }
 

@@ -9,7 +9,7 @@ import sympy
 from torch import Tensor
 
 from kanlit.metrics import RelativeL2Error
-from kanlit.symbolic import Edge, Formula
+from kanlit.symbolic import CurveFit, Edge, Formula
 from kanlit.symbolic.compose import SplineEdge
 
 __all__ = ["FormulaReport", "FormulaSamples", "latex_of"]
@@ -94,7 +94,7 @@ class FormulaReport:
                     if edge.negligible
                     else "spline"
                     if edge.place not in taken
-                    else taken[edge.place].candidate.name,
+                    else _function(taken[edge.place]),
                     "fits": [
                         {
                             "function": fit.candidate.name,
@@ -108,6 +108,10 @@ class FormulaReport:
                 for edge in self.formula.edges
             ],
         }
+
+
+def _function(fit: CurveFit | None) -> str:
+    return "constant" if fit is None else fit.candidate.name
 
 
 def _error(values: Tensor, targets: Tensor) -> float:

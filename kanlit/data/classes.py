@@ -32,7 +32,8 @@ class ClassData(TensorDataModule):
         label: Name of the class column in predictions.
         batch_size: Rows per training step; None uses all rows.
         validation: Fraction of the rows for validation, between 0 and 1.
-        test: Fraction of the rows for the test, between 0 and 1; training uses the other rows.
+        test: Fraction of the rows for the test, between 0 and 1, or None for no test rows; training
+            uses the other rows.
         seed: Seed of the split and of the order of mini-batches.
 
     Raises:
@@ -48,7 +49,7 @@ class ClassData(TensorDataModule):
         label: str,
         batch_size: int | None,
         validation: float,
-        test: float,
+        test: float | None,
         seed: int,
     ) -> None:
         check_fractions(validation, test)
@@ -76,7 +77,7 @@ class ClassData(TensorDataModule):
     def split(self) -> dict[Part, Tensor]:
         """Sorted row indices of each part."""
         labels = self.rows()[1]
-        return stratified_split(labels, self.classes, self.validation, self.test, self.seed)
+        return stratified_split(labels, self.classes, self.validation, self.test or 0.0, self.seed)
 
     def build(self, part: Part) -> Tensors:
         inputs, labels = self.rows()
@@ -124,7 +125,7 @@ def stratified_split(
         labels: Class index of each row ``(rows,)``.
         classes: Names of the classes, for messages.
         validation: Fraction of the rows for validation.
-        test: Fraction of the rows for the test.
+        test: Fraction of the rows for the test; with 0 it gets none.
         seed: Seed of the split.
 
     Raises:
@@ -150,7 +151,8 @@ def stratified_split(
             share.append(part)
         rows, evaluated = rows + len(members), evaluated + count
     found = {part: torch.cat(share).sort().values for part, share in shares.items()}
-    if empty := [part for part, share in found.items() if not len(share)]:
+    wanted = {"train": 1.0, "validate": validation, "test": test}
+    if empty := [part for part, share in found.items() if wanted[part] and not len(share)]:
         raise ConfigurationError(
             f"{rows} rows of {len(classes)} classes leave none for {empty[0]} with validation: "
             f"{validation} and test: {test}: add rows or raise that fraction"

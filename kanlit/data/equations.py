@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -62,7 +62,7 @@ class EquationData(TensorDataModule):
     """
 
     default_module = "PDEModule"
-    default_recipe = "equation"
+    default_recipe: ClassVar[str | None] = "equation"
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kanlit.plotting.histogram import as_array
 from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, log_scale
-from kanlit.plotting.style import BLUE, VERMILLION, head, plain, rug, tidy
+from kanlit.plotting.style import BLUE, VERMILLION, head, mark_points, plain, rug, tidy
 from kanlit.problems.functions.target import Bounds, grid_points, uniform_points
 
 __all__ = ["points_figure"]
@@ -64,18 +64,7 @@ def points_figure(
     else:
         image = axes.scatter(places[:, 0], places[:, 1], c=size, norm=norm, cmap=RESIDUALS, s=4)
         page.figure.colorbar(image, ax=axes, pad=0.02, fraction=0.05).set_label("|residual|")
-    axes.plot(
-        chosen[:, 0],
-        chosen[:, 1],
-        ls="",
-        marker=".",
-        ms=4,
-        mew=0,
-        color=BLUE,
-        gid="points",
-        scalex=False,
-        scaley=False,
-    )
+    mark_points(axes, chosen, size=4)
     axes.set_ylabel(plain(names[1]), fontsize=9)
     tidy(axes, 8)
     return page.figure

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, linear_scale, log_scale, side_ticks
-from kanlit.plotting.style import BLUE, color, head, plain
+from kanlit.plotting.style import BLUE, color, head, mark_points, plain
 from kanlit.problems.functions.target import Bounds, grid_points
 
 __all__ = ["InputKnots", "solution_figure"]
@@ -104,17 +104,7 @@ def solution_figure(
             empty.remove()
     (last,) = (axes for axes in page.figure.axes if axes.get_title() == maps[-1].title)
     shown = as_array(points)[:: -(-len(points) // _MOST_POINTS)]
-    last.plot(
-        *shown.T,
-        ls="",
-        marker=".",
-        ms=3,
-        mew=0,
-        color=BLUE,
-        gid="points",
-        scalex=False,
-        scaley=False,
-    )
+    mark_points(last, shown, size=3)
     return page.figure
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "grey",
     "head",
     "mark_adaptations",
+    "mark_points",
     "marker",
     "plain",
     "rug",
@@ -139,6 +140,12 @@ def mark_adaptations(axes: Axes, epochs: Sequence[float], grid_sizes: Sequence[i
             )
             free = max(epoch, free) + across * (0.22 if known else 0.28)
         known = size
+
+
+def mark_points(axes: Axes, points: NDArray[np.float64], size: float) -> None:
+    """Marks points by their first two coordinates, within the limits of the axes."""
+    (marks,) = axes.plot(points[:, 0], points[:, 1], scalex=False, scaley=False)
+    marks.set(ls="", marker=".", ms=size, mew=0, color=BLUE, gid="points")
 
 
 def tidy(axes: Axes, size: float) -> None:

@@ -77,6 +77,7 @@ class Assembly(LightningCLI):
             only settings, and ``trainer``, ``model`` and ``datamodule`` are ready to use.
         records: Whether a run writes logs, knot plots and checkpoints.
         parser_settings: Settings of the parser; those of a subcommand under its name.
+        data: Data that exist already, instead of a data class among the settings.
 
     Raises:
         ConfigurationError: If a setting is unknown, of the wrong type or out of range.
@@ -88,17 +89,23 @@ class Assembly(LightningCLI):
         run: bool = True,
         records: bool = True,
         parser_settings: Mapping[str, Any] | None = None,
+        data: TensorDataModule | None = None,
     ) -> None:
         set_loader("yaml", lambda text: _spelt_out(load_yaml(text)), exceptions=(yaml.YAMLError,))
         self._argv = [_spelt_out(word) for word in (sys.argv[1:] if args is None else args)]
         command = next((word for word in self._argv if word in self.subcommands()), "fit")
         self._settings = settings_of(self._argv, command)
-        self._data = _data_class(self._settings)
-        self._default_model = f"kanlit.{self._data.default_module}"
+        self._data = data
+        if data is not None:
+            self._argv += [
+                f"--model.{size}={getattr(data, size)}" for size in ("in_features", "out_features")
+            ]
+        self._data_class = _data_class(self._settings) if data is None else type(data)
+        self._default_model = f"kanlit.{self._data_class.default_module}"
         self._records = records
         super().__init__(
             KANModule,
-            TensorDataModule,
+            TensorDataModule if data is None else None,
             save_config_callback=None,  # saved in the folder of the run, see start
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -120,7 +127,7 @@ class Assembly(LightningCLI):
         parser.set_defaults(ADAPTATION_DEFAULTS)
         parser.add_argument("--init_from", type=str | None, default=None)
         parser.set_defaults({"model": {"class_path": self._default_model}})
-        for size in ("in_features", "out_features"):
+        for size in ("in_features", "out_features") if self._data is None else ():
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -138,7 +145,7 @@ class Assembly(LightningCLI):
 
     def _with_recipe(self, parser: LightningArgumentParser) -> list[str]:
         """The arguments, with the recipe of the data below the user's settings."""
-        recipe, given = recipe_of(self._data), {setting.key for setting in self._settings}
+        recipe, given = recipe_of(self._data_class), {setting.key for setting in self._settings}
         if recipe is None or any(recipe.leaves(key) for key in given):
             return self._argv
 
@@ -159,7 +166,21 @@ class Assembly(LightningCLI):
         command = next((word for word in self._argv if word in parsers), "fit")
         options = {action.dest for action in options_of(parsers[command])}
         defaults = {**DEFAULT_CLASSES, "model": self._default_model}
+        if self._data is not None:
+            cls = self._data_class
+            defaults["data"] = f"{cls.__module__}.{cls.__qualname__}"
         return explain(message, self._settings, options, defaults, f"kanlit {command} --help")
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # in which the parser may wrap the reason
+            cause = root_cause(error, (ConfigurationError,))
+            if cause is None:
+                raise
+            raise cause from None
+        if self._data is not None:
+            self.datamodule = self._data
 
     def before_instantiate_classes(self) -> None:
         trainer = settings_under(self, "trainer")

@@ -150,7 +150,10 @@ def _arguments(cls: type, key: str) -> dict[str, inspect.Parameter]:
 def _check_required(settings: Sequence[Setting], classes: Mapping[str, type]) -> None:
     # With their parents: a mapping is split into its members.
     given = {key for each in settings for key in _upwards(each.key)}
+    named = {each.key for each in settings}
     for key, cls in classes.items():
+        if key not in named:
+            continue  # a default, or data that exist already
         needed = [n for n, each in _arguments(cls, key).items() if each.default is each.empty]
         missing = [name for name in needed if f"{key}.{name}" not in given]
         if not missing:

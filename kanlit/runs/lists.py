@@ -19,16 +19,21 @@ def with_fresh_lists(argv: Sequence[str]) -> list[str]:
     arguments of the one that it replaces, if both have the same class.
     """
     found: list[str] = []
+    earlier = False  # whether a list was set before
     for word, option, value in words_of(argv):
+        empty: list[str] = []
         if option in CONFIG:
             content = read_config(value)
             emptied = _emptied(content)
             if emptied != content:
-                found += [option, yaml.safe_dump(emptied)]
+                empty = [option, yaml.safe_dump(emptied)]
         elif option.startswith("--") and not option.endswith("+"):
             given = loaded(value, option)
             if isinstance(given, list) and _emptied(given) != given:
-                found += [option, "[]"]
+                empty = [option, "[]"]
+        if empty and earlier:
+            found += empty
+        earlier = earlier or bool(empty) or option.endswith("+")
         found.append(word)
     return found
 

@@ -71,7 +71,7 @@ def test_a_loss_that_grows_beyond_the_factor_is_refused_and_nothing_else(
             InputDensity(),
             6,
             placement=Placement(extension=extension),
-            loss=losses(before, after),
+            loss=losses(before, after, after),
             **settings,
         )
 
@@ -111,9 +111,12 @@ def extended(extension: Any, grid_size: int = 6, **settings: Any) -> tuple[Any, 
     return network.state_dict(), report, density
 
 
+@pytest.mark.parametrize("limit", [{"insert_above": 1.01}, {"max_loss_growth": 1.01}])
 @pytest.mark.parametrize("after", [1.02, math.nan, math.inf])
-def test_an_extension_that_costs_too_much_is_the_insertion_to_the_last_bit(after: float) -> None:
-    state, report, density = extended("replace", loss=losses(1.0, after, 1.0), insert_above=1.01)
+def test_an_extension_that_costs_too_much_is_the_insertion_to_the_last_bit(
+    after: float, limit: dict[str, float]
+) -> None:
+    state, report, density = extended("replace", loss=losses(1.0, after, 1.0), **limit)
     inserted, plain, _ = extended("insert")
     replaced, _, _ = extended("replace")
     assert all(torch.equal(value, inserted[name]) for name, value in state.items())

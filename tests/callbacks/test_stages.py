@@ -298,10 +298,10 @@ class Terminal(Burgers):
             Continuation("viscosity", {0: 1.0, 2: None}, trigger=PeriodicTrigger(1)),
             "trigger chooses them",
         ),
-        (Horizon([0.5, None], "z"), "has no coordinate 'z': choose one of x, t"),
+        (Horizon([0.5, None], "z"), "needs a coordinate z, but Burgers has x, t"),
         (Horizon([0.5, 1.5]), "ends at 1.5, but the equation has 1"),
-        (Horizon([0.0, None]), "has t = 0, but Burgers has t from 0 to 1"),
-        (Horizon([0.5, 0.3, None]), "falls from t = 0.5 to 0.3"),
+        (Horizon([0.0, None]), "has the end t = 0, but Burgers has t from 0 to 1"),
+        (Horizon([0.5, 0.3, None]), "has the end t = 0.5 and then 0.3"),
     ],
 )
 def test_a_schedule_that_does_not_fit_is_refused_before_training(stages: Any, words: str) -> None:

@@ -337,8 +337,8 @@ class Steady(Drift):
     [
         (20, None, "schedule of t has 20 stages, but max_epochs is 9: raise"),
         ([0.5, 1.5], None, "ends at 1.5, but the equation has 1"),
-        ([0.0, None], None, "windows end at t = 0, but Advection has t from 0 to 1"),
-        ([0.5, 0.3, None], None, "windows end at t = 0.5 and then at 0.3"),
+        ([0.0, None], None, "has the end t = 0, but Advection has t from 0 to 1"),
+        ([0.5, 0.3, None], None, "has the end t = 0.5 and then 0.3"),
         (2, Helmholtz(1, 1, 1.0), "needs a coordinate t, but Helmholtz has x1, x2"),
         (2, Late(0.1), "condition final of Late holds at the end of t"),
         (2, Hidden(), "the network of Hidden has no input t"),

@@ -23,8 +23,6 @@ TO_ONE_PROCESS = {
     "lbfgs": 1e-5,
     "wolfe": 1e-5,
     "lbfgs of twenty": 1e-5,
-    "uneven": 1e-5,
-    "uneven lbfgs": 1e-5,
     "plateau": 1e-5,
     "find_unused": 1e-5,
     "helmholtz": 1e-5,

@@ -349,12 +349,10 @@ def one_sample(run: Run) -> dict[str, Any]:
 
 
 SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
-    "adam": hundred_epochs("adam"),
+    "adam": hundred_epochs("adam", samples=61),  # uneven
     "lbfgs": hundred_epochs("lbfgs"),
-    "wolfe": hundred_epochs("wolfe"),
+    "wolfe": hundred_epochs("wolfe", samples=61),
     "lbfgs of twenty": hundred_epochs("lbfgs of twenty"),
-    "uneven": hundred_epochs("adam", samples=61),
-    "uneven lbfgs": hundred_epochs("wolfe", samples=61),
     "plateau": lambda run: run(plateau(), epochs=60),
     "find_unused": lambda run: run(
         plateau(), epochs=60, strategy="ddp_find_unused_parameters_true"
