@@ -97,8 +97,8 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         """The formula of each output, fitted to the targets or to ``predict``."""
         check_is_fitted(self)
         x, y = self._samples
-        module, columns = self._module, self._module.columns
-        assert columns is not None
+        module: Any = self._module
+        columns = module.columns
         targets = y if predict is None else predict(x)
         known = getattr(module, "uncertainty", None)
         noise = known.noise if known is not None and predict is None else 0.0

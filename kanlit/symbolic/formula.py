@@ -23,7 +23,7 @@ __all__ = ["Formula", "OutputFormula", "find_formula"]
 
 _ROWS = 2000  # samples for the refinement of constants
 _SEARCHED = 600  # of these, during the search without noise
-_LEAST_NOISE = 1e-6  # variance below which data count as free of noise
+_LEAST_NOISE = 1e-4  # variance below which data count as free of noise
 _EXPANDED = 60  # largest number of terms of an expanded formula
 _TRIED = 25  # the same during the search, so that no long polynomial fits everything
 _SIMPLIFIED = 40  # largest number of operations for sympy.simplify

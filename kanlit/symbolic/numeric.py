@@ -58,7 +58,7 @@ class Composition:
         self._output = output
         self._slots: list[tuple[Place, int]] = []  # which constant of which edge is free
         for edges in self._layers:
-            nodes = set()
+            nodes: set[int] = set()
             for edge in edges:
                 fit = choice.get(edge.place)
                 if fit is None:
@@ -82,10 +82,10 @@ class Composition:
         changed = {p: [*f.constants] for p, f in self._choice.items() if f is not None}
         for (place, i), value in zip(self._slots, constants, strict=True):
             changed[place][i] = float(value)
-        return {
-            place: None if fit is None else replace(fit, constants=tuple(changed[place]))
-            for place, fit in self._choice.items()
-        }
+        found = dict(self._choice)
+        for place, (a, b, c, d) in changed.items():
+            found[place] = replace(self._fit(place), constants=(a, b, c, d))
+        return found
 
     def values(self, x: Array, constants: Array) -> Array:
         """The output at ``x`` ``(n, in)``, ``(n,)``; not finite outside the domain."""
@@ -126,7 +126,8 @@ class Composition:
     ) -> tuple[Array, list[list[Array]], Mapping[Place, CurveFit | None]]:
         """The output, the inputs of each layer's edges, and the choice with these constants."""
         choice = self.with_constants(constants)
-        values, nodes = list(x.T), []
+        values: list[Array] = list(x.T)
+        nodes: list[list[Array]] = []
         for edges in self._layers:
             nodes.append(values)
             biases = edges[0].layer.bias.detach().numpy()
