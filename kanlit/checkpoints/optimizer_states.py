@@ -67,14 +67,15 @@ def _try_step(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         {**group, "params": [torch.ones_like(p, requires_grad=True) for p in group["params"]]}
         for group in optimizer.param_groups
     ]
-    twin = type(optimizer)(groups)
+    make: Any = type(optimizer)
+    twin: Optimizer = make(groups)
     parameters = [parameter for group in groups for parameter in group["params"]]
 
-    def closure() -> Tensor:
+    def closure() -> float:
         for parameter in parameters:
             ones = torch.ones_like(parameter)
             parameter.grad = ones.to_sparse() if isinstance(twin, SparseAdam) else ones
-        return torch.zeros(())
+        return 0.0
 
     try:
         twin.load_state_dict(copy.deepcopy(dict(state)))

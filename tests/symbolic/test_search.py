@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,9 @@ def test_the_numeric_model_is_the_composed_formula(
 ) -> None:
     x = 2 * torch.rand(50, 2, dtype=torch.float64) - 1
     layers = edges_of(network, x, 0.5, mean=torch.full((2,), 0.1), std=torch.full((2,), 0.7))
-    choice = {e.place: e.plausible[0] for edges in layers for e in edges if e.plausible}
+    choice: dict[tuple[int, int, int], Any] = {
+        e.place: e.plausible[0] for edges in layers for e in edges if e.plausible
+    }
     assert len(choice) == 6
     if dropped is not None:
         choice[dropped] = None
@@ -63,7 +66,9 @@ def test_the_numeric_model_is_the_composed_formula(
 def test_a_fit_of_the_numeric_model_recovers_its_own_values(network: KAN) -> None:
     x = 2 * torch.rand(80, 2, dtype=torch.float64) - 1
     layers = edges_of(network, x, 0.5)
-    choice = {e.place: e.plausible[0] for edges in layers for e in edges if e.plausible}
+    choice: dict[tuple[int, int, int], Any] = {
+        e.place: e.plausible[0] for edges in layers for e in edges if e.plausible
+    }
     model = Composition(layers, choice, 0)
     y = model.values(x.numpy(), model.start)
     moved = Composition(layers, model.with_constants(model.start * 1.02), 0)
