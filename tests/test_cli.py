@@ -188,7 +188,7 @@ def test_optimizers_and_schedulers_come_from_yaml(model: str, run: Run, tmp_path
 
 
 def test_fit_ends_with_its_summary(run: Run, tmp_path: Path) -> None:
-    lines = run(f"fit {SHORT} --adaptation.schedule '[3, 5]'").splitlines()[-6:]
+    lines = run(f"fit {SHORT} --adaptation.schedule '[3, 5]'").splitlines()[-8:]
 
     patterns = [
         r"relative L2: \d\.\d{3}e[+-]\d\d",
@@ -196,6 +196,8 @@ def test_fit_ends_with_its_summary(run: Run, tmp_path: Path) -> None:
         r"parameters: \d+",
         r"seconds: \d+\.\d",
         r"checkpoint: lightning_logs/version_0/checkpoints/last\.ckpt",
+        r"stopped: max_epochs, \d+",
+        r"kept weights: those of the last epoch",
         r"next: tensorboard --logdir lightning_logs",
     ]
     for pattern, line in zip(patterns, lines, strict=True):
@@ -267,7 +269,7 @@ def test_a_saved_config_runs_again(run: Run) -> None:
     first = run(f"fit {SHORT} --data.function f4 --adaptation.schedule '{{0: 3, 1: 4}}'")
     second = run("fit --config lightning_logs/version_0/config.yaml")
 
-    assert first.splitlines()[-6:-3] == second.splitlines()[-6:-3]  # relative L2, G, parameters
+    assert first.splitlines()[-8:-5] == second.splitlines()[-8:-5]  # relative L2, G, parameters
     assert "test/rel_l2" in run(
         "test --config lightning_logs/version_0/config.yaml --ckpt_path last"
     )

@@ -40,7 +40,7 @@ def test_every_config_trains_for_two_epochs(
     monkeypatch.setattr(sys, "path", sys.path.copy())
     command = ["kanlit", "fit", "--config", str(path), "--trainer.max_epochs", "2"]
     config = yaml.safe_load(path.read_text())
-    schedule = config["adaptation"]["schedule"]
+    schedule = config.get("adaptation", {}).get("schedule")
     if isinstance(schedule, dict):  # of a run longer than two epochs
         command += ["--adaptation.schedule", "[3, 6]"]
     if path.stem == "pruning":
@@ -48,7 +48,7 @@ def test_every_config_trains_for_two_epochs(
             "--trainer.callbacks",
             "[{class_path: PruningCallback, init_args: {epochs: [1]}}]",
         ]
-    if "TimeWindows" in str(config["trainer"].get("callbacks")):  # an epoch each
+    if "TimeWindows" in str(config.get("trainer", {}).get("callbacks")):  # an epoch each
         command += [
             "--trainer.callbacks",
             "[{class_path: TimeWindows, init_args: {windows: 2}}]",

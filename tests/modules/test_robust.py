@@ -113,7 +113,8 @@ def test_the_same_settings_mean_the_same_loss_in_other_units() -> None:
     module.target_spread.copy_(spread_of(1000 * y))
 
     assert module.loss((x, 1000 * y)).item() == pytest.approx(1e6 * loss, rel=1e-9)
-    fit(module, data)
+    with pytest.warns(UserWarning, match="times the variance of the targets"):
+        fit(module, data)
     train = data.train_dataloader()
     torch.testing.assert_close(module.target_spread, spread_of(next(iter(train))[1]))
 
