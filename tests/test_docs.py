@@ -62,7 +62,7 @@ SHORTER = {
     "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/density.md": {"kanlit benchmark --tasks": "--recipe short.yaml"},
     "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
-    "docs/tuning.md": {"kanlit tune": "--trials 2", "kanlit fit": "--trainer.max_epochs 2"},
+    "docs/tuning.md": {"kanlit tune": "--trials 1", "kanlit fit": "--trainer.max_epochs 2"},
     "docs/formula.md": {  # enough epochs for both formulas
         "kanlit fit --data TableData": "--trainer.max_epochs 60",
         "kanlit fit --config configs/pruning.yaml": "--trainer.max_epochs 800 "
