@@ -28,11 +28,16 @@ import torch
 from kanlit.checkpoints import find_checkpoint
 from kanlit.cli import main as kanlit
 
-COMMON = """fit --data SyntheticData --data.function f4 --data.samples 200 --model.hidden [5]
- --trainer.max_epochs 60 --trainer.check_val_every_n_epoch 10 --checkpoint.every_n_epochs 5
- --trainer.enable_progress_bar false --trainer.accelerator cpu"""
+COMMON = """fit --trainer.max_epochs 60 --trainer.check_val_every_n_epoch 10
+ --checkpoint.every_n_epochs 5 --trainer.enable_progress_bar false --trainer.accelerator cpu"""
 
-CASES = {
+FUNCTION = "--data SyntheticData --data.function f4 --data.samples 200 --model.hidden [5]"
+EQUATION = """--data EquationData --data.sampling residual --data.points 150
+ --data.condition_points 20 --data.redraw ResidualDraw --data.redraw.pool 1000
+ --data.redraw.every 4 --model.hidden [4] --model.spline_order 4
+ --model.optimizer LevenbergMarquardt --trainer.precision 64-true"""
+
+FUNCTIONS = {
     "Adam, full batch, schedule": "--adaptation.schedule [3,5,8]",
     "SGD, StepLR, mini-batches, periodic": """--data.batch_size 32
  --model.optimizer torch.optim.SGD --model.optimizer.lr 0.05
@@ -54,6 +59,20 @@ CASES = {
  --adaptation.trigger PlateauTrigger --adaptation.trigger.patience 3
  --adaptation.trigger.threshold 0.2 --adaptation.trigger.cooldown 5""",
 }
+
+EQUATIONS = {
+    "equation, points redrawn, continuation": """--data.equation Burgers
+ --adaptation.schedule [3,4,5] --adaptation.trigger PeriodicTrigger --adaptation.trigger.every 11
+ --trainer.callbacks+=Continuation --trainer.callbacks.number=viscosity
+ --trainer.callbacks.schedule=[0.1,0.05,null] --trainer.callbacks.trigger=PeriodicTrigger
+ --trainer.callbacks.trigger.every=15""",
+    "equation, points redrawn, windows": """--data.equation Advection --data.equation.speed 1
+ --adaptation.schedule [3,4] --adaptation.trigger PeriodicTrigger --adaptation.trigger.every 7
+ --trainer.callbacks+=TimeWindows --trainer.callbacks.windows=4""",
+}
+
+CASES = {name: f"{FUNCTION} {words}" for name, words in FUNCTIONS.items()}
+CASES |= {name: f"{EQUATION} {words}" for name, words in EQUATIONS.items()}
 
 LIMIT = 600.0  # seconds for an undisturbed run
 
