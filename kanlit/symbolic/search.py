@@ -17,6 +17,7 @@ __all__ = ["Choice", "Criterion", "SearchResult", "search"]
 _EXACT = 1e-12  # relative error below which the search stops
 _ALTERNATIVES = 6  # functions tried per group or edge
 _SIMPLER = 3.0  # weight of complexity against log10(1 - R²) in the search
+_NOT_FINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
 _NODES = (1, 2)  # hidden nodes of the smaller formulas that are tried
 
 Choice = Mapping[Place, CurveFit | None]
@@ -104,6 +105,8 @@ def search(
         key = tuple(choice[edge.place] for edge in edges)
         if key not in tried:
             expression, error = refined(choice)
+            if expression.has(*_NOT_FINITE):  # numbers that numpy rounds, such as artanh(1)
+                error = np.inf
             functions = sum(fit.candidate.complexity for fit in choice.values() if fit)
             constants = len(expression.atoms(sympy.Float))
             score = judged(error, functions + constants)
@@ -120,7 +123,9 @@ def search(
             break
         whole = [{p: f if p in kept else None for p, f in choice.items()} for kept in fewer]
         for smaller in whole:
-            best = min(best, judge(smaller, smaller=True), key=lambda found: found.score)
+            found = judge(smaller, smaller=True)
+            if found.error <= best.error:  # brevity alone would prefer a constant
+                best = min(best, found, key=lambda each: each.score)
         if best.error > _EXACT:
             best = min(best, judge(choice), key=lambda found: found.score)
     changed = True

@@ -14,7 +14,7 @@ from kanlit.nn import KAN
 from kanlit.symbolic.compose import compose, edges_of
 from kanlit.symbolic.numeric import Composition
 from kanlit.symbolic.refine import Template
-from kanlit.symbolic.search import Criterion
+from kanlit.symbolic.search import Criterion, search
 
 
 def test_noise_leaves_room_for_terms_that_reduce_the_error() -> None:
@@ -73,3 +73,21 @@ def test_a_fit_of_the_numeric_model_recovers_its_own_values(network: KAN) -> Non
     y = model.values(x.numpy(), model.start)
     moved = Composition(layers, model.with_constants(model.start * 1.02), 0)
     assert moved.fitted(x.numpy(), y, 100)[1] < 1e-6 * np.std(y)
+
+
+def test_neither_an_infinite_nor_a_shorter_and_worse_formula_is_chosen(network: KAN) -> None:
+    x = 2 * torch.rand(50, 2, dtype=torch.float64) - 1
+    layers = edges_of(network, x, 0.5)
+    edges = [edge for each in layers for edge in each if edge.fits]
+    whole = sympy.Float(0.5) * sympy.Symbol("a") + sympy.Float(0.25)
+    judged = []
+
+    def refined(choice: Any) -> tuple[sympy.Expr, float]:
+        judged.append(choice)
+        if any(fit is None for fit in choice.values()):
+            return sympy.Float(1.0), 0.9  # a constant
+        return (sympy.oo, 1e-6) if len(judged) > 1 else (whole, 0.1)
+
+    best = search(edges, refined, 20)
+    assert any(None in choice.values() for choice in judged)
+    assert (best.expression, best.error) == (whole, 0.1)
