@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -106,7 +106,6 @@ def edges_of(
     negligible: float = 1e-3,
     mean: Tensor | None = None,
     std: Tensor | None = None,
-    advance: Callable[[int], None] = lambda steps: None,
 ) -> list[list[Edge]]:
     """The edges of each layer, fitted on their inputs at the samples.
 
@@ -118,7 +117,6 @@ def edges_of(
             largest one at its node is replaced by its mean.
         mean: μ ``(in,)`` of the network's inputs (x - μ) / σ; 0 if omitted.
         std: σ ``(in,)``; 1 if omitted.
-        advance: Called with 1 after each edge.
 
     Returns:
         The edges of each layer, ordered by output.
@@ -138,7 +136,6 @@ def edges_of(
                 samples, curve = z[:, p].numpy(), curves[:, p, q].numpy()
                 small = bool(spread[p, q] <= negligible * largest[q])
                 fits = [] if small else fit_curve(samples, curve)
-                advance(1)
                 held, plausible = (
                     tuple(fit for fit in fits if 1 - fit.r2 <= share * (1 - threshold))
                     for share in (1, _PLAUSIBLE)
@@ -166,29 +163,28 @@ def edges_of(
 def compose(
     layers: Sequence[Sequence[Edge]],
     inputs: Sequence[sympy.Expr],
-    choice: Mapping[Place, CurveFit | None],
+    choice: Mapping[Place, CurveFit],
 ) -> list[sympy.Expr]:
     r"""Composes the expression of each output from :math:`h_q = \sum_p \varphi_{qp}(h_p) + b_q`.
 
     Args:
         layers: Result of :func:`edges_of`.
         inputs: Symbols of the inputs, in the user's units.
-        choice: The function that replaces each edge; None for its mean. Other edges remain splines,
-            or their means if negligible.
+        choice: The function that replaces each edge; other edges remain splines, or their means if
+            negligible.
     """
     values = list(inputs)
     for edges in layers:
         sums: list[sympy.Expr] = [sympy.Float(float(bias)) for bias in edges[0].layer.bias.detach()]
         for edge in edges:
             _, p, q = edge.place
-            fit = choice.get(edge.place)
-            if edge.negligible or (edge.place in choice and fit is None):
+            if edge.negligible:
                 term = sympy.Float(edge.mean)
-            elif fit is not None:
+            elif edge.place in choice:
                 value = values[p - 1]
                 if (edge.shift, edge.scale) != (0.0, 1.0):
                     value = (value - sympy.Float(edge.shift)) / sympy.Float(edge.scale)
-                term = fit.applied(value)
+                term = choice[edge.place].applied(value)
             else:
                 term = edge.symbol(values[p - 1]) + sympy.Float(edge.mean)
             sums[q - 1] += term

@@ -18,8 +18,6 @@ _COARSE = 200  # samples for the choice of starting points
 _FINE = 1000  # samples for the fit of constants
 _STARTS = 3
 _FLOOR = 1e-10  # lower bound of 1 - R², beyond the accuracy of networks
-_PERFECT = 1 - 1e-9  # R² at which no other starting point is tried
-_HOPELESS = 0.5  # R² below which the fit is not polished on all samples
 _EDGE = 1e-9  # smallest distance of a pole from the samples, relative to half their range
 
 
@@ -84,19 +82,17 @@ def fit_curve(
     coarse = _ranks(s, _COARSE)
     found = []
     for candidate in candidates:
-        best: tuple[tuple[float, float], float] | None = None
-        for start in _starts(candidate, s[coarse], y[coarse]):
-            found_here = _polished(candidate, start, s[coarse], y[coarse])
-            if best is None or found_here[1] > best[1]:
-                best = found_here
-            if best[1] > _PERFECT:
-                break
+        best = max(
+            (
+                _polished(candidate, start, s, y)
+                for start in _starts(candidate, s[coarse], y[coarse])
+            ),
+            key=lambda fit: fit[1],
+            default=None,
+        )
         if best is None:
             continue
-        if len(coarse) < len(s) and best[1] > _HOPELESS and candidate.search != "none":
-            best = _polished(candidate, np.array(best[0]), s, y)
-        (a, b), _ = best
-        r2 = _r2(candidate, a, b, s, y)
+        (a, b), r2 = best
         c, d = _line(candidate.values(a * s + b), y)
         if np.isfinite([a, b, c, d]).all():
             found.append(CurveFit(candidate, (a / half, b - a * middle / half, c, d), r2))
@@ -132,11 +128,7 @@ def fit_together(fits: Sequence[CurveFit], x: Array, curves: Array) -> list[Curv
             # A finite difference may leave the domain of the function; scipy then raises.
             with contextlib.suppress(ValueError):
                 inner = least_squares(
-                    lambda inner: parts(inner)[1].ravel(),
-                    inner,
-                    x_scale="jac",
-                    method="lm",
-                    max_nfev=90,
+                    lambda inner: parts(inner)[1].ravel(), inner, x_scale="jac", max_nfev=30
                 ).x
         lines, errors = parts(inner)
         if np.isfinite(errors).all():
@@ -238,20 +230,10 @@ def _polished(
             free = start
     if free.size and np.isfinite(residuals(free)).all():
         tolerance = {"ftol": 1e-14, "xtol": 1e-14, "gtol": 1e-14}
-        most = 60 * (1 + free.size)  # method lm counts the evaluations of differences
-        free = least_squares(
-            residuals, free, x_scale="jac", method="lm", max_nfev=most, **tolerance
-        ).x
-    a, b = inner(free)
-    return (a, b), _r2(candidate, a, b, s, y)
-
-
-def _r2(candidate: Candidate, a: float, b: float, s: Array, y: Array) -> float:
-    with np.errstate(all="ignore"):
-        values = candidate.values(a * s + b)
-        c, d = _line(values, y)
-        r2 = 1 - float(((c * values + d - y) ** 2).sum() / ((y - y.mean()) ** 2).sum())
-    return r2 if np.isfinite(r2) else -np.inf
+        free = least_squares(residuals, free, x_scale="jac", max_nfev=60, **tolerance).x
+    error = residuals(free)
+    r2 = 1 - float((error**2).sum() / ((y - y.mean()) ** 2).sum())
+    return inner(free), r2 if np.isfinite(r2) else -np.inf
 
 
 def _line(values: Array, y: Array) -> tuple[float, float]:

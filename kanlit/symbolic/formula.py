@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +13,21 @@ from torch import Tensor
 
 from kanlit.nn import KAN
 from kanlit.scaling import Standardization
-from kanlit.symbolic.compose import Edge, compose, edges_of, numerics
+from kanlit.symbolic.compose import Edge, Place, compose, edges_of, numerics
+from kanlit.symbolic.fit import CurveFit
 from kanlit.symbolic.library import Array
-from kanlit.symbolic.numeric import Composition
 from kanlit.symbolic.refine import Template, refine, snap
-from kanlit.symbolic.search import Choice, Criterion, search
+from kanlit.symbolic.search import Choice, search
 
 __all__ = ["Formula", "OutputFormula", "find_formula"]
 
 _ROWS = 2000  # samples for the refinement of constants
-_SEARCHED = 600  # of these, during the search without noise
-_LEAST_NOISE = 1e-4  # variance below which data count as free of noise
 _EXPANDED = 60  # largest number of terms of an expanded formula
 _TRIED = 25  # the same during the search, so that no long polynomial fits everything
 _SIMPLIFIED = 40  # largest number of operations for sympy.simplify
 _EXACT = 1e-12  # relative error below which no other form is tried
 _ROUNDS = 4
 _STEPS = 60  # least-squares steps per formula during the search
-_POWERS = ("x^2", "x^3", "x^4")
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,13 @@ class OutputFormula:
 
     Attributes:
         expression: The formula in the symbols of the inputs.
-        choice: The function that replaces each edge; None for its mean.
+        choice: The function that replaces each edge.
         unrefined: Relative L2 error on the samples before constants are refined.
         refined: The same after refinement.
     """
 
     expression: sympy.Expr
-    choice: Choice
+    choice: Mapping[Place, CurveFit]
     unrefined: float
     refined: float
 
@@ -87,8 +84,6 @@ def find_formula(
     threshold: float = 0.99,
     negligible: float = 1e-3,
     trials: int = 100,
-    noise: float = 0.0,
-    advance: Callable[[int], None] = lambda steps: None,
 ) -> Formula:
     r"""Finds a closed formula for a trained network.
 
@@ -106,10 +101,6 @@ def find_formula(
         threshold: Smallest R² at which a function replaces an edge.
         negligible: Fraction of the largest deviation at a node below which an edge is constant.
         trials: Number of formulas tried per output, see :func:`kanlit.symbolic.search.search`.
-        noise: Variance of the noise of standardized targets, if there is any: formulas are then
-            compared by the Bayesian information criterion.
-        advance: Called with the number of finished steps, one per edge and per formula, in total
-            as many as there are edges plus ``trials`` per output.
 
     Source: fitting each edge follows Liu et al., arXiv 2404.19756, section 2.5.
     """
@@ -118,14 +109,11 @@ def find_formula(
     known = scales or Standardization.from_samples(
         x.new_zeros(1, x.shape[1]), y.new_zeros(1, y.shape[1])
     )
-    layers = edges_of(network, x, threshold, negligible, known.input_mean, known.input_std, advance)
+    layers = edges_of(network, x, threshold, negligible, known.input_mean, known.input_std)
     functions = numerics(layers)
     every = [edge for edges in layers for edge in edges]
     rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), _ROWS)).round().astype(int))
     points = x.numpy()[rows]
-    noise = noise if noise > _LEAST_NOISE else 0.0
-    few = rows if noise else rows[:: max(1, len(rows) // _SEARCHED)]
-    few_points = x.numpy()[few]
     outputs = []
     for q in range(y.shape[1]):
         targets = y[:, q].numpy()[rows]
@@ -139,31 +127,21 @@ def find_formula(
             return sympy.expand_mul(scaled + sympy.Float(mean) if mean else scaled)
 
         def refined(
-            choice: Choice,
-            q: int = q,
-            mean: float = mean,
-            std: float = std,
-            spread: float = spread,
-            composed: Callable[[Choice], Any] = composed,
+            choice: Choice, targets: Array = targets, spread: float = spread
         ) -> tuple[sympy.Expr, float]:
-            values = y[:, q].numpy()[few]
-            network = Composition(layers, choice, q, mean, std)
-            fitted, error = network.fitted(few_points, values, _STEPS)
-            found = composed(fitted)
-            if error > _EXACT * spread and _has_powers_of_sums(choice):
-                expanded = sympy.expand(found)
-                if _is_other(expanded, found, _TRIED):
-                    other = _regressed(expanded, symbols, few_points, values, functions)
-                    other, its_error = refine(other, symbols, few_points, values, functions, _STEPS)
-                    if its_error < error:
-                        found, error = other, its_error
+            whole = composed(choice)
+            found, error = refine(whole, symbols, points, targets, functions, _STEPS)
+            expanded = sympy.expand(whole)
+            if error > _EXACT * spread and _is_other(expanded, whole, _TRIED):
+                other, its_error = refine(expanded, symbols, points, targets, functions, _STEPS)
+                if its_error < error:
+                    found, error = other, its_error
             return found, error / spread
 
         open_edges = [edge for edge in every if edge.fits and _reaches(edge, q, len(layers))]
-        criterion = Criterion(len(few), noise * std**2 / spread**2)
-        best = search(open_edges, refined, trials, criterion, advance)
-        first = Composition(layers, best.choice, q, mean, std)
-        unrefined = first.error(points, targets, first.start)
+        best = search(open_edges, refined, trials)
+        first = Template(composed(best.choice), symbols, functions)
+        unrefined = first.error(points, targets, np.array(first.start))
         expression, error = _tidied(best.expression, symbols, points, targets, functions)
         outputs.append(OutputFormula(expression, best.choice, unrefined / size, error / size))
     return Formula(symbols, tuple(outputs), tuple(every))
@@ -173,33 +151,6 @@ def _reaches(edge: Edge, output: int, layers: int) -> bool:
     """Whether an edge can affect an output; last-layer edges affect only their own output."""
     layer, _, q = edge.place
     return layer < layers or q == output + 1
-
-
-def _has_powers_of_sums(choice: Choice) -> bool:
-    """Whether an edge behind a hidden node is a power, so that expansion gives products."""
-    later = [fit for place, fit in choice.items() if place[0] > 1 and fit is not None]
-    return any(fit.candidate.name in _POWERS for fit in later)
-
-
-def _regressed(
-    expression: sympy.Expr,
-    symbols: Sequence[sympy.Symbol],
-    x: Array,
-    y: Array,
-    functions: Mapping[str, Any],
-) -> sympy.Expr:
-    """A sum with the coefficients of its terms by linear regression."""
-    terms = [term.as_coeff_Mul()[1] for term in sympy.Add.make_args(expression)]
-    columns = []
-    for term in terms:
-        template = Template(term, symbols, functions)
-        columns.append(template.values(x, np.array(template.start)))
-    design = np.stack(columns, axis=1)
-    if not np.isfinite(design).all():
-        return expression
-    size = np.linalg.norm(design, axis=0)
-    found = np.linalg.lstsq(design / size, y)[0] / size
-    return sympy.Add(*(sympy.Float(c) * term for c, term in zip(found, terms, strict=True)))
 
 
 def _is_other(expanded: sympy.Expr, expression: sympy.Expr, most: int = _EXPANDED) -> bool:

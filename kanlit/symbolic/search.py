@@ -12,71 +12,37 @@ import sympy
 from kanlit.symbolic.compose import Edge, Place
 from kanlit.symbolic.fit import CurveFit, fit_together
 
-__all__ = ["Choice", "Criterion", "SearchResult", "search"]
+__all__ = ["Choice", "SearchResult", "search"]
 
 _EXACT = 1e-12  # relative error below which the search stops
 _ALTERNATIVES = 6  # functions tried per group or edge
 _SIMPLER = 3.0  # weight of complexity against log10(1 - R²) in the search
-_NOT_FINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
-_NODES = (1, 2)  # hidden nodes of the smaller formulas that are tried
 
-Choice = Mapping[Place, CurveFit | None]
+Choice = Mapping[Place, CurveFit]
 Refined = Callable[[Choice], tuple[sympy.Expr, float]]
 
 
 @dataclass(frozen=True)
-class Criterion:
-    r"""Weighs the error of a formula against its complexity; lower is better.
-
-    Without noise, a tenth of a decade of the error is worth one unit k of complexity. With noise
-    of known variance, no formula can be much more accurate than the noise, and the Bayesian
-    information criterion decides:
-
-    .. math:: n \log \max(\mathrm{mse}, \sigma^2 / 2) + k \log n
-
-    Half the variance, because that of an inaccurate network is too large.
-
-    Attributes:
-        rows: n.
-        noise: σ², relative to the variance of the targets; 0 if there is none.
-
-    Source: Schwarz, "Estimating the dimension of a model", Annals of Statistics 6 (1978).
-    """
-
-    rows: int = 1
-    noise: float = 0.0
-
-    def __call__(self, error: float, complexity: int) -> float:
-        """The score of a formula with this relative error."""
-        if self.noise > 0:
-            square = max(error**2, self.noise / 2)
-            return float(self.rows * np.log(square) + complexity * np.log(self.rows))
-        return float(np.log10(max(error, _EXACT))) + complexity / 10
-
-
-@dataclass(frozen=True)
 class SearchResult:
-    """A choice of functions, its formula with refined constants, and the relative error.
-
-    Attributes:
-        score: By the criterion; the complexity is that of all functions plus the number of
-            constants in the formula.
-    """
+    """A choice of functions, its formula with refined constants, and the relative error."""
 
     choice: Choice
     expression: sympy.Expr
     error: float
-    score: float
+
+    @property
+    def score(self) -> float:
+        """log10 of the error plus a tenth of the complexity; lower is better.
+
+        The complexity is that of all functions plus the number of constants in the formula.
+        """
+        complexity = sum(fit.candidate.complexity for fit in self.choice.values())
+        constants = len(self.expression.atoms(sympy.Float))
+        return float(np.log10(max(self.error, _EXACT))) + (complexity + constants) / 10
 
 
-def search(
-    edges: Sequence[Edge],
-    refined: Refined,
-    trials: int,
-    criterion: Criterion | None = None,
-    advance: Callable[[int], None] = lambda steps: None,
-) -> SearchResult:
-    """Searches the choice of functions with the best :class:`Criterion`.
+def search(edges: Sequence[Edge], refined: Refined, trials: int) -> SearchResult:
+    """Searches the choice of functions with the best :attr:`SearchResult.score`.
 
     The curve of an edge does not always determine its function: a network can represent a product
     by squares, by logarithms and an exponential, or by a mixture. The search therefore tries, and
@@ -84,89 +50,39 @@ def search(
 
     - the best function of each edge separately;
     - one function for all edges from an input, and one for all edges of each later layer, best
-      combinations first, with three quarters of the trials; for each also the formula of only the
-      one or two most important nodes of each hidden layer;
+      combinations first, with three quarters of the trials;
     - changes of single edges of the best formula, until none improves it.
 
     Args:
         edges: The edges that have candidate functions.
         refined: Returns the formula of a choice with refined constants, and its error relative to
             the standard deviation of the targets.
-        trials: Largest number of formulas of all nodes to refine; at least one is.
-        criterion: Compares formulas; by default that of targets without noise.
-        advance: Called with the number of finished trials, ``trials`` in total.
+        trials: Largest number of formulas to refine; at least one is.
     """
-    judged = criterion or Criterion()
-    tried: dict[tuple[CurveFit | None, ...], SearchResult] = {}
-    count = 0
+    tried: dict[tuple[CurveFit, ...], SearchResult] = {}
 
-    def judge(choice: Choice, smaller: bool = False) -> SearchResult:
-        nonlocal count
+    def judge(choice: Choice) -> SearchResult:
         key = tuple(choice[edge.place] for edge in edges)
         if key not in tried:
-            expression, error = refined(choice)
-            if expression.has(*_NOT_FINITE):  # numbers that numpy rounds, such as artanh(1)
-                error = np.inf
-            functions = sum(fit.candidate.complexity for fit in choice.values() if fit)
-            constants = len(expression.atoms(sympy.Float))
-            score = judged(error, functions + constants)
-            tried[key] = SearchResult(choice, expression, error, score)
-            if not smaller:
-                count += 1
-                advance(1)
+            tried[key] = SearchResult(choice, *refined(choice))
         return tried[key]
 
     best = judge({edge.place: edge.fits[0] for edge in edges})
-    fewer = [kept for nodes in _NODES if (kept := _kept(edges, nodes)) is not None]
     for choice in _uniform_choices(edges):
-        if best.error <= _EXACT or count >= 3 * trials // 4:
+        if best.error <= _EXACT or len(tried) >= 3 * trials // 4:
             break
-        whole = [{p: f if p in kept else None for p, f in choice.items()} for kept in fewer]
-        for smaller in whole:
-            found = judge(smaller, smaller=True)
-            if found.error <= best.error:  # brevity alone would prefer a constant
-                best = min(best, found, key=lambda each: each.score)
-        if best.error > _EXACT:
-            best = min(best, judge(choice), key=lambda found: found.score)
+        best = min(best, judge(choice), key=lambda found: found.score)
     changed = True
     while changed and best.error > _EXACT:
         changed = False
         for edge in sorted(edges, key=_clarity):
-            if best.choice[edge.place] is None:
-                continue
             for fit in sorted(edge.fits, key=_simpler)[:_ALTERNATIVES]:
-                if count >= trials:
+                if len(tried) >= trials:
                     return best
                 trial = judge({**best.choice, edge.place: fit})
                 if trial.score < best.score:
                     best, changed = trial, True
-    advance(trials - count)
     return best
-
-
-def _kept(edges: Sequence[Edge], nodes: int) -> set[Place] | None:
-    """The edges between the most important nodes of each hidden layer; None if these are all.
-
-    A node is as important as the curves of its outgoing edges vary.
-    """
-    importance: dict[int, dict[int, float]] = {}
-    for edge in edges:
-        layer, p, _ = edge.place
-        if layer > 1:
-            own = importance.setdefault(layer - 1, {})
-            own[p] = own.get(p, 0.0) + float(np.std(edge.curve))
-    if all(len(own) <= nodes for own in importance.values()):
-        return None
-    largest = {
-        layer: set(sorted(own, key=lambda node: -own[node])[:nodes])
-        for layer, own in importance.items()
-    }
-    return {
-        edge.place
-        for edge in edges
-        if edge.place[1] in largest.get(edge.place[0] - 1, {edge.place[1]})
-        and edge.place[2] in largest.get(edge.place[0], {edge.place[2]})
-    }
 
 
 def _simpler(fit: CurveFit) -> float:
@@ -178,7 +94,7 @@ def _clarity(edge: Edge) -> float:
     return edge.fits[1].score - edge.fits[0].score if len(edge.fits) > 1 else np.inf
 
 
-def _uniform_choices(edges: Sequence[Edge]) -> Iterator[dict[Place, CurveFit]]:
+def _uniform_choices(edges: Sequence[Edge]) -> Iterator[Choice]:
     """Yields choices with one function per group of edges, lowest sum of scores first."""
     groups: dict[tuple[int, int], list[Edge]] = {}
     for edge in edges:
