@@ -22,7 +22,12 @@ from torch.optim.lr_scheduler import StepLR
 
 from kanlit.adaptation import AnyTrigger, PeriodicTrigger, PlateauTrigger, Trigger
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
-from kanlit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
+from kanlit.checkpoints import (
+    AtomicCheckpointIO,
+    carry_over,
+    find_checkpoint,
+    read_checkpoint,
+)
 from kanlit.cli import main
 from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError
@@ -223,6 +228,26 @@ def test_the_best_so_far_goes_on_into_the_new_folder(tmp_path: Path) -> None:
         del OPTIMIZERS["climb"]
     assert float(resumed["best"][0]) <= score
     assert (tmp_path / "first" / "best.ckpt").is_file()
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_killed_while_it_copies_checkpoints_a_run_leaves_the_first_as_the_newest(
+    copies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (tmp_path / f"lightning_logs/version_{n}" / "checkpoints" for n in (0, 1))
+    fit(first, "sgd, step")
+    copy, done = shutil.copyfile, itertools.count()
+
+    def killed(source: Path, target: Path) -> None:
+        if next(done) == copies:
+            raise KeyboardInterrupt
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", killed)
+    with pytest.raises(KeyboardInterrupt):
+        carry_over(first / "last.ckpt", second)
+    for name in ("last", "best"):
+        assert find_checkpoint(name, tmp_path) == first / f"{name}.ckpt"
 
 
 # -- writing ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,23 @@ def carry_over(source: Path, folder: Path) -> None:
 
     The folder of a resumed run is thus complete from the start. Existing files are kept. The best
     checkpoint is copied from beside ``source`` if its score is the best score saved in ``source``.
+    A new folder appears with all its files, so a process killed in between leaves none that looks
+    like a run without a best checkpoint.
 
     Args:
         source: The checkpoint to resume from.
         folder: The checkpoint folder of the resumed run; created if missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _copy(source, folder / "last.ckpt")
+    if folder.exists():
+        _carry(source, folder)
+        return
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    unfinished.mkdir(parents=True)
+    _carry(source, unfinished)
+    unfinished.rename(folder)
+
+
+def _carry(source: Path, folder: Path) -> None:
     beside = source.parent / "best.ckpt"
     if beside.is_file() and not (folder / "best.ckpt").is_file():
         score = checkpoint_score(read_checkpoint(source))
@@ -36,6 +47,7 @@ def carry_over(source: Path, folder: Path) -> None:
             same = False
         if same:
             _copy(beside, folder / "best.ckpt")
+    _copy(source, folder / "last.ckpt")
 
 
 def checkpoint_score(content: dict[str, Any]) -> float | None:
