@@ -118,15 +118,15 @@ class RegressionModule(KANModule):
                     f"kanlit's data modules"
                 )
             self.target_spread.copy_(spread)
-
-    def configure_model(self) -> None:
-        super().configure_model()
-        # A resumed run has the sizes of its checkpoint.
+        # A resumed run has the sizes of its checkpoint. Not in configure_model, which Lightning
+        # calls in a context that makes each torch operation several times slower.
         if "auto" in (self.hparams["hidden"], self.hparams["grid_size"]):
-            if self.trainer.state.fn != "fit":
+            if stage != "fit":
                 raise ConfigurationError(
                     "hidden and grid_size auto are chosen by fit: give a checkpoint"
                 )
+            if self.trainer.precision == "64-true":
+                self.double()  # Lightning casts only later, which would round the weights
             self._select()
 
     def _select(self) -> None:

@@ -17,8 +17,9 @@ from torch import Tensor
 from kanlit.callbacks import GridAdaptationCallback
 from kanlit.data import FormulaData, SyntheticData, TableData, TensorLoader
 from kanlit.errors import ConfigurationError
-from kanlit.modules import RegressionModule
+from kanlit.modules import RegressionModule, regression
 from kanlit.nn import KANLayer
+from kanlit.selection import Selected, SmoothNetwork
 
 
 def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
@@ -361,3 +362,24 @@ def test_a_start_far_from_the_scale_of_the_targets_is_said(
     data = FormulaData("y = x / 100000", bounds, samples=20, standardize=standardize)
     trainer_for(1).fit(RegressionModule(1, 1, hidden=[3]), datamodule=data)
     assert any("times the variance of the targets" in str(w.message) for w in recwarn) is said
+
+
+def test_weights_that_the_selection_found_are_not_rounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Tensor] = []
+
+    def select(x: Tensor, y: Tensor, build: Any, *args: Any, **settings: Any) -> Selected:
+        fit = SmoothNetwork(build([], 3, torch.Generator()), x, y).train(1)
+        found.append(fit.layers[0].coefficients.detach().clone())
+        return Selected(fit, ())
+
+    class Compare(Callback):
+        def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+            assert torch.equal(pl_module.network.layers[0].coefficients, found[0])
+
+    monkeypatch.setattr(regression, "select_network", select)
+    module = RegressionModule(2, 1, hidden="auto", grid_size="auto")
+    trainer = trainer_for(1, Compare(), precision="64-true")
+    trainer.fit(module, table(write_table(tmp_path / "t.csv")))
+    assert len(found) == 1
