@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         FormulaData,
         HelmholtzData,
         ScikitData,
+        SharpData,
         SyntheticData,
         TableData,
     )
@@ -79,6 +80,7 @@ __all__ = [
     "RegressionModule",
     "RelativeL2Error",
     "ScikitData",
+    "SharpData",
     "SyntheticData",
     "TableData",
     "__version__",
@@ -95,7 +97,7 @@ _HOMES = {
         "kanlit.adaptation": "BlendedDensity CurvatureDensity DeBoorDensity GradientDensity "
         "ImportanceDensity InputDensity LossDensity adapt_grids",
         "kanlit.data": "ClassTableData EquationData FeynmanData FormulaData HelmholtzData "
-        "ScikitData SyntheticData TableData",
+        "ScikitData SharpData SyntheticData TableData",
         "kanlit.modules": "ClassificationModule PDEModule RegressionModule",
         "kanlit.problems": "Condition Equation dirichlet neumann periodic",
         "kanlit.callbacks": "Calibrate GridAdaptationCallback KeepBest KnotPlotCallback "

@@ -1,4 +1,4 @@
-"""Tasks of the paper's three benchmarks and of the equations, their seeds and names."""
+"""Tasks of the paper's three benchmarks, of sharp functions and of equations; seeds and names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from kanlit.errors import ConfigurationError
 from kanlit.hints import near
-from kanlit.problems import FEYNMAN, SYNTHETIC
+from kanlit.problems import FEYNMAN, SHARP, SYNTHETIC
 
 __all__ = ["PAPER", "SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
 
@@ -105,6 +105,11 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
             seeds=(3, 5, 9),
             step_cost=3.0,
         ),
+        "sharp": Suite(
+            tuple(Task("sharp", name, name, {"function": name}) for name in SHARP),
+            seeds=(42, 43, 44, 45, 46),
+            step_cost=1.0,
+        ),
         "equations": Suite(
             (
                 *(
@@ -126,7 +131,7 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
         ),
     }
 )
-"""Benchmarks by name: those of the paper, and the equations that come with kanlit."""
+"""Benchmarks by name: those of the paper, sharp functions, and kanlit's equations."""
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {task.word: task for suite in SUITES.values() for task in suite.tasks}

@@ -25,7 +25,7 @@ from kanlit.errors import ConfigurationError
 __all__ = ["main"]
 
 _DENSITIES = "InputDensity,CurvatureDensity"
-_SPELT_OUT = ("helmholtz", "equations")  # whose tasks the help names one by one
+_SPELT_OUT = ("helmholtz", "sharp", "equations")  # whose tasks the help names one by one
 
 _DESCRIPTION = """\
 Trains every task with every density and seed, with the same modules, data and callback as

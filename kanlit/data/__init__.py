@@ -10,6 +10,7 @@ from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
 from kanlit.data.helmholtz import HelmholtzData
 from kanlit.data.loader import EpochSampler, TensorLoader
 from kanlit.data.scikit import ScikitData
+from kanlit.data.sharp import SharpData
 from kanlit.data.table import TableData
 from kanlit.scaling import Standardization
 
@@ -25,6 +26,7 @@ __all__ = [
     "PointDraw",
     "ResidualDraw",
     "ScikitData",
+    "SharpData",
     "Standardization",
     "SyntheticData",
     "TableData",

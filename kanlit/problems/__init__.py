@@ -22,6 +22,7 @@ from kanlit.problems.equations import (
 from kanlit.problems.expression import Expression
 from kanlit.problems.functions import (
     FEYNMAN,
+    SHARP,
     SYNTHETIC,
     Bounds,
     TargetFunction,
@@ -31,6 +32,7 @@ from kanlit.problems.functions import (
 
 __all__ = [
     "FEYNMAN",
+    "SHARP",
     "SYNTHETIC",
     "Advection",
     "AllenCahn",

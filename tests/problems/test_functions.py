@@ -1,4 +1,4 @@
-"""Laws of every target function, and values against formulas typed anew from paper.md."""
+"""Laws of every target function, and values against formulas typed anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from kanlit.problems import FEYNMAN, SYNTHETIC, Helmholtz, TargetFunction, grid_points
+from kanlit.problems import FEYNMAN, SHARP, SYNTHETIC, Helmholtz, TargetFunction, grid_points
 from kanlit.problems.functions.target import uniform_points
 
 e, pi, sin, cos, tanh, sqrt = math.exp, math.pi, math.sin, math.cos, math.tanh, math.sqrt
@@ -32,6 +32,14 @@ ORACLE: dict[str, Callable[..., float]] = {
     "f9": lambda a, b, c, d, f, g: sin(pi * a * b) + cos(pi * c * d) + f * g,
     "f10": lambda *x: 10 * e(-20 * sum((v - sum(x) / 4) ** 2 for v in x)),
     "gaussian": lambda a: e(-200 * a * a),
+    "peaks": lambda a: e(-10000 * (a - 0.3) ** 2) + e(-1000000 * (a - 0.7) ** 2),
+    "kink": lambda a: max(a - 0.3, 0.3 - a),
+    "jump": lambda a: tanh(1000 * a - 300),
+    "doppler": lambda a: sqrt(a - a * a) * sin(2.1 * pi / (a + 0.05)),
+    "layer": lambda a: a - e(1000 * a - 1000),
+    "front": lambda a, b: tanh(50 * b - 25 - 12.5 * sin(2 * pi * a)),
+    "ring": lambda a, b: e(-2500 * (math.hypot(a, b) - 0.5) ** 2),
+    "ridge": lambda a, b, c, d: e(-400 * (a + b + c + d - 2) ** 2),
     "feynman1": lambda a, b, c: e(-((a - b) ** 2) / (2 * c * c)) / sqrt(2 * pi * c * c),
     "feynman2": lambda a, b: 1 + a * sin(b),
     "feynman3": lambda a, b: a * (1 / b - 1),
@@ -62,6 +70,14 @@ BY_HAND = {  # a point, its value to the digits given
     "f9": ((1.0, 0.5, 1.0, 1.0, 0.5, 0.5), 0.25),
     "f10": ((1.0, 1.0, 0.0, 0.0), 10 * 2.0611536e-9),
     "gaussian": ((0.1,), 0.1353353),
+    "peaks": ((0.31,), 0.3678794),
+    "kink": ((0.1,), 0.2),
+    "jump": ((0.301,), 0.7615942),
+    "doppler": ((0.55,), -0.4974937),
+    "layer": ((1.0,), 0.0),
+    "front": ((0.25, 0.77), 0.7615942),
+    "ring": ((0.3, 0.4), 1.0),
+    "ridge": ((0.5, 0.5, 0.5, 0.55), 0.3678794),
     "feynman1": ((0.5, 0.5, 1.0), 0.3989423),
     "feynman2": ((1.0, 1.0), 1.8414710),
     "feynman3": ((1.0, 0.5), 1.0),
@@ -80,7 +96,7 @@ BY_HAND = {  # a point, its value to the digits given
     "helmholtz_2_4": ((0.25, 0.125), 1.0),
 }
 
-TARGETS = [*SYNTHETIC.values(), *FEYNMAN.values(), Helmholtz(2, 4, 1.0).target]
+TARGETS = [*SYNTHETIC.values(), *SHARP.values(), *FEYNMAN.values(), Helmholtz(2, 4, 1.0).target]
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 
 
