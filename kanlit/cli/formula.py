@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from torch import Tensor, nn
 
+from kanlit.callbacks.progress import FILE_SECONDS, TERMINAL_SECONDS
 from kanlit.checkpoints import find_checkpoint
 from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
@@ -18,9 +21,11 @@ from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, written_whole
 from kanlit.nn import KAN, KANLayer
 from kanlit.problems import BoundaryValueProblem, uniform_points
+from kanlit.runs.console import quiet_console
 from kanlit.runs.trained import TrainedRun
 from kanlit.scaling import Standardization, default_names
 from kanlit.symbolic import find_formula
+from kanlit.symbolic.formula import steps
 from kanlit.symbolic.surround import surrounded
 
 __all__ = ["main"]
@@ -78,16 +83,20 @@ def main(argv: Sequence[str]) -> int:
     else:
         data = _in_domain(problem, solve)
     seen = data if problem is None else _seen_by_network(data, problem, predict)
-    formula = find_formula(
-        network,
-        seen.x,
-        seen.y,
-        scales,
-        seen.inputs,
-        threshold=options.r2,
-        negligible=options.negligible,
-        trials=options.trials,
-    )
+    edges = sum(layer.in_features * layer.out_features for layer in layers)
+    with _bar(steps(edges, seen.y.shape[1], options.trials)) as bar, quiet_console():
+        formula = find_formula(
+            network,
+            seen.x,
+            seen.y,
+            scales,
+            seen.inputs,
+            threshold=options.r2,
+            negligible=options.negligible,
+            trials=options.trials,
+            noise=run.noise if data.exact else 0.0,
+            advance=bar.update,
+        )
     if problem is not None:
         whole = surrounded(formula, problem.form, data.inputs)
         if whole is None:
@@ -104,6 +113,21 @@ def main(argv: Sequence[str]) -> int:
         _write(options.output, report)
         print(f"formula: {options.output}")
     return 0
+
+
+def _bar(total: int) -> Tqdm:
+    """A progress bar with the time left, on stderr."""
+    seconds = TERMINAL_SECONDS if sys.stderr.isatty() else FILE_SECONDS
+    return Tqdm(
+        total=total,
+        desc="formula",
+        unit="step",
+        mininterval=seconds,
+        dynamic_ncols=True,
+        leave=False,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}s "
+        "[{elapsed}<{remaining}]",
+    )
 
 
 def _write(path: Path, report: FormulaReport) -> None:

@@ -9,7 +9,7 @@ import sympy
 from torch import Tensor
 
 from kanlit.metrics import RelativeL2Error
-from kanlit.symbolic import CurveFit, Edge, Formula
+from kanlit.symbolic import Edge, Formula
 from kanlit.symbolic.compose import SplineEdge
 
 __all__ = ["FormulaReport", "FormulaSamples", "latex_of"]
@@ -45,7 +45,7 @@ class FormulaReport:
                 lines.append(f"LaTeX: {latex_of(name, output.expression)}")
         of, error = self.errors()
         lines.append(f"relative L2 {of}: formula {error['formula']:.3e}" + self._beside(error))
-        lines += [self._spline(edge) for edge in self.formula.edges if edge.is_spline]
+        lines += [self._spline(edge) for edge in self.formula.splines]
         if zero := [edge.name for edge in self.formula.edges if edge.negligible]:
             lines.append(f"negligible, replaced by constants: {', '.join(zero)}")
         return "\n".join(lines)
@@ -72,7 +72,12 @@ class FormulaReport:
 
     def json(self) -> dict[str, Any]:
         of, error = self.errors()
-        taken = {k: v for o in self.formula.outputs for k, v in o.choice.items()}
+        taken = {
+            id(edge): output.choice[edge.place].candidate.name
+            for output in self.formula.outputs
+            for edge in output.edges
+            if edge.place in output.choice
+        }
         return {
             "outputs": [
                 {
@@ -90,11 +95,7 @@ class FormulaReport:
                     "input": edge.place[1],
                     "output": edge.place[2],
                     "name": edge.name,
-                    "function": "constant"
-                    if edge.negligible
-                    else "spline"
-                    if edge.place not in taken
-                    else _function(taken[edge.place]),
+                    "function": "constant" if edge.negligible else taken.get(id(edge), "spline"),
                     "fits": [
                         {
                             "function": fit.candidate.name,
@@ -108,10 +109,6 @@ class FormulaReport:
                 for edge in self.formula.edges
             ],
         }
-
-
-def _function(fit: CurveFit | None) -> str:
-    return "constant" if fit is None else fit.candidate.name
 
 
 def _error(values: Tensor, targets: Tensor) -> float:

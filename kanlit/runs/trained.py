@@ -91,6 +91,12 @@ class TrainedRun:
         return {name: tensor for name, tensor in state.items() if "." not in name}
 
     @property
+    def noise(self) -> float:
+        """Variance of the noise of standardized targets; 0 if the checkpoint has no estimate."""
+        known = self._content.get("kanlit", {}).get("uncertainty")
+        return 0.0 if known is None else float(known["noise"])
+
+    @property
     def windows(self) -> int:
         """Number of windows of time, each with a network; 1 without windows."""
         edges = self._content["state_dict"].get("window_edges")

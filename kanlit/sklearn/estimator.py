@@ -100,6 +100,8 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         module: Any = self._module
         columns = module.columns
         targets = y if predict is None else predict(x)
+        known = getattr(module, "uncertainty", None)
+        noise = known.noise if known is not None and predict is None else 0.0
         zeros, ones = torch.zeros(targets.shape[1]), torch.ones(targets.shape[1])
         scales = Standardization(
             module.input_mean,
@@ -108,7 +110,7 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             getattr(module, "target_std", ones),
         )
         with quiet_console():
-            found = find_formula(module.network, x, targets, scales, columns.inputs)
+            found = find_formula(module.network, x, targets, scales, columns.inputs, noise=noise)
         expressions = [output.expression for output in found.outputs]
         return expressions[0] if len(expressions) == 1 else expressions
 

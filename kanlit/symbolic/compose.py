@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kanlit.nn import KAN, KANLayer
-from kanlit.symbolic.fit import CurveFit, fit_curve
+from kanlit.symbolic.fit import CurveFit, fit_curves
 from kanlit.symbolic.library import Array
 
 __all__ = ["Edge", "SplineEdge", "compose", "edges_of", "numerics"]
@@ -129,31 +129,34 @@ def edges_of(
         with torch.no_grad():
             curves = layer.edge_functions(z)  # (n, in, out)
             spread = curves.std(0, correction=0)
-        largest = spread.amax(0)
+        small = spread <= negligible * spread.amax(0)
+        places = [(p, q) for q in range(layer.out_features) for p in range(layer.in_features)]
+        open_places = [(p, q) for p, q in places if not small[p, q]]
+        samples = np.stack([z[:, p].numpy() for p, _ in open_places], axis=1)
+        values = np.stack([curves[:, p, q].numpy() for p, q in open_places], axis=1)
+        found = dict(zip(open_places, fit_curves(samples, values), strict=True))
         edges = []
-        for q in range(layer.out_features):
-            for p in range(layer.in_features):
-                samples, curve = z[:, p].numpy(), curves[:, p, q].numpy()
-                small = bool(spread[p, q] <= negligible * largest[q])
-                fits = [] if small else fit_curve(samples, curve)
-                held, plausible = (
-                    tuple(fit for fit in fits if 1 - fit.r2 <= share * (1 - threshold))
-                    for share in (1, _PLAUSIBLE)
+        for p, q in places:
+            fits = found.get((p, q), [])
+            curve = curves[:, p, q].numpy()
+            held, plausible = (
+                tuple(fit for fit in fits if 1 - fit.r2 <= share * (1 - threshold))
+                for share in (1, _PLAUSIBLE)
+            )
+            edges.append(
+                Edge(
+                    (number, p + 1, q + 1),
+                    held,
+                    plausible,
+                    float(curve.mean()),
+                    bool(small[p, q]),
+                    max((fit.r2 for fit in fits), default=0.0),
+                    layer,
+                    z[:, p].numpy(),
+                    curve,
+                    *((float(means[p]), float(stds[p])) if number == 1 else (0.0, 1.0)),
                 )
-                edges.append(
-                    Edge(
-                        (number, p + 1, q + 1),
-                        held,
-                        plausible,
-                        float(curve.mean()),
-                        small,
-                        max((fit.r2 for fit in fits), default=0.0),
-                        layer,
-                        samples,
-                        curve,
-                        *((float(means[p]), float(stds[p])) if number == 1 else (0.0, 1.0)),
-                    )
-                )
+            )
         layers.append(edges)
         with torch.no_grad():
             z = layer(z)

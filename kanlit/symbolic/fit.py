@@ -1,23 +1,24 @@
-"""Fits a curve by c f(a x + b) + d, for each function f of the library."""
+"""Fits curves by c f(a x + b) + d, for each function f of the library."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
-from scipy.optimize import least_squares
 
 from kanlit.symbolic.library import LIBRARY, Array, Candidate
 
-__all__ = ["CurveFit", "fit_curve", "fit_together"]
+__all__ = ["CurveFit", "fit_curve", "fit_curves", "fit_together"]
 
 _COARSE = 200  # samples for the choice of starting points
 _FINE = 1000  # samples for the fit of constants
 _STARTS = 3
+_STEPS = 60
 _FLOOR = 1e-10  # lower bound of 1 - R², beyond the accuracy of networks
+_CONVERGED = 1e-10  # relative decrease of 1 - R² in a step
+_HOPELESS = 0.5  # 1 - R² of the best start above which it is not polished on all samples
 _EDGE = 1e-9  # smallest distance of a pole from the samples, relative to half their range
 
 
@@ -57,46 +58,70 @@ class CurveFit:
 def fit_curve(
     x: Array, y: Array, candidates: Sequence[Candidate] = tuple(LIBRARY.values())
 ) -> list[CurveFit]:
-    r"""Fits every candidate to a curve, best :attr:`CurveFit.score` first.
+    """Fits every candidate to a curve ``(n,)``, see :func:`fit_curves`."""
+    return fit_curves(x[:, None], y[:, None], candidates)[0]
+
+
+def fit_curves(
+    x: Array, y: Array, candidates: Sequence[Candidate] = tuple(LIBRARY.values())
+) -> list[list[CurveFit]]:
+    r"""Fits every candidate to each curve, best :attr:`CurveFit.score` first.
 
     For given a and b, the best c and d follow from linear regression. Only a and b are searched,
-    first on a grid for samples scaled to [-1, 1], then by least squares from its three best points
-    (variable projection: Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973). Poles and ends of the
-    domain of a function are kept outside the samples.
+    first on a grid for samples scaled to [-1, 1], then by Levenberg-Marquardt steps from its three
+    best points, for all curves together. Poles and ends of the domain of a function are kept
+    outside the samples.
 
     Args:
-        x: Samples ``(n,)``; the fit is closer where they are dense.
-        y: Values of the curve ``(n,)``.
+        x: Samples ``(n, curves)``; the fit is closer where they are dense.
+        y: Values of the curves ``(n, curves)``.
         candidates: Functions to try.
 
     Returns:
-        A fit for each candidate that has one; empty if x or y is constant.
+        For each curve, a fit for each candidate that has one; none if x or y is constant.
+
+    Source: variable projection, Golub and Pereyra, SIAM J. Numer. Anal. 10 (1973), with the
+    Jacobian of Kaufman, BIT 15 (1975).
     """
-    rows = _ranks(x, _FINE)
-    x, y = x[rows], y[rows]
-    low, high = float(x[0]), float(x[-1])
-    middle, half = (high + low) / 2, (high - low) / 2
-    if not half > 0 or not np.ptp(y) > 0:
-        return []
-    s = (x - middle) / half
-    coarse = _ranks(s, _COARSE)
-    found = []
+    rows = np.stack([_ranks(column, _FINE) for column in x.T], axis=1)
+    x, y = np.take_along_axis(x, rows, 0).T, np.take_along_axis(y, rows, 0).T  # (curves, n)
+    found: list[list[CurveFit]] = [[] for _ in x]
+    (varied,) = np.nonzero((np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0))
+    if not len(varied):
+        return found
+    x, y = x[varied], y[varied]
+    middle, half = (x[:, -1] + x[:, 0]) / 2, (x[:, -1] - x[:, 0]) / 2
+    s = (x - middle[:, None]) / half[:, None]
+    mean = y.mean(1)
+    size = np.linalg.norm(y - mean[:, None], axis=1)
+    targets = (y - mean[:, None]) / size[:, None]
+    coarse = np.unique(np.linspace(0, s.shape[1] - 1, min(_COARSE, s.shape[1])).round().astype(int))
+    few = targets[:, coarse] - targets[:, coarse].mean(1, keepdims=True)
+    few /= np.linalg.norm(few, axis=1, keepdims=True)
     for candidate in candidates:
-        best = max(
-            (
-                _polished(candidate, start, s, y)
-                for start in _starts(candidate, s[coarse], y[coarse])
-            ),
-            key=lambda fit: fit[1],
-            default=None,
-        )
-        if best is None:
+        starts, which = _starts(candidate, s[:, coarse], few)
+        if not len(which):
             continue
-        (a, b), r2 = best
-        c, d = _line(candidate.values(a * s + b), y)
-        if np.isfinite([a, b, c, d]).all():
-            found.append(CurveFit(candidate, (a / half, b - a * middle / half, c, d), r2))
-    return sorted(found, key=lambda fit: fit.score)
+        inner, errors = _polished(candidate, starts, s[which][:, coarse], few[which][:, None])
+        order = np.argsort(errors, kind="stable")
+        _, first = np.unique(which[order], return_index=True)
+        best = order[first]  # the best start of each curve that has one
+        inner, which, errors = inner[best], which[best], errors[best]
+        close = errors <= _HOPELESS
+        if s.shape[1] > len(coarse) and close.any():
+            inner[close], _ = _polished(
+                candidate, inner[close], s[which[close]], targets[which[close]][:, None]
+            )
+        c, _, _, residuals = _projected(candidate, inner, s[which], targets[which][:, None])
+        errors = (residuals**2).sum((1, 2))
+        for (a, b), k, (slope,), error in zip(inner, which, c, errors, strict=True):
+            outer = a / half[k], b - a * middle[k] / half[k]
+            values = candidate.values(a * s[k] + b)
+            constants = (*outer, slope * size[k], mean[k] - slope * size[k] * values.mean())
+            if np.isfinite([*constants, error]).all():
+                a_, b_, c_, d_ = map(float, constants)
+                found[varied[k]].append(CurveFit(candidate, (a_, b_, c_, d_), 1 - float(error)))
+    return [sorted(fits, key=lambda fit: fit.score) for fits in found]
 
 
 def fit_together(fits: Sequence[CurveFit], x: Array, curves: Array) -> list[CurveFit]:
@@ -111,34 +136,29 @@ def fit_together(fits: Sequence[CurveFit], x: Array, curves: Array) -> list[Curv
         A fit for each curve with its own c and d; the common a and b minimize the sum of 1 - R².
     """
     rows = _ranks(x, _COARSE)
-    x, curves = x[rows], curves[rows]
+    x, y = x[rows], curves[rows].T
     candidate = fits[0].candidate
-    size = np.linalg.norm(curves - curves.mean(0), axis=0)
-
-    def parts(inner: Array) -> tuple[Array, Array]:
-        with np.errstate(all="ignore"):
-            values = candidate.values(inner[0] * x + inner[1])
-            lines = np.array([_line(values, curve) for curve in curves.T])
-            return lines, (values[:, None] * lines[:, 0] + lines[:, 1] - curves) / size
-
-    found = []
-    for fit in fits:
-        inner = np.array(fit.constants[:2])
-        if candidate.search != "none" and np.isfinite(parts(inner)[1]).all():
-            # A finite difference may leave the domain of the function; scipy then raises.
-            with contextlib.suppress(ValueError):
-                inner = least_squares(
-                    lambda inner: parts(inner)[1].ravel(), inner, x_scale="jac", max_nfev=30
-                ).x
-        lines, errors = parts(inner)
-        if np.isfinite(errors).all():
-            found.append((float((errors**2).sum()), inner.tolist(), lines, errors))
-    if not found:
+    middle, half = (x[-1] + x[0]) / 2, (x[-1] - x[0]) / 2
+    mean = y.mean(1, keepdims=True)
+    size = np.linalg.norm(y - mean, axis=1, keepdims=True)
+    starts = np.array([(a * half, a * middle + b) for a, b, _, _ in (f.constants for f in fits)])
+    if candidate.search in ("shift", "pole"):
+        starts /= abs(starts[:, :1])
+    s = np.broadcast_to((x - middle) / half, (len(fits), len(x)))
+    targets = np.broadcast_to((y - mean) / size, (len(fits), *y.shape))
+    inner, errors = _polished(candidate, starts, s, targets)
+    best = int(np.argmin(errors))
+    if not np.isfinite(errors[best]):
         return []
-    _, (a, b), lines, errors = min(found, key=lambda each: each[0])
+    (slopes,), _, _, (residuals,) = _projected(
+        candidate, inner[best : best + 1], s[:1], targets[:1]
+    )
+    a, b = float(inner[best, 0] / half), float(inner[best, 1] - inner[best, 0] * middle / half)
+    c = slopes * size[:, 0]
+    d = mean[:, 0] - c * candidate.values(a * x + b).mean()
     return [
-        CurveFit(candidate, (a, b, float(c), float(d)), 1 - float(e @ e))
-        for (c, d), e in zip(lines, errors.T, strict=True)
+        CurveFit(candidate, (a, b, float(c[k]), float(d[k])), 1 - float(e @ e))
+        for k, e in enumerate(residuals)
     ]
 
 
@@ -174,71 +194,148 @@ def _pairs(a: Array, b: Array) -> Array:
     return np.stack(np.meshgrid(a, b, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def _starts(candidate: Candidate, s: Array, y: Array) -> list[Array]:
+def _starts(
+    candidate: Candidate, s: Array, y: Array
+) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.intp]]]:
+    """The best points of the grid ``(starts, 2)``, and the curve of each."""
     grid = _grid(candidate)
-    with np.errstate(all="ignore"):
-        values = candidate.values(grid[:, :1] * s + grid[:, 1:])
-        values = values - values.mean(1, keepdims=True)
-        centred = y - y.mean()
-        r2 = (values @ centred) ** 2 / ((values**2).sum(1) * (centred**2).sum())
-    r2 = np.where(np.isfinite(r2), r2, -1.0)
-    best = [index for index in np.argsort(-r2)[:_STARTS] if r2[index] >= 0]
-    return [grid[index] for index in best]
-
-
-def _polished(
-    candidate: Candidate, start: Array, s: Array, y: Array
-) -> tuple[tuple[float, float], float]:
-    """The best (a, b) near ``start`` and its R²."""
-
-    def inner(free: Array) -> tuple[float, float]:
-        match candidate.search:
-            case "none":
-                return float(start[0]), float(start[1])
-            case "shift":
-                return float(start[0]), float(free[0])
-            case "pole":  # by the logarithm of the distance, which is positive then
-                return float(start[0]), 1 + _EDGE + float(np.exp(free[0]))
-            case "rate":
-                return float(free[0]), 0.0
-            case "interval":  # both ends by what is left of 1
-                upper, lower = 1 - _EDGE - np.exp(-np.abs(free))
-                return float(upper + lower) / 2, float(upper - lower) / 2
-            case _:
-                return float(free[0]), float(free[1])
-
-    def residuals(free: Array) -> Array:
-        a, b = inner(free)
+    found, which = [], []
+    for k in range(len(s)):
         with np.errstate(all="ignore"):
-            values = candidate.values(a * s + b)
-            c, d = _line(values, y)
-            return c * values + d - y
+            values = candidate.values(grid[:, :1] * s[k] + grid[:, 1:])
+            values = values - values.mean(1, keepdims=True)
+            r2 = (values @ y[k]) ** 2 / (values**2).sum(1)
+        r2 = np.where(np.isfinite(r2), r2, -1.0)
+        best = [index for index in np.argsort(-r2, kind="stable")[:_STARTS] if r2[index] >= 0]
+        found.append(grid[best])
+        which += [k] * len(best)
+    return np.concatenate(found), np.array(which, dtype=np.intp)
 
+
+def _free(candidate: Candidate, inner: Array) -> Array:
+    """The free parameters of (a, b), which have no bounds, ``(fits, parameters)``."""
+    a, b = inner.T
     match candidate.search:
         case "none":
-            free = np.zeros(0)
+            return inner[:, :0]
         case "shift":
-            free = start[1:]
-        case "pole":
-            free = np.log(start[1:] - 1)
+            return inner[:, 1:]
+        case "pole":  # the logarithm of the distance, which is positive then
+            return np.log(np.maximum(inner[:, 1:] - 1 - _EDGE, _EDGE))
         case "rate":
-            free = start[:1]
-        case "interval":
-            ends = np.array([start[0] + start[1], start[0] - start[1]])
-            free = -np.log(1 - ends)
+            return inner[:, :1]
+        case "interval":  # both ends by what is left of 1
+            return -np.log(np.maximum(1 - _EDGE - np.stack([a + b, a - b], 1), _EDGE))
         case _:
-            free = start
-    if free.size and np.isfinite(residuals(free)).all():
-        tolerance = {"ftol": 1e-14, "xtol": 1e-14, "gtol": 1e-14}
-        free = least_squares(residuals, free, x_scale="jac", max_nfev=60, **tolerance).x
-    error = residuals(free)
-    r2 = 1 - float((error**2).sum() / ((y - y.mean()) ** 2).sum())
-    return inner(free), r2 if np.isfinite(r2) else -np.inf
+            return inner
 
 
-def _line(values: Array, y: Array) -> tuple[float, float]:
-    """c and d of the linear regression c · values + d of y."""
-    centred = values - values.mean()
-    spread = float(centred @ centred)
-    c = float(centred @ y) / spread if spread > 0 else 0.0
-    return c, float(y.mean() - c * values.mean())
+def _inner(candidate: Candidate, free: Array, start: Array) -> tuple[Array, Array]:
+    """(a, b) ``(fits, 2)`` and its derivatives ``(fits, 2, parameters)`` by the free parameters."""
+    inner = start.copy()
+    slopes = np.zeros((*start.shape, free.shape[1]))
+    match candidate.search:
+        case "none":
+            pass
+        case "shift":
+            inner[:, 1], slopes[:, 1, 0] = free[:, 0], 1.0
+        case "pole":
+            distance = np.exp(free[:, 0])
+            inner[:, 1], slopes[:, 1, 0] = 1 + _EDGE + distance, distance
+        case "rate":
+            inner[:, 0], slopes[:, 0, 0] = free[:, 0], 1.0
+        case "interval":
+            left = np.exp(-np.abs(free))
+            upper, lower = (1 - _EDGE - left).T
+            inner[:, 0], inner[:, 1] = (upper + lower) / 2, (upper - lower) / 2
+            rates = left * np.sign(free) / 2
+            slopes[:, 0] = rates
+            slopes[:, 1] = rates * [1, -1]
+        case _:
+            inner, slopes[:] = free.copy(), np.eye(2)
+    return inner, slopes
+
+
+def _projected(
+    candidate: Candidate, inner: Array, s: Array, targets: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Best slopes c ``(fits, curves)``, f less its mean, its mean square, and the residuals.
+
+    Args:
+        inner: (a, b) ``(fits, 2)``.
+        s: Samples ``(fits, n)``.
+        targets: Curves of mean 0 ``(fits, curves, n)``.
+    """
+    with np.errstate(all="ignore"):
+        values = candidate.values(inner[:, :1] * s + inner[:, 1:])
+        values = values - values.mean(1, keepdims=True)
+        square = (values**2).sum(1, keepdims=True)
+        c = np.einsum("fn,fkn->fk", values, targets) / square
+        return c, values, square, targets - c[:, :, None] * values[:, None]
+
+
+def _polished(candidate: Candidate, start: Array, s: Array, targets: Array) -> tuple[Array, Array]:
+    r"""The best (a, b) near each start, and the sum of squared residuals of its curves.
+
+    With u the values of f less their mean and g the derivatives of f by the parameters, both less
+    their components along 1 and g also along u, a step solves
+
+    .. math:: (\textstyle\sum_k c_k^2\; g g^T + \lambda D)\,\delta = g \sum_k c_k r_k
+
+    Args:
+        start: (a, b) ``(fits, 2)``.
+        s: Samples ``(fits, n)`` in [-1, 1].
+        targets: Curves of mean 0 and norm 1 ``(fits, curves, n)``.
+    """
+    free = _free(candidate, start)
+    inner, slopes = _inner(candidate, free, start)
+    c, values, square, residuals = _projected(candidate, inner, s, targets)
+    errors = _squared(residuals)
+    damping = np.full(len(start), 1e-3)
+    active = np.isfinite(errors) & (free.shape[1] > 0)
+    for _ in range(_STEPS):
+        if not active.any():
+            break
+        k = np.nonzero(active)[0]
+        with np.errstate(all="ignore"):
+            rate = candidate.slopes(inner[k, :1] * s[k] + inner[k, 1:])
+            rate = np.broadcast_to(rate, s[k].shape)
+            by_inner = np.stack([rate * s[k], rate], axis=1)  # (fits, 2, n)
+            g = np.einsum("fin,fip->fpn", by_inner, slopes[k])
+            g = g - g.mean(2, keepdims=True)
+            u = values[k]
+            g = g - (np.einsum("fpn,fn->fp", g, u) / square[k])[:, :, None] * u[:, None]
+            weighted = np.einsum("fk,fkn->fn", c[k], residuals[k])
+            normal = (c[k] ** 2).sum(1)[:, None, None] * np.einsum("fpn,fqn->fpq", g, g)
+            right = np.einsum("fpn,fn->fp", g, weighted)
+            diagonal = np.einsum("fpp->fp", normal)
+            diagonal = diagonal + 1e-12 * diagonal.max(1, keepdims=True)
+            damped = normal + damping[k, None, None] * diagonal[:, :, None] * np.eye(g.shape[1])
+            solvable = np.isfinite(damped).all((1, 2)) & np.isfinite(right).all(1)
+            solvable &= (diagonal > 0).all(1)
+            active[k[~solvable]] = False
+            k, damped, right = k[solvable], damped[solvable], right[solvable]
+            if not len(k):
+                break
+            step = np.linalg.solve(damped, right[:, :, None])[:, :, 0]
+        tried = free[k] + step
+        with np.errstate(all="ignore"):
+            its_inner, its_slopes = _inner(candidate, tried, start[k])
+        new = _projected(candidate, its_inner, s[k], targets[k])
+        its_errors = _squared(new[3])
+        better = its_errors < errors[k]
+        done = better & (errors[k] - its_errors <= _CONVERGED * errors[k])
+        damping[k] = np.where(better, np.maximum(damping[k] / 10, 1e-12), damping[k] * 10)
+        kept = k[better]
+        free[kept], inner[kept], slopes[kept] = tried[better], its_inner[better], its_slopes[better]
+        c[kept], values[kept], square[kept], residuals[kept] = (part[better] for part in new)
+        errors[kept] = its_errors[better]
+        active[k[done]] = False
+        active[damping > 1e6] = False
+        active[errors < _FLOOR**2] = False
+    return inner, errors
+
+
+def _squared(residuals: Array) -> Array:
+    errors = (residuals**2).sum((1, 2))
+    return np.where(np.isfinite(errors), errors, np.inf)

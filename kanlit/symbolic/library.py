@@ -44,6 +44,11 @@ class Candidate:
         """f for float64 arrays of any shape."""
         return sympy.lambdify(_X, self.form(_X), "numpy")
 
+    @cached_property
+    def slopes(self) -> Callable[[Array], Array]:
+        """f' for float64 arrays of any shape."""
+        return sympy.lambdify(_X, sympy.diff(self.form(_X), _X), "numpy")
+
     def applied(self, argument: sympy.Expr) -> sympy.Expr:
         r"""f(argument), with redundant inner constants moved outside.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = ["Template", "refine", "snap"]
 _CLOSE = 1e-6  # simple numbers within this relative distance are always tried
 _FAR = 0.05  # largest relative distance at which they are tried
 _DEAREST = 200  # largest numerator + denominator, weighted by 3 for π and 6 for 1/π
+_NEAR = 30  # least-squares steps of the other constants after one is replaced
 _GROWTH = 1.01  # allowed growth of the mean squared error by all simple numbers together
 _ROUNDING = 1e-10  # error treated as zero, relative to the standard deviation of the targets
 
@@ -45,11 +47,14 @@ class Template:
         inner = dict(zip(self.inputs, plain, strict=True))
         self._names = dict(zip(plain, self.inputs, strict=True))
         self.form = self._parametrised(self.expression.xreplace(inner))
-        modules = [dict(self.functions), "numpy"]
-        arguments = [*plain, *self.symbols]
+        self._modules = [dict(self.functions), "numpy"]
+        self._arguments = [*plain, *self.symbols]
+        self._value = sympy.lambdify(self._arguments, self.form, self._modules, cse=True)
+
+    @cached_property
+    def _slopes(self) -> Any:
         slopes = [sympy.diff(self.form, symbol) for symbol in self.symbols]
-        self._value = sympy.lambdify(arguments, self.form, modules, cse=True)
-        self._slopes = sympy.lambdify(arguments, slopes, modules, cse=True)
+        return sympy.lambdify(self._arguments, slopes, self._modules, cse=True)
 
     def _parametrised(self, node: sympy.Basic) -> Any:
         if isinstance(node, sympy.Float):
@@ -94,13 +99,15 @@ class Template:
             lambda part: self.values(x, full(part)) - y,
             start[free],
             jac=lambda part: np.nan_to_num(self.jacobian(x, full(part))[:, free]),
+            method="lm" if free.sum() <= len(x) else "trf",
             x_scale="jac",
             max_nfev=steps,
             ftol=1e-15,
             xtol=1e-15,
             gtol=1e-15,
         )
-        return full(found.x)
+        other = full(found.x)
+        return other if self.error(x, y, other) < self.error(x, y, start) else start
 
     def error(self, x: Array, y: Array, constants: Array) -> float:
         """Root mean squared error; infinite if a sample is outside the domain of the formula."""
@@ -187,7 +194,7 @@ def snap(
         trial[place] = float(near)
         still = free.copy()
         still[place] = False
-        trial = template.fitted(x, y, trial, still)
+        trial = template.fitted(x, y, trial, still, _NEAR)
         allowed = before * np.sqrt(_GROWTH + 2 * (~still).sum() / len(y)) + rounding
         if template.error(x, y, trial) <= allowed:
             constants, free = trial, still

@@ -12,37 +12,70 @@ import sympy
 from kanlit.symbolic.compose import Edge, Place
 from kanlit.symbolic.fit import CurveFit, fit_together
 
-__all__ = ["Choice", "SearchResult", "search"]
+__all__ = ["Choice", "Criterion", "SearchResult", "search"]
 
 _EXACT = 1e-12  # relative error below which the search stops
 _ALTERNATIVES = 6  # functions tried per group or edge
 _SIMPLER = 3.0  # weight of complexity against log10(1 - R²) in the search
+_NOT_FINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
 
 Choice = Mapping[Place, CurveFit]
 Refined = Callable[[Choice], tuple[sympy.Expr, float]]
 
 
 @dataclass(frozen=True)
+class Criterion:
+    r"""Weighs the error of a formula against its complexity; lower is better.
+
+    Without noise, a tenth of a decade of the error is worth one unit k of complexity. With noise
+    of known variance, no formula can be much more accurate than the noise, and the Bayesian
+    information criterion decides:
+
+    .. math:: n \log \max(\mathrm{mse}, \sigma^2 / 2) + k \log n
+
+    Half the variance, because that of an inaccurate network is too large.
+
+    Attributes:
+        rows: n.
+        noise: σ², relative to the variance of the targets; 0 if there is none.
+
+    Source: Schwarz, "Estimating the dimension of a model", Annals of Statistics 6 (1978).
+    """
+
+    rows: int = 1
+    noise: float = 0.0
+
+    def __call__(self, error: float, complexity: int) -> float:
+        """The score of a formula with this relative error."""
+        if self.noise > 0:
+            square = max(error**2, self.noise / 2)
+            return float(self.rows * np.log(square) + complexity * np.log(self.rows))
+        return float(np.log10(max(error, _EXACT))) + complexity / 10
+
+
+@dataclass(frozen=True)
 class SearchResult:
-    """A choice of functions, its formula with refined constants, and the relative error."""
+    """A choice of functions, its formula with refined constants, and the relative error.
+
+    Attributes:
+        score: By the criterion; the complexity is that of all functions plus the number of
+            constants in the formula.
+    """
 
     choice: Choice
     expression: sympy.Expr
     error: float
-
-    @property
-    def score(self) -> float:
-        """log10 of the error plus a tenth of the complexity; lower is better.
-
-        The complexity is that of all functions plus the number of constants in the formula.
-        """
-        complexity = sum(fit.candidate.complexity for fit in self.choice.values())
-        constants = len(self.expression.atoms(sympy.Float))
-        return float(np.log10(max(self.error, _EXACT))) + (complexity + constants) / 10
+    score: float
 
 
-def search(edges: Sequence[Edge], refined: Refined, trials: int) -> SearchResult:
-    """Searches the choice of functions with the best :attr:`SearchResult.score`.
+def search(
+    edges: Sequence[Edge],
+    refined: Refined,
+    trials: int,
+    criterion: Criterion | None = None,
+    advance: Callable[[int], None] = lambda steps: None,
+) -> SearchResult:
+    """Searches the choice of functions with the best :class:`Criterion`.
 
     The curve of an edge does not always determine its function: a network can represent a product
     by squares, by logarithms and an exponential, or by a mixture. The search therefore tries, and
@@ -58,13 +91,22 @@ def search(edges: Sequence[Edge], refined: Refined, trials: int) -> SearchResult
         refined: Returns the formula of a choice with refined constants, and its error relative to
             the standard deviation of the targets.
         trials: Largest number of formulas to refine; at least one is.
+        criterion: Compares formulas; by default that of targets without noise.
+        advance: Called with the number of finished trials, ``trials`` in total.
     """
+    judged = criterion or Criterion()
     tried: dict[tuple[CurveFit, ...], SearchResult] = {}
 
     def judge(choice: Choice) -> SearchResult:
         key = tuple(choice[edge.place] for edge in edges)
         if key not in tried:
-            tried[key] = SearchResult(choice, *refined(choice))
+            expression, error = refined(choice)
+            if expression.has(*_NOT_FINITE):  # numbers that numpy rounds, such as artanh(1)
+                error = np.inf
+            complexity = sum(fit.candidate.complexity for fit in choice.values())
+            score = judged(error, complexity + len(expression.atoms(sympy.Float)))
+            tried[key] = SearchResult(choice, expression, error, score)
+            advance(1)
         return tried[key]
 
     best = judge({edge.place: edge.fits[0] for edge in edges})
@@ -82,6 +124,7 @@ def search(edges: Sequence[Edge], refined: Refined, trials: int) -> SearchResult
                 trial = judge({**best.choice, edge.place: fit})
                 if trial.score < best.score:
                     best, changed = trial, True
+    advance(trials - len(tried))
     return best
 
 
