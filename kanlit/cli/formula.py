@@ -41,6 +41,7 @@ where possible. Edges that no function fits remain splines, and the output lists
 
 _SAMPLES = 2000  # if there are no data
 _SEED = 0
+_LOGITS = "temperature"  # a tensor that only modules for classes have
 _SUFFIXES = (".txt", ".tex", ".json")
 
 
@@ -77,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
             return predict(x) if problem is None else problem.around(network)(x)
 
     if not options.uniform:
-        data = _of_run(run, options.config, solve)
+        data = _of_run(run, options.config, solve, _LOGITS in run.buffers)
     elif problem is None:
         data = _uniform(layers[0], scales, predict, run)
     else:
@@ -109,6 +110,8 @@ def main(argv: Sequence[str]) -> int:
     predicted = predict(data.test_x) if data is seen else solve(data.test_x)
     report = FormulaReport(formula, data, predicted, options.r2)
     print(report.text(options.latex))
+    if _LOGITS in run.buffers:
+        print("the probabilities of the classes are the softmax of their logits")
     if options.output is not None:
         _write(options.output, report)
         print(f"formula: {options.output}")
@@ -189,6 +192,8 @@ def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
         "target_mean": torch.zeros(last.out_features),
         "target_std": torch.ones(last.out_features),
     }
+    if _LOGITS in buffers:
+        usual["target_std"] = usual["target_std"] / buffers[_LOGITS]
     found = {name: buffers.get(name, scale).double() for name, scale in usual.items()}
     for name, scale in found.items():
         if scale.shape != usual[name].shape or (name.endswith("_std") and not (scale > 0).all()):
@@ -198,7 +203,7 @@ def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
     return Standardization(**found)
 
 
-def _of_run(run: TrainedRun, config: Path | None, predict: Any) -> FormulaSamples:
+def _of_run(run: TrainedRun, config: Path | None, predict: Any, logits: bool) -> FormulaSamples:
     """Training and test data of the run; outputs of the network if there are no targets."""
     try:
         data = run.data(config)
@@ -208,6 +213,12 @@ def _of_run(run: TrainedRun, config: Path | None, predict: Any) -> FormulaSample
         ) from None
     names = list(data.input_names), list(data.target_names)
     train, test = data.build("train"), data.build("test")
+    if logits and isinstance(test, tuple) and isinstance(train, tuple):
+        x, test_x = train[0], test[0]
+        classes = [f"logit of {name}" for name in data.target_names]
+        return FormulaSamples(
+            x, predict(x), test_x, predict(test_x), names[0], classes, exact=False
+        )
     if isinstance(test, tuple) and len(test) == 2 and isinstance(train, tuple):
         return FormulaSamples(train[0], train[1], test[0], test[1], *names, exact=True)
     if data.target is None:
@@ -233,6 +244,8 @@ def _uniform(
     y, names = predict(x), run.names
     inputs, targets = default_names(x.shape[1], y.shape[1])
     inputs, targets = names.get("inputs") or inputs, names.get("targets") or targets
+    if _LOGITS in run.buffers:
+        targets = [f"logit of {name}" for name in targets]
     return FormulaSamples(x, y, x, y, inputs, targets, exact=False)
 
 

@@ -120,8 +120,8 @@ def find_formula(
 
     The edges of a network with more nodes than the formula needs may be no known functions.
     Networks of no, one and two hidden nodes are therefore fitted to ``y`` first. The formula of one
-    that is as accurate as the network is taken if it is not less accurate, or if it is better by
-    the criterion of noisy data.
+    that is as accurate as the network is taken if it is exact or at least not less accurate than
+    that of the network, or, if the targets are noisy, by the criterion.
 
     Args:
         network: u, in float64.
@@ -233,8 +233,8 @@ def _best(
             found.append((smaller, 0, result))
             if result.error <= max(_EXACT, _AS_NOISE * noise**0.5):
                 break
-    exact = found and found[-1][2].error <= _EXACT
-    if not exact and not (noise and found):
+    exact = any(each[2].error <= _EXACT for each in found)
+    if not found or not (noise or exact):
         result = _searched(used, layers, output, trials, criterion, advance)
         found = [each for each in found if each[2].error <= result.error]
         found.append((layers, output, result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +65,24 @@ def test_what_is_wrong_is_one_line_with_its_cure(command_line: Command, tmp_path
         assert status == 2
         assert len(error.strip().splitlines()) == 1
         assert all(word in error for word in said), error
+
+
+def test_classes_have_a_formula_of_each_logit(command_line: Command, tmp_path: Path) -> None:
+    a = np.random.default_rng(0).uniform(1, 3, 120)
+    rows = [f"{value},{'high' if value > 2 else 'low'}" for value in a]
+    (tmp_path / "c.csv").write_text("\n".join(["a,kind", *rows, ""]))
+    fit = (
+        "fit --data ClassTableData --data.path c.csv --data.inputs '[a]' --data.label kind "
+        "--model.hidden '[]' --trainer.max_epochs 30 --trainer.enable_progress_bar false"
+    )
+    status, _, error = command_line(fit)
+    assert status == 0, error
+
+    status, output, error = command_line("formula last")
+
+    assert status == 0, error
+    assert "logit of high = " in output
+    assert "logit of low = " in output
+    assert "softmax" in output
+    (found,) = re.findall(r"relative L2 to the network: formula (\S+)", output)
+    assert float(found) < 0.1  # what R² 0.99 of the edges allows

@@ -15,6 +15,7 @@ from kanlit.nn import KAN, KANLayer
 from kanlit.scaling import Standardization
 from kanlit.splines import bspline_basis
 from kanlit.symbolic import find_formula, refine, snap
+from kanlit.symbolic.formula import steps
 
 Edge = Callable[[Tensor], Tensor]
 
@@ -80,6 +81,37 @@ def test_the_products_of_a_network_of_squares_are_found(x: Tensor) -> None:
 
     x1, x2 = sympy.symbols("x1 x2", real=True)
     assert output.expression == x1 * sympy.sin(x2)
+
+
+def mixed(nodes: int) -> KAN:
+    """A network whose edges are no functions of the library."""
+
+    def mixture(t: Tensor) -> Tensor:
+        return torch.sin(3 * t) + 0.5 * torch.cos(7 * t)
+
+    return network_of([[mixture] * 2] * nodes, [[mixture] * nodes])
+
+
+def test_a_network_with_needless_nodes_ends_as_the_exact_formula(x: Tensor) -> None:
+    y = torch.exp(torch.sin(torch.pi * x[:, :1]) + x[:, 1:] ** 2)
+    taken: list[int] = []
+
+    (output,) = find_formula(mixed(5), x, y, advance=taken.append).outputs
+
+    x1, x2 = sympy.symbols("x1 x2", real=True)
+    assert output.expression == sympy.exp(sympy.sin(sympy.pi * x1) + x2**2)
+    assert sum(taken) == steps(15, 1, 100)
+
+
+def test_noisy_targets_give_the_short_formula(x: Tensor) -> None:
+    x = x[:300]
+    noise = 0.2 * torch.randn(len(x), 1, generator=torch.Generator().manual_seed(0)).double()
+    y = x[:, :1] + 2 * x[:, 1:] ** 2 + noise
+
+    (output,) = find_formula(mixed(1), x, y).outputs
+
+    x1, x2 = sympy.symbols("x1 x2", real=True)
+    assert output.expression == x1 + 2 * x2**2
 
 
 def test_standardisation_is_folded_in(x: Tensor) -> None:
