@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import itertools
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ if "MPLCONFIGDIR" not in os.environ:  # before matplotlib is imported; subproces
     os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="kanlit-mpl-")
     atexit.register(shutil.rmtree, os.environ["MPLCONFIGDIR"], ignore_errors=True)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+gc.disable()  # until the tests are collected: what is imported stays
 
 import numpy as np
 import pytest
@@ -34,6 +36,11 @@ from filelock import FileLock
 from kanlit.selection import search
 
 torch.set_num_threads(1)  # the tensors are small: a second thread costs more than it brings
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

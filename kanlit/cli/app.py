@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -102,9 +101,6 @@ class KanlitCLI(FromCheckpoint):
     # -- subcommands ------------------------------------------------------------------------
 
     def before_fit(self) -> None:
-        # Objects created by imports are never freed. Without this, the garbage collector
-        # traverses them repeatedly while training creates new objects.
-        gc.freeze()
         self._seconds = time.perf_counter()
 
     def after_fit(self) -> None:

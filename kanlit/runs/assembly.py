@@ -187,6 +187,14 @@ class Assembly(LightningCLI):
         every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
         if every and epochs and 0 < epochs < every:
             trainer.check_val_every_n_epoch = epochs  # validate a short run once, at its end
+        # One text for config.yaml and the hyperparameters; the parser has validated it. Without
+        # config_dump, Lightning would validate and dump the settings again.
+        self._config_text = self._parser(self.subcommand).dump(
+            self.config.get(str(self.subcommand), self.config),
+            skip_none=False,
+            skip_validation=True,
+        )
+        self.config_dump = yaml.safe_load(self._config_text)
 
     def _set_seed(self) -> None:
         try:
@@ -225,9 +233,7 @@ class Assembly(LightningCLI):
 
     def start(self, command: str, resumed: Path | None = None) -> Started | None:
         """Claims the folder of a run; see :func:`~kanlit.runs.folder.start_run`."""
-        parser, config = self._parser(self.subcommand), self.config
-        config = config.get(str(self.subcommand), config)
-        return start_run(self.trainer, command, resumed, parser.dump(config, skip_none=False))
+        return start_run(self.trainer, command, resumed, self._config_text)
 
     @property
     def grid_size(self) -> int:

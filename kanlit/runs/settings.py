@@ -26,8 +26,9 @@ __all__ = [
 ]
 
 CONFIG = ("--config", "-c")
-_MOST_BYTES, _MOST_VALUES = 2**24, 100_000
+_MOST_BYTES, _MOST_VALUES, _DEEPEST = 2**24, 100_000, 100
 _load_any_yaml = get_loader("yaml")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster
 
 
 @dataclass(frozen=True)
@@ -172,48 +173,52 @@ def load_yaml(text: str, what: str = "YAML") -> Any:
         ConfigurationError: If a mapping has a key twice.
         yaml.YAMLError: If it is not YAML, or its aliases expand to too many values.
     """
-    if ":" in text or "*" in text:
-        loader = _StrictLoader(text)
-        loader.what = what
-        try:
-            loader.get_single_node()
-        finally:
-            loader.dispose()
-    return _load_any_yaml(text)
+    try:
+        if ":" in text or "*" in text:
+            root = yaml.compose(text, Loader=_Loader)
+            if root is not None:
+                _check(root, what)
+        return _load_any_yaml(text)
+    except UnicodeEncodeError as error:  # bytes of a command line that are not text
+        raise yaml.YAMLError(str(error)) from None
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses repeated keys, which YAML libraries drop silently, and aliases that expand a lot."""
+def _check(root: yaml.Node, what: str) -> None:
+    """Refuses repeated keys, which YAML libraries drop silently, and what is hostile.
 
-    what = ""
+    That is deep nesting, and aliases that expand to many values.
+    """
+    sizes: dict[int, int] = {}  # number of values in a node, with its aliases expanded
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.values = 0  # so far, including values behind aliases
-        self.sizes: dict[int, int] = {}  # number of values in a node
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        is_alias = self.check_event(yaml.AliasEvent)
-        before, mark = self.values, self.peek_event().start_mark
-        node = super().compose_node(parent, index)
-        # A node that contains itself has no size yet.
-        self.values += self.sizes.get(id(node), _MOST_VALUES) if is_alias else 1
-        self.sizes.setdefault(id(node), self.values - before)
-        if is_alias and self.values >= _MOST_VALUES:
+    def size(node: yaml.Node, depth: int) -> int:
+        if id(node) in sizes:
+            return sizes[id(node)]
+        if depth > _DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem="it is nested too deeply", problem_mark=node.start_mark
+            )
+        sizes[id(node)] = _MOST_VALUES  # until it is known: of a node that contains itself
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            _refuse_repeated_keys(node, what)
+            children = [each for pair in children for each in pair]
+        found = sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in children)
+        if found >= _MOST_VALUES and found > len(sizes):  # the number of nodes so far
             problem = f"its aliases expand to more than {_MOST_VALUES} values"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-        return node
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return found
 
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[tuple[str, str], int] = {}
-        for key, _ in node.value:
-            name, line = (key.tag, str(key.value)), key.start_mark.line + 1
-            if name in lines and isinstance(key, yaml.ScalarNode):
-                again = "" if line == lines[name] else f" and in line {line}"
-                raise ConfigurationError(
-                    f"{self.what} has the key {key.value} twice, in line {lines[name]}{again}: "
-                    f"write it once, with all its settings"
-                )
-            lines[name] = line
-        return node
+    size(root, 0)
+
+
+def _refuse_repeated_keys(node: yaml.MappingNode, what: str) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in node.value:
+        name, line = (key.tag, str(key.value)), key.start_mark.line + 1
+        if name in lines and isinstance(key, yaml.ScalarNode):
+            again = "" if line == lines[name] else f" and in line {line}"
+            raise ConfigurationError(
+                f"{what} has the key {key.value} twice, in line {lines[name]}{again}: "
+                f"write it once, with all its settings"
+            )
+        lines[name] = line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -116,6 +117,7 @@ def densities_by_class(names: Sequence[str]) -> dict[str, Layer]:
     }
 
 
+@cache
 def _shipped(name: str) -> Mapping[str, Layer]:
     """A shipped recipe by benchmark, and by ``equations/NAME`` for equations with their own."""
     home = files(__name__)
