@@ -26,7 +26,8 @@ if "MPLCONFIGDIR" not in os.environ:  # before matplotlib is imported; subproces
     os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="kanlit-mpl-")
     atexit.register(shutil.rmtree, os.environ["MPLCONFIGDIR"], ignore_errors=True)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-gc.disable()  # until the tests are collected: what is imported stays
+if gc.isenabled():  # a quarter of the time of imports and of collecting, for what stays anyway
+    gc.disable()
 
 import numpy as np
 import pytest

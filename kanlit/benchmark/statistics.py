@@ -132,7 +132,6 @@ def compare(
     density: Sequence[Array],
     *,
     resamples: int = RESAMPLES,
-    level: float = LEVEL,
 ) -> Comparison:
     """Compares the errors of a density with those of the baseline.
 
@@ -145,7 +144,6 @@ def compare(
         baseline: Errors of the baseline, ``(seeds,)`` for each task.
         density: Errors of the density on the same tasks in the same order.
         resamples: Number of draws.
-        level: Fraction of the draws inside an interval.
 
     Raises:
         ValueError: If there are no tasks, a task has no errors, or the numbers of tasks differ.
@@ -171,31 +169,25 @@ def compare(
         tasks=b.size,
         finite=len(kept),
         reduction=_mean(1.0 - np.exp(change)),
-        reduction_seeds=_interval(_means(1.0 - np.exp(drawn)), level),
-        reduction_tasks=_interval(_means(1.0 - np.exp(again)), level),
+        reduction_seeds=_interval(_means(1.0 - np.exp(drawn))),
+        reduction_tasks=_interval(_means(1.0 - np.exp(again))),
         ratio=float(np.exp(_mean(change))),
-        ratio_seeds=_interval(np.exp(_means(drawn)), level),
-        ratio_tasks=_interval(np.exp(_means(again)), level),
+        ratio_seeds=_interval(np.exp(_means(drawn))),
+        ratio_tasks=_interval(np.exp(_means(again))),
         outcomes=outcomes(b, d),
         p_log_ratios=wilcoxon_p(-log_ratio(b, d)),
         p_medians=wilcoxon_p(differences),
     )
 
 
-def reduction_intervals(
-    baseline: Sequence[Array],
-    density: Sequence[Array],
-    *,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-) -> list[Interval]:
+def reduction_intervals(baseline: Sequence[Array], density: Sequence[Array]) -> list[Interval]:
     """Interval of the relative error reduction of each task, with seeds resampled as in `compare`.
 
     An end is infinite if enough draws have an infinite median.
     """
     generator = np.random.default_rng(_SEED)
-    reductions = relative_reduction(*_drawn_medians(baseline, density, resamples, generator))
-    return [_interval(column, level) for column in reductions.T]
+    reductions = relative_reduction(*_drawn_medians(baseline, density, RESAMPLES, generator))
+    return [_interval(column) for column in reductions.T]
 
 
 def _medians(groups: Sequence[Array]) -> Array:
@@ -239,10 +231,10 @@ def _means(drawn: Array) -> Array:
     return means
 
 
-def _interval(drawn: Array, level: float) -> Interval:
+def _interval(drawn: Array) -> Interval:
     if drawn.size == 0:
         return Interval(float("nan"), float("nan"))
-    tail = (1.0 - level) / 2.0
+    tail = (1.0 - LEVEL) / 2.0
     # Without interpolation, which would turn an infinite end into NaN.
     low, high = np.quantile(drawn, [tail, 1.0 - tail], method="inverted_cdf")
     return Interval(float(low), float(high))

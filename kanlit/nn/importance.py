@@ -113,15 +113,9 @@ def _portions(layer: KANLayer, x: Tensor) -> tuple[Tensor, ...]:
     return x.split(max(1, _NUMBERS // (layer.in_features * layer.out_features)))
 
 
-def grid_samples(layer: KANLayer, count: int = 1000, seed: int = 0) -> Tensor:
-    """Samples that are uniform over the grids of a layer's inputs, ``(count, in)``.
-
-    Args:
-        layer: The first layer of a network.
-        count: Number of samples.
-        seed: Seed of the random generator.
-    """
+def grid_samples(layer: KANLayer) -> Tensor:
+    """1000 samples ``(n, in)``, uniform over the grids of a layer's inputs, always the same."""
     low, high = layer.breakpoints[:, 0].double().cpu(), layer.breakpoints[:, -1].double().cpu()
-    generator = torch.Generator().manual_seed(seed)
-    unit = torch.rand(count, layer.in_features, generator=generator, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.rand(1000, layer.in_features, generator=generator, dtype=torch.float64)
     return (low + (high - low) * unit).to(layer.knots)

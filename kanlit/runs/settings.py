@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -188,22 +189,22 @@ def _check(root: yaml.Node, what: str) -> None:
 
     That is deep nesting, and aliases that expand to many values.
     """
-    sizes: dict[int, int] = {}  # number of values in a node, with its aliases expanded
+    sizes: dict[int, float] = {}  # number of values in a node, with its aliases expanded
 
-    def size(node: yaml.Node, depth: int) -> int:
+    def size(node: yaml.Node, depth: int) -> float:
         if id(node) in sizes:
             return sizes[id(node)]
         if depth > _DEEPEST:
             raise yaml.MarkedYAMLError(
                 problem="it is nested too deeply", problem_mark=node.start_mark
             )
-        sizes[id(node)] = _MOST_VALUES  # until it is known: of a node that contains itself
+        sizes[id(node)] = math.inf  # until it is known: of a node that contains itself
         children = node.value if isinstance(node, yaml.CollectionNode) else []
         if isinstance(node, yaml.MappingNode):
             _refuse_repeated_keys(node, what)
             children = [each for pair in children for each in pair]
         found = sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in children)
-        if found >= _MOST_VALUES and found > len(sizes):  # the number of nodes so far
+        if found - len(sizes) > _MOST_VALUES:  # more than the nodes that are written out
             problem = f"its aliases expand to more than {_MOST_VALUES} values"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return found

@@ -48,11 +48,9 @@ class Table:
     labels: Tensor | None = None
 
 
-def read_columns(
-    path: str, columns: Sequence[str], dtype: torch.dtype = torch.float64, setting: str = "path"
-) -> Tensor:
+def read_columns(path: str, columns: Sequence[str], dtype: torch.dtype = torch.float64) -> Tensor:
     """The named columns of a table, ``(rows, columns)``; see :func:`read_table`."""
-    return read_table(path, [columns], dtype, setting=setting).groups[0]
+    return read_table(path, [columns], dtype).groups[0]
 
 
 def read_table(
@@ -88,7 +86,7 @@ def read_table(
         return _read(file, groups, dtype, label_column, labels or {}, watch)
 
 
-def read_texts(path: str, column: str, setting: str = "path") -> list[str]:
+def read_texts(path: str, column: str) -> list[str]:
     """Reads a column of a table as text; the fields of a text file are not parsed.
 
     In binary formats, whole numbers are written without a decimal point.
@@ -97,7 +95,7 @@ def read_texts(path: str, column: str, setting: str = "path") -> list[str]:
         ConfigurationError: The same as :func:`read_table`; a field is empty.
     """
     column = tidy_name(column)
-    with _opened(path, setting) as file:
+    with _opened(path) as file:
         _check_columns(file, [column])
         frames = [_whole(frame[column]) for frame in file.blocks([column], texts=True)]
         texts = pd.concat(frames, ignore_index=True).fillna("").astype(str)
@@ -118,7 +116,7 @@ def _whole(values: pd.Series) -> pd.Series:
 
 
 @contextmanager
-def _opened(path: str, setting: str) -> Iterator[TableFile]:
+def _opened(path: str, setting: str = "path") -> Iterator[TableFile]:
     """Opens a table file; turns errors of the system into ``ConfigurationError``."""
     place = Path(path).expanduser()
     if not place.is_dir():
@@ -178,9 +176,9 @@ def _read(
     return Table(tuple(tensor[:rows] for tensor in values), None if codes is None else codes[:rows])
 
 
-def data_columns(path: str, setting: str = "path") -> list[str]:
+def data_columns(path: str) -> list[str]:
     """Names of a table's columns, without those that only identify the rows."""
-    with _opened(path, setting) as file:
+    with _opened(path) as file:
         names = file.names()
         labels = set(file.row_labels())
         return [name for name in names if name not in labels]

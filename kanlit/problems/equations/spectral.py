@@ -43,9 +43,8 @@ def integrate(
     start: Complex,
     steps: int,
     snapshots: int,
-    end: float = 1.0,
 ) -> Complex:
-    """Solves ``dv/dt = L v + N(v)`` for Fourier coefficients by ETDRK4, of fourth order.
+    """Solves ``dv/dt = L v + N(v)`` up to t = 1 for Fourier coefficients by ETDRK4 (order 4).
 
     Args:
         linear: L, diagonal, of the shape of the coefficients.
@@ -53,14 +52,13 @@ def integrate(
         start: Coefficients at t = 0.
         steps: Number of time steps, a multiple of ``snapshots``.
         snapshots: Number of equal intervals between kept coefficients.
-        end: Last time.
 
     Returns:
         ``(snapshots + 1, *start.shape)``.
 
     Source: Kassam and Trefethen, SIAM J. Sci. Comput. 26 (2005), with its contour integrals.
     """
-    h = end / steps
+    h = 1 / steps
     # The circle must be whole: L is complex for dispersive equations.
     circle = np.exp(2j * pi * (np.arange(_CONTOUR) + 0.5) / _CONTOUR)
     z = h * linear[..., None] + circle
@@ -92,7 +90,6 @@ class PeriodicReference:
         modes: Number of points of the transform.
         low: Where x begins.
         period: Length of the x axis.
-        end: Last time.
     """
 
     coefficients: Complex

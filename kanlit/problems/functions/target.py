@@ -40,12 +40,11 @@ class TargetFunction:
         return self.evaluate(x).unsqueeze(1)
 
 
-def uniform_points(
-    bounds: Bounds, count: int, generator: torch.Generator, dtype: torch.dtype = torch.float64
-) -> Tensor:
+def uniform_points(bounds: Bounds, count: int, generator: torch.Generator) -> Tensor:
     """``count`` independent uniform points ``(count, dim)`` in the box."""
-    low, high = torch.tensor(bounds, dtype=dtype).unbind(1)
-    return low + (high - low) * torch.rand(count, len(bounds), generator=generator, dtype=dtype)
+    low, high = torch.tensor(bounds, dtype=torch.float64).unbind(1)
+    unit = torch.rand(count, len(bounds), generator=generator, dtype=torch.float64)
+    return low + (high - low) * unit
 
 
 def grid_points(
