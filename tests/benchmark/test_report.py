@@ -60,6 +60,18 @@ def errors(runs: pd.DataFrame, density: str) -> list[np.ndarray]:
     return [rows["rel_l2"].to_numpy() for _, rows in own.groupby(["benchmark", "task"])]
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and named, but not drawn: two thirds of the time of a report."""
+    monkeypatch.setattr(
+        "kanlit.benchmark.report._save",
+        lambda figure, path: [path.with_suffix(end).touch() for end in (".png", ".svg")],
+    )
+
+
+without_drawing = pytest.mark.usefixtures("undrawn")
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame, str]:
     folder = tmp_path_factory.mktemp("pair")
@@ -154,6 +166,7 @@ def test_report_comes_out_the_same_again(
     assert len(first) > 10
 
 
+@without_drawing
 def test_baseline_can_be_exchanged(pair: tuple[Path, pd.DataFrame, str], tmp_path: Path) -> None:
     folder, _, _ = pair
     forth = pd.read_csv(folder / "report" / "summary.csv")
@@ -180,6 +193,7 @@ def test_published_figures_stand_beside_ours(pair: tuple[Path, pd.DataFrame, str
     assert f2["ratio"] == pytest.approx(f2["median"] / 0.00100745, rel=1e-4)
 
 
+@without_drawing
 def test_failures_are_counted_listed_and_held_against_their_density(tmp_path: Path) -> None:
     runs = benchmark(tmp_path)
     gone = (runs["task"] == "f2") & (runs["density"] == "CurvatureDensity")
@@ -202,6 +216,7 @@ def test_failures_are_counted_listed_and_held_against_their_density(tmp_path: Pa
     assert (table.loc["synthetic", "tasks"], table.loc["synthetic", "finite"]) == (3, 2)
 
 
+@without_drawing
 def test_many_densities_are_ranked_recipe_by_recipe(tmp_path: Path) -> None:
     names = ["curvature_raw", "Bent", "input", "Steep"]
     benchmark(tmp_path, names, recipes=["sound", "my/own.yaml"], curves=False)
@@ -216,6 +231,7 @@ def test_many_densities_are_ranked_recipe_by_recipe(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "report" / "summary.csv")) == 2 * 3 * 3
 
 
+@without_drawing
 def test_against_chooses_what_is_compared(tmp_path: Path) -> None:
     benchmark(tmp_path, ["A", "B", "InputDensity"], curves=False)
 
@@ -228,6 +244,7 @@ def test_against_chooses_what_is_compared(tmp_path: Path) -> None:
     assert "sound_ratios" in text
 
 
+@without_drawing
 def test_single_density_is_set_beside_the_published_alone(tmp_path: Path) -> None:
     benchmark(tmp_path, ["CurvatureDensity"], curves=False)
 
@@ -240,6 +257,7 @@ def test_single_density_is_set_beside_the_published_alone(tmp_path: Path) -> Non
     assert len(pd.read_csv(tmp_path / "report" / "medians.csv")) == 4
 
 
+@without_drawing
 def test_tasks_that_a_density_lacks_are_said_and_left_out(tmp_path: Path) -> None:
     runs = benchmark(tmp_path, curves=False)
     lacking = (runs["task"] == "f4") & (runs["density"] == "CurvatureDensity")
@@ -254,6 +272,7 @@ def test_tasks_that_a_density_lacks_are_said_and_left_out(tmp_path: Path) -> Non
     assert table.loc["synthetic", "tasks"] == 2
 
 
+@without_drawing
 def test_recipe_without_the_baseline_still_has_its_medians(tmp_path: Path) -> None:
     runs = benchmark(tmp_path, recipes=["sound", "paper"], curves=False)
     gone = (runs["recipe"] == "paper") & (runs["density"] == "InputDensity")

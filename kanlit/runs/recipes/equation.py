@@ -56,7 +56,7 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
     callbacks: list[dict[str, Any]] = [{"class_path": "KeepBest"}]
     if staged and carried:
         callbacks.insert(0, {"class_path": "TimeWindows", "init_args": {"windows": _STAGES}})
-        model["boundary_weight"] = 1000.0  # an error at a window's start stays
+        model["boundary_weight"] = 1000.0  # nothing damps an error at a window's start
         if "adaptation.schedule" not in given:
             often = {"class_path": "PeriodicTrigger", "init_args": {"every": 10}}
             adaptation = {"schedule": [6, 8, 8, 8, 10], "trigger": often}
