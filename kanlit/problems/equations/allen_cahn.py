@@ -31,8 +31,7 @@ class AllenCahn(ExactOrSoft, PeriodicEvolution):
     initial field, and 1000 steps of ETDRK4. From t = 0.01 it agrees with 4096 modes and 2000
     steps to 4e-10; before, next to the kink, to 2e-4.
 
-    Near ``x = 0`` and the fronts the field grows by ``exp(rt)``, and so do errors of the
-    initial values.
+    Near ``x = 0`` and the fronts the field grows by ``exp(rt)``, and so do its errors.
     With exact conditions the ansatz is therefore the solution Φ without diffusion from a start v
     that the network corrects,
 
