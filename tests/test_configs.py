@@ -43,6 +43,9 @@ def test_every_config_trains_for_two_epochs(
     schedule = config.get("adaptation", {}).get("schedule")
     if isinstance(schedule, dict):  # of a run longer than two epochs
         command += ["--adaptation.schedule", "[3, 6]"]
+    for points, few in (("points", 500), ("points_per_axis", 16)):  # of an equation
+        if points in config["data"].get("init_args", {}):
+            command += [f"--data.{points}", str(few)]
     if path.stem == "pruning":
         command += [
             "--trainer.callbacks",

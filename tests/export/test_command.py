@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,17 @@ LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
 
 
 @pytest.fixture
-def folder(command_line: Run, tmp_path: Path) -> Path:
+def folder(command_line: Run, tmp_path: Path, once: Callable[..., Path]) -> Path:
     """A scratch folder with a run that was trained on a table."""
-    rows = [f"{300 + i},{(i * 7) % 11},{i + (i * 7) % 11}" for i in range(60)]
-    (tmp_path / "t.csv").write_text("\n".join(["heat °C,b,y", *rows, ""]))
-    status, _, error = command_line(f"{FIT} {TABLE}")
-    assert status == 0, error
+
+    def train(kept: Path) -> None:
+        rows = [f"{300 + i},{(i * 7) % 11},{i + (i * 7) % 11}" for i in range(60)]
+        (tmp_path / "t.csv").write_text("\n".join(["heat °C,b,y", *rows, ""]))
+        status, _, error = command_line(f"{FIT} {TABLE}")
+        assert status == 0, error
+        shutil.copytree(tmp_path, kept)
+
+    shutil.copytree(once("run-to-export", train), tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

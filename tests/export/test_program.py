@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,24 @@ def _packages() -> None:
         pytest.importorskip(name)
 
 
+@pytest.fixture
+def content(module: RegressionModule, once: Callable[..., Path]) -> Callable[[str], bytes]:
+    """The file of the module in a format, made once: it takes seconds."""
+
+    def content(suffix: str) -> bytes:
+        def write(path: Path) -> None:
+            path.write_bytes(make(module, METADATA, suffix))
+
+        return once(f"module{suffix}", write).read_bytes()
+
+    return content
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_file_computes_the_module_in_the_user_s_units(
-    suffix: str, module: RegressionModule
+    suffix: str, module: RegressionModule, content: Callable[[str], bytes]
 ) -> None:
-    predict = run(make(module, METADATA, suffix), suffix)
+    predict = run(content(suffix), suffix)
 
     assert largest_difference(predict, module, points_to_check(module)) < 1e-5
     x = points_to_check(module)[0]
@@ -60,30 +74,28 @@ def test_a_wide_layer_without_scales_and_with_splines_that_end_is_exported(suffi
     assert largest_difference(predict, module, points_to_check(module)) < 1e-5
 
 
-def test_onnx_metadata_and_names_are_read_by_onnxruntime(module: RegressionModule) -> None:
+def test_onnx_metadata_and_names_are_read_by_onnxruntime(content: Callable[[str], bytes]) -> None:
     onnxruntime: Any = pytest.importorskip("onnxruntime")
-    session = onnxruntime.InferenceSession(make(module, METADATA, ".onnx"))
+    session = onnxruntime.InferenceSession(content(".onnx"))
 
     assert session.get_modelmeta().custom_metadata_map == METADATA
     assert [(i.name, i.shape) for i in session.get_inputs()] == [(INPUT, ["rows", 2])]
     assert [(o.name, o.shape) for o in session.get_outputs()] == [(OUTPUT, ["rows", 2])]
 
 
-def test_pt2_metadata_is_read_by_torch(module: RegressionModule) -> None:
+def test_pt2_metadata_is_read_by_torch(content: Callable[[str], bytes]) -> None:
     kept = {METADATA_FILE: ""}
-    torch.export.load(io.BytesIO(make(module, METADATA, ".pt2")), extra_files=kept)
+    torch.export.load(io.BytesIO(content(".pt2")), extra_files=kept)
 
     assert json.loads(kept[METADATA_FILE]) == METADATA
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_file_says_nothing_of_the_machine_that_made_it(
-    suffix: str, module: RegressionModule
+    suffix: str, content: Callable[[str], bytes]
 ) -> None:
-    content = make(module, METADATA, suffix)
-
     for folder in (Path(__file__).parents[2], Path(torch.__file__).parent):
-        assert str(folder).encode() not in content
+        assert str(folder).encode() not in content(suffix)
 
 
 def test_a_module_s_own_forward_is_what_is_exported(module: RegressionModule) -> None:
@@ -100,9 +112,9 @@ def test_a_module_s_own_forward_is_what_is_exported(module: RegressionModule) ->
 
 
 def test_onnx_runs_in_a_process_without_torch_and_kanlit(
-    module: RegressionModule, tmp_path: Path
+    module: RegressionModule, content: Callable[[str], bytes], tmp_path: Path
 ) -> None:
-    (tmp_path / "m.onnx").write_bytes(make(module, METADATA, ".onnx"))
+    (tmp_path / "m.onnx").write_bytes(content(".onnx"))
     x = torch.cat(points_to_check(module))
     np.save(tmp_path / "x.npy", x.numpy())
     code = (
