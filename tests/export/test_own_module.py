@@ -11,15 +11,20 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from kanlit.bases import BasisName
 from kanlit.nn import KAN, KANLayer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 Move = Callable[[KANLayer, int], None]
+SMOOTH: tuple[BasisName, ...] = ("radial", "chebyshev", "fourier")
 
 
 class Own(LightningModule):
-    """Convolutions, then a KAN on every position: bases summed, and polynomials gathered."""
+    """Convolutions, a KAN on every position, and a layer of each other basis.
+
+    Of B-splines, bases are summed in the wide layer, and polynomials gathered in the narrow one.
+    """
 
     def __init__(self, move: Move) -> None:
         super().__init__()
@@ -28,9 +33,11 @@ class Own(LightningModule):
         for layer in self.network.layers:
             assert isinstance(layer, KANLayer)
             move(layer, 7)
+        self.smooth = nn.ModuleList(KANLayer(1, 1, basis=basis) for basis in SMOOTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(torch.tanh(self.lift(x)).mT).mean(1)
+        y = self.network(torch.tanh(self.lift(x)).mT).mean(1)
+        return y + sum(layer(torch.tanh(y)) for layer in self.smooth)
 
 
 def run(path: Path, x: Tensor) -> Tensor:
