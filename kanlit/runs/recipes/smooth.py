@@ -8,6 +8,8 @@ from kanlit.runs.recipes.base import Recipe
 
 __all__ = ["SMOOTH"]
 
+_LEAST_GAIN = 1e-11  # of the mean squared error; smaller gains are (3e-6)² of the targets' spread
+
 _SETTINGS: dict[str, Any] = {
     "model": {
         "class_path": "kanlit.RegressionModule",
@@ -28,7 +30,7 @@ _SETTINGS: dict[str, Any] = {
         "callbacks": [
             {
                 "class_path": "lightning.pytorch.callbacks.EarlyStopping",
-                "init_args": {"monitor": "val/loss", "patience": 10},
+                "init_args": {"monitor": "val/loss", "patience": 10, "min_delta": _LEAST_GAIN},
             },
             {"class_path": "kanlit.KeepBest"},
             {"class_path": "kanlit.Refit"},
