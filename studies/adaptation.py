@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data = SyntheticData("f1")
+    data = SyntheticData("f1", standardize=False)
     data.setup("fit")
     ((x, target),) = data.train_dataloader()
     print("| density | G | step, ms | adaptation, ms | in steps |\n|---|---|---|---|---|")

@@ -42,6 +42,7 @@ def trained(function: str) -> KAN:
     """The network of a run with the paper's protocol, before its last extension."""
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stderr(io.StringIO()):
         sys.argv = ["kanlit", "fit", "--data", "SyntheticData", "--data.function", function]
+        sys.argv += ["--data.standardize", "false"]
         sys.argv += ["--model.optimizer.lr", "0.01", "--trainer.max_epochs", "1500"]
         sys.argv += ["--adaptation.schedule", "[3, 6, 9]", "--trainer.default_root_dir", root]
         with contextlib.redirect_stdout(io.StringIO()):

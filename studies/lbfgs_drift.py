@@ -77,7 +77,7 @@ def train(path: str, run: str, setting: str, epochs: int) -> None:
     module = RegressionModule(
         1, 1, hidden=[4], optimizer=lambda p: torch.optim.LBFGS(p, **SETTINGS[setting])
     )
-    data = Data("f4", samples=100)
+    data = Data("f4", samples=100, standardize=False)
     data.shuffled = shuffled
     record = Record()
     trainer = Trainer(

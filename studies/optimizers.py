@@ -86,7 +86,7 @@ def trained(task: str, name: str, seed: int, seconds: float) -> list[Point]:
     """Errors during training with the seconds of training so far."""
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    data = SyntheticData(task)
+    data = SyntheticData(task, standardize=False)
     data.setup("fit")
     data.setup("test")
     (batch,), (test,) = data.train_dataloader(), list(data.test_dataloader())[:1]

@@ -25,10 +25,11 @@ from kanlit.cli import main as kanlit
 from kanlit.data import HelmholtzData, SyntheticData, TensorDataModule
 from kanlit.modules import KANModule, PDEModule, RegressionModule
 
+RAW = ["--data", "SyntheticData", "--data.standardize", "false"]
 # With the number of epochs of the paper's protocol.
 CASES = {
-    "f2 [1,10,1], 4000 points": (["--data", "SyntheticData", "--data.function", "f2"], 2000),
-    "f1 [2,10,1], 4000 points": (["--data", "SyntheticData", "--data.function", "f1"], 2000),
+    "f2 [1,10,1], 4000 points": ([*RAW, "--data.function", "f2"], 2000),
+    "f1 [2,10,1], 4000 points": ([*RAW, "--data.function", "f1"], 2000),
     "Helmholtz [2,6,6,1], 4096 points": (["--data", "HelmholtzData"], 5000),
 }
 
@@ -78,7 +79,7 @@ def main() -> None:
             if "HelmholtzData" in arguments:
                 loops.append(bare(HelmholtzData(), PDEModule(2, 1), epochs))
             else:
-                data = SyntheticData(arguments[-1])
+                data = SyntheticData(arguments[-1], standardize=False)
                 module = RegressionModule(data.in_features, data.out_features)
                 loops.append(bare(data, module, epochs))
             fits.append(fit(arguments, epochs))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from kanlit.callbacks.distributed import gather_rows
 from kanlit.callbacks.training_samples import evaluating
@@ -17,12 +20,17 @@ __all__ = ["Calibrate"]
 class Calibrate(Callback):
     """Sets the temperature of class probabilities on the validation rows, at the end of training.
 
-    See :func:`~kanlit.modules.calibration.best_temperature`. Put it after KeepBest. The final
-    ``last.ckpt`` has the temperature; that of ``best.ckpt`` is 1.
+    See :func:`~kanlit.modules.calibration.best_temperature`. Put it after KeepBest. A checkpoint
+    written during training, such as ``best.ckpt``, has the best temperature of the last validation
+    before it.
 
     Raises:
         ConfigurationError: The module is not a ClassificationModule, or there is no validation.
     """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[Tensor, Tensor]] = []  # logits and targets of a validation
+        self._temperature = 1.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(pl_module, ClassificationModule):
@@ -36,6 +44,33 @@ class Calibrate(Callback):
                 "remove Calibrate"
             )
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._seen = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._seen.append((outputs, batch[1]))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            assert isinstance(pl_module, ClassificationModule)
+            self._temperature = pl_module.best_temperature(*_rows(pl_module, self._seen))
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        assert isinstance(pl_module, ClassificationModule)
+        if float(pl_module.temperature) == 1:  # in training
+            known = torch.full_like(pl_module.temperature, self._temperature)
+            checkpoint["state_dict"]["temperature"] = known
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ClassificationModule)
         if trainer.val_dataloaders is None:  # interrupted before the first validation
@@ -46,7 +81,13 @@ class Calibrate(Callback):
                 converted = trainer.precision_plugin.convert_input(batch)
                 x, y = trainer.strategy.batch_to_device(converted)
                 found.append((pl_module.logits(x), y))
-        logits, y = (gather_rows(pl_module, torch.cat(each)) for each in zip(*found, strict=True))
-        pl_module.calibrate(logits, y)
+        logits, y = _rows(pl_module, found)
+        pl_module.temperature *= pl_module.best_temperature(logits, y)
         temperature = float(pl_module.temperature)
         pl_module.print(f"calibrated on {len(y)} validation rows: temperature {temperature:.3g}")
+
+
+def _rows(module: LightningModule, batches: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Logits and targets of the batches of all ranks."""
+    logits, y = (gather_rows(module, torch.cat(each)) for each in zip(*batches, strict=True))
+    return logits, y

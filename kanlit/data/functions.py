@@ -50,7 +50,7 @@ class FunctionData(TensorDataModule):
         samples: int,
         batch_size: int | None,
         seed: int,
-        standardize: bool = False,
+        standardize: bool = True,
         input_names: Sequence[str] | None = None,
         target_name: str = "y",
     ) -> None:
@@ -118,7 +118,7 @@ class SyntheticData(FunctionData):
         samples: int = 4000,
         batch_size: int | None = None,
         seed: int | None = None,
-        standardize: bool = False,
+        standardize: bool = True,
     ) -> None:
         if function not in SYNTHETIC:
             meant = near(function, SYNTHETIC, repr)
@@ -155,7 +155,7 @@ class FeynmanData(FunctionData):
         samples: int = 5000,
         batch_size: int | None = None,
         seed: int | None = None,
-        standardize: bool = False,
+        standardize: bool = True,
     ) -> None:
         if equation not in FEYNMAN:
             raise ConfigurationError(

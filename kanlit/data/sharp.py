@@ -36,7 +36,7 @@ class SharpData(FunctionData):
         samples: int = 4000,
         batch_size: int | None = None,
         seed: int = 42,
-        standardize: bool = False,
+        standardize: bool = True,
     ) -> None:
         if function not in SHARP:
             meant = near(function, SHARP, repr)

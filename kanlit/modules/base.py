@@ -231,9 +231,10 @@ class KANModule(RestorableModule, ABC):
     def on_test_epoch_end(self) -> None:
         check_metrics(self)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
+    def validation_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         rows = self.adaptation_inputs(batch).shape[0]
         self.log("val/loss", self.loss(batch), batch_size=row_count(rows), sync_dist=True)
+        return None
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         x, y = batch

@@ -115,14 +115,14 @@ class ClassificationModule(KANModule):
         logits: Tensor = self.network(self.network_inputs(x))
         return logits / self.temperature
 
-    def calibrate(self, logits: Tensor, y: Tensor) -> None:
-        """Multiplies T by the best temperature for validation rows.
+    def best_temperature(self, logits: Tensor, y: Tensor) -> float:
+        """The factor of T that is best for validation rows.
 
         Args:
             logits: :meth:`logits` of the rows ``(n, classes)``.
             y: Their targets, one-hot or indices.
         """
-        self.temperature *= best_temperature(logits, _numbers(y))
+        return best_temperature(logits, _numbers(y))
 
     def on_train_start(self) -> None:
         self.temperature.fill_(1.0)  # that of a resumed run is not of the weights to come
@@ -153,7 +153,8 @@ class ClassificationModule(KANModule):
         mean = losses.mean()
         return mean * block_weights([len(losses)], mean)[0] if self._uneven else mean
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Logs the metrics and returns the logits."""
         x, y = batch
         logits = self.logits(x)
         self.log(
@@ -161,6 +162,7 @@ class ClassificationModule(KANModule):
         )
         self.val_accuracy.update(logits, _numbers(y))
         self.log("val/accuracy", self.val_accuracy, prog_bar=True, batch_size=len(x))
+        return logits
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch

@@ -86,7 +86,8 @@ class KANClassifier(ClassifierMixin, KANEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The likeliest class of each row of X ``(n, in)``, ``(n,)``."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        likeliest = self.predict_proba(X).argmax(1)
+        return self.classes_[likeliest]
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities ``(n, classes)`` of the classes, in the order of ``classes_``."""

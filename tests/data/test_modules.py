@@ -72,6 +72,11 @@ def _batches(data: TensorDataModule) -> dict[str, list[Any]]:
     }
 
 
+@pytest.mark.parametrize("name", [n for n in MAKERS if not n.startswith("helmholtz")])
+def test_columns_are_standardized_by_default(name: str, csv: Path) -> None:
+    assert MAKERS[name](csv).standardization() is not None
+
+
 @each_module
 def test_feature_counts_are_known_before_setup_and_hold(
     make: Callable[[Path], TensorDataModule], csv: Path

@@ -258,5 +258,8 @@ def test_a_calibrated_run_keeps_its_classes_and_lowers_the_validation_loss(tmp_p
     assert float(F.cross_entropy(calibrated.log(), y)) < before
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert float(state["temperature"]) == temperature
+    # The best checkpoint is of the same weights, but was written before the end of training.
+    state = torch.load(tmp_path / "best.ckpt", weights_only=True)["state_dict"]
+    assert float(state["temperature"]) == pytest.approx(temperature)
     module.temperature.fill_(1.0)
     assert torch.equal(module(x).argmax(1), calibrated.argmax(1))

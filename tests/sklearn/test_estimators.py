@@ -35,6 +35,7 @@ CHECKS = {
     "check_dont_overwrite_attributes",
     "check_estimators_dtypes",
     "check_estimators_nan_inf",
+    "check_estimators_unfitted",
     "check_fit2d_1sample",
     "check_fit_idempotent",
     "check_methods_subset_invariance",
