@@ -105,7 +105,7 @@ def fit(
         **{**options, **settings},
         callbacks=[adaptation, Keep(folder / "last.ckpt"), keep, *callbacks],
     )
-    data = SyntheticData("f4", samples=30, batch_size=batch_size)
+    data = SyntheticData("f4", samples=30, batch_size=batch_size, standardize=False)
     with warnings.catch_warnings(action="ignore"):
         trainer.fit(module, data, ckpt_path=start)
     return {

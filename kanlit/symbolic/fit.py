@@ -58,7 +58,7 @@ class CurveFit:
 def fit_curve(
     x: Array, y: Array, candidates: Sequence[Candidate] = tuple(LIBRARY.values())
 ) -> list[CurveFit]:
-    """Fits every candidate to a curve ``(n,)``, see :func:`fit_curves`."""
+    """Fits every candidate to a curve ``(n,)``, as ``fit_curves`` does to several."""
     return fit_curves(x[:, None], y[:, None], candidates)[0]
 
 

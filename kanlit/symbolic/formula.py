@@ -136,7 +136,7 @@ def find_formula(
         noise: Variance of the noise of standardized targets, if there is any: formulas are then
             compared by the Bayesian information criterion. By default, smaller networks that are
             as accurate as the network estimate it.
-        advance: Called with the number of finished steps, :func:`steps` in total.
+        advance: Called with the number of finished steps, ``steps`` in total.
 
     Source: fitting each edge follows Liu et al., arXiv 2404.19756, section 2.5.
     """

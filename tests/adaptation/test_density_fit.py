@@ -22,7 +22,7 @@ FIT = "fit --config run.yaml"
 RUN = {
     "data": {
         "class_path": "SyntheticData",
-        "init_args": {"function": "gaussian", "samples": 60},
+        "init_args": {"function": "gaussian", "samples": 60, "standardize": False},
     },
     "model": {"hidden": [3]},
     "adaptation": {"schedule": {0: 3, 2: 6}},

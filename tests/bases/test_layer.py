@@ -191,7 +191,7 @@ def fit(basis: BasisName, folder: Path, epochs: int, checkpoint: Path | None = N
     module = RegressionModule(
         1, 1, hidden=[5], basis=basis, optimizer=lambda p: torch.optim.Adam(p, lr=3e-3)
     )
-    trainer.fit(module, SyntheticData("f2", samples=200), ckpt_path=checkpoint)
+    trainer.fit(module, SyntheticData("f2", samples=200, standardize=False), ckpt_path=checkpoint)
     return trainer
 
 

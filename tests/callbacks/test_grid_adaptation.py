@@ -260,7 +260,9 @@ def on_f2(folder: Path | None = None, start: str | None = None, **settings: Any)
     keep = ModelCheckpoint(folder, "{epoch}", save_top_k=-1, every_n_epochs=30)
     kept = [] if folder is None else [keep]
     trainer = trainer_for(140, adaptation, recorder, *kept, enable_checkpointing=bool(kept))
-    trainer.fit(module, datamodule=SyntheticData("f2", samples=100), ckpt_path=start)
+    trainer.fit(
+        module, datamodule=SyntheticData("f2", samples=100, standardize=False), ckpt_path=start
+    )
     return module.state_dict(), recorder.reports[1:], adaptation
 
 
@@ -655,7 +657,7 @@ def test_kanlit_s_own_modules_are_adapted_to_their_data(density: ImportanceDensi
     module = RegressionModule(1, 1, hidden=[3])
     recorder = Recorder()
     trainer_for(3, GridAdaptationCallback(density, [3, 5, 7]), recorder).fit(
-        module, datamodule=SyntheticData("f4", samples=100)
+        module, datamodule=SyntheticData("f4", samples=100, standardize=False)
     )
     assert recorder.by_epoch == [3, 5, 7]
 

@@ -102,7 +102,7 @@ def fit(
         callbacks=[*callbacks, seen, *kept],
         plugins=[AtomicCheckpointIO()],
     )
-    data = SyntheticData("f7", samples=50)
+    data = SyntheticData("f7", samples=50, standardize=False)
     with warnings.catch_warnings():
         if quiet:
             warnings.simplefilter("ignore", UserWarning)

@@ -324,7 +324,7 @@ def test_data_without_an_equation_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="Continuation needs data with a differential"):
         fit(
             Continuation("viscosity", [1.0, None]),
-            data=SyntheticData("f4", samples=30),
+            data=SyntheticData("f4", samples=30, standardize=False),
             module=RegressionModule(1, 1, hidden=[2]),
         )
 

@@ -570,7 +570,10 @@ def test_a_trigger_of_one_s_own_is_named_in_yaml(
 ) -> None:
     (tmp_path / "mytrigger.py").write_text(OWN_TRIGGER)
     config = {
-        "data": {"class_path": "SyntheticData", "init_args": {"function": "f4", "samples": 50}},
+        "data": {
+            "class_path": "SyntheticData",
+            "init_args": {"function": "f4", "samples": 50, "standardize": False},
+        },
         "model": {"hidden": [2]},
         "adaptation": {"trigger": trigger, "schedule": [3, 4, 5]},
         "trainer": {"max_epochs": 6, "enable_progress_bar": False, "logger": False},

@@ -29,7 +29,7 @@ def test_a_checkpoint_of_a_kan_is_read_as_it_is(tmp_path: Path) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, datamodule=SyntheticData("f4", samples=20))
+    trainer.fit(module, datamodule=SyntheticData("f4", samples=20, standardize=False))
     trainer.save_checkpoint(tmp_path / "m.ckpt")
     content = read_checkpoint(tmp_path / "m.ckpt")
     assert content["epoch"] == 1

@@ -108,7 +108,7 @@ def test_a_pde_module_comes_back_with_the_names_and_the_box_of_its_equation(
 
 def test_a_grid_of_another_size_than_the_setting_comes_back(tmp_path: Path) -> None:
     module = RegressionModule(2, 1, hidden=[3], grid_size=3)
-    path = trained(tmp_path, module, SyntheticData("f7", samples=20))
+    path = trained(tmp_path, module, SyntheticData("f7", samples=20, standardize=False))
     content = read_checkpoint(path)
     wider = RegressionModule(2, 1, hidden=[3], grid_size=11)
     content["state_dict"] = wider.state_dict()
@@ -118,7 +118,11 @@ def test_a_grid_of_another_size_than_the_setting_comes_back(tmp_path: Path) -> N
 
 
 def test_columns_last_from_checkpoint_to_checkpoint(tmp_path: Path) -> None:
-    path = trained(tmp_path, RegressionModule(2, 1, hidden=[3]), SyntheticData("f7", samples=20))
+    path = trained(
+        tmp_path,
+        RegressionModule(2, 1, hidden=[3]),
+        SyntheticData("f7", samples=20, standardize=False),
+    )
     first = read_checkpoint(path)["kanlit"]["columns"]
     again = restored(path)
     content: dict[str, Any] = {}
@@ -160,7 +164,7 @@ def test_what_makes_no_module_is_one_line(content: dict[str, Any], said: str) ->
 
 def test_a_module_of_ones_own_keeps_its_settings_where_it_is_named(tmp_path: Path) -> None:
     module = Doubled(2, 1, factor=3.0)
-    path = trained(tmp_path, module, SyntheticData("f7", samples=20))
+    path = trained(tmp_path, module, SyntheticData("f7", samples=20, standardize=False))
     again = restore_module(read_checkpoint(path), path, Doubled)
 
     x = torch.rand(5, 2)

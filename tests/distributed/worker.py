@@ -148,7 +148,7 @@ class Run:
             check_val_every_n_epoch=5,
             **settings,
         )
-        data = data or SyntheticData("f4", samples=60)
+        data = data or SyntheticData("f4", samples=60, standardize=False)
         loaders = {"datamodule": data} if hasattr(data, "setup") else {"train_dataloaders": data}
         trainer.fit(module, ckpt_path=ckpt_path, **loaders)
         flat = torch.cat([t.detach().double().flatten() for t in module.state_dict().values()])
@@ -177,7 +177,7 @@ def regression(optimizer: str = "adam") -> RegressionModule:
 def hundred_epochs(optimizer: str, samples: int = 100) -> Callable[[Run], dict[str, Any]]:
     def scenario(run: Run) -> dict[str, Any]:
         adaptation = GridAdaptationCallback(schedule=[3, 4, 6, 8])
-        data = SyntheticData("f4", samples=samples)
+        data = SyntheticData("f4", samples=samples, standardize=False)
         return run(adaptation, regression(optimizer), data, epochs=100)
 
     return scenario
@@ -189,7 +189,7 @@ def inserted(run: Run) -> dict[str, Any]:
     module = RegressionModule(1, 1, hidden=[5], optimizer=OPTIMIZERS["adam"])
     schedule = {0: 3, 40: 6, 80: 50}
     adaptation = GridAdaptationCallback(schedule=schedule, insert_above=1.01)
-    return run(adaptation, module, SyntheticData("f2", samples=61), epochs=90)
+    return run(adaptation, module, SyntheticData("f2", samples=61, standardize=False), epochs=90)
 
 
 def plateau() -> GridAdaptationCallback:
@@ -246,7 +246,7 @@ def mini_batches(run: Run) -> dict[str, Any]:
     adaptation = GridAdaptationCallback(
         schedule=[3, 5, 7], trigger=PeriodicTrigger(5), interval="step"
     )
-    return run(adaptation, data=SyntheticData("f4", samples=61, batch_size=7))
+    return run(adaptation, data=SyntheticData("f4", samples=61, batch_size=7, standardize=False))
 
 
 def own_module(run: Run, strategy: str = "ddp_find_unused_parameters_true") -> dict[str, Any]:
@@ -285,7 +285,7 @@ def pruned(run: Run) -> dict[str, Any]:
     )
     pruning = PruningCallback([8], node_threshold=0.5, max_loss_growth=1e9)
     adaptation = GridAdaptationCallback(schedule={0: 3, 12: 5})
-    data = SyntheticData("f4", samples=61)
+    data = SyntheticData("f4", samples=61, standardize=False)
     result = run(adaptation, module, data, callbacks=(pruning,))
     return {**result, "widths": module.network.widths}
 
@@ -297,7 +297,7 @@ def resumed(
 
     def scenario(run: Run) -> dict[str, Any]:
         def go(folder: str, name: str, epochs: int = 20, start: str | None = None) -> Any:
-            data = SyntheticData("f4", samples=31, batch_size=batch_size)
+            data = SyntheticData("f4", samples=31, batch_size=batch_size, standardize=False)
             keep = Checkpoint(dirpath=str(Path(folder, name)), every_n_epochs=11)
             return run(
                 adaptation(),
@@ -312,7 +312,7 @@ def resumed(
         whole = go(folder, f"{optimizer}-whole")
         # Its 11th epoch's checkpoint has been overwritten at the end: once more, to be broken off.
         broken = Stop(11)
-        data = SyntheticData("f4", samples=31, batch_size=batch_size)
+        data = SyntheticData("f4", samples=31, batch_size=batch_size, standardize=False)
         keep = Checkpoint(dirpath=str(Path(folder, f"{optimizer}-first")), every_n_epochs=11)
         with contextlib.suppress(StoppedError):
             run(adaptation(), regression(optimizer), data, callbacks=(keep, broken))
@@ -342,7 +342,10 @@ class Stop(Callback):
 
 def one_sample(run: Run) -> dict[str, Any]:
     try:
-        result = run(GridAdaptationCallback(schedule=[3]), data=SyntheticData("f4", samples=1))
+        result = run(
+            GridAdaptationCallback(schedule=[3]),
+            data=SyntheticData("f4", samples=1, standardize=False),
+        )
     except ConfigurationError as error:
         return {"error": str(error), "apart": 0.0}
     return result

@@ -222,7 +222,10 @@ def test_one_output_is_no_choice() -> None:
 def test_data_without_classes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["a,b,y", *(f"{i},{i},{i}" for i in range(30))]))
-    for data in (TableData(str(path), ["a"], ["b", "y"]), SyntheticData("f1", 20)):
+    for data in (
+        TableData(str(path), ["a"], ["b", "y"]),
+        SyntheticData("f1", 20, standardize=False),
+    ):
         module = make(2, n_in=data.in_features)
         with pytest.raises(ConfigurationError, match="needs data with classes") as caught:
             trainer_for(1).fit(module, datamodule=data)

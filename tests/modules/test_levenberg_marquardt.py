@@ -85,7 +85,7 @@ class Watch(Callback):
 @pytest.mark.parametrize("batch_size", [None, 20])
 def test_callbacks_and_logs_see_a_step_like_any_other(batch_size: int | None) -> None:
     watch, module = Watch(), make()
-    data = SyntheticData("f4", samples=60, batch_size=batch_size)
+    data = SyntheticData("f4", samples=60, batch_size=batch_size, standardize=False)
     trainer_for(5, watch).fit(module, data)
     steps = 5 if batch_size is None else 15
     assert watch.steps == watch.zeroed == len(watch.outputs) == steps
@@ -107,7 +107,7 @@ def test_an_equation_is_solved_with_its_boundary() -> None:
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_other_precisions_train_in_theirs(precision: Any) -> None:
-    module, data = make(), SyntheticData("f4", samples=60)
+    module, data = make(), SyntheticData("f4", samples=60, standardize=False)
     watch = Watch()
     trainer_for(20, watch, precision=precision).fit(module, data)
     assert watch.outputs[-1] < 1e-2 * watch.outputs[0]
@@ -127,7 +127,9 @@ def test_settings_that_have_no_use_are_refused_before_training(
     settings: dict[str, Any], module: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        trainer_for(1, **settings).fit(make(**module), SyntheticData("f4", samples=20))
+        trainer_for(1, **settings).fit(
+            make(**module), SyntheticData("f4", samples=20, standardize=False)
+        )
 
 
 def test_half_precision_with_a_scaler_is_refused() -> None:
@@ -153,7 +155,7 @@ def test_a_training_step_that_goes_its_own_way_is_refused() -> None:
     with pytest.raises(
         ConfigurationError, match=r"training_step of WithoutLoss must call self.loss"
     ):
-        trainer_for(1).fit(module, SyntheticData("f4", samples=20))
+        trainer_for(1).fit(module, SyntheticData("f4", samples=20, standardize=False))
 
 
 class Plain(LightningModule):
@@ -179,7 +181,7 @@ class Plain(LightningModule):
 
 def test_a_module_of_ones_own_steps_by_manual_optimisation() -> None:
     torch.manual_seed(0)
-    module, data = Plain(automatic=False), SyntheticData("f4", samples=60)
+    module, data = Plain(automatic=False), SyntheticData("f4", samples=60, standardize=False)
     losses = []
     trainer = trainer_for(15)
     module.on_train_batch_end = lambda *_: losses.append(  # type: ignore[method-assign]
@@ -193,7 +195,8 @@ def test_a_module_of_ones_own_steps_by_manual_optimisation() -> None:
 def test_automatic_optimisation_of_another_module_is_refused_with_the_cure() -> None:
     with pytest.raises(ConfigurationError, match="inherit from KANModule or use manual optim"):
         trainer_for(1).fit(
-            Plain(automatic=True), train_dataloaders=data_loader(SyntheticData("f4", samples=20))
+            Plain(automatic=True),
+            train_dataloaders=data_loader(SyntheticData("f4", samples=20, standardize=False)),
         )
 
 
@@ -223,7 +226,9 @@ class Dampings(Callback):
 def test_the_damping_starts_anew_where_a_grid_has_moved(policy: OptimizerState) -> None:
     watch, module = Dampings(), make(optimizer=lambda p: LevenbergMarquardt(p, damping=0.25))
     adaptation = GridAdaptationCallback(schedule={0: 3, 6: 5}, optimizer_state=policy)
-    trainer_for(10, adaptation, watch).fit(module, SyntheticData("f4", samples=60))
+    trainer_for(10, adaptation, watch).fit(
+        module, SyntheticData("f4", samples=60, standardize=False)
+    )
     assert watch.kept == [False, policy == "keep"]
     assert (watch.at[1] == 0.25) == (policy != "keep")
     assert len(module.network.layers[0].coefficients[0, 0]) == 8
@@ -254,7 +259,7 @@ def fit(folder: Path, batch_size: int | None, precision: str, start: Path | None
         precision=precision,
         check_val_every_n_epoch=2,
     )
-    data = SyntheticData("f4", samples=90, batch_size=batch_size)
+    data = SyntheticData("f4", samples=90, batch_size=batch_size, standardize=False)
     with warnings.catch_warnings(action="ignore"):
         trainer.fit(module, data, ckpt_path=start)
     return dict(module.state_dict()), trainer.optimizers[0].state_dict()

@@ -172,7 +172,7 @@ def _predict_batches(data: TableData) -> TensorLoader:
 
 def test_data_without_scales_are_taken_as_they_are() -> None:
     module = make(n_in=1)
-    trainer_for(1).fit(module, datamodule=SyntheticData("f4", samples=50))
+    trainer_for(1).fit(module, datamodule=SyntheticData("f4", samples=50, standardize=False))
     assert torch.equal(module.input_mean, torch.zeros(1))
     assert torch.equal(module.target_std, torch.ones(1))
     x = torch.rand(5, 1)
@@ -188,7 +188,7 @@ def trained(tmp_path: Path) -> tuple[RegressionModule, Path]:
     module = make(n_in=1)
     keep = ModelCheckpoint(tmp_path, "m")
     trainer = trainer_for(4, GridAdaptationCallback(schedule={0: 3, 2: 12}), keep)
-    trainer.fit(module, datamodule=SyntheticData("f4", samples=80))
+    trainer.fit(module, datamodule=SyntheticData("f4", samples=80, standardize=False))
     return module, tmp_path / "m.ckpt"
 
 
@@ -217,7 +217,7 @@ def test_a_fresh_module_tests_from_a_checkpoint_of_another_grid(
     trained: tuple[RegressionModule, Path], grid_size: int
 ) -> None:
     module, path = trained
-    data = SyntheticData("f4", samples=80)
+    data = SyntheticData("f4", samples=80, standardize=False)
     (expected,) = trainer_for(1).test(module, datamodule=data, verbose=False)
     fresh = make(n_in=1, seed=9, grid_size=grid_size)
     (got,) = trainer_for(1).test(fresh, datamodule=data, ckpt_path=str(path), verbose=False)
@@ -273,7 +273,7 @@ def test_test_error_is_the_relative_error_in_the_user_s_units(tmp_path: Path) ->
 def test_training_loss_is_logged() -> None:
     module = make(n_in=1)
     trainer = trainer_for(2)
-    data = SyntheticData("f4", samples=50)
+    data = SyntheticData("f4", samples=50, standardize=False)
     trainer.fit(module, datamodule=data)
     assert {"train/loss", "val/loss", "val/rel_l2"} <= trainer.callback_metrics.keys()
 
@@ -304,7 +304,9 @@ def test_scheduler_steps_once_an_epoch_across_adaptations(
 
     module = make(n_in=1, lr_scheduler=make_scheduler)
     adaptation = GridAdaptationCallback(schedule={0: 3, 1: 5, 3: 6})
-    trainer_for(4, adaptation, Rates()).fit(module, datamodule=SyntheticData("f4", samples=50))
+    trainer_for(4, adaptation, Rates()).fit(
+        module, datamodule=SyntheticData("f4", samples=50, standardize=False)
+    )
     assert seen == pytest.approx(rates)
 
 
@@ -318,7 +320,7 @@ def test_scheduler_steps_once_an_epoch_across_adaptations(
     ids=["SGD", "LBFGS", "Adam"],
 )
 def test_any_optimiser_lowers_the_loss(optimizer: Callable[[Any], Any]) -> None:
-    data = SyntheticData("f4", samples=50)
+    data = SyntheticData("f4", samples=50, standardize=False)
     module = make(n_in=1, optimizer=optimizer)
     data.setup("fit")
     (batch,) = data.train_dataloader()

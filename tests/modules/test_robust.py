@@ -100,7 +100,7 @@ def test_a_spread_of_rounding_errors_counts_as_none() -> None:
 
 def test_the_same_settings_mean_the_same_loss_in_other_units() -> None:
     """Targets a thousand times as large, and a network as much: a loss a million times as large."""
-    data = SyntheticData("f2", samples=50)
+    data = SyntheticData("f2", samples=50, standardize=False)
     module = RegressionModule(1, 1, hidden=[], robust=0.5).double()
     x = torch.rand(50, 1, dtype=torch.float64)
     y = torch.sin(3 * x)
@@ -124,7 +124,7 @@ def test_the_same_settings_mean_the_same_loss_in_other_units() -> None:
 
 def spoilt() -> tuple[Any, Tensor, SyntheticData]:
     """f4 with three samples that are a thousand times off, and the clean ones."""
-    data = SyntheticData("f4", samples=200)
+    data = SyntheticData("f4", samples=200, standardize=False)
     data.setup("fit")
     x, y = data._parts["train"]
     clean = y.clone()
@@ -151,7 +151,7 @@ def test_a_few_wild_samples_do_not_spoil_the_rest(optimizer: Any) -> None:
 
 
 def test_validation_logs_the_robust_loss_and_the_plain_error() -> None:
-    data = SyntheticData("f2", samples=50)
+    data = SyntheticData("f2", samples=50, standardize=False)
     module = RegressionModule(1, 1, hidden=[2], robust=0.1)
     trainer = fit(module, data, epochs=1)
     (batch,) = data.val_dataloader()
@@ -168,7 +168,7 @@ def test_validation_logs_the_robust_loss_and_the_plain_error() -> None:
 
 
 def test_a_checkpoint_brings_the_spread(tmp_path: Path) -> None:
-    data = SyntheticData("f3", samples=50)
+    data = SyntheticData("f3", samples=50, standardize=False)
     module = RegressionModule(2, 1, hidden=[2], robust=2.0)
     fit(module, data, callbacks=[Checkpoint(dirpath=str(tmp_path))])
 

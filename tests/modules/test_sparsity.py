@@ -41,7 +41,7 @@ def test_a_step_is_that_of_loss_and_sparsity_together(kind: str) -> None:
         return torch.optim.SGD(p, lr=0.1)
 
     if kind == "regression":
-        data: TensorDataModule = SyntheticData("f7", samples=40)
+        data: TensorDataModule = SyntheticData("f7", samples=40, standardize=False)
         module: KANModule = regression(optimizer=sgd, **SPARSE)
     else:
         data = HelmholtzData(points_per_axis=5, boundary_points=4)
@@ -67,7 +67,7 @@ def test_l1_makes_edges_smaller_that_the_loss_can_do_without() -> None:
     sizes = []
     for l1 in (0.0, 0.1):
         module = regression(sparsity_l1=l1)
-        fit(module, SyntheticData("f7", samples=200), epochs=60)
+        fit(module, SyntheticData("f7", samples=200, standardize=False), epochs=60)
         x = torch.rand(200, 2)
         magnitudes = edge_magnitudes(list(module.network.layers), x)
         sizes.append(sum((float(m.detach().sum()) for m in magnitudes), 0.0))
@@ -85,7 +85,7 @@ def test_a_weight_that_is_none_is_refused(name: str, weight: float) -> None:
 def test_least_squares_have_no_place_for_it_and_say_so(name: str) -> None:
     module = regression(optimizer=LevenbergMarquardt, **{name: 1e-3})
     with pytest.raises(ConfigurationError, match=r"LevenbergMarquardt .* use torch.optim.Adam"):
-        fit(module, SyntheticData("f7", samples=40))
+        fit(module, SyntheticData("f7", samples=40, standardize=False))
 
 
 def test_what_a_checkpoint_keeps_of_it_is_plain_numbers() -> None:

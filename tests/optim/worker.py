@@ -66,7 +66,9 @@ def regression(samples: int, strategy: str = "ddp", **settings: Any) -> Callable
         module = RegressionModule(
             1, 1, hidden=[4], optimizer=lambda p: LevenbergMarquardt(p, **settings)
         )
-        return fit(devices, module, SyntheticData("f4", samples=samples), strategy)
+        return fit(
+            devices, module, SyntheticData("f4", samples=samples, standardize=False), strategy
+        )
 
     return scenario
 
