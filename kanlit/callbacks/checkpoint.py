@@ -88,6 +88,7 @@ class Checkpoint(ModelCheckpoint):
             return
         if trainer.is_global_zero:
             carry_over(Path(source), Path(folder))
+        self.last_model_path = os.path.join(folder, "last.ckpt")
         self._has_best = trainer.strategy.broadcast(Path(folder, "best.ckpt").is_file())
 
     def state_dict(self) -> dict[str, Any]:

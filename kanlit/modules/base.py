@@ -102,6 +102,9 @@ class KANModule(RestorableModule, ABC):
         # tensors and plain Python values only.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "basis"])
         self.hparams["basis"] = basis_name(self.basis_class)
+        settings = sorted(self.hparams.items())  # the parser's order differs between processes
+        self.hparams.clear()
+        self.hparams.update(settings)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self._uneven = False

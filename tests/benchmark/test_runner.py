@@ -278,7 +278,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("--out out --sute all", ["--sute"]),
     (
         "--out out --suite synthetik",
-        ["'synthetik'", "did you mean synthetic?", "helmholtz, equations, all"],
+        ["'synthetik'", "did you mean synthetic?", "helmholtz, sharp, equations, all"],
     ),
     ("--out out --tasks f2,f11", ["'f11'", "did you mean f1?", "feynman15"]),
     ("--out out --tasks ,", ["no task", "f2,feynman9"]),
