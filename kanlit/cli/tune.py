@@ -95,7 +95,7 @@ def _full(config: str) -> dict[str, Any]:
     """All settings of a config, with defaults."""
     with preserved_settings(), quiet_console():
         assembly = Assembly(["--config", config], run=False, records=False)
-    found: dict[str, Any] = yaml.safe_load(assembly.parser.dump(assembly.config, skip_none=False))
+    found: dict[str, Any] = yaml.safe_load(assembly.parser.dump(assembly.config, skip_unset=False))
     return found
 
 

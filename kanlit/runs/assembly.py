@@ -191,7 +191,7 @@ class Assembly(LightningCLI):
         # config_dump, Lightning would validate and dump the settings again.
         self._config_text = self._parser(self.subcommand).dump(
             self.config.get(str(self.subcommand), self.config),
-            skip_none=False,
+            skip_unset=False,
             skip_validation=True,
         )
         self.config_dump = yaml.safe_load(self._config_text)
