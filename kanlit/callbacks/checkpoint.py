@@ -88,7 +88,6 @@ class Checkpoint(ModelCheckpoint):
             return
         if trainer.is_global_zero:
             carry_over(Path(source), Path(folder))
-        self.last_model_path = os.path.join(folder, "last.ckpt")
         self._has_best = trainer.strategy.broadcast(Path(folder, "best.ckpt").is_file())
 
     def state_dict(self) -> dict[str, Any]:
@@ -126,6 +125,8 @@ class Checkpoint(ModelCheckpoint):
                 self._save_newest(trainer)  # so that a run killed early can be resumed
             return
         self._resumed = False
+        if self.dirpath is not None and not writes_nothing(trainer):
+            self.last_model_path = os.path.join(self.dirpath, "last.ckpt")
         _begin_next_epoch(trainer)
         device = pl_module.device
         trainer.callback_metrics.update({k: v.to(device) for k, v in self._metrics.items()})
