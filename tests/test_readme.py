@@ -79,9 +79,7 @@ def test_the_first_command_trains_the_quickstart_in_a_fresh_clone(
         return ended.stdout
 
     printed = run("bash", "-c", blocks("bash")[0])
-    # With Adam, the last epoch may be a peak of the loss; whether it is depends on rounding, and so
-    # on the instructions of the processor. Then the best weights are reported too.
-    errors = re.findall(r"relative L2:? ([\d.e+-]+)", printed)
+    error = re.search(r"^relative L2: (\S+)", printed, re.MULTILINE)
     checkpoint = re.search(r"^checkpoint: (.+\.ckpt)\s*$", printed, re.MULTILINE)
     home = run(".venv/bin/python", "-c", "import kanlit; print(kanlit.__file__)")
     assert Path(home.strip()) == clone / "kanlit" / "__init__.py"
@@ -93,8 +91,8 @@ def test_the_first_command_trains_the_quickstart_in_a_fresh_clone(
         library.load.cache_clear()
 
     events = list((clone / "lightning_logs").rglob("events.out.tfevents.*"))
-    assert errors, printed
-    assert min(map(float, errors)) < 0.005
+    assert error is not None, printed
+    assert float(error[1]) < 0.05
     assert checkpoint is not None, printed
     assert (clone / checkpoint[1]).is_file()  # an absolute path stands for itself
     assert (clone / checkpoint[1]).resolve().is_relative_to(clone.resolve())

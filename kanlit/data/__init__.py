@@ -6,11 +6,10 @@ from kanlit.data.classes import ClassData, stratified_split
 from kanlit.data.draws import PointDraw, ResidualDraw
 from kanlit.data.equations import EquationData
 from kanlit.data.formula import FormulaData
-from kanlit.data.functions import FeynmanData, FunctionData, SyntheticData
+from kanlit.data.functions import FeynmanData, FunctionData, SharpData, SyntheticData
 from kanlit.data.helmholtz import HelmholtzData
 from kanlit.data.loader import EpochSampler, TensorLoader
 from kanlit.data.scikit import ScikitData
-from kanlit.data.sharp import SharpData
 from kanlit.data.table import TableData
 from kanlit.scaling import Standardization
 

@@ -80,9 +80,6 @@ class FormulaData(FunctionData):
         self.noise = noise
         self.test_points = test_points
 
-    def points(self, part: Part) -> Tensor:
-        return self.fresh_points(part)
-
     def _test_points(self) -> Tensor:
         if self.test_points is None:
             return super()._test_points()

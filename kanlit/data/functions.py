@@ -1,9 +1,10 @@
-"""Data sampled from known functions: the synthetic and the Feynman benchmarks."""
+"""Data sampled from known functions: the synthetic, the sharp and the Feynman benchmarks."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,16 +12,22 @@ from torch import Tensor
 from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.hints import near
-from kanlit.problems import FEYNMAN, SYNTHETIC, TargetFunction, grid_points, uniform_points
+from kanlit.problems import (
+    FEYNMAN,
+    SHARP,
+    SYNTHETIC,
+    TargetFunction,
+    grid_points,
+    uniform_points,
+)
 from kanlit.scaling import Standardization
 
-__all__ = ["FeynmanData", "FunctionData", "SyntheticData"]
+__all__ = ["FeynmanData", "FunctionData", "SharpData", "SyntheticData"]
 
 _FIRST_SEED = 42
 _VALIDATION_POINTS = 1000
 _VALIDATION_SEED_SHIFT = 1_000_000_007
 _TEST_SEED = 2_000_000_011
-_POINTS_PER_AXIS = {1: 1000, 2: 200, 3: 30, 4: 20}
 _TEST_POINTS = 10**6
 
 
@@ -43,6 +50,8 @@ class FunctionData(TensorDataModule):
     """
 
     target: TargetFunction
+    points_per_axis: ClassVar[Mapping[int, int]] = MappingProxyType({1: 1000, 2: 200, 3: 30, 4: 20})
+    """Points of the test grid along each axis, by dimension; others have uniform points."""
 
     def __init__(
         self,
@@ -64,9 +73,11 @@ class FunctionData(TensorDataModule):
         x = self.points("train")
         return Standardization.from_samples(x, self.values("train", x))
 
-    @abstractmethod
     def points(self, part: Part) -> Tensor:
-        """Points ``(n, dim)`` of the training or validation part."""
+        """Points ``(n, dim)`` of the training part, or 1000 others for validation."""
+        if part == "train":
+            return self._uniform(self.samples, self.seed)
+        return self._uniform(_VALIDATION_POINTS, self.seed + _VALIDATION_SEED_SHIFT)
 
     def values(self, part: Part, x: Tensor) -> Tensor:
         """Targets at the points of a part, ``(n, 1)``."""
@@ -78,19 +89,13 @@ class FunctionData(TensorDataModule):
 
     def _test_points(self) -> Tensor:
         """Points ``(n, dim)`` of the test set, also used for prediction."""
-        if (per_axis := _POINTS_PER_AXIS.get(self.target.dim)) is not None:
+        if (per_axis := self.points_per_axis.get(self.target.dim)) is not None:
             return grid_points(self.target.bounds, per_axis)
         return self.uniform_test_points(_TEST_POINTS)
 
     def uniform_test_points(self, count: int) -> Tensor:
         """``count`` uniform points, independent of the seed."""
         return self._uniform(count, _TEST_SEED)
-
-    def fresh_points(self, part: Part) -> Tensor:
-        """The training points, or 1000 other points for validation."""
-        if part == "train":
-            return self._uniform(self.samples, self.seed)
-        return self._uniform(_VALIDATION_POINTS, self.seed + _VALIDATION_SEED_SHIFT)
 
     def _uniform(self, count: int, seed: int) -> Tensor:
         return uniform_points(self.target.bounds, count, torch.Generator().manual_seed(seed))
@@ -120,19 +125,43 @@ class SyntheticData(FunctionData):
         seed: int | None = None,
         standardize: bool = True,
     ) -> None:
-        if function not in SYNTHETIC:
-            meant = near(function, SYNTHETIC, repr)
-            raise ConfigurationError(
-                f"unknown function {function!r}: {meant}choose one of {', '.join(SYNTHETIC)}"
-            )
+        target = _chosen(function, SYNTHETIC)
         check_at_least("samples", samples, 1)
         if seed is None:
             seed = _FIRST_SEED + (0 if function == "gaussian" else int(function[1:]))
-        super().__init__(SYNTHETIC[function], samples, batch_size, seed, standardize)
+        super().__init__(target, samples, batch_size, seed, standardize)
         self.function = function
 
-    def points(self, part: Part) -> Tensor:
-        return self.fresh_points(part)
+
+class SharpData(FunctionData):
+    """Functions with a narrow feature: training and validation points uniform in the box.
+
+    Validation uses 1000 other points. The test set is a grid of 20001 points in 1-D, 401² in 2-D
+    and 20⁴ in 4-D.
+
+    Args:
+        function: Name of the function: peaks, kink, jump, doppler, layer, front, ring or ridge.
+        samples: Number of training points.
+        batch_size: Points per training step; null uses all points (full batch, one step per epoch).
+        seed: Seed of the points.
+        standardize: Whether the model standardizes inputs and targets to mean 0 and standard
+            deviation 1 over the training points; errors stay in the function's units.
+    """
+
+    points_per_axis = MappingProxyType({1: 20001, 2: 401, 4: 20})  # for a feature of width 1e-3
+
+    def __init__(
+        self,
+        function: str = "peaks",
+        samples: int = 4000,
+        batch_size: int | None = None,
+        seed: int = 42,
+        standardize: bool = True,
+    ) -> None:
+        target = _chosen(function, SHARP)
+        check_at_least("samples", samples, 1)
+        super().__init__(target, samples, batch_size, seed, standardize)
+        self.function = function
 
 
 class FeynmanData(FunctionData):
@@ -170,3 +199,12 @@ class FeynmanData(FunctionData):
         x = self._uniform(self.samples, self.seed)
         kept = 4 * self.samples // 5
         return x[:kept] if part == "train" else x[kept:]
+
+
+def _chosen(function: str, functions: Mapping[str, TargetFunction]) -> TargetFunction:
+    if function not in functions:
+        meant = near(function, functions, repr)
+        raise ConfigurationError(
+            f"unknown function {function!r}: {meant}choose one of {', '.join(functions)}"
+        )
+    return functions[function]
