@@ -30,9 +30,9 @@ class Calibrate(Callback):
 
     def __init__(self) -> None:
         self._seen: list[tuple[Tensor, Tensor]] = []  # logits and targets of a validation
-        self._temperature = 1.0
+        self._factor = 1.0  # of the module's temperature in the next checkpoint
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not isinstance(pl_module, ClassificationModule):
             raise ConfigurationError(
                 f"Calibrate needs a ClassificationModule, got {type(pl_module).__name__}: remove "
@@ -61,15 +61,13 @@ class Calibrate(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             assert isinstance(pl_module, ClassificationModule)
-            self._temperature = pl_module.best_temperature(*_rows(pl_module, self._seen))
+            self._factor = pl_module.best_temperature(*_rows(pl_module, self._seen))
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         assert isinstance(pl_module, ClassificationModule)
-        if float(pl_module.temperature) == 1:  # in training
-            known = torch.full_like(pl_module.temperature, self._temperature)
-            checkpoint["state_dict"]["temperature"] = known
+        checkpoint["state_dict"]["temperature"] = self._factor * pl_module.temperature
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ClassificationModule)
@@ -83,6 +81,7 @@ class Calibrate(Callback):
                 found.append((pl_module.logits(x), y))
         logits, y = _rows(pl_module, found)
         pl_module.temperature *= pl_module.best_temperature(logits, y)
+        self._factor = 1.0
         temperature = float(pl_module.temperature)
         pl_module.print(f"calibrated on {len(y)} validation rows: temperature {temperature:.3g}")
 

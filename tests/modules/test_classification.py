@@ -22,9 +22,9 @@ from kanlit.adaptation import (
 )
 from kanlit.callbacks import Calibrate, Checkpoint, GridAdaptationCallback
 from kanlit.checkpoints import AtomicCheckpointIO
-from kanlit.data import ScikitData, SyntheticData, TableData
+from kanlit.data import HelmholtzData, ScikitData, SyntheticData, TableData
 from kanlit.errors import ConfigurationError
-from kanlit.modules import ClassificationModule
+from kanlit.modules import ClassificationModule, PDEModule
 from kanlit.modules.calibration import best_temperature
 from kanlit.optim import LevenbergMarquardt
 
@@ -266,3 +266,10 @@ def test_a_calibrated_run_keeps_its_classes_and_lowers_the_validation_loss(tmp_p
     assert float(state["temperature"]) == pytest.approx(temperature)
     module.temperature.fill_(1.0)
     assert torch.equal(module(x).argmax(1), calibrated.argmax(1))
+
+
+def test_calibration_of_another_module_is_refused_before_the_first_validation() -> None:
+    data = HelmholtzData(points_per_axis=8, boundary_points=5)  # its batches are mappings
+    trainer = trainer_for(1, Calibrate(), num_sanity_val_steps=1)
+    with pytest.raises(ConfigurationError, match="got PDEModule: remove Calibrate"):
+        trainer.fit(PDEModule(2, 1), datamodule=data)
