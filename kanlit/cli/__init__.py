@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 
 from kanlit.cli.commands import INTERRUPTED
 from kanlit.cli.overview import answer
@@ -18,13 +19,22 @@ def main() -> None:
     """Entry point of ``kanlit``."""
     answer(sys.argv[1:])
     try:
-        # Objects created by imports are never freed. The garbage collector would traverse them
-        # again and again: a quarter of the time of the import.
-        gc.disable()
-        from kanlit.cli.app import main as run  # with torch and Lightning, slow to import
-
-        gc.freeze()
-        gc.enable()
-        run()
+        _import_app()()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _import_app() -> Callable[[], None]:
+    """Imports torch and Lightning; the garbage collector does not traverse what stays anyway.
+
+    It takes a quarter of the time of the import, and would take time throughout training.
+    """
+    first = "kanlit.cli.app" not in sys.modules  # later, freeze would keep garbage, too
+    if first:
+        gc.disable()
+    from kanlit.cli.app import main as run
+
+    if first:
+        gc.freeze()
+        gc.enable()
+    return run
