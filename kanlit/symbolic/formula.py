@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,20 +16,18 @@ from kanlit.scaling import Standardization
 from kanlit.symbolic.compose import Edge, SplineEdge, compose, edges_of, numerics
 from kanlit.symbolic.library import Array
 from kanlit.symbolic.numeric import Composition
-from kanlit.symbolic.refine import Template, refine, snap
+from kanlit.symbolic.refine import Template, refine
 from kanlit.symbolic.search import Choice, Criterion, SearchResult, search
 from kanlit.symbolic.smaller import SMALLER, smaller_networks
+from kanlit.symbolic.tidy import is_other, regressed, tidied
 
 __all__ = ["Formula", "OutputFormula", "find_formula", "steps"]
 
 _ROWS = 2000  # samples for the refinement of constants
 _SEARCHED = 600  # of these, during the search without noise
 _LEAST_NOISE = 1e-4  # variance below which data count as free of noise
-_EXPANDED = 60  # largest number of terms of an expanded formula
 _TRIED = 25  # the same during the search, so that no long polynomial fits everything
-_SIMPLIFIED = 40  # largest number of operations for sympy.simplify
 _EXACT = 1e-12  # relative error below which no other form is tried
-_ROUNDS = 4
 _STEPS = 60  # least-squares steps per formula during the search
 _AS_ACCURATE = 1.1  # largest error of a smaller network, relative to that of the network
 _CLOSE = 0.02  # largest error from which functions can be recognized, relative to the spread
@@ -258,9 +256,9 @@ def _searched(
         found = _composed(target, layers, output, fitted)
         if error > _EXACT * target.spread and _has_powers_of_sums(choice):
             expanded = sympy.expand(found)
-            if _is_other(expanded, found, _TRIED):
+            if is_other(expanded, found, _TRIED):
                 data = target.symbols, target.x, target.y, functions
-                other, its_error = refine(_regressed(expanded, *data), *data, _STEPS)
+                other, its_error = refine(regressed(expanded, *data), *data, _STEPS)
                 if its_error < error:
                     found, error = other, its_error
         return found, error / target.spread
@@ -282,7 +280,7 @@ def _finished(target: _Target, layers: _Layers, output: int, best: SearchResult)
     first = Composition(layers, best.choice, output, target.mean, target.std)
     unrefined = first.error(target.x, target.y, first.start)
     data = target.symbols, target.x, target.y, numerics(layers)
-    expression, error = _tidied(best.expression, *data)
+    expression, error = tidied(best.expression, *data)
     edges = tuple(edge for own in layers for edge in own)
     return OutputFormula(expression, edges, best.choice, unrefined / size, error / size)
 
@@ -300,82 +298,5 @@ def _reaching(layers: _Layers, output: int) -> list[Edge]:
 
 def _has_powers_of_sums(choice: Choice) -> bool:
     """Whether an edge behind a hidden node is a power, so that expansion gives products."""
-    later = [fit for place, fit in choice.items() if place[0] > 1 and fit is not None]
+    later = [fit for place, fit in choice.items() if place[0] > 1]
     return any(fit.candidate.name in _POWERS for fit in later)
-
-
-def _regressed(
-    expression: sympy.Expr,
-    symbols: Sequence[sympy.Symbol],
-    x: Array,
-    y: Array,
-    functions: Mapping[str, Any],
-) -> sympy.Expr:
-    """A sum with the coefficients of its terms by linear regression."""
-    terms = [term.as_coeff_Mul()[1] for term in sympy.Add.make_args(expression)]
-    columns = []
-    for term in terms:
-        template = Template(term, symbols, functions)
-        columns.append(template.values(x, np.array(template.start)))
-    design = np.stack(columns, axis=1)
-    if not np.isfinite(design).all():
-        return expression
-    size = np.linalg.norm(design, axis=0)
-    found = np.linalg.lstsq(design / size, y)[0] / size
-    return sympy.Add(*(sympy.Float(c) * term for c, term in zip(found, terms, strict=True)))
-
-
-def _is_other(expanded: sympy.Expr, expression: sympy.Expr, most: int = _EXPANDED) -> bool:
-    """Whether expansion has given another formula that is not too long.
-
-    Each product then has its own coefficient, which least squares can find more easily than the
-    coupled constants in squares of sums.
-    """
-    return expanded != expression and len(sympy.Add.make_args(expanded)) <= most
-
-
-def _tidied(
-    expression: sympy.Expr,
-    symbols: Sequence[sympy.Symbol],
-    x: Array,
-    y: Array,
-    functions: Mapping[str, Any],
-) -> tuple[sympy.Expr, float]:
-    """The simplest form of a formula, with refined and simplified constants.
-
-    If a network represents a product by squares, expansion removes the squares.
-    """
-    forms = [expression]
-    expanded = sympy.expand(expression)
-    if _is_other(expanded, expression):
-        forms.append(expanded)
-    spread = float(np.std(y)) or 1.0
-    found: list[tuple[float, int, sympy.Expr, float]] = []
-    for form in forms:
-        snapped, error = form, np.inf
-        for _ in range(_ROUNDS):  # repeat, because equal terms are merged
-            before = snapped
-            refined, _ = refine(snapped, symbols, x, y, functions)
-            snapped, error = snap(refined, symbols, x, y, functions)
-            if sympy.count_ops(snapped) == sympy.count_ops(before):
-                break
-        shortest = _shortest(snapped)
-        length = sympy.count_ops(shortest) + 3 * len(shortest.atoms(sympy.Float))
-        score = float(np.log10(max(error / spread, _EXACT))) + length / 50
-        found.append((score, len(found), shortest, error))
-    _, _, best, error = min(found)
-    return best, error
-
-
-def _shortest(expression: sympy.Expr) -> sympy.Expr:
-    """The equivalent form by sympy with the fewest functions and operations."""
-    forms = [expression, sympy.powsimp(expression), sympy.factor_terms(expression)]
-    if expression.has(sympy.tanh):  # tanh(artanh(a) + artanh(b)) has no functions left
-        forms.append(sympy.expand_trig(expression))
-    if not expression.atoms(sympy.Float) and sympy.count_ops(expression) <= _SIMPLIFIED:
-        forms.append(sympy.simplify(forms[-1]))  # takes minutes with decimals
-    return min(forms, key=lambda form: (_functions(form), sympy.count_ops(form)))
-
-
-def _functions(expression: sympy.Expr) -> int:
-    return len(expression.atoms(sympy.Function))
