@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -140,6 +140,26 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
         return path
 
     return once
+
+
+@pytest.fixture
+def trained_once(
+    command_line: Callable[[str], tuple[int, str, str]],
+    tmp_path: Path,
+    once: Callable[[str, Callable[[Path], None]], Path],
+) -> Callable[[str, Sequence[str], str], Path]:
+    """Trains on a table, t.csv, once for all workers, and copies all to the folder of the test."""
+
+    def trained_once(name: str, lines: Sequence[str], words: str) -> Path:
+        def train(kept: Path) -> None:
+            (tmp_path / "t.csv").write_text("\n".join([*lines, ""]))
+            status, _, error = command_line(words)
+            assert status == 0, error
+            shutil.copytree(tmp_path, kept)
+
+        return Path(shutil.copytree(once(name, train), tmp_path, dirs_exist_ok=True))
+
+    return trained_once
 
 
 FORKS = multiprocessing.get_context("forkserver")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,22 +23,15 @@ LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
 
 
 @pytest.fixture
-def folder(command_line: Run, tmp_path: Path, once: Callable[..., Path]) -> Path:
+def folder(trained_once: Callable[..., Path]) -> Path:
     """A scratch folder with a table, a run trained on it, and tables to predict."""
-
-    def train(kept: Path) -> None:
-        rows = [f"{i},{(i * 7) % 11},{i + (i * 7) % 11},{i * i}" for i in range(60)]
-        (tmp_path / "t.csv").write_text("\n".join(["heat °C,b,y,z", *rows, ""]))
-        status, _, error = command_line(f"{FIT} {TABLE}")
-        assert status == 0, error
-        shutil.copytree(tmp_path, kept)
-
-    shutil.copytree(once("run-to-predict", train), tmp_path, dirs_exist_ok=True)
+    rows = [f"{i},{(i * 7) % 11},{i + (i * 7) % 11},{i * i}" for i in range(60)]
+    folder = trained_once("run-to-predict", ["heat °C,b,y,z", *rows], f"{FIT} {TABLE}")
     # In another order, with a column that is not the network's; 99 is outside the range.
-    (tmp_path / "new.csv").write_text("b,who,heat °C\n3,Ann,17.3\n4.25,Bob,99\n3,Cid,20\n")
-    (tmp_path / "lacks.csv").write_text("b,heat\n3,17\n")
-    (tmp_path / "nan.csv").write_text("b,heat °C\n3,17\n4,\n")
-    return tmp_path
+    (folder / "new.csv").write_text("b,who,heat °C\n3,Ann,17.3\n4.25,Bob,99\n3,Cid,20\n")
+    (folder / "lacks.csv").write_text("b,heat\n3,17\n")
+    (folder / "nan.csv").write_text("b,heat °C\n3,17\n4,\n")
+    return folder
 
 
 def test_a_table_is_predicted_from_a_checkpoint_alone(folder: Path, command_line: Run) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,10 @@ LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
 
 
 @pytest.fixture
-def folder(command_line: Run, tmp_path: Path, once: Callable[..., Path]) -> Path:
+def folder(trained_once: Callable[..., Path]) -> Path:
     """A scratch folder with a run that was trained on a table."""
-
-    def train(kept: Path) -> None:
-        rows = [f"{300 + i},{(i * 7) % 11},{i + (i * 7) % 11}" for i in range(60)]
-        (tmp_path / "t.csv").write_text("\n".join(["heat °C,b,y", *rows, ""]))
-        status, _, error = command_line(f"{FIT} {TABLE}")
-        assert status == 0, error
-        shutil.copytree(tmp_path, kept)
-
-    shutil.copytree(once("run-to-export", train), tmp_path, dirs_exist_ok=True)
-    return tmp_path
+    rows = [f"{300 + i},{(i * 7) % 11},{i + (i * 7) % 11}" for i in range(60)]
+    return trained_once("run-to-export", ["heat °C,b,y", *rows], f"{FIT} {TABLE}")
 
 
 def test_onnx_gives_the_predictions_of_a_table_and_says_what_they_are(
