@@ -1,4 +1,4 @@
-"""The paper's benchmarks and the equations: matrices of runs, their results and reports.
+"""The paper's benchmarks, sharp functions and equations: runs, their results and reports.
 
 >>> from kanlit.benchmark import build_matrix, choose_tasks, densities_by_class
 >>> matrix = build_matrix(choose_tasks("helmholtz"), densities_by_class(["InputDensity"]))

@@ -48,7 +48,7 @@ class Suite:
 
     Attributes:
         tasks: Tasks in the order of the paper.
-        seeds: Seeds of the published runs; for the equations, seeds that chose no setting.
+        seeds: Seeds of the published runs; in other suites, seeds that chose no setting.
         step_cost: Time of a training step relative to that of a synthetic task.
     """
 

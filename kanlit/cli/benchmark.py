@@ -142,7 +142,7 @@ def _parser() -> CommandParser:
         type=_numbers,
         metavar="LIST",
         help=f"seeds, such as 42,43 or 42-46 (default: {published}; those of the "
-        "paper, except for the equations)",
+        "paper, except for sharp and the equations)",
     )
     add(
         "--recipe",
