@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|plot|formula|export|tune|benchmark``.
+"""The commands of ``kanlit``: ``fit``, ``test``, ``predict``, ``plot``, ``compare`` and so on.
 
 ``kanlit --help`` and unknown commands do not import torch and Lightning, which takes seconds.
 """

@@ -1,4 +1,4 @@
-"""The command line: ``kanlit fit|validate|test|predict|plot|formula|export|tune|benchmark``."""
+"""The commands of ``kanlit``: ``fit``, ``test``, ``predict``, ``plot``, ``compare`` and so on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ from kanlit.files import shown
 from kanlit.runs.console import clean_console
 from kanlit.runs.exceptions import one_line, refusal, root_cause
 from kanlit.runs.folder import Started
-from kanlit.runs.outcome import outcome_lines
+from kanlit.runs.outcome import end_of, outcome_lines
+from kanlit.runs.results import RunResults
 from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, parts, score
 from kanlit.runs.threads import chosen_threads
 
@@ -114,6 +115,7 @@ class KanlitCLI(FromCheckpoint):
             lines += outcome_lines(self.trainer, self.model)
         last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
         summary = "\n".join([self._summary(last), *lines])
+        best: Mapping[str, float] = {}
         path = best_checkpoint(self.trainer)
         if path:
             # The best network on validation data may have been an earlier one.
@@ -121,7 +123,18 @@ class KanlitCLI(FromCheckpoint):
             name, value = score(best)
             summary += f"\nbest on validation: {name} {value}, {path}"
         if self.trainer.is_global_zero:
+            self._record(last, best)
             print("\n".join([summary, *self._next()]))
+
+    def _record(self, last: Mapping[str, float], best: Mapping[str, float]) -> None:
+        """Writes the results into the folder of the run."""
+        if self._started is None or self._started.run is None:
+            return
+        epochs, seconds = self.trainer.current_epoch, round(self._seconds, 1)
+        results = RunResults(
+            last, best, self.grid_size, self.parameters, epochs, seconds, end_of(self.trainer)
+        )
+        results.write(self._started.run.record.folder)
 
     def _untrained(self) -> str:
         trainer = self.trainer

@@ -33,6 +33,7 @@ MORE = {
 
 # Commands with their own options instead of those of a run.
 APART = {
+    "compare": "Prints trained runs side by side, with the settings that differ and errors.",
     "plot": "Draws a checkpoint's network, its errors, and the history of knots and losses.",
     "formula": "Extracts a closed formula from a checkpoint's network.",
     "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
@@ -42,6 +43,7 @@ APART = {
 
 # Modules of these commands; imported only when called.
 HOMES = {
+    "compare": "kanlit.cli.compare",
     "plot": "kanlit.cli.plot",
     "formula": "kanlit.cli.formula",
     "export": "kanlit.cli.export",
@@ -60,6 +62,7 @@ HELP = {
     "--trainer.default_root_dir. fit resumes from it; it looks in the folder it will write to.",
     "init_from": "Checkpoint whose weights, grids and scales initialize a new run, from epoch 0 "
     "and with a new optimizer. Ignored if --ckpt_path finds a run to resume.",
+    "name": "Name of the run's folder under lightning_logs, instead of version_N.",
     "seed_everything": "Seed of the weights and all other random numbers; true draws a seed.",
 }
 

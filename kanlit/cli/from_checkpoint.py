@@ -53,7 +53,9 @@ class FromCheckpoint(Assembly):
                 f"newest, or the path of one that kanlit fit has written"
             )
         if self.config.subcommand == "fit":
-            path, looked_at = checkpoint_to_resume(name, config.trainer, config.checkpoint.dirpath)
+            path, looked_at = checkpoint_to_resume(
+                name, config.trainer, config.checkpoint.dirpath, config.name
+            )
         else:
             path = find_checkpoint(name, Path(config.trainer.default_root_dir or "."))
         if path is None:

@@ -126,6 +126,7 @@ class Assembly(LightningCLI):
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.set_defaults(ADAPTATION_DEFAULTS)
         parser.add_argument("--init_from", type=str | None, default=None)
+        parser.add_argument("--name", type=str | None, default=None)
         parser.set_defaults({"model": {"class_path": self._default_model}})
         for size in ("in_features", "out_features") if self._data is None else ():
             parser.link_arguments(f"data.{size}", f"model.init_args.{size}", apply_on="instantiate")
@@ -233,7 +234,8 @@ class Assembly(LightningCLI):
 
     def start(self, command: str, resumed: Path | None = None) -> Started | None:
         """Claims the folder of a run; see :func:`~kanlit.runs.folder.start_run`."""
-        return start_run(self.trainer, command, resumed, self._config_text)
+        name = self.config.get(command, self.config).name
+        return start_run(self.trainer, command, resumed, self._config_text, name)
 
     @property
     def grid_size(self) -> int:

@@ -22,9 +22,9 @@ from kanlit.checkpoints.record import read_record, remember_place
 from kanlit.compat import set_root_folder, set_version, version_of
 from kanlit.errors import ConfigurationError
 from kanlit.files import remove_leftovers, shown, writing_problem, written_whole
-from kanlit.runs.loggers import LocalLogger, guard, local_loggers
+from kanlit.runs.loggers import guard, local_loggers
 
-__all__ = ["Run", "Started", "start_run"]
+__all__ = ["Run", "Started", "chosen_version", "start_run"]
 
 # Files of other runs, which a folder named by the user must not contain unless resumed.
 _OF_A_RUN = ("checkpoints", "config.yaml", "hparams.yaml", "metrics.csv", "events.out.*", "*.ckpt")
@@ -106,7 +106,11 @@ class Started(Callback):
 
 
 def start_run(
-    trainer: Trainer, command: str, resumed: Path | None = None, config: str | None = None
+    trainer: Trainer,
+    command: str,
+    resumed: Path | None = None,
+    config: str | None = None,
+    name: str | None = None,
 ) -> Started | None:
     """Claims the folder of a run and sets it in the trainer; call it on every rank.
 
@@ -119,17 +123,19 @@ def start_run(
         command: ``fit``, ``test``, ``validate`` or ``predict``.
         resumed: The checkpoint to resume.
         config: The settings, saved as ``config.yaml``.
+        name: Name of the folder instead of ``version_N``.
 
     Returns:
         The run, as a callback of the trainer; None if nothing is written (``fast_dev_run``) or
         Lightning writes to a remote file system.
 
     Raises:
-        ConfigurationError: If a folder cannot be written or belongs to another run.
+        ConfigurationError: If a folder cannot be written or belongs to another run, or the name
+            is not that of a folder.
     """
     if writes_nothing(trainer) or _is_remote(trainer):
         return None
-    run = _claim(trainer, command, resumed, config) if trainer.is_global_zero else None
+    run = _claim(trainer, command, resumed, config, name) if trainer.is_global_zero else None
     started = Started(run)
     trainer.callbacks.insert(0, started)  # type: ignore[attr-defined]
     if run is not None:
@@ -144,7 +150,9 @@ def _is_remote(trainer: Trainer) -> bool:
     return any("://" in str(place) for place in places)
 
 
-def _claim(trainer: Trainer, command: str, resumed: Path | None, config: str | None) -> Run:
+def _claim(
+    trainer: Trainer, command: str, resumed: Path | None, config: str | None, name: str | None
+) -> Run:
     root = Path(trainer.default_root_dir).absolute()
     loggers = local_loggers(trainer)
     place = Path(loggers[0].root_dir).absolute() if loggers else default_place(root)
@@ -156,7 +164,9 @@ def _claim(trainer: Trainer, command: str, resumed: Path | None, config: str | N
     claim = _Claim(resumed)
     try:
         _tidy(place)
-        folder, shared = _folder(place, loggers[0] if loggers else None, command, claim)
+        version = chosen_version(name, version_of(loggers[0]) if loggers else None)
+        setting = "logger.version" if name is None else "name"
+        folder, shared = _folder(place, version, setting, command, claim)
         for other in loggers[1:]:
             if version_of(other) is None and Path(other.root_dir).absolute() != place:
                 number = _number(_next_version(Path(other.root_dir).absolute(), claim))
@@ -197,20 +207,44 @@ def _belongs(checkpoints: Path, folder: Path) -> bool:
 
 def _folder(
     place: Path,
-    logger: LocalLogger | None,
+    version: str | int | None,
+    setting: str,
     command: str,
     claim: _Claim,
 ) -> tuple[Path, bool]:
     """The folder of the run, and whether another command reads a training run in it."""
-    version = None if logger is None else version_of(logger)
     if version is None:
         return _next_version(place, claim), False
     folder = place / (version if isinstance(version, str) else f"version_{version}")
     if command != "fit" and read_record(folder) is not None:
         _keep_metrics(folder)
         return folder, True
-    _take(folder, "logger.version", _OF_A_RUN, claim)
+    _take(folder, setting, _OF_A_RUN, claim)
     return folder, False
+
+
+def chosen_version(name: str | None, version: str | int | None) -> str | int | None:
+    """The version that the user has chosen for the folder; None for the next ``version_N``.
+
+    Args:
+        name: Name of the run.
+        version: Version of the first local logger.
+
+    Raises:
+        ConfigurationError: Both are given, or the name is not that of a folder.
+    """
+    if name is None:
+        return version
+    if version is not None:
+        raise ConfigurationError(
+            f"name {name} and logger.version {version} both name the folder of the run: leave one "
+            f"out"
+        )
+    if not name.strip() or name.startswith(".") or any(mark in name for mark in "/\\:\0"):
+        raise ConfigurationError(
+            f"name {name!r} is not the name of a folder: give one such as first_try"
+        )
+    return name
 
 
 def _next_version(place: Path, claim: _Claim) -> Path:

@@ -13,7 +13,7 @@ from kanlit.callbacks import KeepBest, Refit
 from kanlit.callbacks.training_samples import TrainingSamples
 from kanlit.modules import KANModule, RegressionModule
 
-__all__ = ["outcome_lines"]
+__all__ = ["end_of", "outcome_lines"]
 
 _SAMPLES = 65536
 _LARGE_GAP = 1e4  # validation loss over training loss
@@ -22,12 +22,12 @@ _C = TypeVar("_C", bound=Callback)
 
 def outcome_lines(trainer: Trainer, module: KANModule) -> Iterator[str]:
     """Why training ended, which weights the module has, and whether they overfit."""
-    yield f"stopped: {_end_of(trainer)}"
+    yield f"stopped: {end_of(trainer)}"
     yield f"kept weights: {_kept_weights(trainer, module)}"
     yield from _gap_of(trainer, module)
 
 
-def _end_of(trainer: Trainer) -> str:
+def end_of(trainer: Trainer) -> str:
     """Why training ended."""
     epoch = trainer.current_epoch
     for callback in trainer.early_stopping_callbacks:

@@ -16,11 +16,14 @@ from kanlit.checkpoints import (
     newest_checkpoint,
     runs_in,
 )
+from kanlit.runs.folder import chosen_version
 
 __all__ = ["checkpoint_to_resume"]
 
 
-def checkpoint_to_resume(name: str, trainer: Any, dirpath: str | None) -> tuple[Path | None, Path]:
+def checkpoint_to_resume(
+    name: str, trainer: Any, dirpath: str | None, run: str | None = None
+) -> tuple[Path | None, Path]:
     """Finds the checkpoint that a run with these settings resumes.
 
     Args:
@@ -28,6 +31,7 @@ def checkpoint_to_resume(name: str, trainer: Any, dirpath: str | None) -> tuple[
             settings writes.
         trainer: Settings of the trainer.
         dirpath: Folder of the checkpoints, if the user has named one.
+        run: Name of the run, if the user has given one.
 
     Returns:
         The checkpoint, or None if there is none, and the folder that was searched.
@@ -40,14 +44,15 @@ def checkpoint_to_resume(name: str, trainer: Any, dirpath: str | None) -> tuple[
         return path, path.parent
     if dirpath is not None:
         folder = Path(dirpath)
-        run = RunRecord(folder, folder, "fit", "", "", 0)
-        return newest_checkpoint(name, [run]), folder
+        record = RunRecord(folder, folder, "fit", "", "", 0)
+        return newest_checkpoint(name, [record]), folder
     place, version = _place(trainer.logger, Path(trainer.default_root_dir or "."))
+    version = chosen_version(run, version)
     runs = runs_in(place)
     if version is None:
         return newest_checkpoint(name, runs), place
     folder = place / (version if isinstance(version, str) else f"version_{version}")
-    return newest_checkpoint(name, [run for run in runs if run.folder == folder]), folder
+    return newest_checkpoint(name, [each for each in runs if each.folder == folder]), folder
 
 
 def _place(logger: Any, root: Path) -> tuple[Path, str | int | None]:

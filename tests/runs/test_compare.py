@@ -1,0 +1,110 @@
+"""``kanlit compare`` tells runs apart by their settings, and ``--name`` names their folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kanlit.runs.results import RESULTS, RunResults, read_results
+
+Command = Callable[[str], tuple[int, str, str]]
+TRAIN = (
+    "fit --data TableData --data.path t.csv --data.inputs '[a]' --data.targets '[y]' "
+    "--model.hidden '[2]' --model.optimizer Adam --trainer.max_epochs 3 "
+    "--adaptation.schedule '[3]' --trainer.enable_progress_bar false --trainer.accelerator cpu "
+)
+ROWS = ["a,y", *(f"{i / 30},{(i / 30) ** 2}" for i in range(30))]
+
+
+@pytest.fixture
+def runs(trained_once: Callable[..., Path], command_line: Command, tmp_path: Path) -> Path:
+    """Two runs of two densities."""
+    trained_once("compared", ROWS, f"{TRAIN} --name blend")
+    status, _, error = command_line(f"{TRAIN} --name inputs --adaptation.density InputDensity")
+    assert status == 0, error
+    return tmp_path / "lightning_logs"
+
+
+def test_runs_of_two_densities_are_told_apart(runs: Path, command_line: Command) -> None:
+    status, out, error = command_line("compare --csv runs.csv")
+    assert status == 0, error
+    table = pd.read_csv(runs.parent / "runs.csv").set_index("run")
+    assert set(table.index) == {"lightning_logs/blend", "lightning_logs/inputs"}
+    assert table.loc["lightning_logs/inputs", "adaptation.density"] == "InputDensity"
+    settings = [name for name in table.columns if name.startswith(("adaptation", "model", "data"))]
+    assert settings == ["adaptation.density"]  # they differ in nothing else
+    assert table["rel_l2"].is_monotonic_increasing
+    for name, row in table.iterrows():
+        results = read_results(runs.parent / str(name))
+        assert results is not None
+        assert row["rel_l2"] == results.test["test/rel_l2"]
+        assert row["epochs"] == results.epochs == 3
+    status, out, _ = command_line("compare --markdown lightning_logs/blend")
+    assert status == 0
+    assert len(out.splitlines()) == 4  # header, rule, a run, an empty line
+    assert "inputs" not in out
+
+
+def test_a_run_without_results_is_last(runs: Path, command_line: Command) -> None:
+    (runs / "blend" / RESULTS).unlink()
+    status, out, error = command_line("compare")
+    assert status == 0, error
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [
+        "lightning_logs/inputs",
+        "lightning_logs/blend",
+    ]
+    assert "–" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("compare", "no run of kanlit fit in ."),
+        ("compare nowhere", "no run of kanlit fit in nowhere"),
+        ("compare --csv runs.xlsx", "ends in .xlsx"),
+        (f"{TRAIN} --name a/b", "not the name of a folder"),
+        (f"{TRAIN} --name ..", "not the name of a folder"),
+        ((f"{TRAIN} --name a --trainer.logger CSVLogger --trainer.logger.save_dir . "
+         "--trainer.logger.version 3"), "leave one out"),
+    ],
+)  # fmt: skip
+def test_refusals(words: str, message: str, command_line: Command, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("\n".join([*ROWS, ""]))
+    status, _, error = command_line(words)
+    assert status == 2
+    assert message in error.splitlines()[-1]
+    assert not (tmp_path / "lightning_logs" / "a").exists()
+
+
+def test_a_named_run_is_not_overwritten_but_resumed(runs: Path, command_line: Command) -> None:
+    before = {path: path.read_bytes() for path in (runs / "blend").rglob("*") if path.is_file()}
+    status, _, error = command_line(f"{TRAIN} --name blend")
+    assert status == 2
+    assert "of another run" in error
+    assert all(path.read_bytes() == content for path, content in before.items())
+    status, _, error = command_line(f"{TRAIN} --name blend --ckpt_path last --trainer.max_epochs 5")
+    assert status == 0, error
+    results = read_results(runs / "blend")
+    assert results is not None
+    assert results.epochs == 5
+
+
+def test_results_survive_their_file(tmp_path: Path) -> None:
+    kept = RunResults({"test/rel_l2": 0.5, "test/loss": None}, {}, 6, 40, 3, 1.5, "max_epochs, 3")
+    kept.write(tmp_path)
+    assert read_results(tmp_path) == kept
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 20000, '{"test": 1}', "null"])
+def test_a_damaged_file_is_no_result(content: str, tmp_path: Path) -> None:
+    (tmp_path / RESULTS).write_text(content)
+    assert read_results(tmp_path) is None
+
+
+def test_a_metric_that_is_not_finite_is_none(tmp_path: Path) -> None:
+    RunResults({"test/loss": float("inf")}, {}, 6, 40, 3, 1.5, "").write(tmp_path)
+    assert json.loads((tmp_path / RESULTS).read_text())["test"] == {"test/loss": None}
