@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from kanlit.data.base import Part, TensorDataModule, Tensors
+from kanlit.data.checks import check_finite
 from kanlit.data.draws import PointDraw, ResidualDraw
+from kanlit.data.measurements import Measurements, Noise, observed, read_measurements
 from kanlit.data.points import RandomPoints, grid, problem_points
 from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.problems import (
@@ -18,6 +20,7 @@ from kanlit.problems import (
     TargetFunction,
     grid_points,
 )
+from kanlit.problems.observations import OBSERVED
 
 __all__ = ["EquationData", "Sampling"]
 
@@ -32,11 +35,15 @@ class EquationData(TensorDataModule):
     """Collocation points of a differential equation, and points on the faces of its conditions.
 
     Training and validation batches are dicts of ``collocation`` (n, d), ``source`` (n, 1) if the
-    residual uses it, and for each condition its points under its name, with their values.
+    residual uses it, for each condition its points under its name, with their values, and
+    ``observations`` with theirs.
     Training uses a grid that includes the ends of each axis, or random points; validation uses the
     midpoints of the grid, or other random points, which stay the same for the whole run. The test
-    set is the equation's solution on a grid of 100 points per axis (at most 65536 in total), or the
-    validation set if the solution is not known.
+    set is ``reference``; without it, the equation's solution on a grid of 100 points per axis (at
+    most 65536 in total), or the validation set if the solution is not known.
+
+    The columns of ``observations`` and ``reference`` are named like the coordinates and unknowns of
+    the equation; these files may have any format of TableData.
 
     Args:
         equation: The equation: one of kanlit's, such as Burgers, AllenCahn, KdV, Wave or Heat, or
@@ -52,10 +59,17 @@ class EquationData(TensorDataModule):
         batch_size: Collocation points per training step, together with all points of the
             conditions; null uses all of them (full batch, one step per epoch).
         seed: Seed of random points and of the order of mini-batches.
+        observations: A table of measured values of some or all unknowns, with gaps if need be: what
+            the solution misses them by is a further block of the loss, whole in every batch.
+        noise: Standard deviation of the observations' noise, one number or one per unknown, such as
+            {u: 0.05}: observations are weighted by 1/σ². Null weights all alike, by 1.
+        reference: A table of reference values of some or all unknowns: the test error is that at
+            these points.
 
     Attributes:
         equation: The equation.
         problem: The equation that is trained now: a changed copy in the stages of a continuation.
+        tested: Indices of the unknowns in the reference; None if the test is of all unknowns.
 
     Raises:
         ConfigurationError: The equation is invalid; a count is too small.
@@ -74,6 +88,9 @@ class EquationData(TensorDataModule):
         redraw: PointDraw | None = None,
         batch_size: int | None = None,
         seed: int = 0,
+        observations: str | None = None,
+        noise: Noise | None = None,
+        reference: str | None = None,
     ) -> None:
         problem = BoundaryValueProblem(equation)
         dim = len(equation.coordinates)
@@ -105,7 +122,12 @@ class EquationData(TensorDataModule):
                     f"redraw chooses {points} points from a pool of {redraw.pool}: raise "
                     f"redraw.pool or lower points"
                 )
-        elif redraw is not None:
+        if noise is not None and observations is None:
+            raise ConfigurationError(
+                f"noise {noise} is that of observations, but there are none: set observations, or "
+                f"remove noise"
+            )
+        if sampling != "residual" and redraw is not None:
             raise ConfigurationError(
                 f"redraw needs sampling residual, got {sampling}: set sampling to residual, or "
                 f"remove redraw"
@@ -128,6 +150,11 @@ class EquationData(TensorDataModule):
         self.points = points
         self.condition_points = condition_points
         self.redraw = redraw
+        self.observations = observations
+        self.noise = noise
+        self.reference = reference
+        self.tested: list[int] | None = None
+        self._measured: Measurements | None = None  # once read
         self._drawn = False  # whether the training points are those of a redraw
         self._resumed: Any = None  # training points of a checkpoint, until they are restored
 
@@ -136,6 +163,8 @@ class EquationData(TensorDataModule):
         if stage == "fit" and changed and getattr(self.trainer, "global_step", 0) == 0:
             self.use(self.equation)  # a new run starts with the first points
         super().setup(stage)
+        if stage == "fit" and self.reference is not None:
+            super().setup("test")  # report a faulty reference before training, not after it
 
     @property
     def network_names(self) -> tuple[str, ...]:
@@ -144,6 +173,11 @@ class EquationData(TensorDataModule):
     def build(self, part: Part) -> Tensors:
         if part in ("train", "validate"):
             return self._points(BoundaryValueProblem(self.problem), validation=part == "validate")
+        if part == "test" and self.reference is not None:
+            known = read_measurements(self.reference, self.equation, "reference", gaps=False)
+            check_finite(known.values.to(self.dtype), self.reference, known.unknowns)
+            self.tested = [self.equation.unknowns.index(name) for name in known.unknowns]
+            return known.points, known.values
         problem = BoundaryValueProblem(self.equation)
         dim, each = len(self.equation.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
@@ -178,6 +212,18 @@ class EquationData(TensorDataModule):
         return cut, {name: tensor for name, tensor in tensors.items() if name not in _CUT}
 
     def _points(self, problem: BoundaryValueProblem, validation: bool) -> dict[str, Tensor]:
+        return self._drawn_points(problem, validation) | self._observed(problem.equation)
+
+    def _observed(self, problem: Equation) -> dict[str, Tensor]:
+        """The observations in the domain of a copy of the equation."""
+        if self.observations is None:
+            return {}
+        if self._measured is None:
+            path = self.observations
+            self._measured = read_measurements(path, self.equation, "observations", gaps=True)
+        return observed(self._measured, problem, self.noise)
+
+    def _drawn_points(self, problem: BoundaryValueProblem, validation: bool) -> dict[str, Tensor]:
         count, each = self.points, self.condition_points
         if count is None:
             return problem_points(
@@ -198,13 +244,14 @@ class EquationData(TensorDataModule):
         return self.redraw is not None and (epoch + 1) % self.redraw.every == 0
 
     def pool(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """A batch of fresh uniform points for :meth:`draw`, on the CPU, in float64."""
+        """Fresh uniform points for :meth:`draw`, and the observations; on the CPU, in float64."""
         assert self.redraw is not None
         assert self.points is not None
         size, draw = self.redraw.pool, RandomPoints(generator)
         each = -(-self.condition_points * size // self.points)
         problem = BoundaryValueProblem(self.problem)
-        return problem_points(problem, lambda box: draw(box, size), lambda box: draw(box, each))
+        points = problem_points(problem, lambda box: draw(box, size), lambda box: draw(box, each))
+        return points | self._observed(self.problem)
 
     def draw(
         self, pool: dict[str, Tensor], residuals: Mapping[str, Tensor], generator: torch.Generator
@@ -222,8 +269,10 @@ class EquationData(TensorDataModule):
         assert isinstance(own, dict)
         if not all(bool(values.isfinite().all()) for values in residuals.values()):
             return  # training has diverged, which its loss will show
-        drawn: dict[str, Tensor] = {}
+        drawn = {name: own[name] for name in OBSERVED if name in own}
         for name, values in residuals.items():
+            if name in drawn:
+                continue
             chosen = self.redraw.choose(values.double().cpu(), len(own[name]), generator)
             if self.trainer is not None:  # ranks may differ in rounding
                 chosen = self.trainer.strategy.broadcast(chosen)
@@ -241,7 +290,10 @@ class EquationData(TensorDataModule):
         return train["collocation"] if self._drawn and isinstance(train, dict) else None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"train": self._parts["train"]} if self._drawn else {}
+        train = self._parts.get("train")
+        if not self._drawn or not isinstance(train, dict):
+            return {}
+        return {"train": {name: train[name] for name in train if name not in OBSERVED}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.trainer is not None and self.trainer.state.fn == "fit":
@@ -258,9 +310,10 @@ class EquationData(TensorDataModule):
         assert isinstance(own, dict)
         if points is None or self.redraw is None:
             return
-        _check_points(points, own)
+        measured = {name: own[name] for name in OBSERVED if name in own}
+        _check_points(points, {name: own[name] for name in own if name not in measured})
         self._drawn = True
-        self.replace("train", points)
+        self.replace("train", points | measured)
 
 
 def _check_points(points: Any, own: Mapping[str, Tensor]) -> None:

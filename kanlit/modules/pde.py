@@ -20,6 +20,7 @@ from kanlit.modules.ranks import row_count
 from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.modules.solution import TIME, SolutionModule
 from kanlit.problems import BoundaryValueProblem
+from kanlit.problems.observations import OBSERVATIONS
 
 __all__ = ["PDEModule"]
 
@@ -31,9 +32,11 @@ class PDEModule(SolutionModule):
 
     .. math:: L = \sum_e \mathrm{mean}\big(r_e^2\big)
               + w_b \sum_c w_c\,\mathrm{mean}\big(r_c^2\big)
+              + w_o\,\mathrm{mean}\big(r_o^2\big)
 
-    with the residual r_e of each equation of the system at the collocation points, and the
-    residual r_c of each condition at its own points, such as the boundary for Helmholtz. One
+    with the residual r_e of each equation of the system at the collocation points, the residual
+    r_c of each condition at its own points, such as the boundary for Helmholtz, and the difference
+    r_o to each observation, in units of its noise if that is given. One
     forward sweep computes exact derivatives, without nested autograd. The data module has the
     equation as its ``problem`` and yields batches ``{collocation, …}``, as ``EquationData`` does.
 
@@ -41,6 +44,7 @@ class PDEModule(SolutionModule):
         spline_order: Degree k of the splines, up to 5: one more than the order of the equation, so
             that its highest derivative is continuous, such as 3 for a second-order equation.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
+        observation_weight: w_o, weight of the observations' mean squared error, above 0.
         weights: fixed, or balanced: the run multiplies each block's weight by a factor, so that all
             blocks have the same mean squared gradient per row (the trace of JᵀJ) as the equation.
             The factors are updated every 10 epochs and logged as ``weight/BLOCK``. ``val/loss``
@@ -64,6 +68,7 @@ class PDEModule(SolutionModule):
         spline_order: int = 3,
         basis: BasisName | type[Basis] = "bspline",
         boundary_weight: float = 1.0,
+        observation_weight: float = 1.0,
         weights: Literal["fixed", "balanced"] = "fixed",
         causality: float = 0.0,
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
@@ -78,8 +83,12 @@ class PDEModule(SolutionModule):
                 f"spline_order must be {least} to 5 for a differential equation, got "
                 f"{spline_order}: splines of lower degree have no continuous derivative"
             )
-        if not 0 < boundary_weight < float("inf"):
-            raise ConfigurationError(f"boundary_weight must be positive, got {boundary_weight}")
+        for name, weight in (
+            ("boundary_weight", boundary_weight),
+            ("observation_weight", observation_weight),
+        ):
+            if not 0 < weight < float("inf"):
+                raise ConfigurationError(f"{name} must be positive, got {weight}")
         if weights not in ("fixed", "balanced"):
             raise ConfigurationError(f"weights must be fixed or balanced, got {weights!r}")
         if not 0 <= causality < math.inf:
@@ -94,6 +103,7 @@ class PDEModule(SolutionModule):
             **kwargs,
         )
         self.boundary_weight = boundary_weight
+        self.observation_weight = observation_weight
         self.weights = weights
         self.causality = causality
         self._run_weights = RunWeights()
@@ -143,6 +153,9 @@ class PDEModule(SolutionModule):
                     f"{problem.name}: an equation and a condition are both named {name}: rename one"
                 )
             blocks[name] = Residual(values, weight * self.boundary_weight)
+        if OBSERVATIONS in batch:
+            missed = problem.observation_residual(self.solved_network(), batch)
+            blocks[OBSERVATIONS] = Residual(missed, self.observation_weight)
         if not self.training:
             return blocks
         time = self._time(batch) if self.causality else None
@@ -246,13 +259,13 @@ class PDEModule(SolutionModule):
             self._weighted = True
 
     def _points_of(self, block: str) -> str:
-        """The points of a block: ``collocation``, or the name of a condition."""
+        """The points of a block: ``collocation``, ``observations`` or the name of a condition."""
         owner = block.partition(".")[0]  # a condition's block is NAME or NAME.PART
         conditions = [condition.name for condition in self._required().conditions]
-        return owner if owner in conditions else "collocation"
+        return owner if owner in (OBSERVATIONS, *conditions) else "collocation"
 
     def _sizes(self, blocks: Mapping[str, Residual]) -> dict[str, Tensor]:
-        """Absolute residual ``(n,)`` at the points of the equation and of each condition."""
+        """Absolute residual ``(n,)`` at the points of the equation and of all other blocks."""
         squares: dict[str, Tensor] = {}
         for name, block in blocks.items():
             points = self._points_of(name)
@@ -264,7 +277,7 @@ class PDEModule(SolutionModule):
         if not isinstance(batch, dict):
             super().test_step(batch, batch_idx)
             return
-        # No solution is known: log the residuals of the equation and its conditions.
+        # No solution is known: log the residuals of the equation and of all other blocks.
         blocks, rows = self.residuals(batch), len(batch["collocation"])
         terms = {name: block.values.square().mean() for name, block in blocks.items()}
         loss = sum(block.weight * terms[name] for name, block in blocks.items())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
+from kanlit.metrics import RelativeL2Error
 from kanlit.modules.windows import WindowedModule
 from kanlit.nn import Jet
 from kanlit.problems import BoundaryValueProblem, Equation
@@ -29,6 +30,7 @@ class SolutionModule(WindowedModule):
         self._problem: BoundaryValueProblem | None = None
         self._missing: str | None = None  # class of an equation that a checkpoint needs
         self._finite = False  # whether the residuals of this problem have been checked
+        self._tested: list[int] | None = None  # unknowns that the test's values are of; None: all
         self._time_input: int | None = None  # index of the time among the inputs of the network
 
     @property
@@ -97,6 +99,19 @@ class SolutionModule(WindowedModule):
         found = self._required().around(network).jet(Jet.variables(points, [along]))
         return found.stream(along)[:, unknown : unknown + 1].to(x)
 
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self._tested = getattr(getattr(self.trainer, "datamodule", None), "tested", None)
+        count = self.network.widths[-1] if self._tested is None else len(self._tested)
+        if self.test_error.num_outputs != count:
+            self.test_error = RelativeL2Error(count)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        x, y = batch
+        found = self(x) if self._tested is None else self(x)[:, self._tested]
+        self.test_error.update(found, y)
+        self.log("test/rel_l2", self.test_error, batch_size=x.shape[0])
+
     def on_test_epoch_end(self) -> None:
         super().on_test_epoch_end()
         equation = self.problem
@@ -108,8 +123,9 @@ class SolutionModule(WindowedModule):
                 self.log("test/rel_l2", measured, sync_dist=True)
         elif len(equation.unknowns) > 1:
             errors = self.test_error.by_output()
-            for name, error in zip(equation.unknowns, errors, strict=True):
-                self.log(f"test/rel_l2/{name}", error)
+            tested = range(len(equation.unknowns)) if self._tested is None else self._tested
+            for number, error in zip(tested, errors, strict=True):
+                self.log(f"test/rel_l2/{equation.unknowns[number]}", error)
 
     def _values(self, x: Tensor) -> Tensor:
         """Unknowns ``(n, out)`` at points ``(n, d)`` of any type."""

@@ -18,11 +18,12 @@ from kanlit.problems.exactness import largest_residuals, random_networks
 from kanlit.problems.form import SolutionForm
 from kanlit.problems.functions.target import Bounds
 from kanlit.problems.names import Needs, Network, Vocabulary
+from kanlit.problems.observations import OBSERVATIONS, observation_residual
 from kanlit.problems.solution import Solution
 
 __all__ = ["BoundaryValueProblem"]
 
-_RESERVED = ("collocation", "source", "pde")
+_RESERVED = ("collocation", "source", "pde", OBSERVATIONS)
 
 
 class BoundaryValueProblem:
@@ -221,6 +222,10 @@ class BoundaryValueProblem:
             blocks = self.residuals_of(condition, network, batch)
             found |= {name: (condition.weight, block) for name, block in blocks.items()}
         return found
+
+    def observation_residual(self, network: Network, batch: Mapping[str, Tensor]) -> Tensor:
+        """Residual ``(m, 1)`` of the measured values in a batch."""
+        return observation_residual(self.around(network), batch)
 
     def around(self, network: Network) -> Network:
         """The unknowns as a function of the coordinates, with this network inside."""

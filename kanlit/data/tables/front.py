@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,12 @@ class Table:
 
     Attributes:
         groups: A tensor ``(rows, columns)`` for each requested group of columns.
+        place: Position of a row (an index from 0) in the file, for messages.
         labels: The number of each row's label ``(rows,)``, int8; None if not requested.
     """
 
     groups: tuple[Tensor, ...]
+    place: Callable[[int], str]
     labels: Tensor | None = None
 
 
@@ -61,6 +63,7 @@ def read_table(
     labels: Mapping[str, int] | None = None,
     watch: Callable[[Tensor], None] | None = None,
     setting: str = "path",
+    gaps: Collection[str] = (),
 ) -> Table:
     """Reads groups of named columns of a table.
 
@@ -76,6 +79,7 @@ def read_table(
         labels: Its values in lower case, each with a number from 0 to 127.
         watch: Called with each block of rows in float64, all groups side by side.
         setting: Name of the setting under ``data`` that has the path, for messages.
+        gaps: Columns in which values may be missing; they become NaN.
 
     Raises:
         ConfigurationError: The file is missing, unreadable, empty or malformed; a column is
@@ -83,7 +87,7 @@ def read_table(
             files are reported by line, other files by row, both counted from 1.
     """
     with _opened(path, setting) as file:
-        return _read(file, groups, dtype, label_column, labels or {}, watch)
+        return _read(file, groups, dtype, label_column, labels or {}, watch, gaps)
 
 
 def read_texts(path: str, column: str) -> list[str]:
@@ -145,6 +149,7 @@ def _read(
     label_column: str | None,
     labels: Mapping[str, int],
     watch: Callable[[Tensor], None] | None,
+    gaps: Collection[str],
 ) -> Table:
     columns = [tidy_name(column) for group in groups for column in group]
     label_column = None if label_column is None else tidy_name(label_column)
@@ -161,7 +166,7 @@ def _read(
     for frame in file.blocks(wanted):
         block = torch.empty(len(columns), len(frame), dtype=torch.float64)
         for number, column in enumerate(columns):
-            block[number] = numbers_of(frame[column], column, rows, faults)
+            block[number] = numbers_of(frame[column], column, rows, faults, column in gaps)
         stop = rows + len(frame)
         for tensor, part in zip(values, block.T.split(sizes, 1), strict=True):
             tensor[rows:stop] = part
@@ -173,12 +178,13 @@ def _read(
     for column in wanted:
         if column in faults:
             raise faults[column].error(column, file)
-    return Table(tuple(tensor[:rows] for tensor in values), None if codes is None else codes[:rows])
+    kept = tuple(tensor[:rows] for tensor in values)
+    return Table(kept, file.place, None if codes is None else codes[:rows])
 
 
-def data_columns(path: str) -> list[str]:
+def data_columns(path: str, setting: str = "path") -> list[str]:
     """Names of a table's columns, without those that only identify the rows."""
-    with _opened(path) as file:
+    with _opened(path, setting) as file:
         names = file.names()
         labels = set(file.row_labels())
         return [name for name in names if name not in labels]

@@ -77,7 +77,9 @@ class Fault:
 _SEVERITY = ("text", "missing or NaN", "infinite", "label")
 
 
-def numbers_of(values: pd.Series, column: str, start: int, faults: dict[str, Fault]) -> Tensor:
+def numbers_of(
+    values: pd.Series, column: str, start: int, faults: dict[str, Fault], gaps: bool = False
+) -> Tensor:
     """Converts a column of a block of rows to float64 ``(rows,)``.
 
     Args:
@@ -85,11 +87,12 @@ def numbers_of(values: pd.Series, column: str, start: int, faults: dict[str, Fau
         column: Its name.
         start: Index of the block's first row in the file, from 0.
         faults: Faults found so far, by column; extended in place.
+        gaps: Whether values may be missing; they become NaN.
     """
     numbers, text = _to_numbers(values)
     for kind, wrong in (
         ("text", text),
-        ("missing or NaN", np.isnan(numbers) & ~text),
+        ("missing or NaN", np.isnan(numbers) & ~text & (not gaps)),
         ("infinite", np.isinf(numbers)),
     ):
         _note(faults, column, kind, wrong, values, start)
