@@ -27,18 +27,20 @@ def glorot_fine_(layer: KANLayer, generator: torch.Generator | None = None) -> N
     with x uniform over the grid, :math:`\sigma` = std(x), :math:`\mu^0_i = E[B_i(x)^2]` and
     :math:`\mu^1_i = E[B_i'(x)^2]`. Edge scales start at 1, biases at 0.
     """
-    low, high = layer.breakpoints[:, :1].double(), layer.breakpoints[:, -1:].double()
+    # All features start on the same grid, so that the first has the values of all.
+    basis = layer.basis_on(layer.knots[:1])
+    low, high = basis.breakpoints[:, :1], basis.breakpoints[:, -1:]
     # Midpoint rule on a fine grid; the integrands are piecewise smooth.
     cells = 4096
     middle = (torch.arange(cells, dtype=torch.float64, device=low.device) + 0.5) / cells
     x = torch.lerp(low, high, middle).T
-    value = layer.exact_basis.values(x, 0).square().mean(0)
-    slope = layer.exact_basis.values(x, 1).square().mean(0)
+    value = basis.values(x, 0).square().mean(0)
+    slope = basis.values(x, 1).square().mean(0)
     sigmoid = torch.sigmoid(x)
     silu = F.silu(x).square().mean(0)
     silu_slope = (sigmoid * (1 + x * (1 - sigmoid))).square().mean(0)
     variance = x.var(0, correction=0)
-    terms = layer.exact_basis.count + 1
+    terms = basis.count + 1
     n_in, n_out = layer.in_features, layer.out_features
     spline_std = (variance.unsqueeze(1) / (terms * (n_in * value + n_out * slope))).sqrt()
     base_std = (2 * variance / (terms * (n_in * silu + n_out * silu_slope))).sqrt()

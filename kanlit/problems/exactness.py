@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,9 @@ _TOLERANCE = 1e-9  # of the residual's size inside the domain
 _ORDER = 5  # of the splines, for the highest derivatives
 
 
+@cache
 def random_networks(inputs: int, outputs: int) -> list[KAN]:
-    """Two small networks with random weights, in float64, always the same."""
+    """Two small networks with random weights, in float64, always the same: nobody trains them."""
     generator = torch.Generator().manual_seed(0)
     return [
         KAN([inputs, 3, outputs], spline_order=_ORDER, generator=generator, dtype=torch.float64)
