@@ -93,6 +93,7 @@ def test_nothing_to_do_starts_nothing(tmp_path: Path) -> None:
     assert list(local_engine(2, 1)([], Train(tmp_path))) == []
 
 
+@pytest.mark.usefixtures("_light_processes")
 def test_processes_are_used_again_and_end_when_the_engine_is_closed(tmp_path: Path) -> None:
     outcomes = local_engine(1, 1)(runs("a", "b", "c"), Train(tmp_path))
     next(outcomes), next(outcomes)

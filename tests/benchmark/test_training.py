@@ -7,7 +7,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import torch
 
 import kanlit
-from kanlit.benchmark import TASKS, Run, build_matrix, densities_by_class, local_engine, train
+from kanlit.benchmark import TASKS, Run, build_matrix, densities_by_class, train
 from kanlit.benchmark.recipes import Layer
 
 # A run of eight epochs is warned of, and rightly; Lightning has not caught up with jsonargparse.
@@ -52,7 +51,7 @@ def test_a_run_in_a_process_that_made_others_equals_a_fresh_fit_to_the_last_bit(
     }
     wanted = [run_of("f4"), run_of("helmholtz12", {**SHORT, "trainer": {"max_epochs": 3}})]
     runs = [wanted[0], run_of("feynman2", upsetting, 7), *wanted]
-    found = list(local_engine(1, 1)(runs, partial(train, threads=1)))
+    found = [train(run, threads=1) for run in runs]
 
     assert [outcome.row.error for outcome in found] == [""] * 4
     curve, equation = (fresh_fit(start, run, tmp_path / run.key.task) for run in wanted)

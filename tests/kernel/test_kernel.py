@@ -152,7 +152,7 @@ def test_values_and_gradients_are_those_of_torch(
     counted: list[str],
 ) -> None:
     monkeypatch.setattr(call, "load", lambda: build)
-    for inputs, outputs in ((1, 1), (3, 1), (2, 2), (2, 3), (3, 6), (2, 10), (2, 37)):
+    for inputs, outputs in ((1, 1), (3, 1), (2, 3), (3, 6), (2, 37)):
         layer = make_layer(inputs, outputs, 5, degree, outside, dtype)
         x = points(layer, 150)
         ours = everything(layer, x)

@@ -142,7 +142,7 @@ def test_a_few_wild_samples_do_not_spoil_the_rest(optimizer: Any) -> None:
         module = RegressionModule(
             1, 1, hidden=[3], robust=robust, optimizer=lambda p: optimizer(p, **options)
         )
-        epochs = 40 if optimizer is LevenbergMarquardt else 400
+        epochs = 40 if optimizer is LevenbergMarquardt else 200
         fit(module, data, epochs=epochs, limit_val_batches=0)
         with torch.no_grad():
             errors[robust] = float((module.double()(x) - clean).abs().median())

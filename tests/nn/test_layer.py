@@ -193,7 +193,7 @@ def test_gradients_in_inputs_and_parameters_pass_gradcheck(
 
 @each_path
 @each_outside
-@each_degree
+@pytest.mark.parametrize("degree", [1, 5])
 def test_second_gradients_in_inputs_and_parameters_pass_gradgradcheck(
     degree: int, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
@@ -223,9 +223,7 @@ class SweepFirst(nn.Module):
 
 @each_path
 @each_outside
-@pytest.mark.parametrize(
-    ("degree", "highest"), [(2, (0, 1)), (3, (0, 1)), (5, (0, 1)), (5, (0, 0, 1, 1))]
-)
+@pytest.mark.parametrize(("degree", "highest"), [(2, (0, 1)), (5, (0, 0, 1, 1))])
 def test_sweep_passes_gradcheck_in_all_it_takes_and_in_the_parameters(
     degree: int, highest: Along, outside: Outside, path: str, force_path: Callable[[str], None]
 ) -> None:
