@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BlendedDensity,
         CurvatureDensity,
         DeBoorDensity,
+        ErrorDensity,
         GradientDensity,
         ImportanceDensity,
         InputDensity,
@@ -62,6 +63,7 @@ __all__ = [
     "DeBoorDensity",
     "Equation",
     "EquationData",
+    "ErrorDensity",
     "FeynmanData",
     "FormulaData",
     "GradientDensity",
@@ -94,8 +96,8 @@ __all__ = [
 _HOMES = {
     name: home
     for home, names in {
-        "kanlit.adaptation": "BlendedDensity CurvatureDensity DeBoorDensity GradientDensity "
-        "ImportanceDensity InputDensity LossDensity adapt_grids",
+        "kanlit.adaptation": "BlendedDensity CurvatureDensity DeBoorDensity ErrorDensity "
+        "GradientDensity ImportanceDensity InputDensity LossDensity adapt_grids",
         "kanlit.data": "ClassTableData EquationData FeynmanData FormulaData HelmholtzData "
         "ScikitData SharpData SyntheticData TableData",
         "kanlit.modules": "ClassificationModule PDEModule RegressionModule",

@@ -453,3 +453,14 @@ def test_errors_of_a_run_are_printed_against_its_seconds(
     assert last["iteration"] == 2
     assert last["rel_l2"] == pytest.approx(trainer.test(module, data)[0]["test/rel_l2"])
     assert 0 < last["seconds"] <= time.process_time()
+
+
+def test_knots_by_the_measured_error_find_what_uniform_knots_do_not() -> None:
+    knots = load("free_knots")
+
+    data = knots.SharpData("jump", seed=1000)
+    errors = {
+        name: knots.spline(data, knots.DENSITIES[name], 12)[1] for name in ("uniform", "error")
+    }
+    assert 0.1 < errors["uniform"] < 0.3
+    assert errors["error"] < 1e-2 * errors["uniform"]

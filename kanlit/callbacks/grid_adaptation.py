@@ -56,8 +56,8 @@ class GridAdaptationCallback(Callback):
 
     Args:
         density: Importance density of the samples: InputDensity, CurvatureDensity,
-            GradientDensity, LossDensity, DeBoorDensity, a BlendedDensity of several, or your own
-            subclass of ImportanceDensity.
+            GradientDensity, LossDensity, ErrorDensity, DeBoorDensity, a BlendedDensity of several,
+            or your own subclass of ImportanceDensity.
         schedule: Grid sizes by epoch, such as {0: 3, 500: 6}, or a list of sizes spread evenly over
             the run. The grids are adapted at each entry, even if G stays the same; [] never adapts
             them. With a trigger, a list from which each firing takes the next size; after the last,

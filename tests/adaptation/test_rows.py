@@ -14,6 +14,7 @@ from kanlit.adaptation import (
     BlendedDensity,
     CurvatureDensity,
     DeBoorDensity,
+    ErrorDensity,
     GradientDensity,
     ImportanceContext,
     ImportanceDensity,
@@ -103,6 +104,7 @@ DENSITIES: dict[str, Callable[[], ImportanceDensity]] = {
     "loss": LossDensity,
     "layer": lambda: GradientDensity("layer"),
     "De Boor": DeBoorDensity,
+    "error": ErrorDensity,
 }
 
 

@@ -9,6 +9,7 @@ from kanlit.adaptation.density.base import (
 from kanlit.adaptation.density.blended import BlendedDensity
 from kanlit.adaptation.density.curvature import CurvatureDensity
 from kanlit.adaptation.density.de_boor import DeBoorDensity
+from kanlit.adaptation.density.error import ErrorDensity
 from kanlit.adaptation.density.gradient import GradientDensity
 from kanlit.adaptation.density.input import InputDensity
 from kanlit.adaptation.density.loss import LossDensity
@@ -17,6 +18,7 @@ __all__ = [
     "BlendedDensity",
     "CurvatureDensity",
     "DeBoorDensity",
+    "ErrorDensity",
     "GradientDensity",
     "ImportanceContext",
     "ImportanceDensity",

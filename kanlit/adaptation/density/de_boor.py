@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
+from kanlit.adaptation.density.cells import cell_masses
 from kanlit.bases import spline_coefficients
 from kanlit.errors import check_at_least
 from kanlit.nn import KANLayer
@@ -71,7 +72,7 @@ class DeBoorDensity(ImportanceDensity):
         known = (mean != 0).unsqueeze(1)  # True for NaN, too, so that it is not hidden
         relative = size / torch.where(known, mean.unsqueeze(1), 1.0) + self.epsilon
         density = torch.where(known, relative ** (1 / (layer.spline_order + 1)), 0.0)
-        masses = _cell_masses(breakpoints, density, samples.T.double(), context.order)
+        masses = cell_masses(breakpoints, density, samples.T.double(), context.order)
         total = masses.sum(1, keepdim=True)
         fraction = masses / torch.where(total != 0, total, 1.0)
         return (fraction * samples.shape[0]).T.to(samples.dtype)
@@ -108,32 +109,3 @@ def _next_derivative(layer: KANLayer) -> Tensor:
     left = torch.cat([slopes[:, :1], slopes], dim=1)
     right = torch.cat([slopes, slopes[:, -1:]], dim=1)
     return left + right
-
-
-def _cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor, order: Tensor) -> Tensor:
-    """Integrals of a density over the cells of the samples.
-
-    Args:
-        breakpoints: ``(in, G+1)``.
-        density: Values on the intervals ``(in, G)``; those at the ends also hold beyond the grid.
-        samples: ``(in, n)``; the cells partition their range.
-        order: ``(in, n)``, indices that sort the samples.
-
-    Returns:
-        ``(in, n)``; equal samples get equal parts of their cell.
-    """
-    columns = samples.gather(1, order)
-    middles = (columns[:, 1:] + columns[:, :-1]) / 2
-    edges = torch.cat([columns[:, :1], middles, columns[:, -1:]], dim=1)
-    interval = torch.searchsorted(breakpoints[:, 1:-1].contiguous(), edges, right=True)
-    steps = density * breakpoints.diff(dim=1)
-    below = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], dim=1)
-    past = edges - breakpoints.gather(1, interval)
-    integral = below.gather(1, interval) + density.gather(1, interval) * past
-    masses = integral.diff(dim=1).clamp(min=0)  # negative only by rounding
-    new = torch.cat([torch.zeros_like(columns[:, :1]), columns.diff(dim=1)], dim=1) != 0
-    cell = new.cumsum(1)  # index of each sample's cell, the same for equal samples
-    total = torch.zeros_like(masses).scatter_add(1, cell, masses)
-    count = torch.zeros_like(masses).scatter_add(1, cell, torch.ones_like(masses))
-    shared = (total / count.clamp(min=1)).gather(1, cell)
-    return torch.empty_like(shared).scatter(1, order, shared)

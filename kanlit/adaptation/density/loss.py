@@ -8,7 +8,7 @@ from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity,
 from kanlit.adaptation.density.derivatives import check_tempering
 from kanlit.errors import ConfigurationError
 
-__all__ = ["LossDensity"]
+__all__ = ["LossDensity", "losses_of"]
 
 
 class LossDensity(ImportanceDensity):
@@ -41,26 +41,38 @@ class LossDensity(ImportanceDensity):
         self.epsilon = epsilon
 
     def __call__(self, context: ImportanceContext) -> Tensor:
-        losses, count = context.sample_losses, context.network_input.shape[0]
-        if losses is None:
-            raise ConfigurationError(
-                "LossDensity needs the loss of each sample: give the LightningModule a method "
-                "sample_losses(batch) that returns a tensor (n,), or pass sample_losses to "
-                "adapt_grids"
-            )
-        if tuple(losses.shape) != (count,):
-            raise ConfigurationError(
-                f"LossDensity needs one loss per sample, ({count},), got "
-                f"{tuple(losses.shape)}: correct sample_losses(batch)"
-            )
-        if bool((losses < 0).any()):
-            raise ConfigurationError(
-                f"LossDensity needs nonnegative losses, but the smallest is "
-                f"{float(losses.min()):.3g}: return squared residuals from sample_losses(batch)"
-            )
-        # In float64, so that sums of squares and powers of small numbers stay in range.
-        wide = losses.detach().double()
+        wide = losses_of(context, type(self).__name__)
         mean = wide.mean()
         if bool(mean == 0):
-            return context.layer.knots.new_ones(count)
+            return context.layer.knots.new_ones(len(wide))
         return ((wide / mean + self.epsilon) ** self.power).to(context.layer.knots.dtype)
+
+
+def losses_of(context: ImportanceContext, density: str) -> Tensor:
+    """The loss of each sample ``(n,)`` in float64, where powers of small numbers stay in range.
+
+    Args:
+        context: The context of the density.
+        density: Name of its class, for errors.
+
+    Raises:
+        ConfigurationError: If losses are missing, negative or of the wrong shape.
+    """
+    losses, count = context.sample_losses, context.network_input.shape[0]
+    if losses is None:
+        raise ConfigurationError(
+            f"{density} needs the loss of each sample: give the LightningModule a method "
+            f"sample_losses(batch) that returns a tensor (n,), or pass sample_losses to "
+            f"adapt_grids"
+        )
+    if tuple(losses.shape) != (count,):
+        raise ConfigurationError(
+            f"{density} needs one loss per sample, ({count},), got "
+            f"{tuple(losses.shape)}: correct sample_losses(batch)"
+        )
+    if bool((losses < 0).any()):
+        raise ConfigurationError(
+            f"{density} needs nonnegative losses, but the smallest is "
+            f"{float(losses.min()):.3g}: return squared residuals from sample_losses(batch)"
+        )
+    return losses.detach().double()
