@@ -29,6 +29,7 @@ __all__ = [
     "INSTANTIATOR",
     "RUNNING_HOOK",
     "forget_parameter_count",
+    "forget_run",
     "has_storage",
     "mark_epoch_end",
     "operations_are_watched",
@@ -141,6 +142,12 @@ def subcommand_parsers(cli: LightningCLI) -> dict[str, LightningArgumentParser] 
     """The parsers of a command line by subcommand; ``None`` if there are no subcommands."""
     parsers: dict[str, LightningArgumentParser] | None = getattr(cli, "_subcommand_parsers", None)
     return parsers
+
+
+def forget_run(parser: LightningArgumentParser) -> None:
+    """Removes what a command line has left in its parser, so that another one can use it."""
+    parser._instantiators = None  # they refer to the modules of the run
+    vars(parser).pop("print_config", None)
 
 
 def settings_under(cli: LightningCLI, key: str) -> Any:
