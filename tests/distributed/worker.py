@@ -174,11 +174,13 @@ def regression(optimizer: str = "adam") -> RegressionModule:
     return RegressionModule(1, 1, hidden=[4], optimizer=OPTIMIZERS[optimizer])
 
 
-def hundred_epochs(optimizer: str, samples: int = 100) -> Callable[[Run], dict[str, Any]]:
+def extended(
+    optimizer: str, epochs: int = 40, samples: int = 100
+) -> Callable[[Run], dict[str, Any]]:
     def scenario(run: Run) -> dict[str, Any]:
         adaptation = GridAdaptationCallback(schedule=[3, 4, 6, 8])
         data = SyntheticData("f4", samples=samples, standardize=False)
-        return run(adaptation, regression(optimizer), data, epochs=100)
+        return run(adaptation, regression(optimizer), data, epochs=epochs)
 
     return scenario
 
@@ -352,13 +354,13 @@ def one_sample(run: Run) -> dict[str, Any]:
 
 
 SCENARIOS: dict[str, Callable[[Run], dict[str, Any]]] = {
-    "adam": hundred_epochs("adam", samples=61),  # uneven
-    "lbfgs": hundred_epochs("lbfgs"),
-    "wolfe": hundred_epochs("wolfe", samples=61),
-    "lbfgs of twenty": hundred_epochs("lbfgs of twenty"),
-    "plateau": lambda run: run(plateau(), epochs=60),
+    "adam": extended("adam", samples=61),  # uneven
+    "lbfgs": extended("lbfgs"),
+    "wolfe": extended("wolfe", samples=61),
+    "lbfgs of twenty": extended("lbfgs of twenty", epochs=100),
+    "plateau": lambda run: run(plateau(), epochs=40),
     "find_unused": lambda run: run(
-        plateau(), epochs=60, strategy="ddp_find_unused_parameters_true"
+        plateau(), epochs=40, strategy="ddp_find_unused_parameters_true"
     ),
     "float32": lambda run: run(GridAdaptationCallback(schedule=[3, 5, 7]), precision="32-true"),
     "helmholtz": helmholtz,

@@ -14,8 +14,8 @@ from kanlit.selection import search, select_network
 
 @pytest.fixture(autouse=True)
 def _several_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "_WIDTHS", ((), (1,), (2,)))
-    monkeypatch.setattr(search, "_STARTS", 3)
+    monkeypatch.setattr(search, "_WIDTHS", ((), (2,)))
+    monkeypatch.setattr(search, "_STARTS", 2)
     monkeypatch.setattr(search, "_GRID_SIZES", (6,))  # three intervals are too few for the sine
 
 

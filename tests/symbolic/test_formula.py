@@ -53,7 +53,7 @@ def x() -> Tensor:
     return 2 * torch.rand(500, 2, dtype=torch.float64) - 1
 
 
-@pytest.mark.parametrize("names", [["x", "y"], ["sin", "_c0"], ["x0", "exp"]])
+@pytest.mark.parametrize("names", [["x", "exp"], ["sin", "_c0"]])
 def test_composed_edges_are_the_known_formula(names: list[str], x: Tensor) -> None:
     network = network_of(
         [[lambda t: torch.sin(torch.pi * t), lambda t: t**2]], [[lambda t: torch.exp(t)]]
