@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
     from kanlit.nn import KAN, KANLayer
     from kanlit.optim import LevenbergMarquardt
-    from kanlit.problems import Condition, Equation, dirichlet, neumann, periodic
+    from kanlit.problems import Condition, Equation, Unknown, dirichlet, neumann, periodic
 
 __version__ = "0.2.0"
 
@@ -85,6 +85,7 @@ __all__ = [
     "SharpData",
     "SyntheticData",
     "TableData",
+    "Unknown",
     "__version__",
     "adapt_grids",
     "dirichlet",
@@ -101,7 +102,7 @@ _HOMES = {
         "kanlit.data": "ClassTableData EquationData FeynmanData FormulaData HelmholtzData "
         "ScikitData SharpData SyntheticData TableData",
         "kanlit.modules": "ClassificationModule PDEModule RegressionModule",
-        "kanlit.problems": "Condition Equation dirichlet neumann periodic",
+        "kanlit.problems": "Condition Equation Unknown dirichlet neumann periodic",
         "kanlit.callbacks": "Calibrate GridAdaptationCallback KeepBest KnotPlotCallback "
         "PruningCallback Refit",
         "kanlit.nn": "KAN KANLayer",

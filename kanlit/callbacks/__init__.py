@@ -2,6 +2,7 @@
 
 from kanlit.callbacks.calibrate import Calibrate
 from kanlit.callbacks.checkpoint import Checkpoint
+from kanlit.callbacks.coefficient_errors import CoefficientErrors
 from kanlit.callbacks.continuation import Continuation
 from kanlit.callbacks.grid_adaptation import GridAdaptationCallback
 from kanlit.callbacks.horizon import Horizon
@@ -17,6 +18,7 @@ from kanlit.callbacks.training_samples import GridAdaptable
 __all__ = [
     "Calibrate",
     "Checkpoint",
+    "CoefficientErrors",
     "Continuation",
     "EpochProgressBar",
     "GridAdaptable",

@@ -69,6 +69,11 @@ class TimeWindows(GrowingEnd):
         super().check(equation, values)
         axis, name = self.axis(equation), type(equation).__name__
         problem = BoundaryValueProblem(equation)
+        if problem.coefficients:
+            raise ConfigurationError(
+                f"{name} has unknown coefficients ({', '.join(problem.coefficients)}), which are "
+                f"the same at all times, but each window would find its own: remove TimeWindows"
+            )
         if problem.form.column_of(axis) is None:
             raise ConfigurationError(
                 f"the network of {name} has no input {TIME}, so {TIME} cannot be divided into "

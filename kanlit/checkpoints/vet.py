@@ -186,6 +186,7 @@ def _kanlit(value: Any, name: str) -> None:
         "weights": _mapping,
         "equation": _equation,
         "uncertainty": _uncertainty,
+        "coefficients": _coefficients,
     }
     for key, check in checks.items():
         if value.get(key) is not None:
@@ -203,6 +204,32 @@ def _uncertainty(value: Any, name: str) -> None:
         raise ValueError(f"the covariance of {name} is not a square matrix in float64")
     if type(noise) is not float or not 0 <= noise < math.inf:
         raise ValueError(f"the noise of {name} is {_shown(noise)}, not a variance")
+
+
+def _coefficients(value: Any, name: str) -> None:
+    _mapping(value, name)
+    unknowns, spread = value.get("unknowns"), value.get("spread")
+    _mapping(unknowns, f"{name}.unknowns")
+    if not all(_are(numbers, float, 3) for numbers in unknowns.values()):
+        raise ValueError(f"{name}.unknowns is {_shown(unknowns)}, not three numbers each")
+    if type(value.get("note")) is not str:
+        raise ValueError(f"{name} has no note")
+    if spread is None:
+        return
+    kinds = {"noise": float, "rows": int, "freedom": float, "deviations": list, "determined": list}
+    fits = type(spread) is dict and {key: type(spread[key]) for key in spread} == kinds
+    count = len(unknowns)
+    if (
+        not fits
+        or not _are(spread["deviations"], float, count)
+        or not _are(spread["determined"], bool, count)
+    ):
+        raise ValueError(f"{name}.spread is {_shown(spread)}, not standard errors")
+
+
+def _are(value: Any, kind: type, count: int) -> bool:
+    """Whether a value is a list of some numbers of a type."""
+    return type(value) is list and [type(each) for each in value] == [kind] * count
 
 
 def _equation(value: Any, name: str) -> None:

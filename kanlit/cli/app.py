@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.callbacks.distributed import gather_rows
 from kanlit.cli import predict_table
+from kanlit.cli.coefficients import write_coefficients
 from kanlit.cli.commands import (
     COMMANDS,
     DESCRIPTION,
@@ -194,6 +195,7 @@ class KanlitCLI(FromCheckpoint):
         path = run.record.folder / "predictions.csv"
         write_table(table, path)
         print(f"predictions: {shown(path)} ({len(table)} rows)")
+        write_coefficients(self.model, path)
 
 
 def _speaks() -> bool:

@@ -9,6 +9,7 @@ from typing import NoReturn
 from torch import Tensor
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
+from kanlit.cli.coefficients import write_coefficients
 from kanlit.cli.command_parser import CommandParser, named_equation, named_module
 from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
@@ -25,7 +26,8 @@ training range.
   kanlit predict --ckpt_path last --input new.csv --output predictions.csv
 
 The output has the input columns of the network, NAME_predicted for each target, and the column
-outside, which is true if an input of the row is outside its training range."""
+outside, which is true if an input of the row is outside its training range. Unknown coefficients of
+an equation, with their standard errors, are written to a .json file of the same name."""
 
 
 # Options of predict with a data class, which the parser of the trainer handles.
@@ -93,6 +95,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"{options.ckpt_path} checkpoint: {path}")
     outside = int(table.iloc[:, -1].sum())
     print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
+    write_coefficients(module, output)
 
 
 def _deviations(module: KANModule, inputs: Tensor, path: Path) -> Tensor | None:

@@ -19,12 +19,14 @@ from kanlit.modules.base import Residual
 from kanlit.modules.ranks import row_count
 from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.modules.solution import TIME, SolutionModule
+from kanlit.optim.uncertainty import spread_of_parameter
 from kanlit.problems import BoundaryValueProblem
 from kanlit.problems.observations import OBSERVATIONS
 
 __all__ = ["PDEModule"]
 
 _BALANCE_EVERY = 10  # epochs
+_MOST_PARAMETERS = 4000  # whose covariance is computed
 
 
 class PDEModule(SolutionModule):
@@ -146,7 +148,9 @@ class PDEModule(SolutionModule):
         problem = self._required()
         named = self._equation(problem, batch)
         blocks = {name: Residual(values) for name, values in named.items()}
-        conditions = problem.condition_residuals(self.solved_network(), batch)
+        conditions = problem.condition_residuals(
+            self.solved_network(), batch, self._coefficient_columns()
+        )
         for name, (weight, values) in conditions.items():
             if name in blocks:
                 raise ConfigurationError(
@@ -234,6 +238,25 @@ class PDEModule(SolutionModule):
                     named = dict(zip(blocks, traces, strict=True))
                     self._run_weights.factors = balancing_factors(named, equations)
 
+    def estimate_errors(self) -> None:
+        """Estimates the standard errors of the unknown coefficients by the first training batch."""
+        assert self.coefficients is not None
+        loader: Any = self.trainer.train_dataloader
+        batch = next(iter(loader))
+        trained = [p for p in self.parameters() if p.requires_grad]
+        count = sum(p.numel() for p in trained)
+        if OBSERVATIONS not in batch:
+            self.coefficients.set_spread(None, "without data.observations there is no noise level")
+        elif count > _MOST_PARAMETERS:
+            note = f"not computed for {count} parameters, more than {_MOST_PARAMETERS}"
+            self.coefficients.set_spread(None, note)
+        else:
+            theta = self.coefficients.theta.weight
+            spread = spread_of_parameter(
+                lambda: self.residuals(batch), trained, theta, OBSERVATIONS
+            )
+            self.coefficients.set_spread(spread)
+
     def _time(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Times ``(n,)`` of the collocation points, scaled to 0 to 1."""
         equation = self._required().equation
@@ -288,7 +311,7 @@ class PDEModule(SolutionModule):
     def _equation(
         self, problem: BoundaryValueProblem, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        found = problem.residuals(self.solved_network(), batch)
+        found = problem.residuals(self.solved_network(), batch, self._coefficient_columns())
         if not self._finite:  # only once: later, non-finite residuals mean that training diverged
             problem.check_finite(found, batch["collocation"])
             self._finite = True

@@ -11,11 +11,13 @@ from torch import Tensor
 from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
+from kanlit.modules.coefficients import Coefficients
 from kanlit.modules.windows import WindowedModule
 from kanlit.nn import Jet
 from kanlit.problems import BoundaryValueProblem, Equation
 from kanlit.problems.names import Network
 from kanlit.problems.record import equation_of, record_of
+from kanlit.problems.unknown import CoefficientColumns, Unknown
 
 __all__ = ["TIME", "SolutionModule"]
 
@@ -23,10 +25,17 @@ TIME = "t"  # name of the coordinate
 
 
 class SolutionModule(WindowedModule):
-    """Maps coordinates to unknowns, by the inputs and the ansatz of an equation and its windows."""
+    """Maps coordinates to unknowns, by the inputs and the ansatz of an equation and its windows.
+
+    Attributes:
+        coefficients: Parameters for the unknown coefficients of the equation; None without any.
+    """
+
+    coefficients: Coefficients | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.coefficients = None
         self._problem: BoundaryValueProblem | None = None
         self._missing: str | None = None  # class of an equation that a checkpoint needs
         self._finite = False  # whether the residuals of this problem have been checked
@@ -41,9 +50,20 @@ class SolutionModule(WindowedModule):
     @problem.setter
     def problem(self, equation: Equation | None) -> None:
         self._problem = None if equation is None else BoundaryValueProblem(equation)
+        if self._problem is not None:
+            self._provide_coefficients(self._problem.coefficients)
         self._finite, self._missing, self._time_input = False, None, None
         if equation is not None and TIME in equation.coordinates:
             self._time_input = self._required().form.column_of(equation.coordinates.index(TIME))
+
+    def _provide_coefficients(self, unknowns: dict[str, Unknown]) -> None:
+        """Creates parameters for unknown coefficients unless there are some for these already."""
+        if not unknowns:
+            self.coefficients = None
+        elif self.coefficients is None or len(self.coefficients.theta.weight) != len(unknowns):
+            self.coefficients = Coefficients(len(unknowns)).to(next(self.network.parameters()))
+        if self.coefficients is not None:
+            self.coefficients.unknowns = unknowns
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps coordinates ``(n, d)`` to unknowns ``(n, out)``."""
@@ -101,6 +121,8 @@ class SolutionModule(WindowedModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
+        if stage == "fit" and self.trainer.global_step == 0:
+            self.coefficients = None  # a new run starts from the values in the equation
         self._tested = getattr(getattr(self.trainer, "datamodule", None), "tested", None)
         count = self.network.widths[-1] if self._tested is None else len(self._tested)
         if self.test_error.num_outputs != count:
@@ -135,10 +157,43 @@ class SolutionModule(WindowedModule):
         super().on_save_checkpoint(checkpoint)
         if self._problem is not None and not self._problem.form.is_plain:
             checkpoint["kanlit"]["equation"] = record_of(self._problem.equation)
+        if self.coefficients is not None:
+            checkpoint["kanlit"]["coefficients"] = self.coefficients.record()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         self._check_equation(checkpoint.get("kanlit", {}).get("equation"))
+        self._check_coefficients(checkpoint.get("kanlit", {}).get("coefficients"))
+
+    def restore_content(self, checkpoint: Mapping[str, Any]) -> None:
+        super().restore_content(checkpoint)
+        self._check_coefficients(checkpoint.get("kanlit", {}).get("coefficients"))
+
+    def _check_coefficients(self, record: Mapping[str, Any] | None) -> None:
+        """Takes what is known of coefficients from a checkpoint if it is of the same ones."""
+        if record is None or self.coefficients is None:
+            return
+        own, names = self.coefficients.starts, record["unknowns"]
+        if own and own != names:
+            raise ConfigurationError(
+                f"the checkpoint has the unknown coefficients {', '.join(names)}, from other "
+                f"starts or bounds than those of the equation: use the equation that it was "
+                f"trained on"
+            )
+        self.coefficients.restore(record)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        key = f"{prefix}coefficients.theta.weight"
+        if key not in state_dict and self.coefficients is not None:
+            state_dict[key] = self.coefficients.theta.weight.detach()  # from a run without any
+        elif self._problem is None:
+            known = state_dict.get(key)
+            count = len(known) if isinstance(known, Tensor) and known.ndim == 2 else 0
+            like = next(self.network.parameters())
+            self.coefficients = Coefficients(count).to(like) if count else None
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _check_equation(self, record: Mapping[str, Any] | None) -> None:
         """Takes the equation of a checkpoint if there is none, or checks that it is alike."""
@@ -163,6 +218,9 @@ class SolutionModule(WindowedModule):
             assert self.columns is not None
             self._time_input = self.columns.inputs.index(TIME)
         return self._time_input
+
+    def _coefficient_columns(self) -> CoefficientColumns | None:
+        return None if self.coefficients is None else self.coefficients.columns
 
     def _required(self) -> BoundaryValueProblem:
         if self._problem is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -99,7 +98,7 @@ class WindowedModule(KANModule):
         self.earlier.append(copy.deepcopy(original_module(self.network)).requires_grad_(False))
 
     def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         edges = state_dict.get(prefix + _EDGES)
         if not isinstance(edges, Tensor) or edges.ndim != 1 or len(edges) < 2:

@@ -29,6 +29,7 @@ from kanlit.problems.functions import (
     grid_points,
     uniform_points,
 )
+from kanlit.problems.unknown import Unknown
 
 __all__ = [
     "FEYNMAN",
@@ -53,6 +54,7 @@ __all__ = [
     "ReactionDiffusion",
     "SineGordon",
     "TargetFunction",
+    "Unknown",
     "Wave",
     "dirichlet",
     "grid_points",

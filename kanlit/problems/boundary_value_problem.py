@@ -20,6 +20,7 @@ from kanlit.problems.functions.target import Bounds
 from kanlit.problems.names import Needs, Network, Vocabulary
 from kanlit.problems.observations import OBSERVATIONS, observation_residual
 from kanlit.problems.solution import Solution
+from kanlit.problems.unknown import CoefficientColumns, start_columns, unknown_coefficients
 
 __all__ = ["BoundaryValueProblem"]
 
@@ -38,6 +39,7 @@ class BoundaryValueProblem:
     Attributes:
         form: What the equation puts around the network.
         conditions: The conditions that need points.
+        coefficients: The unknown coefficients by name.
         exact: Names of the conditions that hold exactly for any network, and need none.
         faces: Faces of each condition by name, see :meth:`Condition.faces`.
 
@@ -57,9 +59,16 @@ class BoundaryValueProblem:
         self.name = type(equation).__name__
         vocabulary = Vocabulary(self.name, equation.coordinates, equation.unknowns)
         _check_bounds(self.name, equation.bounds, equation.coordinates)
-        self._source = ("source",) if hasattr(equation, "source") else ()
+        self.coefficients = unknown_coefficients(equation)
+        for name in self.coefficients:
+            if vocabulary.denotes(name) or name in ("source", "given"):
+                raise ConfigurationError(
+                    f"unknown coefficient {name} of {self.name} has the name of something else in "
+                    f"a residual: rename it"
+                )
+        self._given = ("source",) * hasattr(equation, "source") + tuple(self.coefficients)
         self._needs = vocabulary.needs(
-            equation.residual, f"residual of {self.name}", given=self._source
+            equation.residual, f"residual of {self.name}", given=self._given
         )
         self.form = SolutionForm(equation, vocabulary)
         self._condition_needs: dict[str, Needs] = {}
@@ -67,6 +76,7 @@ class BoundaryValueProblem:
         listed = list(equation.conditions())
         for condition in listed:
             self._read(condition, vocabulary)
+        self._check_named()
         self.exact = self._exact(listed)
         self.conditions = [each for each in listed if each.name not in self.exact]
 
@@ -84,10 +94,21 @@ class BoundaryValueProblem:
             raise ConfigurationError(f"{label} is defined twice: give each condition its own name")
         if not 0 < condition.weight < float("inf"):
             raise ConfigurationError(f"{label}: weight must be positive, got {condition.weight}")
-        given = () if condition.given is None else ("given",)
+        given = ("given",) * (condition.given is not None) + tuple(self.coefficients)
         self.faces[name] = condition.faces(self.name, self.equation.coordinates)
         needs = vocabulary.needs(condition.residual, label, given, condition.names)
         self._condition_needs[name] = needs
+
+    def _check_named(self) -> None:
+        """Raises for an unknown coefficient that no residual names."""
+        every = (self._needs, *self._condition_needs.values())
+        for name in self.coefficients:
+            if not any(name in needs.names for needs in every):
+                raise ConfigurationError(
+                    f"unknown coefficient {name} of {self.name} is in no residual, so nothing can "
+                    f"be learnt of it: add the parameter {name} to residual, and use it in place "
+                    f"of self.{name}"
+                )
 
     def _exact(self, listed: Sequence[Condition]) -> tuple[str, ...]:
         """Names of the conditions that hold for two random networks, hence for any."""
@@ -189,10 +210,20 @@ class BoundaryValueProblem:
             tensors[f"{condition.name}_opposite"] = torch.cat(parts)
         return tensors
 
-    def residuals(self, network: Network, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Residuals of the equation, each ``(n, 1)``: ``pde``, or those of a system by name."""
+    def residuals(
+        self,
+        network: Network,
+        batch: Mapping[str, Tensor],
+        coefficients: CoefficientColumns | None = None,
+    ) -> dict[str, Tensor]:
+        """Residuals of the equation, each ``(n, 1)``: ``pde``, or those of a system by name.
+
+        Unknown coefficients have their values at the start of training if these are not given.
+        """
         network, x = self.around(network), batch["collocation"]
-        given = {"source": batch["source"]} if "source" in self._needs.names else {}
+        given = self._coefficients_at(x, coefficients)
+        if "source" in self._needs.names:
+            given["source"] = batch["source"]
         found = self.equation.residual(*self._needs.arguments(network, x, given))
         return _blocks(found, len(x), f"residual of {self.name}", "pde")
 
@@ -212,14 +243,22 @@ class BoundaryValueProblem:
                     f"change the bounds"
                 )
 
+    def _coefficients_at(self, x: Tensor, given: CoefficientColumns | None) -> dict[str, Tensor]:
+        if not self.coefficients:
+            return {}
+        return dict((given or start_columns(self.coefficients))(x))
+
     def condition_residuals(
-        self, network: Network, batch: Mapping[str, Tensor]
+        self,
+        network: Network,
+        batch: Mapping[str, Tensor],
+        coefficients: CoefficientColumns | None = None,
     ) -> dict[str, tuple[float, Tensor]]:
         """Weight and residuals ``(m, 1)`` of each condition: ``NAME``, or ``NAME.PART``."""
         network = self.around(network)
         found: dict[str, tuple[float, Tensor]] = {}
         for condition in self.conditions:
-            blocks = self.residuals_of(condition, network, batch)
+            blocks = self.residuals_of(condition, network, batch, coefficients)
             found |= {name: (condition.weight, block) for name, block in blocks.items()}
         return found
 
@@ -232,20 +271,32 @@ class BoundaryValueProblem:
         return network if self.form.is_plain else Solution(network, self.form)
 
     def residuals_of(
-        self, condition: Condition, solution: Network, batch: Mapping[str, Tensor]
+        self,
+        condition: Condition,
+        solution: Network,
+        batch: Mapping[str, Tensor],
+        coefficients: CoefficientColumns | None = None,
     ) -> dict[str, Tensor]:
         """Residuals ``(m, 1)`` of a condition for the unknowns as :meth:`around` gives them."""
-        blocks = self._on(condition, solution, batch, condition.name)
+        blocks = self._on(condition, solution, batch, condition.name, coefficients)
         if condition.opposite:
-            other = self._on(condition, solution, batch, f"{condition.name}_opposite")
+            there = f"{condition.name}_opposite"
+            other = self._on(condition, solution, batch, there, coefficients)
             blocks = {name: block - other[name] for name, block in blocks.items()}
         return blocks
 
     def _on(
-        self, condition: Condition, network: Network, batch: Mapping[str, Tensor], points: str
+        self,
+        condition: Condition,
+        network: Network,
+        batch: Mapping[str, Tensor],
+        points: str,
+        coefficients: CoefficientColumns | None,
     ) -> dict[str, Tensor]:
         name, x = condition.name, batch[points]
-        given = {} if condition.given is None else {"given": batch[f"{name}_values"]}
+        given = self._coefficients_at(x, coefficients)
+        if condition.given is not None:
+            given["given"] = batch[f"{name}_values"]
         arguments = self._condition_needs[name].arguments(network, x, given)
         label = f"residual of condition {name} of {self.name}"
         return _blocks(condition.residual(*arguments), len(x), label, name, f"{name}.")

@@ -145,6 +145,10 @@ class Vocabulary:
             )
         return found.pop() if found else None
 
+    def denotes(self, name: str) -> bool:
+        """Whether a name is that of a coordinate, an unknown or a derivative."""
+        return self._meaning(name) is not None
+
     def _spelled(self, letters: str) -> set[Along]:
         """The multi-indices that a sequence of names of coordinates can denote."""
         if not letters:

@@ -20,6 +20,7 @@ import kanlit
 from kanlit.adaptation import kan_layers
 from kanlit.callbacks import (
     Checkpoint,
+    CoefficientErrors,
     EpochProgressBar,
     GridAdaptationCallback,
     KnotPlotCallback,
@@ -224,6 +225,7 @@ class Assembly(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         if config.get("profiler") is None:
             config["profiler"] = NoProfiler()
+        callbacks = [*callbacks, CoefficientErrors()]
         if self._records:
             callbacks = [*callbacks, KnotPlotCallback(), ResumeCheck()]
             config["plugins"] = [*_listed(config.get("plugins")), AtomicCheckpointIO()]

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from kanlit.callbacks import KeepBest, Refit
 from kanlit.callbacks.training_samples import TrainingSamples
 from kanlit.modules import KANModule, RegressionModule
+from kanlit.runs.coefficients import coefficient_lines
 
 __all__ = ["end_of", "outcome_lines"]
 
@@ -24,6 +25,7 @@ def outcome_lines(trainer: Trainer, module: KANModule) -> Iterator[str]:
     """Why training ended, which weights the module has, and whether they overfit."""
     yield f"stopped: {end_of(trainer)}"
     yield f"kept weights: {_kept_weights(trainer, module)}"
+    yield from coefficient_lines(module)
     yield from _gap_of(trainer, module)
 
 

@@ -47,6 +47,9 @@ class Equation(ABC):
     Conditions that then hold for every network need no points: they are found and left out, or
     ``conditions`` need not list them.
 
+    A class attribute that is an :class:`~kanlit.Unknown` is a coefficient that is found from
+    observations; its name is then a parameter of the residual.
+
     Two more methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
     or a reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed
     to the residual as its parameter ``source``; it is evaluated once, in float64.
@@ -68,7 +71,8 @@ class Equation(ABC):
         """The residual, which must vanish inside the domain.
 
         Its parameters are named after what they denote, each ``(n, 1)``: coordinates (``x``),
-        unknowns (``u``), derivatives (``u_x``, ``u_xt``, ``u_xxx``) and ``source``.
+        unknowns (``u``), derivatives (``u_x``, ``u_xt``, ``u_xxx``), ``source`` and unknown
+        coefficients.
 
         Returns:
             ``(n, 1)`` or ``(n,)``; for a system, a dict of these by name.

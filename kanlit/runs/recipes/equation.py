@@ -27,7 +27,7 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
     Points are drawn where the residual is large; G grows in stages; the weights with the best
     validation loss are kept. If the equation has a derivative in the coordinate t and no
     condition at its end, the end of time grows in stages as well; where nothing is damped, time is
-    divided into windows instead.
+    divided into windows instead. With unknown coefficients, all of the time is trained at once.
     """
     config = parse()
     equation = _equation(config)
@@ -46,7 +46,7 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
     }
     if "adaptation.schedule" not in given:
         model["grid_size"] = 6
-    evolves = _evolves(problem)
+    evolves = _evolves(problem) and not problem.coefficients  # which early times determine badly
     carried = evolves and _is_carried(problem)
     epochs = 400 if carried else 200
     if "trainer.max_epochs" in given:
