@@ -15,6 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.callbacks.distributed import gather_rows
+from kanlit.callbacks.notices import log_scalars
 from kanlit.cli import predict_table
 from kanlit.cli.coefficients import write_coefficients
 from kanlit.cli.commands import (
@@ -120,12 +121,21 @@ class KanlitCLI(FromCheckpoint):
         path = best_checkpoint(self.trainer)
         if path:
             # The best network on validation data may have been an earlier one.
-            best = self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False)[0]
+            best = self._test_best(path)
             name, value = score(best)
             summary += f"\nbest on validation: {name} {value}, {path}"
         if self.trainer.is_global_zero:
             self._record(last, best)
             print("\n".join([summary, *self._next()]))
+
+    def _test_best(self, path: str) -> Mapping[str, float]:
+        """Tests a checkpoint; logs its metrics as ``best/NAME``, not over those of the end."""
+        loggers = self.trainer.loggers
+        self.trainer.loggers = []
+        best = self.trainer.test(self.model, self.datamodule, ckpt_path=path, verbose=False)[0]
+        self.trainer.loggers = loggers
+        log_scalars(self.trainer, {f"best/{k.removeprefix('test/')}": v for k, v in best.items()})
+        return best
 
     def _record(self, last: Mapping[str, float], best: Mapping[str, float]) -> None:
         """Writes the results into the folder of the run."""

@@ -22,9 +22,12 @@ from kanlit.checkpoints.record import read_record, remember_place
 from kanlit.compat import set_root_folder, set_version, version_of
 from kanlit.errors import ConfigurationError
 from kanlit.files import remove_leftovers, shown, writing_problem, written_whole
+from kanlit.runs.lab_book import keep_book, key_settings
 from kanlit.runs.loggers import guard, local_loggers
+from kanlit.runs.settings import settings_of
+from kanlit.runs.version import chosen_version
 
-__all__ = ["Run", "Started", "chosen_version", "start_run"]
+__all__ = ["Run", "Started", "start_run"]
 
 # Files of other runs, which a folder named by the user must not contain unless resumed.
 _OF_A_RUN = ("checkpoints", "config.yaml", "hparams.yaml", "metrics.csv", "events.out.*", "*.ckpt")
@@ -140,7 +143,10 @@ def start_run(
     trainer.callbacks.insert(0, started)  # type: ignore[attr-defined]
     if run is not None:
         _point(trainer, run.record)
+    settings = {} if config is None else key_settings(settings_of(["--config", config], command))
     for logger in trainer.loggers:
+        if settings:
+            keep_book(logger, settings, fits=command == "fit")
         guard(logger)
     return started
 
@@ -221,30 +227,6 @@ def _folder(
         return folder, True
     _take(folder, setting, _OF_A_RUN, claim)
     return folder, False
-
-
-def chosen_version(name: str | None, version: str | int | None) -> str | int | None:
-    """The version that the user has chosen for the folder; None for the next ``version_N``.
-
-    Args:
-        name: Name of the run.
-        version: Version of the first local logger.
-
-    Raises:
-        ConfigurationError: Both are given, or the name is not that of a folder.
-    """
-    if name is None:
-        return version
-    if version is not None:
-        raise ConfigurationError(
-            f"name {name} and logger.version {version} both name the folder of the run: leave one "
-            f"out"
-        )
-    if not name.strip() or name.startswith(".") or any(mark in name for mark in "/\\:\0"):
-        raise ConfigurationError(
-            f"name {name!r} is not the name of a folder: give one such as first_try"
-        )
-    return name
 
 
 def _next_version(place: Path, claim: _Claim) -> Path:

@@ -1,4 +1,4 @@
-"""``kanlit compare`` tells runs apart by their settings, and ``--name`` names their folders."""
+"""Runs are told apart by ``kanlit compare``, in TensorBoard, and by the names of their folders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from kanlit.runs.results import RESULTS, RunResults, read_results
 
@@ -47,6 +49,26 @@ def test_runs_of_two_densities_are_told_apart(runs: Path, command_line: Command)
     assert status == 0
     assert len(out.splitlines()) == 4  # header, rule, a run, an empty line
     assert "inputs" not in out
+
+
+def test_tensorboard_tells_them_apart(runs: Path) -> None:
+    rows = []
+    for name in ("blend", "inputs"):
+        (events,) = (runs / name).glob("events.out.*")
+        kept = EventAccumulator(str(events)).Reload()
+        assert "hp_metric" not in kept.Tags()["scalars"]
+        assert len(kept.Scalars("test/rel_l2")) == 1
+        assert "custom_scalars__config__" in kept.summary_metadata
+        metadata = kept.summary_metadata["_hparams_/session_start_info"].plugin_data
+        shown = HParamsPluginData.FromString(metadata.content).session_start_info.hparams
+        rows.append({key: value.string_value or value.number_value for key, value in shown.items()})
+    blend, inputs = rows
+    assert (blend["density"], inputs["density"]) == ("BlendedDensity", "InputDensity")
+    assert blend == {**inputs, "density": "BlendedDensity"}
+    assert blend["data"] == "TableData t.csv"
+    assert blend["hidden"] == "[2]"
+    assert blend["optimizer"] == "Adam"
+    assert blend["seed"] == 42
 
 
 def test_a_run_without_results_is_last(runs: Path, command_line: Command) -> None:

@@ -1,0 +1,119 @@
+"""TensorBoard's view of a run: HPARAMS, the layout of CUSTOM SCALARS, one file of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams
+
+from kanlit.runs.settings import Setting
+
+__all__ = ["keep_book", "key_settings"]
+
+_METRICS = ("test/rel_l2", "test/accuracy", "test/loss", "val/loss")
+_LAYOUT = {
+    "Errors": {
+        "loss": ["Multiline", ["train/loss", "val/loss", "test/loss"]],
+        "relative L2": ["Multiline", ["val/rel_l2", "test/rel_l2"]],
+        "accuracy": ["Multiline", ["val/accuracy", "test/accuracy"]],
+    },
+    "Grid": {
+        "G": ["Multiline", ["grid/size"]],
+        "refit error": ["Multiline", ["grid/refit_error"]],
+    },
+}
+# Keys of the settings by their names in HPARAMS; the data's is followed by what they are of.
+_KEYS = {
+    "data": "data",
+    "density": "adaptation.density",
+    "schedule": "adaptation.schedule",
+    "hidden": "model.hidden",
+    "grid_size": "model.grid_size",
+    "spline_order": "model.spline_order",
+    "basis": "model.basis",
+    "optimizer": "model.optimizer",
+    "lr": "model.optimizer.lr",
+    "seed": "seed_everything",
+}
+_TASK = ("data.function", "data.equation", "data.path")
+
+
+def key_settings(settings: Sequence[Setting]) -> dict[str, Any]:
+    """The settings that tell runs apart: data, density, schedule, network, optimizer and seed.
+
+    Each run has all of them, since TensorBoard shows those of the first run alone; empty if it has
+    none.
+    """
+    known = {
+        s.key: _short(s.value) if s.names_class else s.value for s in settings if s.value != {}
+    }
+    found = {name: known.get(key) for name, key in _KEYS.items()}
+    task = next((known[key] for key in _TASK if known.get(key) is not None), "")
+    found["data"] = f"{found['data']} {Path(str(task)).name}".strip()
+    return {name: "" if value is None else value for name, value in found.items()}
+
+
+def _short(name: Any) -> str:
+    return str(name).rpartition(".")[2]
+
+
+def keep_book(logger: Logger, settings: Mapping[str, Any], fits: bool) -> None:
+    """Makes a logger record the settings of a run instead of those of its module.
+
+    TensorBoard then shows one row per run in HPARAMS, with its test errors, and has one file of
+    events per run: Lightning closes it at the end of ``fit``, and a test would open another.
+
+    Args:
+        logger: A logger that has not logged yet. Its methods are replaced.
+        settings: Result of :func:`key_settings`.
+        fits: Whether the run trains; otherwise no settings are logged.
+    """
+    replaced = _Settings(logger, logger.log_hyperparams, settings, fits)
+    logger.log_hyperparams = replaced  # type: ignore[method-assign]
+    if isinstance(logger, TensorBoardLogger):
+        logger.finalize = _Flush(logger)  # type: ignore[method-assign]
+
+
+@dataclass
+class _Settings:
+    """Logs settings instead of the hyperparameters given; a class, so that it can be pickled."""
+
+    logger: Logger
+    method: Callable[..., None]
+    settings: Mapping[str, Any]
+    fits: bool
+
+    @rank_zero_only
+    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        if not self.fits:
+            return
+        # A module may have chosen its widths and G from the data.
+        chosen = {name: params[name] for name in ("hidden", "grid_size") if name in params}
+        found = {**self.settings, **chosen}
+        if isinstance(self.logger, TensorBoardLogger):
+            _write(self.logger, found)
+        else:
+            self.method(found)
+
+
+@dataclass
+class _Flush:
+    """Writes what is buffered, and leaves the file open."""
+
+    logger: TensorBoardLogger
+
+    def __call__(self, status: str) -> None:
+        self.logger.experiment.flush()
+
+
+def _write(logger: TensorBoardLogger, settings: Mapping[str, Any]) -> None:
+    """Writes the row of HPARAMS, whose metrics TensorBoard reads from the scalars."""
+    plain = {k: v if isinstance(v, int | float | bool) else str(v) for k, v in settings.items()}
+    logger.experiment.add_custom_scalars(_LAYOUT)
+    for summary in hparams(plain, dict.fromkeys(_METRICS, 0.0)):
+        logger.experiment.file_writer.add_summary(summary)
