@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from kanlit.checkpoints import (
     find_checkpoint,
+    folder_of,
     module_class,
     module_settings,
     read_checkpoint,
@@ -20,11 +23,12 @@ from kanlit.errors import ConfigurationError
 from kanlit.files import shown
 from kanlit.modules import KANModule
 from kanlit.runs.assembly import Assembly
+from kanlit.runs.config_data import data_settings
 from kanlit.runs.errors import UsageError
 from kanlit.runs.exceptions import one_line
 from kanlit.runs.resume import checkpoint_to_resume
 from kanlit.runs.resumed_settings import merged_settings
-from kanlit.runs.settings import Setting
+from kanlit.runs.settings import Setting, settings_of
 from kanlit.runs.user_classes import import_named
 from kanlit.scaling import Columns
 
@@ -34,11 +38,11 @@ __all__ = ["FromCheckpoint"]
 class FromCheckpoint(Assembly):
     """Creates data, model, callbacks and trainer, the model like that of a checkpoint."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, args: Sequence[str] | None = None, **kwargs: Any) -> None:
         self._sizes: dict[str, int] = {}  # in_features and out_features of the checkpoint
         self._resumed: Mapping[str, Any] = {}  # the checkpoint that is resumed
         self._weights: Mapping[str, Any] = {}  # the checkpoint whose weights initialize the run
-        super().__init__(*args, **kwargs)
+        super().__init__(_with_data(sys.argv[1:] if args is None else args), **kwargs)
 
     def _parse_ckpt_path(self) -> None:
         """Checks the checkpoint and takes the model's settings from it."""
@@ -136,3 +140,20 @@ class FromCheckpoint(Assembly):
             known.check(data.input_names, data.target_names, data.class_label)
         if self._weights:
             self.model.start_from(self._weights)
+
+
+def _with_data(args: Sequence[str]) -> Sequence[str]:
+    """The arguments of a command that evaluates a checkpoint, by default with its run's data."""
+    command = args[0] if args else ""
+    if command not in ("validate", "test"):
+        return args
+    given = {setting.key: setting.value for setting in settings_of(args, command)}
+    if "data" in given or not isinstance(given.get("ckpt_path"), str):
+        return args
+    root = Path(given.get("trainer.default_root_dir") or ".")
+    config = folder_of(find_checkpoint(given["ckpt_path"], root)) / "config.yaml"
+    if not config.is_file():
+        return args
+    rank_zero_info(f"data of {shown(config)}")
+    text = yaml.safe_dump({"data": data_settings(config, trusted=False)})
+    return [command, "--config", text, *args[1:]]

@@ -104,6 +104,13 @@ class RestorableModule(LightningModule):
             for line in forget_best(checkpoint, self.hparams, callbacks):
                 rank_zero_info(line)
             keep_settings(checkpoint, callbacks)  # only now: it replaces what was monitored
+        elif trainer is not None and isinstance(checkpoint.get("callbacks"), dict):
+            # An evaluation needs nothing that the callbacks of training remember, and may have
+            # others; those of the user may want theirs.
+            every = trainer.callbacks  # type: ignore[attr-defined]
+            users = {c.state_key for c in every if not type(c).__module__.startswith("kanlit.")}
+            states = checkpoint["callbacks"].items()
+            checkpoint["callbacks"] = {key: state for key, state in states if key in users}
         if trainer is not None and trainer.precision == "64-true":
             self.double()  # Lightning casts only after loading, which would round the weights
 

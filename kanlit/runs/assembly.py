@@ -207,10 +207,14 @@ class Assembly(LightningCLI):
         every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
         if every and epochs and 0 < epochs < every:
             trainer.check_val_every_n_epoch = epochs  # validate a short run once, at its end
+        config = self.config.get(str(self.subcommand), self.config).clone()
+        config.pop("name", None)  # another run with this config has another folder
+        if config.get("ckpt_path") is None:
+            config.pop("ckpt_path", None)  # would undo a --ckpt_path given before the config
         # One text for config.yaml and the hyperparameters; the parser has validated it. Without
         # config_dump, Lightning would validate and dump the settings again.
         self._config_text = self._parser(self.subcommand).dump(
-            self.config.get(str(self.subcommand), self.config),
+            config,
             skip_unset=False,
             skip_validation=True,
         )

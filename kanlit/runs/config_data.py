@@ -19,22 +19,21 @@ from kanlit.runs.exceptions import one_line
 from kanlit.runs.kinds import import_settings
 from kanlit.runs.settings import read_mapping, settings_of
 
-__all__ = ["data_of", "equation_in"]
+__all__ = ["data_of", "data_settings", "equation_in"]
 
 _PARTS = {"data.equation": Equation, "data.redraw": PointDraw}  # parts that are classes
 _MOST = 10**6  # largest number in an untrusted config, except for a seed
 
 
-def data_of(path: Path, trusted: bool) -> TensorDataModule:
-    """Creates the data module of a config and nothing else.
+def data_settings(path: Path, trusted: bool) -> dict[str, Any]:
+    """The settings of the data in a config, ``class_path`` and ``init_args``.
 
     Args:
         path: The config of a run.
         trusted: Whether the user gave the path of the file. Only then are custom classes imported.
 
     Raises:
-        ConfigurationError: If the config has no data, their settings are invalid, or an untrusted
-            config names a custom class.
+        ConfigurationError: If the config has no data, or an untrusted config names a custom class.
     """
     needs = "it needs the key data of a run"
     settings = read_mapping(str(path), "config", "check its path", needs)
@@ -48,6 +47,21 @@ def data_of(path: Path, trusted: bool) -> TensorDataModule:
         import_settings(settings_of(["--config", str(path)], "fit"))
     else:
         _check_untrusted(data, path)
+    return data
+
+
+def data_of(path: Path, trusted: bool) -> TensorDataModule:
+    """Creates the data module of a config and nothing else.
+
+    Args:
+        path: The config of a run.
+        trusted: Whether the user gave the path of the file. Only then are custom classes imported.
+
+    Raises:
+        ConfigurationError: If the config has no data, their settings are invalid, or an untrusted
+            config names a custom class.
+    """
+    data = data_settings(path, trusted)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(TensorDataModule, "data")
     try:

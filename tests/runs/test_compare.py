@@ -71,6 +71,20 @@ def test_tensorboard_tells_them_apart(runs: Path) -> None:
     assert blend["seed"] == 42
 
 
+@pytest.mark.parametrize("config", ["", "--config lightning_logs/inputs/config.yaml"])
+def test_a_checkpoint_is_tested_on_the_data_of_its_run(
+    config: str, runs: Path, command_line: Command
+) -> None:
+    """Its density is another than that of a test; ``ckpt_path: null`` in a config won before."""
+    results = read_results(runs / "inputs")
+    assert results is not None
+    status, out, error = command_line(f"test --ckpt_path last {config}")
+    assert status == 0, error
+    error_of_test = next(line.split()[-1] for line in out.splitlines() if "test/rel_l2" in line)
+    assert float(error_of_test) == pytest.approx(results.test["test/rel_l2"], rel=1e-6)
+    assert "callbacks used to create the checkpoint" not in error
+
+
 def test_a_run_without_results_is_last(runs: Path, command_line: Command) -> None:
     (runs / "blend" / RESULTS).unlink()
     status, out, error = command_line("compare")
