@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,23 @@ def test_hyperparameters_of_a_command_line_name_the_module_s_class() -> None:
     assert compat.settings_under(cli, "model.init_args.width") == 3
     assert cli.model.hparams[compat.CLASS_PATH] == own
     assert cli.model.hparams["width"] == 3
+
+
+def test_a_parser_forgets_the_run_that_used_it() -> None:
+    own = f"{Small.__module__}.{Small.__qualname__}"
+    args = [f"--model={own}", "--model.width=3", "--trainer.accelerator=cpu"]
+    cli = LightningCLI(
+        LightningModule, run=False, subclass_mode_model=True, save_config_callback=None, args=args
+    )
+    kept = weakref.ref(cli)
+    parser = cli.parser
+    del cli
+    gc.collect()
+    assert kept() is not None  # by what the parser calls to create the module
+
+    compat.forget_run(parser)
+    gc.collect()
+    assert kept() is None
 
 
 class Seen(Exception):  # noqa: N818

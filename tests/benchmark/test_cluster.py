@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning"),
 ]
 
-SMALL = {"synthetic": {"trainer": {"max_epochs": 60}, "data": {"init_args": {"samples": 100}}}}
+SMALL = {"synthetic": {"trainer": {"max_epochs": 40}, "data": {"init_args": {"samples": 50}}}}
 
 
 def _free_port() -> int:

@@ -16,7 +16,14 @@ import pytest
 import yaml
 
 import kanlit.cli.benchmark as command
-from kanlit.benchmark import Outcome, Run, build_matrix, choose_tasks, densities_by_class
+from kanlit.benchmark import (
+    Outcome,
+    Run,
+    build_matrix,
+    choose_tasks,
+    densities_by_class,
+    train,
+)
 from kanlit.benchmark.engine import Engine, Train
 from kanlit.benchmark.runner import run_matrix
 from kanlit.cli import main
@@ -245,6 +252,10 @@ def test_a_command_that_is_struck_down_goes_on_where_it_was(
     assert not alive  # none goes on training for nobody
     done = keys(small / "out")
     assert 2 <= len(done) < 120
+    densities = densities_by_class(["InputDensity"])
+    (first,) = build_matrix(choose_tasks(words=["f2"]), densities, "small.yaml", [1]).runs
+    assert done[0] == tuple(map(str, first.key))
+    assert float(rows(small / "out")[0]["rel_l2"]) == train(first, 1).row.rel_l2  # to the last bit
 
     assert run(words.replace("1-30", "1"))[0] == 0
 
