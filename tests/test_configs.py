@@ -43,9 +43,13 @@ def test_every_config_trains_for_two_epochs(
     schedule = config.get("adaptation", {}).get("schedule")
     if isinstance(schedule, dict):  # of a run longer than two epochs
         command += ["--adaptation.schedule", "[3, 6]"]
-    for points, few in (("points", 500), ("points_per_axis", 16)):  # of an equation
-        if points in config["data"].get("init_args", {}):
-            command += [f"--data.{points}", str(few)]
+    if config["data"]["class_path"] == "EquationData":
+        monkeypatch.setattr("kanlit.data.equations._TEST_POINTS_PER_AXIS", 20)
+        if "points_per_axis" in config["data"]["init_args"]:
+            command += ["--data.points_per_axis", "8"]
+        else:
+            command += ["--data.points", "200", "--data.redraw", "ResidualDraw"]
+            command += ["--data.redraw.pool", "400"]
     if path.stem == "pruning":
         command += [
             "--trainer.callbacks",
