@@ -108,6 +108,7 @@ def test_a_coefficient_is_in_the_summary_and_beside_predictions(command_line: Co
     assert f"slope: {value} ± {error} " in out
     found = json.loads(Path("new_u.json").read_text())
     assert found["note"] is None
+    assert 0.015 < found["misfit"] < 0.025  # of ±0.02
     slope = found["coefficients"]["slope"]
     assert slope["value"] == pytest.approx(float(value), rel=1e-4)
     assert slope["standard_error"] == pytest.approx(float(error), rel=0.1)

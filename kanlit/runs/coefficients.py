@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ __all__ = ["coefficient_lines", "coefficient_values"]
 
 
 def coefficient_lines(module: KANModule) -> Iterator[str]:
-    """A line for each unknown coefficient, and one for what limits their standard errors."""
+    """A line for each unknown coefficient, the misfit, and what limits their standard errors."""
     coefficients = _coefficients(module)
     if coefficients is None:
         return
@@ -22,6 +23,9 @@ def coefficient_lines(module: KANModule) -> Iterator[str]:
             low, high = each.interval
             line += f" ± {each.error:.2g} (standard error; 95 % interval {low:.6g} to {high:.6g})"
         yield line
+    spread = coefficients.spread
+    if spread is not None:
+        yield f"misfit: {spread.noise:.3g} (of {spread.rows} observations, per degree of freedom)"
     if coefficients.note:
         yield f"standard errors: {coefficients.note}"
 
@@ -39,7 +43,9 @@ def coefficient_values(module: KANModule) -> dict[str, Any] | None:
         }
         for name, each in coefficients.estimates().items()
     }
-    return {"coefficients": listed, "note": coefficients.note or None}
+    spread = coefficients.spread
+    misfit = None if spread is None or not math.isfinite(spread.noise) else spread.noise
+    return {"coefficients": listed, "misfit": misfit, "note": coefficients.note or None}
 
 
 def _coefficients(module: KANModule) -> Coefficients | None:
