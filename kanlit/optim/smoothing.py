@@ -146,12 +146,15 @@ class SmoothFit:
         freedom: Effective degrees of freedom, :math:`\mathrm{tr}((J^T J + \Lambda)^{-1} J^T J)`.
         evidence: Log marginal likelihood of the data by Laplace's method.
         covariance: Covariance of θ given the data, likewise ``(P, P)``.
+        curved: Number of edges that the data bend: the sum over edges of the degrees of freedom
+            that the first penalty leaves, at most 1 of each.
     """
 
     noise: float
     freedom: float
     evidence: float
     covariance: Tensor
+    curved: float
 
 
 class EdgePenalties:
@@ -232,7 +235,8 @@ class EdgePenalties:
             scaled.diagonal().add_(_JITTER)
             factor, failed = torch.linalg.cholesky_ex(scaled)
         if int(failed) != 0:
-            return SmoothFit(math.nan, math.nan, -math.inf, torch.full_like(matrix, math.nan))
+            nan = math.nan
+            return SmoothFit(nan, nan, -math.inf, torch.full_like(matrix, nan), nan)
         inverse = torch.cholesky_inverse(factor) * shrink * shrink.unsqueeze(1)
         freedom = float((inverse * gram).sum())
         noise = loss * count / max(count - freedom, 0.05 * count)
@@ -243,16 +247,19 @@ class EdgePenalties:
         noise_floor = max(noise, 1e-300)
         fit = count * (loss + self.value(theta)) / noise_floor
         evidence = -0.5 * (count * math.log(2 * math.pi * noise_floor) + fit + log_ratio)
-        if moves:
-            for i, layer in enumerate(self._layers):
-                gain = layer.prior_traces() - layer.posterior_traces(inverse)
+        curved = 0.0
+        for i, layer in enumerate(self._layers):
+            gain = layer.prior_traces() - layer.posterior_traces(inverse)
+            held = layer.strengths[0].isinf()
+            left = (layer.strengths[0] * gain[0]).masked_fill(held, 0.0)
+            curved += float(left.clamp(0.0, 1.0).sum())
+            if moves:
                 size = layer.values(theta)
-                held = layer.strengths[0].isinf()
                 if bool(held.any()):
                     gain[1][held], size[1][held] = gain[1][held].mean(), size[1][held].mean()
                 factors = noise / count * gain.clamp(min=1e-300) / size.clamp(min=1e-300)
                 self._layers[i] = layer.moved(factors.clamp(1 / _FACTOR, _FACTOR))
-        return SmoothFit(noise, freedom, evidence, noise / count * inverse)
+        return SmoothFit(noise, freedom, evidence, noise / count * inverse, curved)
 
 
 def _of_layer(layer: KANLayer, columns: JacobianColumns, strengths: Tensor, ridge: float) -> _Layer:

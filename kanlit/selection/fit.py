@@ -69,6 +69,12 @@ class SmoothNetwork:
         """Number of edges that are not held straight."""
         return sum(int(own[0].isfinite().sum()) for own in self.optimizer.strengths(self.layers)[0])
 
+    @property
+    def used_curves(self) -> float:
+        """Number of edges that the data bend, before the last step; 0 if unknown."""
+        found = self.optimizer.found
+        return 0.0 if found is None else found.curved
+
     def hold_straight(self) -> None:
         """Makes all edges straight, also in later training."""
         strengths, steps = self.optimizer.strengths(self.layers)

@@ -55,9 +55,9 @@ def select_network(
     """Fits networks of growing size and keeps the one with the largest evidence.
 
     The evidence, the marginal likelihood of the data, weighs the fit against the freedom that the
-    network needs for it. The first is a linear function, and every curved edge has to pay. Each
-    width has several random starts; the best are trained to the end. The width grows, and after it
-    G, while the evidence gains.
+    network needs for it. The first is a linear function, over which every edge that may bend has to
+    pay, and later those that the data bend. Each width has several random starts; the best are
+    trained to the end. The width grows, and after it G, while the evidence gains.
 
     Args:
         x: Standardized inputs ``(n, in)``, float64.
@@ -96,7 +96,7 @@ def select_network(
         found = _best(fits, 1)[0].train(_LONG)
         report(_line(widths, found))
         least = _LEAST_GAIN_OF_WIDTH if widths else 0.0
-        if best is None or _merit(found) > _merit(best) + least:
+        if best is None or _gain(found, best) > least:
             best, chosen, waited = found, widths, 0
         elif widths:
             waited += 1
@@ -122,8 +122,14 @@ def _best(fits: Sequence[SmoothNetwork], number: int) -> list[SmoothNetwork]:
     return sorted(fits, key=lambda fit: -fit.evidence)[:number]
 
 
-def _merit(fit: SmoothNetwork) -> float:
-    return fit.evidence - _COST_OF_CURVE * fit.curved_edges
+def _gain(found: SmoothNetwork, best: SmoothNetwork) -> float:
+    """Gain of the evidence, less the cost of the curves.
+
+    Over a linear function, every edge that may bend has to pay. Between networks that bend, only
+    those that the data bend do; otherwise a wide network would pay for what it has straightened.
+    """
+    curves = found.used_curves - best.used_curves if best.curved_edges else found.curved_edges
+    return found.evidence - best.evidence - _COST_OF_CURVE * curves
 
 
 def _affordable(network: KAN, rows: int) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kanlit.nn import KAN
 from kanlit.selection import search, select_network
+from kanlit.selection.fit import SmoothNetwork
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,16 @@ def test_a_line_stays_a_line_in_later_training() -> None:
     fit.on(x, y).train(10)
     left, middle, right = (fit.network(x + shift) for shift in (-0.1, 0.0, 0.1))
     torch.testing.assert_close(left + right, 2 * middle, rtol=0, atol=1e-6)
+
+
+def test_an_edge_that_the_data_leave_straight_costs_nothing() -> None:
+    """A wide network paid for it as for a curve, and a poor additive function was kept."""
+    x, y, _ = noisy("sum", 400)
+    fit = SmoothNetwork(build((), 6, torch.Generator().manual_seed(0)), x, y).train(40)
+    assert fit.curved_edges == 2  # both may bend
+    assert fit.used_curves == pytest.approx(1, abs=0.3)  # the sine does
+    fit.hold_straight()
+    assert fit.train(3).used_curves == 0
 
 
 def test_an_interaction_gets_hidden_units() -> None:
