@@ -29,7 +29,7 @@ parameters, epochs and seconds. The most accurate run comes first; runs that hav
 A name in front of a metric, as in best/rel_l2, is that of the checkpoint best on validation."""
 
 _MAIN = ("accuracy", "rel_l2", "loss")  # the metrics to sort by, the first that a run has
-_UNLIKE = ("trainer.logger", "trainer.default_root_dir", "checkpoint.dirpath", "name")  # where
+_PLACES = ("trainer.logger", "trainer.default_root_dir", "checkpoint.dirpath")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -99,7 +99,7 @@ def _settings(run: RunRecord) -> dict[str, str]:
     found: dict[str, str] = {}
     for setting in settings_of(["--config", str(run.folder / "config.yaml")], "fit"):
         nested = isinstance(setting.value, list) and any(isinstance(v, dict) for v in setting.value)
-        if setting.value != {} and not nested and not setting.key.startswith(_UNLIKE):
+        if setting.value != {} and not nested and not setting.key.startswith(_PLACES):
             value = str(setting.value)
             found[setting.key] = value.rpartition(".")[2] if setting.names_class else value
     return found

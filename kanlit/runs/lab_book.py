@@ -46,8 +46,7 @@ _TASK = ("data.function", "data.equation", "data.path")
 def key_settings(settings: Sequence[Setting]) -> dict[str, Any]:
     """The settings that tell runs apart: data, density, schedule, network, optimizer and seed.
 
-    Each run has all of them, since TensorBoard shows those of the first run alone; empty if it has
-    none.
+    TensorBoard shows the columns of one run, so every run has all; what it does not set is empty.
     """
     known = {
         s.key: _short(s.value) if s.names_class else s.value for s in settings if s.value != {}
@@ -63,7 +62,7 @@ def _short(name: Any) -> str:
 
 
 def keep_book(logger: Logger, settings: Mapping[str, Any], fits: bool) -> None:
-    """Makes a logger record the settings of a run instead of those of its module.
+    """Makes a logger record the settings of a run, in TensorBoard instead of those of its module.
 
     TensorBoard then shows one row per run in HPARAMS, with its test errors, and has one file of
     events per run: Lightning closes it at the end of ``fit``, and a test would open another.
@@ -81,7 +80,7 @@ def keep_book(logger: Logger, settings: Mapping[str, Any], fits: bool) -> None:
 
 @dataclass
 class _Settings:
-    """Logs settings instead of the hyperparameters given; a class, so that it can be pickled."""
+    """Logs settings with the hyperparameters given; a class, so that it can be pickled."""
 
     logger: Logger
     method: Callable[..., None]
@@ -98,7 +97,8 @@ class _Settings:
         if isinstance(self.logger, TensorBoardLogger):
             _write(self.logger, found)
         else:
-            self.method(found)
+            own = {name: value for name, value in params.items() if not name.startswith("_")}
+            self.method({**own, **found})
 
 
 @dataclass
@@ -114,6 +114,7 @@ class _Flush:
 def _write(logger: TensorBoardLogger, settings: Mapping[str, Any]) -> None:
     """Writes the row of HPARAMS, whose metrics TensorBoard reads from the scalars."""
     plain = {k: v if isinstance(v, int | float | bool) else str(v) for k, v in settings.items()}
+    logger.hparams.update(settings)  # for Lightning's hparams.yaml
     logger.experiment.add_custom_scalars(_LAYOUT)
     for summary in hparams(plain, dict.fromkeys(_METRICS, 0.0)):
         logger.experiment.file_writer.add_summary(summary)

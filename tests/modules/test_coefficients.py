@@ -84,7 +84,7 @@ def fitted(
     torch.manual_seed(0)
     module = PDEModule(
         len(equation.coordinates),
-        1,
+        len(equation.unknowns),
         **{"hidden": [], "optimizer": LevenbergMarquardt, **(model or {})},
     )
     trainer = Trainer(
@@ -98,7 +98,7 @@ def fitted(
         check_val_every_n_epoch=epochs,
         callbacks=[*callbacks, CoefficientErrors()],
     )
-    trainer.fit(module, EquationData(equation, 12, **data))
+    trainer.fit(module, EquationData(equation, **{"points_per_axis": 12, **data}))
     return module, trainer
 
 
@@ -235,21 +235,8 @@ def test_an_unknown_field_is_a_further_unknown_of_the_equation(tmp_path: Path) -
     path = tmp_path / "seen.csv"
     values = [f"{x},{2 * x - 2 * float(torch.log1p(torch.tensor(x)))}" for x in X.tolist()]
     path.write_text("\n".join(["x,u", *values]) + "\n")
-    torch.manual_seed(0)
-    module = PDEModule(
-        1, 2, hidden=[3], spline_order=4, optimizer=LevenbergMarquardt, observation_weight=100.0
-    )
-    trainer = Trainer(
-        max_epochs=40,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=40,
-    )
-    trainer.fit(module, EquationData(Conducting(), 30, observations=str(path)))
+    model = {"hidden": [3], "spline_order": 4, "observation_weight": 100.0}
+    module, _ = fitted(Conducting(), 40, model=model, points_per_axis=30, observations=str(path))
     x = torch.linspace(0.2, 1, 9, dtype=torch.float64).unsqueeze(1)
     field = module(x)[:, 1:].detach()
     assert float((field - (1 + x)).norm() / (1 + x).norm()) < 0.02

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -69,6 +70,20 @@ def test_tensorboard_tells_them_apart(runs: Path) -> None:
     assert blend["hidden"] == "[2]"
     assert blend["optimizer"] == "Adam"
     assert blend["seed"] == 42
+    assert yaml.safe_load((runs / "blend/hparams.yaml").read_text())["density"] == "BlendedDensity"
+
+
+def test_other_loggers_have_the_settings_of_the_module_too(
+    command_line: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("\n".join([*ROWS, ""]))
+    words = "--trainer.logger CSVLogger --trainer.logger.save_dir . --trainer.logger.version 0"
+    status, _, error = command_line(f"{TRAIN} {words}")
+    assert status == 0, error
+    kept = yaml.safe_load((tmp_path / "lightning_logs/version_0/hparams.yaml").read_text())
+    assert kept["density"] == "BlendedDensity"
+    assert kept["initialization"] == "glorot_fine"
+    assert not [name for name in kept if name.startswith("_")]
 
 
 @pytest.mark.parametrize("config", ["", "--config lightning_logs/inputs/config.yaml"])

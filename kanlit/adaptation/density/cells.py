@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cell_masses", "interval_sums"]
+__all__ = ["cell_weights", "interval_sums"]
 
 
-def cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor, order: Tensor) -> Tensor:
-    """Integrals of a density over the cells of the samples.
+def cell_weights(breakpoints: Tensor, density: Tensor, samples: Tensor, order: Tensor) -> Tensor:
+    """Weights of samples in proportion to the integrals of a density over their cells.
 
     Args:
         breakpoints: ``(in, G+1)``.
@@ -18,7 +18,7 @@ def cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor, order: Te
         order: ``(in, n)``, indices that sort the samples.
 
     Returns:
-        ``(in, n)``; equal samples get equal parts of their cell.
+        ``(n, in)``, with mean 1; equal samples get equal parts of their cell.
     """
     columns = samples.gather(1, order)
     edges = _ends(columns)
@@ -30,10 +30,12 @@ def cell_masses(breakpoints: Tensor, density: Tensor, samples: Tensor, order: Te
     masses = integral.diff(dim=1).clamp(min=0)  # negative only by rounding
     new = torch.cat([torch.zeros_like(columns[:, :1]), columns.diff(dim=1)], dim=1) != 0
     cell = new.cumsum(1)  # index of each sample's cell, the same for equal samples
-    total = torch.zeros_like(masses).scatter_add(1, cell, masses)
+    sums = torch.zeros_like(masses).scatter_add(1, cell, masses)
     count = torch.zeros_like(masses).scatter_add(1, cell, torch.ones_like(masses))
-    shared = (total / count.clamp(min=1)).gather(1, cell)
-    return torch.empty_like(shared).scatter(1, order, shared)
+    shared = (sums / count.clamp(min=1)).gather(1, cell)
+    masses = torch.empty_like(shared).scatter(1, order, shared)
+    total = masses.sum(1, keepdim=True)
+    return (masses / torch.where(total != 0, total, 1.0) * samples.shape[1]).T
 
 
 def interval_sums(breakpoints: Tensor, values: Tensor, samples: Tensor, order: Tensor) -> Tensor:

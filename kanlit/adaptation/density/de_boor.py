@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
-from kanlit.adaptation.density.cells import cell_masses
+from kanlit.adaptation.density.cells import cell_weights
 from kanlit.bases import spline_coefficients
 from kanlit.errors import check_at_least
 from kanlit.nn import KANLayer
@@ -72,10 +72,8 @@ class DeBoorDensity(ImportanceDensity):
         known = (mean != 0).unsqueeze(1)  # True for NaN, too, so that it is not hidden
         relative = size / torch.where(known, mean.unsqueeze(1), 1.0) + self.epsilon
         density = torch.where(known, relative ** (1 / (layer.spline_order + 1)), 0.0)
-        masses = cell_masses(breakpoints, density, samples.T.double(), context.order)
-        total = masses.sum(1, keepdim=True)
-        fraction = masses / torch.where(total != 0, total, 1.0)
-        return (fraction * samples.shape[0]).T.to(samples.dtype)
+        weights = cell_weights(breakpoints, density, samples.T.double(), context.order)
+        return weights.to(samples.dtype)
 
 
 @torch.no_grad()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from kanlit.adaptation.density.base import ImportanceContext, ImportanceDensity
-from kanlit.adaptation.density.cells import cell_masses, interval_sums
+from kanlit.adaptation.density.cells import cell_weights, interval_sums
 from kanlit.adaptation.density.loss import losses_of
 from kanlit.errors import check_at_least
 
@@ -62,7 +61,5 @@ class ErrorDensity(ImportanceDensity):
         error = error + self.epsilon * error.mean(1, keepdim=True)
         share = error / error.amax(1, keepdim=True)
         density = share ** (_RATE / (2 * layer.spline_order + 3)) / breakpoints.diff(dim=1)
-        masses = cell_masses(breakpoints, density, columns, context.order)
-        total = masses.sum(1, keepdim=True)
-        fraction = masses / torch.where(total != 0, total, 1.0)
-        return (fraction * len(samples)).T.to(samples.dtype)
+        weights = cell_weights(breakpoints, density, columns, context.order)
+        return weights.to(samples.dtype)
