@@ -77,7 +77,7 @@ def test_other_loggers_have_the_settings_of_the_module_too(
     command_line: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "t.csv").write_text("\n".join([*ROWS, ""]))
-    words = "--trainer.logger CSVLogger --trainer.logger.save_dir . --trainer.logger.version 0"
+    words = "--trainer.logger CSVLogger --trainer.logger.save_dir ."
     status, _, error = command_line(f"{TRAIN} {words}")
     assert status == 0, error
     kept = yaml.safe_load((tmp_path / "lightning_logs/version_0/hparams.yaml").read_text())
