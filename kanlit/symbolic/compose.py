@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kanlit.nn import KAN, KANLayer
-from kanlit.symbolic.fit import CurveFit, fit_curves
+from kanlit.symbolic.fit import CurveFit, fit_curves, times
 from kanlit.symbolic.library import Array
 
 __all__ = ["Edge", "SplineEdge", "compose", "edges_of", "numerics"]
@@ -186,7 +186,7 @@ def compose(
             elif edge.place in choice:
                 value = values[p - 1]
                 if (edge.shift, edge.scale) != (0.0, 1.0):
-                    value = (value - sympy.Float(edge.shift)) / sympy.Float(edge.scale)
+                    value = times(1 / sympy.Float(edge.scale), value - sympy.Float(edge.shift))
                 term = choice[edge.place].applied(value)
             else:
                 term = edge.symbol(values[p - 1]) + sympy.Float(edge.mean)

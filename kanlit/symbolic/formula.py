@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch import Tensor
 from kanlit.nn import KAN
 from kanlit.scaling import Standardization
 from kanlit.symbolic.compose import Edge, SplineEdge, compose, edges_of, numerics
+from kanlit.symbolic.fit import times
 from kanlit.symbolic.library import Array
 from kanlit.symbolic.numeric import Composition
 from kanlit.symbolic.refine import Template, refine
-from kanlit.symbolic.search import Choice, Criterion, SearchResult, search
+from kanlit.symbolic.search import Choice, Criterion, SearchResult, Trial, search
 from kanlit.symbolic.smaller import SMALLER, smaller_networks
 from kanlit.symbolic.tidy import is_other, regressed, tidied
 
@@ -250,18 +252,23 @@ def _searched(
     """The best formula of an output of a network."""
     functions = numerics(layers)
 
-    def refined(choice: Choice) -> tuple[sympy.Expr, float]:
+    def refined(choice: Choice) -> Trial:
         network = Composition(layers, choice, output, target.mean, target.std)
         fitted, error = network.fitted(target.x, target.y, _STEPS)
-        found = _composed(target, layers, output, fitted)
         if error > _EXACT * target.spread and _has_powers_of_sums(choice):
-            expanded = sympy.expand(found)
-            if is_other(expanded, found, _TRIED):
+            whole = _composed(target, layers, output, fitted)
+            expanded = sympy.expand(whole)
+            if is_other(expanded, whole, _TRIED):
                 data = target.symbols, target.x, target.y, functions
                 other, its_error = refine(regressed(expanded, *data), *data, _STEPS)
                 if its_error < error:
-                    found, error = other, its_error
-        return found, error / target.spread
+                    constants = len(other.atoms(sympy.Float))
+                    return Trial(its_error / target.spread, constants, lambda: other)
+        return Trial(
+            error / target.spread,
+            len(network.start),
+            partial(_composed, target, layers, output, fitted),
+        )
 
     edges = [edge for edge in _reaching(layers, output) if edge.fits]
     return search(edges, refined, trials, criterion, advance)
@@ -270,8 +277,8 @@ def _searched(
 def _composed(target: _Target, layers: _Layers, output: int, choice: Choice) -> sympy.Expr:
     """The formula of an output in the user's units."""
     whole = compose(layers, target.symbols, choice)[output]
-    scaled = whole if target.std == 1 else sympy.Float(target.std) * whole
-    return sympy.expand_mul(scaled + sympy.Float(target.mean) if target.mean else scaled)
+    scaled = whole if target.std == 1 else times(sympy.Float(target.std), whole)
+    return scaled + sympy.Float(target.mean) if target.mean else scaled
 
 
 def _finished(target: _Target, layers: _Layers, output: int, best: SearchResult) -> OutputFormula:

@@ -53,7 +53,11 @@ class Template:
 
     @cached_property
     def _slopes(self) -> Any:
-        slopes = [sympy.diff(self.form, symbol) for symbol in self.symbols]
+        terms = [(term, term.free_symbols) for term in sympy.Add.make_args(self.form)]
+        slopes = [
+            sympy.Add(*(sympy.diff(term, symbol) for term, own in terms if symbol in own))
+            for symbol in self.symbols
+        ]
         return sympy.lambdify(self._arguments, slopes, self._modules, cse=True)
 
     def _parametrised(self, node: sympy.Basic) -> Any:
@@ -77,10 +81,11 @@ class Template:
 
     def jacobian(self, x: Array, constants: Array) -> Array:
         """Derivatives by the constants, ``(n, constants)``."""
-        with np.errstate(all="ignore"):
-            found = self._slopes(*x.T, *constants)
-        columns = [np.broadcast_to(np.asarray(f, dtype=float), x.shape[:1]) for f in found]
-        return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
+        return _columns(self._slopes, x, constants)
+
+    def columns(self, x: Array, constants: Array) -> Array:
+        """The elements at ``x`` of a formula that is a tuple, ``(n, elements)``."""
+        return _columns(self._value, x, constants)
 
     def fitted(self, x: Array, y: Array, start: Array, free: Array, steps: int = 100) -> Array:
         """Least-squares constants for ``y`` ``(n,)``; those not ``free`` are fixed."""
@@ -118,6 +123,13 @@ class Template:
         """The formula with given constants, as numbers or sympy expressions."""
         numbers = {s: sympy.sympify(c) for s, c in zip(self.symbols, constants, strict=True)}
         return self.form.xreplace({**self._names, **numbers}).doit()
+
+
+def _columns(function: Any, x: Array, constants: Array) -> Array:
+    with np.errstate(all="ignore"):
+        found = function(*x.T, *constants)
+    columns = [np.broadcast_to(np.asarray(f, dtype=float), x.shape[:1]) for f in found]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
 
 
 def refine(

@@ -12,7 +12,7 @@ import sympy
 from kanlit.symbolic.compose import Edge, Place
 from kanlit.symbolic.fit import CurveFit, fit_together
 
-__all__ = ["Choice", "Criterion", "SearchResult", "search"]
+__all__ = ["Choice", "Criterion", "SearchResult", "Trial", "search"]
 
 _EXACT = 1e-12  # relative error below which the search stops
 _ALTERNATIVES = 6  # functions tried per group or edge
@@ -20,7 +20,6 @@ _SIMPLER = 3.0  # weight of complexity against log10(1 - R²) in the search
 _NOT_FINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
 
 Choice = Mapping[Place, CurveFit]
-Refined = Callable[[Choice], tuple[sympy.Expr, float]]
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,27 @@ class Criterion:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A choice of functions with refined constants.
+
+    Attributes:
+        error: Relative to the standard deviation of the targets.
+        constants: Number of its constants.
+        composed: Returns its formula, which takes longer than the fit of its constants.
+    """
+
+    error: float
+    constants: int
+    composed: Callable[[], sympy.Expr]
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """A choice of functions, its formula with refined constants, and the relative error.
 
     Attributes:
         score: By the criterion; the complexity is that of all functions plus the number of
-            constants in the formula.
+            constants.
     """
 
     choice: Choice
@@ -70,7 +84,7 @@ class SearchResult:
 
 def search(
     edges: Sequence[Edge],
-    refined: Refined,
+    refined: Callable[[Choice], Trial],
     trials: int,
     criterion: Criterion | None = None,
     advance: Callable[[int], None] = lambda steps: None,
@@ -88,32 +102,37 @@ def search(
 
     Args:
         edges: The edges that have candidate functions.
-        refined: Returns the formula of a choice with refined constants, and its error relative to
-            the standard deviation of the targets.
+        refined: Refines the constants of a choice.
         trials: Largest number of formulas to refine; at least one is.
         criterion: Compares formulas; by default that of targets without noise.
         advance: Called with the number of finished trials, ``trials`` in total.
     """
     judged = criterion or Criterion()
-    tried: dict[tuple[CurveFit, ...], SearchResult] = {}
+    tried: set[tuple[CurveFit, ...]] = set()
 
-    def judge(choice: Choice) -> SearchResult:
+    def better(choice: Choice, best: SearchResult | None) -> SearchResult | None:
+        """The result of a choice that improves on the best."""
         key = tuple(choice[edge.place] for edge in edges)
-        if key not in tried:
-            expression, error = refined(choice)
-            if expression.has(*_NOT_FINITE):  # numbers that numpy rounds, such as artanh(1)
-                error = np.inf
-            complexity = sum(fit.candidate.complexity for fit in choice.values())
-            score = judged(error, complexity + len(expression.atoms(sympy.Float)))
-            tried[key] = SearchResult(choice, expression, error, score)
-            advance(1)
-        return tried[key]
+        if key in tried:
+            return None
+        tried.add(key)
+        advance(1)
+        trial = refined(choice)
+        complexity = sum(fit.candidate.complexity for fit in choice.values())
+        score = judged(trial.error, complexity + trial.constants)
+        if best is not None and not score < best.score:
+            return None
+        expression = trial.composed()
+        if expression.has(*_NOT_FINITE):  # numbers that numpy rounds, such as artanh(1)
+            return None if best is not None else SearchResult(choice, expression, np.inf, np.inf)
+        return SearchResult(choice, expression, trial.error, score)
 
-    best = judge({edge.place: edge.fits[0] for edge in edges})
+    best = better({edge.place: edge.fits[0] for edge in edges}, None)
+    assert best is not None
     for choice in _uniform_choices(edges):
         if best.error <= _EXACT or len(tried) >= 3 * trials // 4:
             break
-        best = min(best, judge(choice), key=lambda found: found.score)
+        best = better(choice, best) or best
     changed = True
     while changed and best.error > _EXACT:
         changed = False
@@ -121,9 +140,9 @@ def search(
             for fit in sorted(edge.fits, key=_simpler)[:_ALTERNATIVES]:
                 if len(tried) >= trials:
                     return best
-                trial = judge({**best.choice, edge.place: fit})
-                if trial.score < best.score:
-                    best, changed = trial, True
+                found = better({**best.choice, edge.place: fit}, best)
+                if found is not None:
+                    best, changed = found, True
     advance(trials - len(tried))
     return best
 

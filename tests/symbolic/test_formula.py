@@ -16,6 +16,7 @@ from kanlit.scaling import Standardization
 from kanlit.splines import bspline_basis
 from kanlit.symbolic import find_formula, refine, snap
 from kanlit.symbolic.formula import steps
+from kanlit.symbolic.tidy import tidied
 
 Edge = Callable[[Tensor], Tensor]
 
@@ -183,3 +184,17 @@ def test_constants_that_are_no_simple_numbers_stay() -> None:
     snapped, _ = snap(sympy.Float(0.7354219) * t, [t], x, 0.7354219 * x[:, 0])
 
     assert snapped.as_coefficient(t) == pytest.approx(0.7354219)
+
+
+def test_sines_at_several_phases_become_one() -> None:
+    a, b = sympy.symbols("a b", real=True)
+    x = np.random.default_rng(0).uniform(-1, 1, (200, 2))
+    y = x[:, 0] * np.sin(x[:, 1])
+    phases = 0.02, -0.03
+    weights = [float(w) for w in np.linalg.solve([np.cos(phases), np.sin(phases)], [1.0, 0.0])]
+    sines = [sympy.Float(w) * sympy.sin(b + p) for w, p in zip(weights, phases, strict=True)]
+
+    expression, error = tidied(a * sympy.Add(*sines), [a, b], x, y, {})
+
+    assert expression == a * sympy.sin(b)
+    assert error < 1e-15

@@ -14,7 +14,7 @@ from kanlit.nn import KAN
 from kanlit.symbolic.compose import compose, edges_of
 from kanlit.symbolic.numeric import Composition
 from kanlit.symbolic.refine import Template
-from kanlit.symbolic.search import Criterion, search
+from kanlit.symbolic.search import Criterion, Trial, search
 
 
 def test_noise_leaves_room_for_terms_that_reduce_the_error() -> None:
@@ -82,9 +82,10 @@ def test_no_infinite_formula_is_chosen(network: KAN) -> None:
     whole = sympy.Float(0.5) * sympy.Symbol("a") + sympy.Float(0.25)
     judged = []
 
-    def refined(choice: Any) -> tuple[sympy.Expr, float]:
+    def refined(choice: Any) -> Trial:
         judged.append(choice)
-        return (sympy.oo, 1e-6) if len(judged) > 1 else (whole, 0.1)
+        first = len(judged) == 1
+        return Trial(0.1, 2, lambda: whole) if first else Trial(1e-6, 2, lambda: sympy.oo)
 
     best = search(edges, refined, 20)
     assert len(judged) > 1
