@@ -48,7 +48,16 @@ if TYPE_CHECKING:
     from kanlit.modules import ClassificationModule, PDEModule, RegressionModule
     from kanlit.nn import KAN, KANLayer
     from kanlit.optim import LevenbergMarquardt
-    from kanlit.problems import Condition, Equation, Unknown, dirichlet, neumann, periodic
+    from kanlit.problems import (
+        Condition,
+        Equation,
+        Polygon,
+        Unknown,
+        derivative,
+        dirichlet,
+        neumann,
+        periodic,
+    )
 
 __version__ = "0.2.0"
 
@@ -77,6 +86,7 @@ __all__ = [
     "LevenbergMarquardt",
     "LossDensity",
     "PDEModule",
+    "Polygon",
     "PruningCallback",
     "Refit",
     "RegressionModule",
@@ -88,6 +98,7 @@ __all__ = [
     "Unknown",
     "__version__",
     "adapt_grids",
+    "derivative",
     "dirichlet",
     "neumann",
     "periodic",
@@ -102,7 +113,8 @@ _HOMES = {
         "kanlit.data": "ClassTableData EquationData FeynmanData FormulaData HelmholtzData "
         "ScikitData SharpData SyntheticData TableData",
         "kanlit.modules": "ClassificationModule PDEModule RegressionModule",
-        "kanlit.problems": "Condition Equation Unknown dirichlet neumann periodic",
+        "kanlit.problems": "Condition Equation Polygon Unknown derivative dirichlet "
+        "neumann periodic",
         "kanlit.callbacks": "Calibrate GridAdaptationCallback KeepBest KnotPlotCallback "
         "PruningCallback Refit",
         "kanlit.nn": "KAN KANLayer",

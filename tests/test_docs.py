@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
-GUIDES += ["inverse", "scikit_learn", "tuning"]
+GUIDES += ["domains", "inverse", "scikit_learn", "tuning"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"

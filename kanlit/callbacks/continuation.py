@@ -55,8 +55,9 @@ class Continuation(Stages):
             value = int(value)
         if self.name in getattr(equation, "__dataclass_fields__", {}):
             found = rebuilt(equation, **{self.name: value})
-            if "bounds" in vars(equation):  # those of a horizon, not a field
-                object.__setattr__(found, "bounds", equation.bounds)
+            for key in ("bounds", "domain"):  # those of a horizon, not a field
+                if key in vars(equation):
+                    object.__setattr__(found, key, getattr(equation, key))
             return found
         found = copy.copy(equation)
         object.__setattr__(found, self.name, value)

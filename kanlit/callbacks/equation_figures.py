@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,7 +14,8 @@ from kanlit.data import EquationData
 from kanlit.modules import PDEModule
 from kanlit.nn import KANLayer
 from kanlit.plotting import InputKnots, points_figure, solution_figure
-from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems import BoundaryValueProblem, Domain, Equation
+from kanlit.problems.equations.base import domain_of
 
 __all__ = ["has_map", "knot_places", "points_picture", "solution_picture"]
 
@@ -56,17 +57,20 @@ def solution_picture(
         with evaluating(module):
             return torch.cat([module(rows.to(like)).double().cpu() for rows in x.split(_ROWS)])
 
+    def within(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda x: _within(problem.domain, function, x)
+
     module.problem = equation  # not that of a stage or window
     try:
         return solution_figure(
-            equation.bounds,
+            problem.domain.bounds,
             equation.coordinates,
             equation.unknowns,
-            predict,
-            lambda x: _residual(module, problem, x),
+            within(predict),
+            within(lambda x: _residual(module, problem, x)),
             points,
             list(knot_places(module, first.breakpoints)),
-            problem.solution if problem.has_solution else None,
+            within(problem.solution) if problem.has_solution else None,
             problem.name,
         )
     finally:
@@ -83,12 +87,21 @@ def points_picture(module: LightningModule, data: EquationData, points: Tensor) 
     """
     problem = BoundaryValueProblem(data.problem)
     return points_figure(
-        lambda x: _residual(module, problem, x),
-        data.problem.bounds,
+        lambda x: _within(problem.domain, lambda inside: _residual(module, problem, inside), x),
+        problem.domain.bounds,
         points,
         data.input_names,
         f"{problem.name}: training points and residual",
     )
+
+
+def _within(domain: Domain, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Values of a function at the points ``(n, d)`` in a domain, and NaN at those outside."""
+    inside = domain.contains(x)
+    values = function(x[inside])
+    found = values.new_full((len(x), *values.shape[1:]), torch.nan)
+    found[inside] = values
+    return found
 
 
 def _residual(module: LightningModule, problem: BoundaryValueProblem, x: Tensor) -> Tensor:
@@ -130,9 +143,10 @@ def knot_places(module: PDEModule, breakpoints: Tensor) -> Iterator[InputKnots]:
 
 def _line(equation: Equation, axis: int) -> Tensor:
     """Points ``(n, 2)`` along a coordinate, at a place of the other where nothing vanishes."""
-    low, high = torch.tensor(equation.bounds, dtype=torch.float64).unbind(1)
+    bounds = domain_of(equation).bounds
+    low, high = torch.tensor(bounds, dtype=torch.float64).unbind(1)
     line = torch.lerp(low, high, _ASIDE).expand(_ALONG, 2).clone()
-    line[:, axis] = torch.linspace(*equation.bounds[axis], _ALONG, dtype=torch.float64)
+    line[:, axis] = torch.linspace(*bounds[axis], _ALONG, dtype=torch.float64)
     return line
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from kanlit.callbacks.stages import Stages
 from kanlit.errors import ConfigurationError
 from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.equations.base import domain_of
 from kanlit.problems.window import with_bounds
 
 __all__ = ["GrowingEnd"]
@@ -16,15 +17,15 @@ class GrowingEnd(Stages):
     """Stages with rising ends of the coordinate ``name``, up to that of the equation's domain."""
 
     def own_value(self, equation: Equation) -> float:
-        return float(equation.bounds[self.axis(equation)][1])
+        return float(domain_of(equation).bounds[self.axis(equation)][1])
 
     def changed(self, equation: Equation, value: float) -> Equation:
         axis = self.axis(equation)
-        return with_bounds(equation, axis, equation.bounds[axis][0], value)
+        return with_bounds(equation, axis, domain_of(equation).bounds[axis][0], value)
 
     def check(self, equation: Equation, values: list[float]) -> None:
         axis, name = self.axis(equation), type(equation).__name__
-        low, high = equation.bounds[axis]
+        low, high = domain_of(equation).bounds[axis]
         for end in values:
             if not low < end <= high:
                 raise ConfigurationError(

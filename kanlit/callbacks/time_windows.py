@@ -18,6 +18,7 @@ from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.modules import PDEModule
 from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.equations.base import domain_of
 from kanlit.problems.window import on_window, tied
 
 __all__ = ["TimeWindows"]
@@ -61,7 +62,7 @@ class TimeWindows(GrowingEnd):
     def schedule_for(self, equation: Equation) -> StageSchedule:
         if self.count is None:
             return self.schedule
-        low, high = equation.bounds[self.axis(equation)]
+        low, high = domain_of(equation).bounds[self.axis(equation)]
         inner = [low + (high - low) * k / self.count for k in range(1, self.count)]
         return [*inner, None]
 
@@ -102,7 +103,9 @@ class TimeWindows(GrowingEnd):
     def current(self, data: EquationData, module: PDEModule) -> Equation:
         plan, equation = self._known_plan(), data.equation
         axis = self.axis(equation)
-        low = equation.bounds[axis][0] if plan.index == 0 else plan.values[plan.index - 1]
+        low = (
+            domain_of(equation).bounds[axis][0] if plan.index == 0 else plan.values[plan.index - 1]
+        )
         module.begin_window(plan.index, float(low), plan.value)
         conditions = equation.conditions()
         if plan.index > 0:

@@ -252,7 +252,9 @@ def _uniform(
 def _in_domain(problem: BoundaryValueProblem, solve: Any) -> FormulaSamples:
     """Points uniform over the domain of an equation, and the unknowns there."""
     equation = problem.equation
-    x = uniform_points(equation.bounds, _SAMPLES, torch.Generator().manual_seed(_SEED))
+    unit = ((0.0, 1.0),) * len(equation.coordinates)
+    x = uniform_points(unit, _SAMPLES, torch.Generator().manual_seed(_SEED))
+    x = problem.domain.inside(x)
     y = solve(x)
     names = list(equation.coordinates), list(equation.unknowns)
     return FormulaSamples(x, y, x, y, *names, exact=False)

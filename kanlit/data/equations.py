@@ -12,14 +12,14 @@ from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_finite
 from kanlit.data.draws import PointDraw, ResidualDraw
 from kanlit.data.measurements import Measurements, Noise, observed, read_measurements
-from kanlit.data.points import RandomPoints, grid, problem_points
+from kanlit.data.points import GridPoints, RandomPoints, domain_grid, problem_points
 from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.problems import (
     BoundaryValueProblem,
     Equation,
     TargetFunction,
-    grid_points,
 )
+from kanlit.problems.equations.base import domain_of
 from kanlit.problems.observations import OBSERVED
 
 __all__ = ["EquationData", "Sampling"]
@@ -29,6 +29,7 @@ Sampling = Literal["grid", "sobol", "uniform", "residual"]
 _TEST_POINTS_PER_AXIS = 100
 _TEST_POINTS = 65536  # largest total number
 _CUT = ("collocation", "source")
+_ENDINGS = ("", "_values", "_opposite", "_normals")  # of the tensors of a condition
 
 
 class EquationData(TensorDataModule):
@@ -48,12 +49,13 @@ class EquationData(TensorDataModule):
     Args:
         equation: The equation: one of kanlit's, such as Burgers, AllenCahn, KdV, Wave or Heat, or
             your own subclass of kanlit.Equation.
-        points_per_axis: Grid points along each axis: one number, or one per axis.
+        points_per_axis: Grid points along each axis: one number, or one per axis. Of a domain that
+            is no box, those of the box around it that lie in it.
         sampling: grid, sobol (a scrambled Sobol sequence), uniform (uniformly random), or residual
             (uniform at first, and redrawn during training where the residual is large).
         points: Number of collocation points with sobol, uniform or residual sampling.
         condition_points: Points along each axis of a face of a condition; with sobol, uniform or
-            residual sampling, points per face.
+            residual sampling, points per face. A named part of the boundary is one face.
         redraw: How points are redrawn with residual sampling; by default a ResidualDraw with its
             own defaults, or your own subclass of kanlit.data.PointDraw.
         batch_size: Collocation points per training step, together with all points of the
@@ -179,10 +181,10 @@ class EquationData(TensorDataModule):
             self.tested = [self.equation.unknowns.index(name) for name in known.unknowns]
             return known.points, known.values
         problem = BoundaryValueProblem(self.equation)
-        dim, each = len(self.equation.bounds), _TEST_POINTS_PER_AXIS
+        dim, each = len(problem.domain.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
             each -= 1
-        x = grid_points(self.equation.bounds, each)
+        x = domain_grid(problem.domain, each)
         if part == "predict":
             return (x,)
         return (x, problem.solution(x)) if problem.has_solution else self._points(problem, True)
@@ -203,7 +205,7 @@ class EquationData(TensorDataModule):
 
     def training_points(self) -> Tensor:
         """The corners of the domain: the equation holds up to them, wherever the points are."""
-        return torch.tensor(self.equation.bounds, dtype=torch.float64).T
+        return torch.tensor(domain_of(self.equation).bounds, dtype=torch.float64).T
 
     def divide(self, tensors: Tensors) -> tuple[Tensors, Mapping[str, Tensor]]:
         if isinstance(tensors, tuple):
@@ -224,18 +226,13 @@ class EquationData(TensorDataModule):
         return observed(self._measured, problem, self.noise)
 
     def _drawn_points(self, problem: BoundaryValueProblem, validation: bool) -> dict[str, Tensor]:
-        count, each = self.points, self.condition_points
-        if count is None:
-            return problem_points(
-                problem,
-                lambda box: grid(box, self.points_per_axis, validation),
-                lambda box: grid(box, [each] * len(box), validation),
-            )
+        each = self.condition_points
+        if self.points is None:
+            return problem_points(problem, GridPoints(self.points_per_axis, each, validation))
         generator = torch.Generator().manual_seed(2 * self.seed + validation)
         # The validation set stays, so it should cover the domain evenly.
         even = self.sampling == "sobol" or (self.sampling == "residual" and validation)
-        draw = RandomPoints(generator, even)
-        return problem_points(problem, lambda box: draw(box, count), lambda box: draw(box, each))
+        return problem_points(problem, RandomPoints(generator, self.points, each, even))
 
     # -- redrawing --------------------------------------------------------------------------
 
@@ -247,10 +244,10 @@ class EquationData(TensorDataModule):
         """Fresh uniform points for :meth:`draw`, and the observations; on the CPU, in float64."""
         assert self.redraw is not None
         assert self.points is not None
-        size, draw = self.redraw.pool, RandomPoints(generator)
+        size = self.redraw.pool
         each = -(-self.condition_points * size // self.points)
-        problem = BoundaryValueProblem(self.problem)
-        points = problem_points(problem, lambda box: draw(box, size), lambda box: draw(box, each))
+        draw = RandomPoints(generator, size, each)
+        points = problem_points(BoundaryValueProblem(self.problem), draw)
         return points | self._observed(self.problem)
 
     def draw(
@@ -276,9 +273,7 @@ class EquationData(TensorDataModule):
             chosen = self.redraw.choose(values.double().cpu(), len(own[name]), generator)
             if self.trainer is not None:  # ranks may differ in rounding
                 chosen = self.trainer.strategy.broadcast(chosen)
-            together = (
-                _CUT if name == "collocation" else (name, f"{name}_values", f"{name}_opposite")
-            )
+            together = _CUT if name == "collocation" else [f"{name}{end}" for end in _ENDINGS]
             drawn |= {key: pool[key][chosen] for key in together if key in pool}
         self._drawn = True
         self.replace("train", drawn)
@@ -336,12 +331,12 @@ def _check_points(points: Any, own: Mapping[str, Tensor]) -> None:
 
 
 def _target(problem: BoundaryValueProblem) -> TargetFunction | None:
-    """The solution as a target function, if it is known and has one unknown."""
-    if not problem.has_solution or len(problem.equation.unknowns) > 1:
+    """The solution as a target function on a box, if it is known and has one unknown."""
+    if not problem.has_solution or len(problem.equation.unknowns) > 1 or problem.domain.dim:
         return None
     return TargetFunction(
         name=problem.name,
         formula=f"solution of {problem.name}",
-        bounds=problem.equation.bounds,
+        bounds=problem.domain.bounds,
         evaluate=lambda x: problem.solution(x)[:, 0],
     )

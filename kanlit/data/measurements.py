@@ -9,18 +9,16 @@ from math import inf
 import torch
 from torch import Tensor
 
-from kanlit.data.points import Box
 from kanlit.data.tables import data_columns, read_table
 from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 from kanlit.problems import Equation
+from kanlit.problems.equations.base import domain_of
 from kanlit.problems.observations import OBSERVED
 
 __all__ = ["Measurements", "Noise", "observed", "read_measurements"]
 
 Noise = float | dict[str, float]
-
-_ROUNDING = 1e-6  # of an axis, by which a point in a file may be outside
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,8 @@ def read_measurements(path: str, equation: Equation, setting: str, gaps: bool) -
     points, values = table.groups
     if not bool(values.isfinite().any()):
         raise ConfigurationError(f"{path} has no values in {', '.join(known)}: add rows with some")
-    outside = ~_inside(points, equation.bounds)
+    domain = domain_of(equation)
+    outside = ~domain.contains(points)
     if bool(outside.any()):
         first = int(outside.nonzero()[0])
         place = ", ".join(
@@ -79,12 +78,14 @@ def read_measurements(path: str, equation: Equation, setting: str, gaps: bool) -
         )
         ends = ", ".join(
             f"{name} from {low:g} to {high:g}"
-            for name, (low, high) in zip(coordinates, equation.bounds, strict=True)
+            for name, (low, high) in zip(coordinates, domain.bounds, strict=True)
         )
+        if domain.dim:
+            ends = f"a {type(domain).__name__} with {ends}"
         raise ConfigurationError(
             f"{int(outside.sum())} of {len(points)} rows of {path} are outside the domain of "
             f"{type(equation).__name__} ({ends}), the first in {table.place(first)} ({place}): "
-            f"remove them, or change the bounds"
+            f"remove them, or change the domain"
         )
     return Measurements(points, known, values)
 
@@ -108,7 +109,7 @@ def observed(
             without values.
     """
     levels = _levels(noise, measurements.unknowns)
-    inside = _inside(measurements.points, equation.bounds)
+    inside = domain_of(equation).contains(measurements.points)
     rows, columns = (measurements.values.isfinite() & inside.unsqueeze(1)).nonzero(as_tuple=True)
     if not len(rows):
         return {}
@@ -140,10 +141,3 @@ def _levels(noise: Noise | None, unknowns: tuple[str, ...]) -> list[float]:
                 f"give one such as 0.05"
             )
     return [float(given[name]) for name in unknowns]
-
-
-def _inside(points: Tensor, bounds: Box) -> Tensor:
-    """Whether each point ``(m, d)`` is in a box, up to rounding, ``(m,)``."""
-    low, high = torch.tensor(bounds, dtype=torch.float64).unbind(1)
-    slack = _ROUNDING * (high - low)
-    return ((points >= low - slack) & (points <= high + slack)).all(1)

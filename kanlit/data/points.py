@@ -2,71 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from kanlit.problems import BoundaryValueProblem, uniform_points
+from kanlit.errors import ConfigurationError
+from kanlit.problems import BoundaryValueProblem
+from kanlit.problems.domains import Domain, Face
+from kanlit.problems.functions.target import Bounds, grid_points
 
-__all__ = ["Box", "RandomPoints", "grid", "problem_points"]
-
-Box = Sequence[tuple[float, float]]
+__all__ = ["GridPoints", "Points", "RandomPoints", "domain_grid", "problem_points"]
 
 
-def problem_points(
-    problem: BoundaryValueProblem,
-    inside: Callable[[Box], Tensor],
-    on_face: Callable[[Box], Tensor],
-) -> dict[str, Tensor]:
-    """Points of an equation and of its conditions, with their given values, by name.
+class Points(ABC):
+    """A way to choose points in a domain and on its faces."""
 
-    Args:
-        problem: The equation with its conditions.
-        inside: Collocation points ``(n, d)`` in the domain.
-        on_face: Points ``(m, d-1)`` on a face, given by the bounds of the other coordinates.
-    """
-    bounds = problem.equation.bounds
-    x = inside(bounds)
+    @abstractmethod
+    def inside(self, domain: Domain) -> Tensor:
+        """Points ``(n, d)`` in a domain."""
+
+    @abstractmethod
+    def on(self, domain: Domain, face: Face) -> tuple[Tensor, Tensor]:
+        """Points of a face and outward normals there, ``(m, d)`` each."""
+
+
+def problem_points(problem: BoundaryValueProblem, points: Points) -> dict[str, Tensor]:
+    """Points of an equation and of its conditions, with their given values, by name."""
+    x = points.inside(problem.domain)
     found = {"collocation": x, **problem.given_within(x)}
     for condition in problem.conditions:
-        faces = []
-        for axis, end in problem.faces[condition.name]:
-            along = [pair for other, pair in enumerate(bounds) if other != axis]
-            face = on_face(along) if along else torch.empty(1, 0, dtype=torch.float64)
-            fixed = face.new_full((len(face), 1), bounds[axis][end])
-            faces.append(torch.cat([face[:, :axis], fixed, face[:, axis:]], 1))
-        found |= problem.given_on(condition, torch.cat(faces), [len(face) for face in faces])
+        faces = [points.on(problem.domain, face) for face in problem.faces[condition.name]]
+        found |= problem.given_on(condition, faces)
     return found
 
 
-class RandomPoints:
-    """Random points in boxes, reproducible for a generator.
+class RandomPoints(Points):
+    """Random points, uniform in the domain and on each face, reproducible for a generator.
 
     Args:
         generator: Source of all random numbers.
+        count: Number of points in the domain.
+        on_face: Number of points on each face.
         sobol: Whether points are a scrambled Sobol sequence; otherwise they are independent.
     """
 
-    def __init__(self, generator: torch.Generator, sobol: bool = False) -> None:
+    def __init__(
+        self, generator: torch.Generator, count: int, on_face: int, sobol: bool = False
+    ) -> None:
         self._generator = generator
+        self._count, self._on_face = count, on_face
         self._sobol = sobol
 
-    def __call__(self, box: Box, count: int) -> Tensor:
-        """Points ``(count, d)`` in a box."""
+    def inside(self, domain: Domain) -> Tensor:
+        return domain.inside(self._unit(self._count, len(domain.bounds)))
+
+    def on(self, domain: Domain, face: Face) -> tuple[Tensor, Tensor]:
+        return domain.on(face, self._unit(self._on_face, len(domain.bounds) - 1))
+
+    def _unit(self, count: int, dim: int) -> Tensor:
+        """Points of the unit cube ``(count, dim)``; a single one without coordinates."""
+        if not dim:
+            return torch.empty(1, 0, dtype=torch.float64)
         if not self._sobol:
-            return uniform_points(tuple(box), count, self._generator)
+            return torch.rand(count, dim, generator=self._generator, dtype=torch.float64)
         seed = int(torch.randint(2**31, (), generator=self._generator))
-        unit = SobolEngine(len(box), scramble=True, seed=seed).draw(count, dtype=torch.float64)
-        low, high = torch.tensor(box, dtype=torch.float64).unbind(1)
-        return low + (high - low) * unit
+        return SobolEngine(dim, scramble=True, seed=seed).draw(count, dtype=torch.float64)
 
 
-def grid(box: Box, counts: Sequence[int], midway: bool) -> Tensor:
-    """A grid that includes the ends of each axis, or the midpoints of that grid."""
+class GridPoints(Points):
+    """A grid that includes the ends of each axis, as far as it lies in the domain.
+
+    Points on a part of the boundary of a shape have equal distances along it.
+
+    Args:
+        counts: Points along each axis of the domain.
+        on_face: Points along each axis of a face.
+        midway: Whether the points are the midpoints of that grid instead.
+    """
+
+    def __init__(self, counts: Sequence[int], on_face: int, midway: bool = False) -> None:
+        self._counts, self._on_face = counts, on_face
+        self._midway = midway
+
+    def inside(self, domain: Domain) -> Tensor:
+        return _within(domain, _grid(domain.bounds, self._counts, self._midway))
+
+    def on(self, domain: Domain, face: Face) -> tuple[Tensor, Tensor]:
+        d = len(domain.bounds)
+        counts = [self._on_face] * (d - 1)
+        if isinstance(face, str):
+            return domain.on(face, _grid(((0.0, 1.0),) * (d - 1), counts, self._midway))
+        axis, _ = face
+        along = _grid(domain.bounds[:axis] + domain.bounds[axis + 1 :], counts, self._midway)
+        whole = torch.cat([along[:, :axis], along.new_zeros(len(along), 1), along[:, axis:]], 1)
+        points, normals = domain.onto(face, whole)
+        within = domain.contains(points)
+        return points[within], normals[within]
+
+
+def domain_grid(domain: Domain, points_per_axis: int) -> Tensor:
+    """The points ``(n, d)`` of a grid around a domain that lie in it."""
+    return _within(domain, grid_points(domain.bounds, points_per_axis))
+
+
+def _within(domain: Domain, x: Tensor) -> Tensor:
+    found = x[domain.contains(x)]
+    if not len(found):
+        raise ConfigurationError(
+            f"none of {len(x)} grid points lies in the domain: use more of them, or sampling "
+            f"uniform"
+        )
+    return found
+
+
+def _grid(bounds: Bounds, counts: Sequence[int], midway: bool) -> Tensor:
+    if not bounds:
+        return torch.empty(1, 0, dtype=torch.float64)
     axes = []
-    for (low, high), count in zip(box, counts, strict=True):
+    for (low, high), count in zip(bounds, counts, strict=True):
         axis = torch.linspace(low, high, count, dtype=torch.float64)
         axes.append((axis[1:] + axis[:-1]) / 2 if midway else axis)
     return torch.cartesian_prod(*axes).reshape(-1, len(axes))

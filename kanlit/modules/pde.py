@@ -259,14 +259,15 @@ class PDEModule(SolutionModule):
 
     def _time(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Times ``(n,)`` of the collocation points, scaled to 0 to 1."""
-        equation = self._required().equation
+        problem = self._required()
+        equation = problem.equation
         if TIME not in equation.coordinates:
             raise ConfigurationError(
                 f"causality needs a coordinate {TIME}, but {type(equation).__name__} has "
                 f"{', '.join(equation.coordinates)}: remove causality"
             )
         axis = equation.coordinates.index(TIME)
-        low, high = equation.bounds[axis]
+        low, high = problem.domain.bounds[axis]
         return (batch["collocation"][:, axis] - low) / (high - low)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ class SolutionModule(WindowedModule):
         if self._problem is not None and (
             self._problem.form.embeds or self.window_edges is not None
         ):
-            return like.new_tensor(self._problem.equation.bounds).T
+            return like.new_tensor(self._problem.domain.bounds).T
         if self.window_edges is not None and self.columns is not None:
             return torch.stack([self.columns.low, self.columns.high]).to(like)
         return super().spanning_points()
@@ -101,8 +101,8 @@ class SolutionModule(WindowedModule):
         if self.window_edges is None:
             return self.network
         column = self._time_column()
-        equation = self._required().equation
-        ends = equation.bounds[equation.coordinates.index(TIME)]
+        problem = self._required()
+        ends = problem.domain.bounds[problem.equation.coordinates.index(TIME)]
         return self.window(-1, column) if ends == self._last_ends else self.all_windows(column)
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ def points_figure(
     first two are drawn.
 
     Args:
-        residual: Maps ``(n, d)`` to the absolute residual ``(n,)``.
+        residual: Maps ``(n, d)`` to the absolute residual ``(n,)``, NaN outside the domain.
         bounds: ``(low, high)`` of each coordinate.
         points: The training points ``(n, d)``.
         names: Name of each coordinate.

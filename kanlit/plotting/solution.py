@@ -62,6 +62,7 @@ def solution_figure(
 
     Each unknown has maps of its prediction, its reference and ``|prediction − reference|``, with
     the relative L2 error at the 161 × 161 plotted points; without a reference only the prediction.
+    Points outside the domain, where these are NaN, are left out.
     Two more maps are ``|residual|``, with its root mean square, and the same with the training
     points over it. Breakpoints of the network's inputs are ticks beside each map.
 
@@ -123,7 +124,7 @@ def _maps(
         words = f"{name}: |error|, relative L2 {relative:.1e}"
         yield _Map(f"reference:{name}", f"{name}: reference", truth, scale, "cividis")
         yield _Map(f"error:{name}", words, error, log_scale(error, _DECADES), "magma")
-    mean = float(np.sqrt(np.mean(size**2)))
+    mean = float(np.sqrt(np.nanmean(size**2)))
     scale = log_scale(size, _DECADES)
     yield _Map("residual", f"|residual|, root mean square {mean:.1e}", size, scale, RESIDUALS)
     yield _Map("residual under points", "|residual| and training points", size, scale, RESIDUALS)

@@ -1,7 +1,8 @@
 """Target functions and differential equations, built-in and custom."""
 
 from kanlit.problems.boundary_value_problem import BoundaryValueProblem
-from kanlit.problems.conditions import Condition, dirichlet, neumann, periodic
+from kanlit.problems.conditions import Condition, derivative, dirichlet, neumann, periodic
+from kanlit.problems.domains import Box, Domain, Polygon
 from kanlit.problems.equations import (
     Advection,
     AllenCahn,
@@ -40,9 +41,11 @@ __all__ = [
     "AllenCahnFront",
     "BoundaryValueProblem",
     "Bounds",
+    "Box",
     "Burgers",
     "Cavity",
     "Condition",
+    "Domain",
     "Equation",
     "Expression",
     "GrayScott",
@@ -51,11 +54,13 @@ __all__ = [
     "KdV",
     "KuramotoSivashinsky",
     "Poisson",
+    "Polygon",
     "ReactionDiffusion",
     "SineGordon",
     "TargetFunction",
     "Unknown",
     "Wave",
+    "derivative",
     "dirichlet",
     "grid_points",
     "neumann",

@@ -13,7 +13,8 @@ from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.problems.columns import as_columns, first_place
 from kanlit.problems.conditions import Condition, Values
-from kanlit.problems.equations.base import Equation
+from kanlit.problems.domains import Domain, Face
+from kanlit.problems.equations.base import Equation, domain_of
 from kanlit.problems.exactness import largest_residuals, random_networks
 from kanlit.problems.form import SolutionForm
 from kanlit.problems.functions.target import Bounds
@@ -37,6 +38,7 @@ class BoundaryValueProblem:
         equation: The equation, read once; later changes to it have no effect.
 
     Attributes:
+        domain: Where the equation holds.
         form: What the equation puts around the network.
         conditions: The conditions that need points.
         coefficients: The unknown coefficients by name.
@@ -58,7 +60,7 @@ class BoundaryValueProblem:
         self.equation = equation
         self.name = type(equation).__name__
         vocabulary = Vocabulary(self.name, equation.coordinates, equation.unknowns)
-        _check_bounds(self.name, equation.bounds, equation.coordinates)
+        self.domain = _checked_domain(self.name, equation)
         self.coefficients = unknown_coefficients(equation)
         for name in self.coefficients:
             if vocabulary.denotes(name) or name in ("source", "given"):
@@ -72,7 +74,7 @@ class BoundaryValueProblem:
         )
         self.form = SolutionForm(equation, vocabulary)
         self._condition_needs: dict[str, Needs] = {}
-        self.faces: dict[str, list[tuple[int, int]]] = {}
+        self.faces: dict[str, list[Face]] = {}
         listed = list(equation.conditions())
         for condition in listed:
             self._read(condition, vocabulary)
@@ -95,8 +97,8 @@ class BoundaryValueProblem:
         if not 0 < condition.weight < float("inf"):
             raise ConfigurationError(f"{label}: weight must be positive, got {condition.weight}")
         given = ("given",) * (condition.given is not None) + tuple(self.coefficients)
-        self.faces[name] = condition.faces(self.name, self.equation.coordinates)
-        needs = vocabulary.needs(condition.residual, label, given, condition.names)
+        self.faces[name] = condition.faces(self.name, self.equation.coordinates, self.domain)
+        needs = vocabulary.needs(condition.residual, label, given, condition.names, True)
         self._condition_needs[name] = needs
 
     def _check_named(self) -> None:
@@ -129,9 +131,12 @@ class BoundaryValueProblem:
         found = []
         for condition in listed:
             misses = largest_residuals(self, condition, solutions)
-            (axis, end), worst = max(misses.items(), key=lambda item: item[1])
+            face, worst = max(misses.items(), key=lambda item: item[1])
             if condition.exact and worst:
-                place = f"{self.equation.coordinates[axis]} = {self.equation.bounds[axis][end]:g}"
+                place = f"the part {face}"
+                if not isinstance(face, str):
+                    axis, end = face
+                    place = f"{self.equation.coordinates[axis]} = {self.domain.bounds[axis][end]:g}"
                 raise ConfigurationError(
                     f"condition {condition.name} of {self.name} is exact, but with a random "
                     f"network the ansatz misses it by {worst:.2g} at {place}: correct the ansatz, "
@@ -143,8 +148,10 @@ class BoundaryValueProblem:
 
     def _check_period(self, condition: Condition) -> None:
         """Raises for a condition on the ends of a coordinate in which the network is periodic."""
-        for axis, _ in self.faces[condition.name]:
-            name = self.equation.coordinates[axis]
+        for face in self.faces[condition.name]:
+            if isinstance(face, str):
+                continue
+            name = self.equation.coordinates[face[0]]
             circle = self.form.circles.get(name)
             if circle is not None and circle.turns:
                 raise ConfigurationError(
@@ -187,26 +194,29 @@ class BoundaryValueProblem:
         source = self.equation.source(x)  # type: ignore[attr-defined]
         return {"source": as_columns(source, len(x), 1, f"source of {self.name}")}
 
-    def given_on(self, condition: Condition, x: Tensor, faces: Sequence[int]) -> dict[str, Tensor]:
-        """Points ``(m, d)`` of a condition and their given values and opposite points, by name.
+    def given_on(
+        self, condition: Condition, faces: Sequence[tuple[Tensor, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Points ``(m, d)`` of a condition and what belongs to them, by name.
+
+        That is the given values, opposite points and outward normals, as far as it needs them.
 
         Args:
             condition: One of :attr:`conditions`.
-            x: ``(m, d)``.
-            faces: Number of points on each of its faces, in order.
+            faces: Points and outward normals, ``(k, d)`` each, on each of its faces, in order.
         """
+        x = torch.cat([points for points, _ in faces])
         tensors = {condition.name: x}
+        if self._condition_needs[condition.name].normals:
+            tensors[f"{condition.name}_normals"] = torch.cat([normals for _, normals in faces])
         if condition.given is not None:
             label = f"given values of condition {condition.name} of {self.name}"
             tensors[f"{condition.name}_values"] = _values(condition.given, x, label)
         if condition.opposite:
             parts = []
-            for (axis, end), part in zip(
-                self.faces[condition.name], x.split(list(faces)), strict=True
-            ):
-                there = part.clone()
-                there[:, axis] = self.equation.bounds[axis][1 - end]
-                parts.append(there)
+            for face, (points, _) in zip(self.faces[condition.name], faces, strict=True):
+                assert not isinstance(face, str)
+                parts.append(self.domain.onto((face[0], 1 - face[1]), points)[0])
             tensors[f"{condition.name}_opposite"] = torch.cat(parts)
         return tensors
 
@@ -297,12 +307,41 @@ class BoundaryValueProblem:
         given = self._coefficients_at(x, coefficients)
         if condition.given is not None:
             given["given"] = batch[f"{name}_values"]
-        arguments = self._condition_needs[name].arguments(network, x, given)
+        outward = batch.get(f"{name}_normals")
+        arguments = self._condition_needs[name].arguments(network, x, given, outward)
         label = f"residual of condition {name} of {self.name}"
         return _blocks(condition.residual(*arguments), len(x), label, name, f"{name}.")
 
 
-def _check_bounds(owner: str, bounds: Bounds, coordinates: Sequence[str]) -> None:
+def _checked_domain(owner: str, equation: Equation) -> Domain:
+    coordinates = equation.coordinates
+    given: Any = equation.domain  # as written by the user
+    if given is None:
+        _check_bounds(owner, equation.bounds, coordinates)
+        return domain_of(equation)
+    if not isinstance(given, Domain):
+        raise ConfigurationError(
+            f"domain of {owner} must be a domain of kanlit, such as Polygon, got {given!r}: for a "
+            f"box, set bounds"
+        )
+    if given.dim > len(coordinates):
+        raise ConfigurationError(
+            f"domain of {owner} has {given.dim} coordinates, but the equation has "
+            f"{', '.join(coordinates)}: name them all"
+        )
+    further = coordinates[given.dim :]
+    if given.axes and not further:
+        raise ConfigurationError(
+            f"domain of {owner} has axes {given.axes!r}, but there is no coordinate after "
+            f"{', '.join(coordinates)}: add one to coordinates, or remove axes"
+        )
+    _check_bounds(owner, given.axes, further, "axes of the domain")
+    return given
+
+
+def _check_bounds(
+    owner: str, bounds: Bounds, coordinates: Sequence[str], setting: str = "bounds"
+) -> None:
     example = ", ".join("(0.0, 1.0)" for _ in coordinates)
     try:
         pairs = [(float(low), float(high)) for low, high in bounds]
@@ -310,13 +349,13 @@ def _check_bounds(owner: str, bounds: Bounds, coordinates: Sequence[str]) -> Non
         pairs = []
     if len(pairs) != len(coordinates):
         raise ConfigurationError(
-            f"bounds of {owner} must be a pair for each of {', '.join(coordinates)}, got "
-            f"{bounds!r}: write bounds = ({example},)"
+            f"{setting} of {owner} must be a pair for each of {', '.join(coordinates)}, got "
+            f"{bounds!r}: write {setting.split()[0]} = ({example},)"
         )
     for name, (low, high) in zip(coordinates, pairs, strict=True):
         if not (isfinite(low) and isfinite(high) and low < high):
             raise ConfigurationError(
-                f"bounds of {owner}: {name} ranges from {low:g} to {high:g}: give two finite "
+                f"{setting} of {owner}: {name} ranges from {low:g} to {high:g}: give two finite "
                 f"numbers, the lower first"
             )
 

@@ -11,10 +11,21 @@ import torch
 from torch import Tensor
 
 from kanlit.errors import ConfigurationError
+from kanlit.problems.domains import Domain, Face
 
-__all__ = ["Condition", "Side", "Values", "dirichlet", "neumann", "periodic"]
+__all__ = [
+    "Condition",
+    "Place",
+    "Side",
+    "Values",
+    "derivative",
+    "dirichlet",
+    "neumann",
+    "periodic",
+]
 
 Side = Literal["low", "high", "both"]
+Place = Mapping[str, Side] | str | Sequence[str]
 Values = float | Callable[[Tensor], Tensor]
 
 
@@ -23,14 +34,17 @@ class Condition:
     """A residual that must vanish on some faces of the domain of an equation.
 
     On a face, one coordinate is at an end of its range; an initial condition is on the low end of
-    time. :func:`dirichlet`, :func:`neumann` and :func:`periodic` create the usual conditions.
+    time. Other faces are the parts of the boundary of a shape, by name. :func:`dirichlet`,
+    :func:`neumann`, :func:`derivative` and :func:`periodic` create the usual conditions.
 
     Attributes:
         name: Name in logs, an identifier.
-        on: The faces by coordinate and end: ``{"x": "both", "t": "low"}`` are three faces.
+        on: The faces by coordinate and end: ``{"x": "both", "t": "low"}`` are three faces. Or the
+            name of a part of the boundary, such as ``"holes"``, or several names.
         residual: A function whose parameters are named like those of ``Equation.residual``, each
-            ``(m, 1)``, and ``given`` for the values below. It returns the residual, ``(m, 1)`` or
-            ``(m,)``, or a dict of several.
+            ``(m, 1)``, ``given`` for the values below, and ``u_n`` for the derivative of u along
+            the outward normal. It returns the residual, ``(m, 1)`` or ``(m,)``, or a dict of
+            several. A Robin condition is one with ``lambda u_n, u: u_n + 2 * u``.
         given: Values at the points, ``(m, d) -> (m, 1)``, or a number; evaluated once.
         weight: Weight of its mean square in the loss, times the module's ``boundary_weight``.
         opposite: Whether the difference of ``residual`` between each point and the one on the
@@ -40,7 +54,7 @@ class Condition:
     """
 
     name: str
-    on: Mapping[str, Side]
+    on: Place
     residual: Callable[..., Tensor | Mapping[str, Tensor]]
     given: Values | None = None
     weight: float = 1.0
@@ -48,20 +62,23 @@ class Condition:
     names: tuple[str, ...] | None = None
     exact: bool = False
 
-    def faces(self, owner: str, coordinates: Sequence[str]) -> list[tuple[int, int]]:
-        """The faces as pairs of coordinate index and end, 0 for low and 1 for high.
+    def faces(self, owner: str, coordinates: Sequence[str], domain: Domain) -> list[Face]:
+        """The faces: names of parts, or pairs of coordinate index and end, 0 for low, 1 for high.
 
         Raises:
             ConfigurationError: If ``on`` is invalid.
         """
         on: Any = self.on  # as written by the user
+        parts = [on] if isinstance(on, str) else on
+        if parts and isinstance(parts, (list, tuple)):
+            return [self._part(part, owner, domain) for part in parts]
         if not isinstance(on, Mapping) or not on:
             raise ConfigurationError(
                 f"condition {self.name} of {owner}: on must be a dict of coordinates and ends, got "
                 f'{on!r}: write {{"{coordinates[0]}": "both"}}'
             )
         ends = {"low": (0,), "high": (1,), "both": (0, 1)}
-        faces = []
+        faces: list[Face] = []
         for coordinate, side in on.items():
             if coordinate not in coordinates:
                 raise ConfigurationError(
@@ -73,13 +90,35 @@ class Condition:
                     f"condition {self.name} of {owner}: {coordinate} has no end {side!r}: choose "
                     f"from {', '.join(ends)}"
                 )
-            faces += [(coordinates.index(coordinate), end) for end in ends[side]]
+            axis = coordinates.index(coordinate)
+            if axis < domain.dim:
+                raise ConfigurationError(
+                    f"condition {self.name} of {owner}: {coordinate} is a coordinate of a "
+                    f"{type(domain).__name__}, which has no end of it: name a part of the "
+                    f"boundary, one of {', '.join(domain.parts)}"
+                )
+            faces += [(axis, end) for end in ends[side]]
         return faces
+
+    def _part(self, part: Any, owner: str, domain: Domain) -> str:
+        if part not in domain.parts:
+            known = f"choose from {', '.join(domain.parts)}"
+            if not domain.parts:
+                known = 'those of a box are written as {"x": "both"}'
+            raise ConfigurationError(
+                f"condition {self.name} of {owner}: the boundary has no part {part!r}: {known}"
+            )
+        if self.opposite:
+            raise ConfigurationError(
+                f"condition {self.name} of {owner}: nothing is opposite to the part {part}: use "
+                f"the ends of a coordinate"
+            )
+        return str(part)
 
 
 def dirichlet(
     name: str,
-    on: Mapping[str, Side],
+    on: Place,
     value: Values = 0.0,
     unknown: str = "u",
     weight: float = 1.0,
@@ -89,7 +128,7 @@ def dirichlet(
 
     Args:
         name: Name in logs.
-        on: The faces, such as ``{"x": "both"}``.
+        on: The faces, such as ``{"x": "both"}``, or names of parts of the boundary.
         value: A number, or a function of the points ``(m, d) -> (m, 1)``.
         unknown: Name of the unknown.
         weight: Weight of its mean square in the loss.
@@ -100,13 +139,35 @@ def dirichlet(
 
 def neumann(
     name: str,
+    on: Place,
+    value: Values = 0.0,
+    unknown: str = "u",
+    weight: float = 1.0,
+    exact: bool = False,
+) -> Condition:
+    """``∂u/∂n = value`` on faces, with the outward normal n.
+
+    Args:
+        name: Name in logs.
+        on: The faces, such as ``{"x": "both"}``, or names of parts of the boundary.
+        value: A number, or a function of the points ``(m, d) -> (m, 1)``.
+        unknown: Name of the unknown.
+        weight: Weight of its mean square in the loss.
+        exact: Whether the equation's ansatz claims to satisfy it exactly; this is checked.
+    """
+    names = f"{unknown}_n", "given"
+    return Condition(name, on, torch.sub, value, weight, names=names, exact=exact)
+
+
+def derivative(
+    name: str,
     on: Mapping[str, Side],
     value: Values = 0.0,
     unknown: str = "u",
     weight: float = 1.0,
     exact: bool = False,
 ) -> Condition:
-    """``∂u/∂x = value`` on the faces of one coordinate x.
+    """``∂u/∂x = value`` on the faces of one coordinate x, such as ``∂u/∂t`` at the start.
 
     The derivative is along x, not along the outward normal; at the low end they differ in sign.
 
@@ -123,8 +184,8 @@ def neumann(
     """
     if len(on) != 1:
         raise ConfigurationError(
-            f"condition {name}: neumann needs faces of one coordinate, got {dict(on)}: write one "
-            f"condition per coordinate"
+            f"condition {name}: derivative needs faces of one coordinate, got {dict(on)}: write "
+            f"one condition per coordinate"
         )
     (coordinate,) = on
     names = f"{unknown}_{coordinate}", "given"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kanlit.nn import KAN
 from kanlit.problems.conditions import Condition
+from kanlit.problems.domains import Face
 from kanlit.problems.functions.target import uniform_points
 from kanlit.problems.names import Network
 
@@ -38,7 +39,7 @@ def random_networks(inputs: int, outputs: int) -> list[KAN]:
 @torch.no_grad()
 def largest_residuals(
     problem: BoundaryValueProblem, condition: Condition, solutions: Sequence[Network]
-) -> dict[tuple[int, int], float]:
+) -> dict[Face, float]:
     """The largest residual of a condition on each of its faces; 0 if it is rounding only.
 
     The scale is the residual inside the domain, where it has no reason to vanish.
@@ -48,18 +49,18 @@ def largest_residuals(
         condition: One of its conditions.
         solutions: The unknowns with random networks inside.
     """
-    faces = problem.faces[condition.name]
-    bounds = problem.equation.bounds
-    generator = torch.Generator().manual_seed(0)
-    inside = uniform_points(bounds, _POINTS, generator)
-    parts = []
-    for axis, end in faces:
-        points = inside.clone()
-        points[:, axis] = bounds[axis][end]
-        parts.append(points)
-    batch = problem.given_on(condition, torch.cat(parts), [_POINTS] * len(parts))
+    faces, domain = problem.faces[condition.name], problem.domain
+    unit = ((0.0, 1.0),) * len(domain.bounds)
+    unit_points = uniform_points(unit, _POINTS, torch.Generator().manual_seed(0))
+    inside = domain.inside(unit_points)
+    parts = [
+        domain.on(face, unit_points[:, 1:]) if isinstance(face, str) else domain.onto(face, inside)
+        for face in faces
+    ]
+    batch = problem.given_on(condition, parts)
     elsewhere = {condition.name: inside, f"{condition.name}_values": inside.new_zeros(_POINTS, 1)}
     elsewhere[f"{condition.name}_opposite"] = inside.flip(0)
+    elsewhere[f"{condition.name}_normals"] = parts[0][1]
     largest = dict.fromkeys(faces, 0.0)
     for solution in solutions:
         scales = problem.residuals_of(condition, solution, elsewhere)

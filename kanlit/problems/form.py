@@ -12,7 +12,8 @@ from torch import Tensor
 from kanlit.errors import ConfigurationError
 from kanlit.problems.circle import Circle
 from kanlit.problems.columns import as_columns, first_place
-from kanlit.problems.equations.base import Equation
+from kanlit.problems.domains import Domain
+from kanlit.problems.equations.base import Equation, domain_of
 from kanlit.problems.functions.target import Bounds, grid_points, uniform_points
 from kanlit.problems.names import Vocabulary
 
@@ -47,7 +48,8 @@ class SolutionForm:
     def __init__(self, equation: Equation, vocabulary: Vocabulary) -> None:
         self._owner = type(equation).__name__
         self._equation = equation
-        self.circles = _circles(self._owner, equation)
+        self._domain = domain_of(equation)
+        self.circles = _circles(self._owner, equation, self._domain.bounds)
         self._embed: Any = getattr(equation, "inputs", None)
         self._ansatz: Any = getattr(equation, "ansatz", None)
         self._embed_label = f"inputs of {self._owner}"
@@ -61,7 +63,7 @@ class SolutionForm:
             self._embed_names = vocabulary.plain_names(self._embed, self._embed_label, False)
         if self._ansatz is not None:
             self._ansatz_names = vocabulary.plain_names(self._ansatz, self._ansatz_label)
-        corners = torch.tensor(equation.bounds, dtype=torch.float64).T
+        corners = torch.tensor(self._domain.bounds, dtype=torch.float64).T
         named = self._named(list(corners.split(1, 1)))
         for name, values in named.items():
             as_columns(values, len(corners), 1, f"{name} in {self._embed_label}")
@@ -83,7 +85,7 @@ class SolutionForm:
 
     def column_of(self, axis: int) -> int | None:
         """Index of the network's input that is this coordinate itself; None if there is none."""
-        x = _drawn(self._equation.bounds)
+        x = _drawn(self._domain)
         columns = enumerate(self.embedded(x.split(1, 1)))
         return next((k for k, each in columns if torch.equal(each, x[:, axis : axis + 1])), None)
 
@@ -129,9 +131,10 @@ class SolutionForm:
         Raises:
             ConfigurationError: With the first such place; or A returned what is no column.
         """
-        names, bounds = self._equation.coordinates, self._equation.bounds
+        names, bounds = self._equation.coordinates, self._domain.bounds
         each = max(2, int(_POINTS ** (1 / len(bounds))))
-        points = grid_points(bounds, each) if len(bounds) <= _GRIDDED else _drawn(bounds)
+        gridded = len(bounds) <= _GRIDDED and not self._domain.dim
+        points = grid_points(bounds, each) if gridded else _drawn(self._domain)
         inputs = torch.cat(self.embedded(points.split(1, 1)), 1)
         raw = network(inputs).split(1, 1)
         completed = zip(
@@ -193,8 +196,9 @@ class SolutionForm:
         )
 
 
-def _drawn(bounds: Bounds) -> Tensor:
-    return uniform_points(bounds, _POINTS, torch.Generator().manual_seed(0))
+def _drawn(domain: Domain) -> Tensor:
+    unit = ((0.0, 1.0),) * len(domain.bounds)
+    return domain.inside(uniform_points(unit, _POINTS, torch.Generator().manual_seed(0)))
 
 
 def _column(values: Any) -> Any:
@@ -202,7 +206,7 @@ def _column(values: Any) -> Any:
     return values.unsqueeze(1) if isinstance(values, Tensor) and values.ndim == 1 else values
 
 
-def _circles(owner: str, equation: Equation) -> dict[str, Circle]:
+def _circles(owner: str, equation: Equation, bounds: Bounds) -> dict[str, Circle]:
     given: Any = equation.periodic  # as written by the user
     example = equation.coordinates[0]
     if not isinstance(given, Mapping):
@@ -222,5 +226,5 @@ def _circles(owner: str, equation: Equation) -> dict[str, Circle]:
                 f"periodic of {owner}: the period of {name} must be a positive number, got "
                 f"{period!r}: give the length after which the solution repeats"
             )
-    ends = dict(zip(equation.coordinates, equation.bounds, strict=True))
+    ends = dict(zip(equation.coordinates, bounds, strict=True))
     return {name: Circle(*ends[name], float(period)) for name, period in given.items()}

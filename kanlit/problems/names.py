@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NoReturn, Protocol
 
+import torch
 from torch import Tensor
 
 from kanlit.chain_rule import Along
@@ -47,19 +48,26 @@ class Needs:
         names: Names of its parameters, in order.
         terms: Unknowns and derivatives by name.
         columns: Indices of coordinates by name.
+        normals: Unknowns, by index, of derivatives along the outward normal, by name.
     """
 
     names: tuple[str, ...]
     terms: Mapping[str, Term]
     columns: Mapping[str, int]
+    normals: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def order(self) -> int:
         """Order of the highest derivative."""
-        return max((len(term.along) for term in self.terms.values()), default=0)
+        orders = (len(term.along) for term in self.terms.values())
+        return max(orders, default=0) or int(bool(self.normals))
 
     def arguments(
-        self, network: Network, x: Tensor, given: Mapping[str, Tensor]
+        self,
+        network: Network,
+        x: Tensor,
+        given: Mapping[str, Tensor],
+        outward: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """The arguments of the function at the points x ``(n, d)``, each ``(n, 1)``.
 
@@ -69,16 +77,23 @@ class Needs:
             network: The network for the unknowns.
             x: ``(n, d)``.
             given: Values of all other parameters by name.
+            outward: Normals at the points ``(n, d)``, if a derivative along them is needed.
         """
         values = dict(given)
         values |= {name: x[:, axis : axis + 1] for name, axis in self.columns.items()}
-        if self.terms:
-            wanted = {term.along for term in self.terms.values()}
+        wanted = {term.along for term in self.terms.values()}
+        if self.normals:
+            wanted |= {(axis,) for axis in range(x.shape[1])}
+        if wanted:
             outputs = network.jet(Jet.variables(x, wanted))
             # Split once, so that autograd does not fill zeros for every column.
             columns = {along: outputs.stream(along).split(1, 1) for along in wanted}
             for name, term in self.terms.items():
                 values[name] = columns[term.along][term.unknown]
+            for name, unknown in self.normals.items():
+                assert outward is not None
+                slopes = torch.cat([columns[axis,][unknown] for axis in range(x.shape[1])], 1)
+                values[name] = (slopes * outward).sum(1, keepdim=True)
         return tuple(values[name] for name in self.names)
 
 
@@ -166,6 +181,7 @@ class Vocabulary:
         label: str,
         given: Sequence[str] = (),
         names: Sequence[str] | None = None,
+        on_boundary: bool = False,
     ) -> Needs:
         """Looks up the parameter names of a function.
 
@@ -174,6 +190,7 @@ class Vocabulary:
             label: Its description for messages.
             given: Other allowed names.
             names: Names of its parameters; read from its signature if omitted.
+            on_boundary: Whether there is an outward normal, so that ``u_n`` has a meaning.
 
         Raises:
             ConfigurationError: If a name is unknown or its order too high, there are ``*args``, or
@@ -183,12 +200,16 @@ class Vocabulary:
             names = self._parameters(function, label)
         terms: dict[str, Term] = {}
         columns: dict[str, int] = {}
+        normals: dict[str, int] = {}
+        along_normal = {f"{each}_n": i for i, each in enumerate(self._unknowns) if on_boundary}
         for name in names:
             if name in given:
                 continue
             meaning = self._meaning(name)
-            if meaning is None:
-                self._refuse(name, label, given)
+            if meaning is None and name in along_normal:
+                normals[name] = along_normal[name]
+            elif meaning is None:
+                self._refuse(name, label, [*given, *along_normal])
             elif isinstance(meaning, Term):
                 if len(meaning.along) > _HIGHEST:
                     raise ConfigurationError(
@@ -199,12 +220,12 @@ class Vocabulary:
                 terms[name] = meaning
             else:
                 columns[name] = meaning
-        if not terms:
+        if not terms and not normals:
             raise ConfigurationError(
                 f"{label} names no unknown, so nothing can be learnt from it: add a parameter such "
                 f"as {self._unknowns[0]} or {self._unknowns[0]}_{self._coordinates[0]}"
             )
-        return Needs(tuple(names), terms, columns)
+        return Needs(tuple(names), terms, columns, normals)
 
     def plain_names(
         self, function: Callable[..., Any], label: str, unknowns: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.problems.boundary_value_problem import BoundaryValueProblem
 from kanlit.problems.conditions import Condition, dirichlet
-from kanlit.problems.equations.base import Equation
+from kanlit.problems.equations.base import Equation, domain_of
 
 __all__ = ["on_window", "tied", "with_bounds"]
 
@@ -24,16 +24,16 @@ def with_bounds(equation: Equation, axis: int, low: float, high: float) -> Equat
     """A copy of an equation with other ends of a coordinate.
 
     Raises:
-        ConfigurationError: Its bounds cannot be set.
+        ConfigurationError: Its bounds cannot be set, or the coordinate is one of a shape.
     """
-    bounds = list(equation.bounds)
-    bounds[axis] = (low, high)
+    domain = domain_of(equation).with_ends(axis, low, high)
     found = copy.copy(equation)
+    name, value = ("bounds", domain.bounds) if equation.domain is None else ("domain", domain)
     try:
-        object.__setattr__(found, "bounds", tuple(bounds))
+        object.__setattr__(found, name, value)
     except AttributeError:
         raise ConfigurationError(
-            f"bounds of {type(equation).__name__} cannot be set, so its horizon cannot change: "
+            f"{name} of {type(equation).__name__} cannot be set, so its horizon cannot change: "
             f"make it an attribute, not a property"
         ) from None
     return found
@@ -66,6 +66,9 @@ def tied(problem: BoundaryValueProblem, axis: int, before: Before) -> list[Condi
     kept: list[Condition] = []
     replaced: dict[tuple[int, Along], Condition] = {}
     for condition in equation.conditions():
+        if not isinstance(condition.on, Mapping):
+            kept.append(condition)
+            continue
         elsewhere = {name: side for name, side in condition.on.items() if name != time}
         if elsewhere:
             kept.append(replace(condition, on=elsewhere))

@@ -12,7 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from kanlit.callbacks.equation_figures import _within
 from kanlit.callbacks.knot_plot import _is_drawn
+from kanlit.problems import Polygon
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
@@ -102,3 +104,16 @@ def test_solution_of_a_run_with_windows_is_of_all_of_them(
     for knots in (during[6], after[6]):  # of the last window
         assert knots[1].name == "t (last window)"
         assert knots[1].places.min() >= 0.4
+
+
+def test_a_field_has_no_values_outside_the_domain() -> None:
+    triangle = Polygon("POLYGON ((0 0, 1 0, 0 1, 0 0))")
+    x = torch.tensor([[0.2, 0.2], [0.9, 0.9], [0.7, 0.1]]).double()
+
+    def reciprocal(points: torch.Tensor) -> torch.Tensor:
+        assert bool((points.sum(1) <= 1).all())
+        return 1 / points
+
+    found = _within(triangle, reciprocal, x)
+    torch.testing.assert_close(found[[0, 2]], 1 / x[[0, 2]])
+    assert bool(found[1].isnan().all())

@@ -33,8 +33,8 @@ from kanlit.problems import (
     Equation,
     Helmholtz,
     Wave,
+    derivative,
     dirichlet,
-    neumann,
 )
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore:epoch")
@@ -154,7 +154,7 @@ class Oscillator(Equation):
         return u_tt + 100 * u
 
     def conditions(self) -> list[Condition]:
-        return [dirichlet("initial", {"t": "low"}, 1.0), neumann("velocity", {"t": "low"})]
+        return [dirichlet("initial", {"t": "low"}, 1.0), derivative("velocity", {"t": "low"})]
 
     def solution(self, points: Tensor) -> Tensor:
         return torch.cos(10 * points)

@@ -16,8 +16,8 @@ from kanlit.problems import (
     BoundaryValueProblem,
     Condition,
     Equation,
+    derivative,
     dirichlet,
-    neumann,
     periodic,
 )
 
@@ -137,7 +137,7 @@ def test_conditions_are_what_they_say_on_their_faces() -> None:
     own = equation(
         conditions=[
             start,
-            neumann("flux", {"x": "both"}, 0.5, weight=3.0),
+            derivative("flux", {"x": "both"}, 0.5, weight=3.0),
             periodic("around", "x", of=("u", "u_x")),
             Condition("robin", {"x": "high"}, lambda u, u_x, x: u + x * u_x),
         ]
@@ -269,9 +269,9 @@ def test_what_is_not_an_equation_is_refused(wrong: Any) -> None:
         EquationData(wrong)
 
 
-def test_neumann_takes_one_coordinate() -> None:
+def test_a_derivative_takes_one_coordinate() -> None:
     with pytest.raises(ConfigurationError, match=r"faces of one coordinate, got .*'t': 'low'"):
-        neumann("a", {"x": "low", "t": "low"})
+        derivative("a", {"x": "low", "t": "low"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanlit.data.points import grid, problem_points
+from kanlit.data.points import GridPoints, problem_points
 from kanlit.errors import ConfigurationError
 from kanlit.nn import Jet
 from kanlit.problems import (
@@ -91,11 +91,7 @@ def stated(equation: Equation) -> BoundaryValueProblem:
 
 def points_of(problem: BoundaryValueProblem) -> dict[str, Tensor]:
     """Midpoints, for a start has no second derivative in time where it is not smooth."""
-    return problem_points(
-        problem,
-        lambda box: grid(box, [12] * len(box), True),
-        lambda box: grid(box, [9] * len(box), True),
-    )
+    return problem_points(problem, GridPoints([12] * len(problem.domain.bounds), 9, True))
 
 
 @each_equation

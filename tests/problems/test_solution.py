@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kanlit.data.points import RandomPoints
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN, Jet
 from kanlit.problems import (
@@ -18,9 +19,9 @@ from kanlit.problems import (
     Equation,
     Helmholtz,
     Poisson,
+    derivative,
     dirichlet,
     equations,
-    neumann,
     periodic,
 )
 from kanlit.problems.exactness import random_networks
@@ -61,7 +62,7 @@ class Waves(Equation):
     def conditions(self) -> list[Condition]:
         return [
             dirichlet("walls", {"x": "both"}, unknown="v"),
-            neumann("still", {"t": "low"}, unknown="v"),
+            derivative("still", {"t": "low"}, unknown="v"),
         ]
 
 
@@ -155,10 +156,9 @@ def test_exact_conditions_hold_to_rounding(equation: Equation) -> None:
     draw = torch.Generator().manual_seed(3)
     for network in random_networks(2, 1):
         for condition in equation.conditions():
-            for axis, end in problem.faces[condition.name]:
-                x = torch.rand(40, 2, generator=draw, dtype=torch.float64)
-                x[:, axis] = equation.bounds[axis][end]
-                given = problem.given_on(condition, x, [40] + [0] * 3)[f"{condition.name}_values"]
+            for face in problem.faces[condition.name]:
+                x, normals = RandomPoints(draw, 1, 40).on(problem.domain, face)
+                given = problem.given_on(condition, [(x, normals)])[f"{condition.name}_values"]
                 assert float((problem.around(network)(x) - given).abs().max()) < 1e-14
 
 
@@ -186,7 +186,7 @@ def test_an_equation_of_another_program_is_not_rebuilt() -> None:
 
 
 def test_a_slope_on_a_face_can_be_exact() -> None:
-    still = [neumann("still", {"t": "low"}, exact=True)]
+    still = [derivative("still", {"t": "low"}, exact=True)]
     squared = {"conditions": lambda self: still, "ansatz": lambda self, u, t: t**2 * u}
     assert BoundaryValueProblem(variant(Wind, **squared)).exact == ("still",)
     assert "still of Mine is exact" in refused(variant(Wind, conditions=lambda self: still))

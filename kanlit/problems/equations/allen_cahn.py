@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kanlit.problems.conditions import Condition, neumann
+from kanlit.problems.conditions import Condition, derivative
 from kanlit.problems.equations.checks import check_between
 from kanlit.problems.equations.exact import ExactOrSoft, Manner
 from kanlit.problems.equations.periodic_evolution import PeriodicEvolution
@@ -99,7 +99,7 @@ class AllenCahn(ExactOrSoft, PeriodicEvolution):
         """The initial field, and no slope at the ends if the conditions are exact."""
         if not self.is_exact:
             return super().conditions()
-        return [*super().conditions(), neumann("walls", {"x": "both"}, weight=1e-3)]
+        return [*super().conditions(), derivative("walls", {"x": "both"}, weight=1e-3)]
 
     def residual(self, u: Tensor, u_t: Tensor, u_xx: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """``u_t - D u_xx - r (u - u³)`` ``(n, 1)``; with exact conditions that of v, weighted."""

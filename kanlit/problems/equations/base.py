@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from kanlit.problems.conditions import Condition
+from kanlit.problems.domains import Box, Domain
 from kanlit.problems.functions.target import Bounds
 
-__all__ = ["Equation"]
+__all__ = ["Equation", "domain_of"]
 
 
 class Equation(ABC):
-    """A partial (or ordinary) differential equation on a box, up to fourth order.
+    """A partial (or ordinary) differential equation, up to fourth order.
 
     A subclass names its coordinates and defines its residual as a function of coordinates, unknowns
     and derivatives by name. All derivatives come from one forward sweep::
@@ -54,16 +55,21 @@ class Equation(ABC):
     or a reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed
     to the residual as its parameter ``source``; it is evaluated once, in float64.
 
+    Its domain is a box by its ``bounds``, or another one in place of them, such as a
+    :class:`~kanlit.Polygon` of the first two coordinates times an interval of time.
+
     Attributes:
         coordinates: Names of the coordinates, in the order of the columns of the points.
         unknowns: Names of the unknown functions.
-        bounds: ``(low, high)`` of each coordinate.
+        bounds: ``(low, high)`` of each coordinate of a box.
+        domain: A domain other than a box.
         periodic: Periods by coordinate.
     """
 
     coordinates: tuple[str, ...] = ()
     unknowns: tuple[str, ...] = ("u",)
     bounds: Bounds = ()
+    domain: Domain | None = None
     periodic: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     @abstractmethod
@@ -92,3 +98,8 @@ class Equation(ABC):
             The error, or None if there are no such values.
         """
         return None
+
+
+def domain_of(equation: Equation) -> Domain:
+    """Where an equation holds: its ``domain``, or the box of its ``bounds``."""
+    return Box(equation.bounds) if equation.domain is None else equation.domain

@@ -8,7 +8,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from kanlit.problems.conditions import Condition, dirichlet, neumann
+from kanlit.problems.conditions import Condition, derivative, dirichlet
 from kanlit.problems.equations.checks import check_between
 from kanlit.problems.equations.exact import ExactOrSoft, Manner
 
@@ -54,7 +54,7 @@ class SineGordon(ExactOrSoft):
         return [
             dirichlet("walls", {"x": "both"}, self.solution, exact=self.is_exact),
             dirichlet("initial", {"t": "low"}, self.solution, exact=self.is_exact),
-            neumann("velocity", {"t": "low"}),
+            derivative("velocity", {"t": "low"}),
         ]
 
     def exact_form(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from kanlit.problems.conditions import Condition, dirichlet, neumann
+from kanlit.problems.conditions import Condition, derivative, dirichlet
 from kanlit.problems.equations.checks import check_between
 from kanlit.problems.equations.exact import ExactOrSoft, Manner
 
@@ -53,7 +53,7 @@ class Wave(ExactOrSoft):
         return [
             dirichlet("walls", {"x": "both"}, exact=self.is_exact),
             dirichlet("initial", {"t": "low"}, self.solution, exact=self.is_exact),
-            neumann("velocity", {"t": "low"}, exact=self.is_exact),
+            derivative("velocity", {"t": "low"}, exact=self.is_exact),
         ]
 
     def exact_form(self, u: Tensor, x: Tensor, t: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
+from kanlit.problems.equations.base import domain_of
 from kanlit.runs.recipes.base import Recipe
 
 __all__ = ["EQUATION"]
@@ -107,7 +108,7 @@ def _is_carried(problem: BoundaryValueProblem) -> bool:
 
 def _horizon(equation: Equation, epochs: int) -> dict[str, Any]:
     """The end of time in stages, half of the epochs after the last one."""
-    low, high = equation.bounds[equation.coordinates.index(TIME)]
+    low, high = domain_of(equation).bounds[equation.coordinates.index(TIME)]
     each = epochs // (2 * _STAGES)
     ends = [low + (high - low) * (stage + 1) / _STAGES for stage in range(_STAGES - 1)]
     schedule = {each * stage: end for stage, end in enumerate(ends)} | {each * (_STAGES - 1): None}

@@ -1,0 +1,7 @@
+"""Domains of differential equations: a box, or a shape times a box."""
+
+from kanlit.problems.domains.base import Domain, Face
+from kanlit.problems.domains.box import Box
+from kanlit.problems.domains.polygon import Polygon
+
+__all__ = ["Box", "Domain", "Face", "Polygon"]
