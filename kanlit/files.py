@@ -10,9 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from kanlit.errors import ConfigurationError
 
 __all__ = [
+    "acquired",
     "check_output",
     "check_regular",
     "check_room",
@@ -83,6 +86,20 @@ def check_room(size: int, what: str) -> None:
         raise ConfigurationError(
             f"{what} need {size / 1e9:.0f} GB, but this machine has {room / 1e9:.0f} GB: use fewer"
         )
+
+
+def acquired(path: Path, busy: str) -> FileLock:
+    """A lock on a file, which is released when the process ends.
+
+    Raises:
+        ConfigurationError: With the message ``busy``, if another process holds it.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigurationError(busy) from None
+    return lock
 
 
 def writing_problem(folder: Path) -> str:

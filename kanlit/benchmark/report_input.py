@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from io import StringIO
+import csv
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kanlit.benchmark.results import Key, Row, curve_path
+from kanlit.benchmark.results import Key, curve_path, rows_of
 from kanlit.errors import ConfigurationError
 
 __all__ = ["read_curves", "read_runs"]
 
 _KEY = list(Key._fields)
-_COLUMNS = [field.name for field in fields(Row)]
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
     """The rows of ``results.csv`` in ``folder``; ``rel_l2`` is infinite for failed runs.
 
     Raises:
-        ConfigurationError: If the file is missing or empty, lacks a column, has a cell that is
-            not a number where one is required, or contains a run twice.
+        ConfigurationError: If the file is missing or empty, or is not a table of runs.
     """
     path = folder / "results.csv"
     again = f"run kanlit benchmark --out {folder} first"
     if not path.is_file():
         raise ConfigurationError(f"there is no {path}: {again}")
     try:
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # drops the partial last row of a killed process
-        runs = pd.read_csv(StringIO(whole), dtype=str, keep_default_na=False)
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        rows = [vars(row) for row in rows_of(path.read_text(encoding="utf-8"), path)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         words = " ".join(str(error).split())
         raise ConfigurationError(f"{path} is not a table of runs ({words}): {again}") from None
-    if lacking := [name for name in _COLUMNS if name not in runs]:
-        raise ConfigurationError(f"{path} has no column {', '.join(lacking)}: {again}")
-    if runs.empty:
+    if not rows:
         raise ConfigurationError(f"{path} contains no runs: {again}")
-    for name in ("seed", "rel_l2", "wall_s", "adapt_s"):
-        numbers = pd.to_numeric(runs[name].replace("", "nan"), errors="coerce")
-        wrong = numbers.isna() & ~runs[name].str.lower().isin(["", "nan"])
-        if wrong.any() or (name == "seed" and numbers.isna().any()):
-            row = int((wrong if wrong.any() else numbers.isna()).to_numpy().argmax())
-            raise ConfigurationError(
-                f"{path}, run {row + 1}: {name} {runs[name].iloc[row]!r} is not a number: delete "
-                f"that row and run kanlit benchmark --out {folder} again"
-            )
-        runs[name] = numbers.astype(np.int64) if name == "seed" else numbers
-    if (twice := runs.duplicated(_KEY)).any():
-        key = " ".join(map(str, runs.loc[twice, _KEY].iloc[0]))
-        raise ConfigurationError(f"{path} contains the run {key} twice: delete one of the rows")
+    runs = pd.DataFrame(rows).astype(dict.fromkeys(("rel_l2", "wall_s", "adapt_s"), float))
     failed = (runs["error"].str.strip() != "") | ~np.isfinite(runs["rel_l2"])
     runs["rel_l2"] = runs["rel_l2"].mask(failed, np.inf)
     return runs

@@ -12,12 +12,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from kanlit.errors import ConfigurationError
-from kanlit.files import written_whole
+from kanlit.files import acquired, writing_problem, written_whole
 
-__all__ = ["Key", "Results", "Row", "curve_path", "locked", "write_whole"]
+__all__ = ["Key", "Results", "Row", "curve_path", "locked", "rows_of", "write_whole"]
 
 
 class Key(NamedTuple):
@@ -102,12 +100,10 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "results.csv"
-        self.rows: dict[Key, Row] = {}
         try:
             text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-            whole = text[: text.rfind("\n") + 1]
-            for row in _parsed(whole, self.path):
-                self.rows[row.key] = row
+            whole = _without_partial_line(text)
+            self.rows = {row.key: row for row in rows_of(text, self.path)}
             if not whole:
                 write_whole(self.path, _line(_HEADER))
             elif whole != text:
@@ -156,27 +152,32 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: If the folder is locked or cannot be created.
     """
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigurationError(
-            f"another kanlit benchmark is writing to {folder}: wait for it or choose another folder"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write to {folder} ({error.strerror}): choose another folder"
-        ) from None
+    if problem := writing_problem(folder):
+        raise ConfigurationError(f"cannot write to {folder} ({problem}): choose another folder")
+    busy = f"another kanlit benchmark is writing to {folder}: wait for it or choose another folder"
+    lock = acquired(folder / ".lock", busy)
     try:
         yield
     finally:
         lock.release()
 
 
-def _parsed(text: str, path: Path) -> Iterator[Row]:
-    """The rows of a table without partial lines."""
-    lines = csv.reader(io.StringIO(text))
+def _without_partial_line(text: str) -> str:
+    """A table without the incomplete last line of a killed process."""
+    return text[: text.rfind("\n") + 1]
+
+
+def rows_of(text: str, path: Path) -> Iterator[Row]:
+    """The rows of a table, without an incomplete last line.
+
+    Args:
+        text: The table.
+        path: Its file, for messages.
+
+    Raises:
+        ConfigurationError: It is not a table of runs, or has a run twice.
+    """
+    lines = csv.reader(io.StringIO(_without_partial_line(text)))
     header = next(lines, None)
     if header is None:
         return

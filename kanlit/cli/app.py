@@ -19,11 +19,11 @@ from kanlit.callbacks.notices import log_scalars
 from kanlit.cli import predict_table
 from kanlit.cli.coefficients import write_coefficients
 from kanlit.cli.commands import (
+    APART,
     COMMANDS,
     DESCRIPTION,
     GROUPS,
     HELP,
-    HOMES,
     INTERRUPTED,
     MORE,
 )
@@ -222,8 +222,8 @@ def main() -> None:
     try:
         with clean_console():
             command, words = "".join(sys.argv[1:2]), sys.argv[2:]
-            if command in HOMES:
-                sys.exit(import_module(HOMES[command]).main(words))
+            if command in APART:
+                sys.exit(import_module(f"kanlit.cli.{command}").main(words))
             if command == "predict" and predict_table.takes(words):
                 predict_table.main(words)
                 return

@@ -59,10 +59,9 @@ def main(argv: Sequence[str]) -> int:
         ConfigurationError: The user can correct the error; no run has been started.
     """
     if argv[:1] == ["report"]:
-        from kanlit.benchmark.report import main as report  # with its figures, slow to import
+        from kanlit.cli.benchmark_report import main as report  # with its figures, slow to import
 
-        report(list(argv[1:]))
-        return 0
+        return report(argv[1:])
     options = _parser().parse_args(argv)
     _check(options)
     tasks = choose_tasks(options.suite, options.tasks)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kanlit.bases import Basis, basis_class
-from kanlit.checkpoints import recorded_equation
+from kanlit.checkpoints import find_checkpoint, recorded_equation
+from kanlit.checkpoints.find import NAMES
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded
 from kanlit.modules import KANModule
@@ -16,7 +17,7 @@ from kanlit.problems import Equation
 from kanlit.runs.config_data import equation_in
 from kanlit.runs.user_classes import import_named
 
-__all__ = ["CommandParser", "named_equation", "named_module"]
+__all__ = ["CommandParser", "chosen_checkpoint", "named_equation", "named_module"]
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -100,6 +101,14 @@ def _imported_basis(name: str) -> type[Basis]:
         return basis_class(import_named(name) if "." in name else name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def chosen_checkpoint(name: str, root: Path) -> Path:
+    """The checkpoint that the user gave; prints which one ``last`` or ``best`` is."""
+    path = find_checkpoint(name, root)
+    if name in NAMES:
+        print(f"{name} checkpoint: {path}")
+    return path
 
 
 def named_module(name: str | None) -> type[KANModule] | None:

@@ -8,7 +8,6 @@ __all__ = [
     "DESCRIPTION",
     "GROUPS",
     "HELP",
-    "HOMES",
     "INTERRUPTED",
     "MORE",
 ]
@@ -31,7 +30,8 @@ MORE = {
     "data of a data class.",
 }
 
-# Commands with their own options instead of those of a run.
+# Commands with their own options instead of those of a run, each a module of this package, which
+# is imported only when called.
 APART = {
     "compare": "Prints trained runs side by side, with the settings that differ and errors.",
     "plot": "Draws a checkpoint's network, its errors, and the history of knots and losses.",
@@ -39,16 +39,6 @@ APART = {
     "export": "Writes a checkpoint's network as ONNX or torch.export, to run without kanlit.",
     "tune": "Searches widths, grids and other settings by Optuna, and keeps the best config.",
     "benchmark": "Runs the paper's benchmarks over densities and seeds, and reports on them.",
-}
-
-# Modules of these commands; imported only when called.
-HOMES = {
-    "compare": "kanlit.cli.compare",
-    "plot": "kanlit.cli.plot",
-    "formula": "kanlit.cli.formula",
-    "export": "kanlit.cli.export",
-    "tune": "kanlit.cli.tune",
-    "benchmark": "kanlit.cli.benchmark",
 }
 
 HELP = {

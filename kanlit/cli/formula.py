@@ -14,8 +14,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from torch import Tensor, nn
 
 from kanlit.callbacks.progress import FILE_SECONDS, TERMINAL_SECONDS
-from kanlit.checkpoints import find_checkpoint
-from kanlit.cli.command_parser import CommandParser
+from kanlit.cli.command_parser import CommandParser, chosen_checkpoint
 from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, written_whole
@@ -53,10 +52,8 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parser().parse_args(argv)
     _check(options)
-    path = find_checkpoint(options.checkpoint, options.root)
+    path = chosen_checkpoint(options.checkpoint, options.root)
     run = TrainedRun(path)
-    if options.checkpoint in ("last", "best"):
-        print(f"{options.checkpoint} checkpoint: {path}")
     if run.windows > 1:
         raise ConfigurationError(
             f"{path} has a network for each of {run.windows} windows of time, which have no common "

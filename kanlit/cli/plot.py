@@ -13,8 +13,7 @@ from kanlit.callbacks.run_figures import (
     names_of,
     result_picture,
 )
-from kanlit.checkpoints import find_checkpoint
-from kanlit.cli.command_parser import CommandParser, named_module
+from kanlit.cli.command_parser import CommandParser, chosen_checkpoint, named_module
 from kanlit.errors import ConfigurationError
 from kanlit.files import expanded, writing_problem, written_whole
 from kanlit.plotting import convergence_figure
@@ -48,10 +47,8 @@ def main(argv: Sequence[str]) -> int:
         ConfigurationError: The user can correct the error.
     """
     options = _parser().parse_args(argv)
-    path = find_checkpoint(options.checkpoint, options.root)
+    path = chosen_checkpoint(options.checkpoint, options.root)
     run = TrainedRun(path)
-    if options.checkpoint in ("last", "best"):
-        print(f"{options.checkpoint} checkpoint: {path}")
     folder = options.output or run.folder / "plots"
     if problem := writing_problem(folder):
         raise ConfigurationError(

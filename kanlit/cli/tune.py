@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from kanlit.cli.command_parser import CommandParser
 from kanlit.cli.commands import INTERRUPTED
 from kanlit.errors import ConfigurationError
-from kanlit.files import expanded, shown, writing_problem
+from kanlit.files import acquired, expanded, shown, writing_problem
 from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import quiet_console
 from kanlit.runs.isolation import preserved_settings
@@ -68,13 +67,8 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(
             f"cannot write to {shown(options.out)} ({problem}): give another folder with --out"
         )
-    lock = FileLock(options.out / ".tune.lock")
-    try:
-        lock.acquire(timeout=0)  # released when the process ends
-    except Timeout:
-        raise ConfigurationError(
-            f"another search is writing to {shown(options.out)}: give another folder with --out"
-        ) from None
+    busy = f"another search is writing to {shown(options.out)}: give another folder with --out"
+    lock = acquired(options.out / ".tune.lock", busy)
     try:
         search = Search(
             options.out, config, space, options.monitor, int(config["seed_everything"] or 0)

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -21,7 +21,7 @@ from kanlit.checkpoints import RunRecord, carry_over, default_place, runs_in
 from kanlit.checkpoints.record import read_record, remember_place
 from kanlit.compat import set_root_folder, set_version, version_of
 from kanlit.errors import ConfigurationError
-from kanlit.files import remove_leftovers, shown, writing_problem, written_whole
+from kanlit.files import acquired, remove_leftovers, shown, writing_problem, written_whole
 from kanlit.runs.lab_book import keep_book, key_settings
 from kanlit.runs.loggers import guard, local_loggers
 from kanlit.runs.settings import settings_of
@@ -267,14 +267,8 @@ def _take(folder: Path, setting: str, patterns: tuple[str, ...], claim: _Claim) 
     existed = folder.exists()
     if problem := writing_problem(folder):
         raise ConfigurationError(f"{setting}: cannot write to {shown(folder)} ({problem})")
-    lock = FileLock(folder / ".run.lock")
-    try:
-        lock.acquire(timeout=0)  # released when the process ends
-    except Timeout:
-        raise ConfigurationError(
-            f"{setting}: another run is writing to {shown(folder)}: name another folder"
-        ) from None
-    claim.locks.append(lock)
+    busy = f"{setting}: another run is writing to {shown(folder)}: name another folder"
+    claim.locks.append(acquired(folder / ".run.lock", busy))
     if not existed:
         claim.made.append(folder)
     old = read_record(folder)

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 
-from kanlit.benchmark.report import main
 from kanlit.benchmark.results import Key, Row, curve_path
 from kanlit.benchmark.statistics import compare
+from kanlit.cli.benchmark_report import main
 from kanlit.errors import ConfigurationError
 
 TASKS = [("synthetic", "f2"), ("synthetic", "f10"), ("synthetic", "f4"), ("helmholtz", "(1,2)")]
