@@ -23,6 +23,7 @@ __all__ = [
     "linked",
     "remove_leftovers",
     "shown",
+    "write_text",
     "writing_problem",
     "written_whole",
 ]
@@ -138,6 +139,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically, see :func:`written_whole`."""
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")
 
 
 def shown(path: Path) -> str:

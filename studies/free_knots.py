@@ -61,7 +61,6 @@ def spline(data: SharpData, density: ImportanceDensity | None, grid_size: int) -
     )
     network = KAN([1, 1], grid_size=grid_size, grid_range=(0.0, 1.0), dtype=torch.float64)
     layer = network.layers[0]
-    assert isinstance(layer, KANLayer)
     with torch.no_grad():
         layer.edge_scale.fill_(1)
         layer.base_weight.zero_()
@@ -110,7 +109,6 @@ def picture(path: Path, grid_size: int = 24) -> None:
     for row, (name, title) in zip(axes, titles.items(), strict=True):
         network, error = spline(data, DENSITIES[name], grid_size)
         layer = network.layers[0]
-        assert isinstance(layer, KANLayer)
         knots = layer.breakpoints[0]
         for axis, (low, high) in zip(row, ((0.2, 0.4), (0.69, 0.71)), strict=True):
             x = torch.linspace(low, high, 2001, dtype=torch.float64).unsqueeze(1)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kanlit.errors import ConfigurationError
-from kanlit.files import acquired, writing_problem, written_whole
+from kanlit.files import acquired, write_text, writing_problem
 
-__all__ = ["Key", "Results", "Row", "curve_path", "locked", "rows_of", "write_whole"]
+__all__ = ["Key", "Results", "Row", "curve_path", "locked", "rows_of"]
 
 
 class Key(NamedTuple):
@@ -105,9 +105,9 @@ class Results:
             whole = _without_partial_line(text)
             self.rows = {row.key: row for row in rows_of(text, self.path)}
             if not whole:
-                write_whole(self.path, _line(_HEADER))
+                write_text(self.path, _line(_HEADER))
             elif whole != text:
-                write_whole(self.path, whole)
+                write_text(self.path, whole)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot write {self.path} ({error.strerror}): choose another folder"
@@ -127,7 +127,7 @@ class Results:
         self.rows[row.key] = row
         if known:
             lines = [_HEADER, *(_cells(each) for each in self.rows.values())]
-            write_whole(self.path, "".join(map(_line, lines)))
+            write_text(self.path, "".join(map(_line, lines)))
             return
         with self.path.open("ab", buffering=0) as file:
             file.write(_line(_cells(row)).encode())
@@ -137,12 +137,6 @@ class Results:
 def curve_path(folder: Path, key: Key) -> Path:
     """Path of the curve of a run: ``epoch, train_loss, grid_size, adapted``, about 100 rows."""
     return folder / "curves" / f"{key.slug}.csv"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file completely or not at all."""
-    with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="")
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from kanlit.benchmark.engine import Engine
 from kanlit.benchmark.matrix import Matrix, Run
 from kanlit.benchmark.recorder import Point
-from kanlit.benchmark.results import Results, curve_path, locked, write_whole
+from kanlit.benchmark.results import Results, curve_path, locked
 from kanlit.benchmark.training import Outcome, train
 from kanlit.errors import ConfigurationError
+from kanlit.files import write_text
 from kanlit.runs.settings import read_mapping
 
 __all__ = ["Tally", "run_matrix"]
@@ -82,7 +83,7 @@ def run_matrix(
             for outcome in outcomes:
                 row = outcome.row
                 if outcome.curve:
-                    write_whole(curve_path(folder, row.key), _table(outcome.curve))
+                    write_text(curve_path(folder, row.key), _table(outcome.curve))
                 _note(folder / "warnings.log", outcome)
                 results.add(row)
                 tally.made += 1
@@ -111,7 +112,7 @@ def _agree(matrix: Matrix, path: Path) -> None:
                         f"{name} had other settings in earlier runs in {path.parent} (see "
                         f"{path.name}): give it another name, or choose another folder"
                     )
-    write_whole(path, yaml.safe_dump(known, sort_keys=False))
+    write_text(path, yaml.safe_dump(known, sort_keys=False))
 
 
 def _progress(tally: Tally, cost: float) -> Tqdm:

@@ -20,7 +20,7 @@ __all__ = ["Calibrate"]
 class Calibrate(Callback):
     """Sets the temperature of class probabilities on the validation rows, at the end of training.
 
-    See :func:`~kanlit.modules.calibration.best_temperature`. Put it after KeepBest. A checkpoint
+    See :func:`~kanlit.modules.classification.best_temperature`. Put it after KeepBest. A checkpoint
     written during training, such as ``best.ckpt``, has the best temperature of the last validation
     before it.
 

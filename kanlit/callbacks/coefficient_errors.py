@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 
 from kanlit.callbacks.notices import log_scalars
 from kanlit.errors import check_at_least
-from kanlit.modules import PDEModule
+from kanlit.modules import KANModule
 
 __all__ = ["CoefficientErrors"]
 
@@ -31,7 +31,7 @@ class CoefficientErrors(Callback):
         self.every = every
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not isinstance(pl_module, PDEModule) or pl_module.coefficients is None:
+        if not isinstance(pl_module, KANModule) or pl_module.coefficients is None:
             return
         if (trainer.current_epoch + 1) % self.every:
             pl_module.coefficients.set_spread(None, "not computed at this epoch")
@@ -46,5 +46,5 @@ class CoefficientErrors(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # After KeepBest has restored its weights, and before the last checkpoint is written.
-        if isinstance(pl_module, PDEModule) and pl_module.coefficients is not None:
+        if isinstance(pl_module, KANModule):
             pl_module.estimate_errors()

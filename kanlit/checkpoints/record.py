@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kanlit.files import written_whole
+from kanlit.files import write_text
 
 __all__ = [
     "RECORD",
@@ -76,8 +76,7 @@ class RunRecord:
             "host": self.host,
             "pid": self.pid,
         }
-        with written_whole(home / RECORD) as unfinished:
-            unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(home / RECORD, json.dumps(content, indent=1) + "\n")
 
 
 def read_record(home: Path) -> RunRecord | None:
@@ -139,8 +138,7 @@ def remember_place(root: Path, place: Path) -> None:
     file = _index(root) / hashlib.sha256(relative.encode()).hexdigest()[:16]
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(file) as unfinished:
-            unfinished.write_text(relative + "\n", encoding="utf-8")
+        write_text(file, relative + "\n")
 
 
 def _places(root: Path) -> list[Path]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kanlit.files import shown, written_whole
+from kanlit.files import shown, write_text
 from kanlit.modules import KANModule
-from kanlit.runs.coefficients import coefficient_lines, coefficient_values
 
 __all__ = ["write_coefficients"]
 
@@ -19,12 +18,9 @@ def write_coefficients(module: KANModule, predictions: Path) -> None:
         module: The module.
         predictions: File of the predictions.
     """
-    values = coefficient_values(module)
-    if values is None:
+    if module.coefficients is None:
         return
     path = predictions.with_suffix(".json")
-    with written_whole(path) as unfinished:
-        unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    for line in coefficient_lines(module):
-        print(line)
+    write_text(path, json.dumps(module.coefficients.values(), indent=2) + "\n")
+    print("\n".join(module.coefficients.lines()))
     print(f"coefficients: {shown(path)}")

@@ -5,24 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-from torch import Tensor, nn
+from torch import Tensor
 
 from kanlit.callbacks.progress import FILE_SECONDS, TERMINAL_SECONDS
-from kanlit.cli.command_parser import CommandParser, chosen_checkpoint
+from kanlit.cli.command_parser import CommandParser, chosen_checkpoint, named_module
 from kanlit.cli.formula_report import FormulaReport, FormulaSamples, latex_of
 from kanlit.errors import ConfigurationError
-from kanlit.files import expanded, written_whole
-from kanlit.nn import KAN, KANLayer
+from kanlit.files import expanded, write_text
+from kanlit.modules import KANModule
+from kanlit.nn import KAN
 from kanlit.problems import BoundaryValueProblem, uniform_points
 from kanlit.runs.console import quiet_console
 from kanlit.runs.trained import TrainedRun
-from kanlit.scaling import Standardization, default_names
+from kanlit.scaling import default_names
 from kanlit.symbolic import find_formula
 from kanlit.symbolic.formula import steps
 from kanlit.symbolic.surround import surrounded
@@ -38,9 +38,10 @@ where possible. Edges that no function fits remain splines, and the output lists
   kanlit formula last
   kanlit formula best --latex --output formula.json"""
 
+Predict = Callable[[Tensor], Tensor]
+
 _SAMPLES = 2000  # if there are no data
 _SEED = 0
-_LOGITS = "temperature"  # a tensor that only modules for classes have
 _SUFFIXES = (".txt", ".tex", ".json")
 
 
@@ -59,35 +60,31 @@ def main(argv: Sequence[str]) -> int:
             f"{path} has a network for each of {run.windows} windows of time, which have no common "
             f"formula: train without TimeWindows"
         )
-    layers = list(run.layers().values())
-    _check_edges(layers, options.max_edges)
-    network = _network(layers, path)
-    scales = _scales(run.buffers, network)
+    module = run.module(named_module(options.model), options.config).double()
+    network: KAN = module.network
+    edges = sum(layer.in_features * layer.out_features for layer in network.layers)
+    if edges > options.max_edges:
+        raise ConfigurationError(
+            f"the network has {edges} edges, more than --max_edges {options.max_edges}: train a "
+            f"smaller one or prune it, or raise --max_edges"
+        )
     problem = run.problem(options.config)
-
-    def predict(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            u = network((x - scales.input_mean) / scales.input_std)
-        return u * scales.target_std + scales.target_mean
-
-    def solve(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return predict(x) if problem is None else problem.around(network)(x)
-
+    logits = getattr(module, "logits", None)
+    solve: Predict = module if logits is None else logits
+    predict = solve if problem is None else network
     if not options.uniform:
-        data = _of_run(run, options.config, solve, _LOGITS in run.buffers)
+        data = _of_run(run, options.config, solve, logits is not None)
     elif problem is None:
-        data = _uniform(layers[0], scales, predict, run)
+        data = _uniform(module, solve, run)
     else:
         data = _in_domain(problem, solve)
     seen = data if problem is None else _seen_by_network(data, problem, predict)
-    edges = sum(layer.in_features * layer.out_features for layer in layers)
     with _bar(steps(edges, seen.y.shape[1], options.trials)) as bar, quiet_console():
         formula = find_formula(
             network,
             seen.x,
             seen.y,
-            scales,
+            module.scales(),
             seen.inputs,
             threshold=options.r2,
             negligible=options.negligible,
@@ -104,10 +101,10 @@ def main(argv: Sequence[str]) -> int:
             )
             data = seen
         formula = whole or formula
-    predicted = predict(data.test_x) if data is seen else solve(data.test_x)
+    predicted = (predict if data is seen else solve)(data.test_x)
     report = FormulaReport(formula, data, predicted, options.r2)
     print(report.text(options.latex))
-    if _LOGITS in run.buffers:
+    if logits is not None:
         print("the probabilities of the classes are the softmax of their logits")
     if options.output is not None:
         _write(options.output, report)
@@ -138,8 +135,7 @@ def _write(path: Path, report: FormulaReport) -> None:
         text = "\n".join(f"\\[ {latex_of(name, o.expression)} \\]" for name, o in pairs)
     else:
         text = report.text(latex=False)
-    with written_whole(path) as unfinished:
-        unfinished.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -157,50 +153,7 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
-def _check_edges(layers: Sequence[KANLayer], most: int) -> None:
-    edges = sum(layer.in_features * layer.out_features for layer in layers)
-    if edges > most:
-        raise ConfigurationError(
-            f"the network has {edges} edges, more than --max_edges {most}: train a smaller one or "
-            f"prune it, or raise --max_edges"
-        )
-
-
-def _network(layers: Sequence[KANLayer], path: Path) -> KAN:
-    """A network of the layers, in float64."""
-    widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
-    if any(b.in_features != a for a, b in zip(widths[1:], layers[1:], strict=False)):
-        raise ConfigurationError(
-            f"the layers of {path} are not a sequence: kanlit formula needs a KAN of kanlit's "
-            f"modules"
-        )
-    network = KAN(widths)
-    network.layers = nn.ModuleList(layer.double() for layer in layers)
-    return network.requires_grad_(False)
-
-
-def _scales(buffers: dict[str, Tensor], network: KAN) -> Standardization:
-    first, last = network.layers[0], network.layers[-1]
-    assert isinstance(first, KANLayer)
-    assert isinstance(last, KANLayer)
-    usual = {
-        "input_mean": torch.zeros(first.in_features),
-        "input_std": torch.ones(first.in_features),
-        "target_mean": torch.zeros(last.out_features),
-        "target_std": torch.ones(last.out_features),
-    }
-    if _LOGITS in buffers:
-        usual["target_std"] = usual["target_std"] / buffers[_LOGITS]
-    found = {name: buffers.get(name, scale).double() for name, scale in usual.items()}
-    for name, scale in found.items():
-        if scale.shape != usual[name].shape or (name.endswith("_std") and not (scale > 0).all()):
-            raise ConfigurationError(
-                f"{name} of the checkpoint is malformed: give one that kanlit fit has written"
-            )
-    return Standardization(**found)
-
-
-def _of_run(run: TrainedRun, config: Path | None, predict: Any, logits: bool) -> FormulaSamples:
+def _of_run(run: TrainedRun, config: Path | None, predict: Predict, logits: bool) -> FormulaSamples:
     """Training and test data of the run; outputs of the network if there are no targets."""
     try:
         data = run.data(config)
@@ -230,23 +183,20 @@ def _of_run(run: TrainedRun, config: Path | None, predict: Any, logits: bool) ->
     return FormulaSamples(x, y, x, y, *names, exact=False)
 
 
-def _uniform(
-    layer: KANLayer, scales: Standardization, predict: Any, run: TrainedRun
-) -> FormulaSamples:
+def _uniform(module: KANModule, predict: Predict, run: TrainedRun) -> FormulaSamples:
     """Uniform points of the first layer's grid, and the network's outputs there."""
-    ends = layer.breakpoints[:, [0, -1]].tolist()
+    ends = module.network.layers[0].breakpoints[:, [0, -1]].tolist()
     draw = torch.Generator().manual_seed(_SEED)
-    x = uniform_points(tuple(map(tuple, ends)), _SAMPLES, draw)
-    x = x * scales.input_std + scales.input_mean
+    x = module.user_inputs(uniform_points(tuple(map(tuple, ends)), _SAMPLES, draw))
     y, names = predict(x), run.names
     inputs, targets = default_names(x.shape[1], y.shape[1])
     inputs, targets = names.get("inputs") or inputs, names.get("targets") or targets
-    if _LOGITS in run.buffers:
+    if hasattr(module, "logits"):
         targets = [f"logit of {name}" for name in targets]
     return FormulaSamples(x, y, x, y, inputs, targets, exact=False)
 
 
-def _in_domain(problem: BoundaryValueProblem, solve: Any) -> FormulaSamples:
+def _in_domain(problem: BoundaryValueProblem, solve: Predict) -> FormulaSamples:
     """Points uniform over the domain of an equation, and the unknowns there."""
     equation = problem.equation
     unit = ((0.0, 1.0),) * len(equation.coordinates)
@@ -258,7 +208,7 @@ def _in_domain(problem: BoundaryValueProblem, solve: Any) -> FormulaSamples:
 
 
 def _seen_by_network(
-    data: FormulaSamples, problem: BoundaryValueProblem, predict: Any
+    data: FormulaSamples, problem: BoundaryValueProblem, predict: Predict
 ) -> FormulaSamples:
     """The same points as the inputs of the network inside an equation, and its outputs."""
     form = problem.form
@@ -313,4 +263,5 @@ def _parser() -> CommandParser:
         "of the data of the run",
     )
     parser.add_config()
+    parser.add_model()
     return parser

@@ -20,8 +20,9 @@ from kanlit.modules.monitors import check_callbacks
 from kanlit.modules.optimizers import create_optimizer
 from kanlit.modules.ranks import averaged_over_ranks, block_weights, mean_over_ranks, row_count
 from kanlit.modules.restorable import RestorableModule
-from kanlit.nn import KAN, Initialization, KANLayer, edge_magnitudes, sparsity_penalty
+from kanlit.nn import KAN, Initialization, edge_magnitudes, sparsity_penalty
 from kanlit.optim import Residual
+from kanlit.scaling import Standardization
 from kanlit.splines import Outside
 
 __all__ = ["KANModule", "Residual"]
@@ -151,9 +152,8 @@ class KANModule(RestorableModule, ABC):
         The magnitudes are means over the batch's :meth:`adaptation_inputs`; in a training step,
         over those of all ranks.
         """
-        layers = [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
         x = self.adaptation_inputs(batch)
-        magnitudes = edge_magnitudes(layers, x)
+        magnitudes = edge_magnitudes(self.network.layers, x)
         if self._uneven:
             magnitudes = [mean_over_ranks(own, len(x)) for own in magnitudes]
         return sparsity_penalty(magnitudes, self.sparsity_l1, self.sparsity_entropy)
@@ -181,6 +181,9 @@ class KANModule(RestorableModule, ABC):
         """
         return None
 
+    def estimate_errors(self) -> None:
+        """Estimates the standard errors of :attr:`coefficients`, if there are any."""
+
     def restore_content(self, checkpoint: Mapping[str, Any]) -> None:
         """Restores what a vetted checkpoint has besides weights and settings."""
 
@@ -192,11 +195,13 @@ class KANModule(RestorableModule, ABC):
         """The inverse of :meth:`network_inputs`."""
         return z
 
+    def scales(self) -> Standardization:
+        """How inputs and outputs of the network are standardized."""
+        return Standardization.identity(self.network.widths[0], self.network.widths[-1])
+
     def spanning_points(self) -> Tensor:
         """Points ``(m, columns)`` that span the first layer's grids, in the user's units."""
-        first = self.network.layers[0]
-        assert isinstance(first, KANLayer)
-        return self.user_inputs(first.breakpoints.T)
+        return self.user_inputs(self.network.layers[0].breakpoints.T)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         # Ranks may differ by one row; the losses are weighted so that their mean over the ranks is

@@ -1,7 +1,8 @@
-"""Classification: a KAN learns the class probabilities."""
+"""Classification: a KAN learns the class probabilities, which are calibrated by one number."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +18,12 @@ from torchmetrics.classification import (
 
 from kanlit.errors import ConfigurationError
 from kanlit.modules.base import KANModule, Residual
-from kanlit.modules.calibration import best_temperature
 from kanlit.modules.ranks import block_weights, row_count
+from kanlit.scaling import Standardization
 
-__all__ = ["ClassificationModule"]
+__all__ = ["ClassificationModule", "best_temperature"]
+
+_SPREAD = 0.2  # prior standard deviation of log T, which bounds it on few or separable rows
 
 
 class ClassificationModule(KANModule):
@@ -100,6 +103,11 @@ class ClassificationModule(KANModule):
         if known is not None:
             self.input_mean.copy_(known.input_mean)
             self.input_std.copy_(known.input_std)
+
+    def scales(self) -> Standardization:
+        """Those of the logits."""
+        ones = torch.ones(self.network.widths[-1]).to(self.temperature)
+        return Standardization(self.input_mean, self.input_std, 0 * ones, ones / self.temperature)
 
     def network_inputs(self, x: Tensor) -> Tensor:
         return (x - self.input_mean) / self.input_std
@@ -187,3 +195,35 @@ class ClassificationModule(KANModule):
 def _numbers(y: Tensor) -> Tensor:
     """Class indices ``(n,)`` of targets that are one-hot ``(n, classes)`` or already indices."""
     return y.argmax(1) if y.ndim == 2 else y
+
+
+def best_temperature(logits: Tensor, labels: Tensor) -> float:
+    r"""The temperature T with which softmax(f / T) has the most likely classes.
+
+    .. math:: T = \arg\min_T \; -\sum_j \log \mathrm{softmax}(f(x_j) / T)_{y_j}
+                  + \frac{(\log T)^2}{2 s^2}
+
+    It leaves the likeliest class unchanged. The prior, s = 0.2, keeps T finite and above 0 if all
+    rows are classified correctly.
+
+    Args:
+        logits: f ``(n, classes)`` on rows that were not trained on.
+        labels: Class indices ``(n,)``.
+
+    Source: Guo et al., On calibration of modern neural networks, ICML (2017).
+    """
+    log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_t], max_iter=50, line_search_fn="strong_wolfe")
+    fixed = logits.detach().double()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        likelihood = F.cross_entropy(fixed * torch.exp(-log_t), labels, reduction="sum")
+        total = likelihood + log_t.square() / (2 * _SPREAD**2)
+        total.backward()
+        return total
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    found = math.exp(float(log_t.detach()))
+    return found if math.isfinite(found) else 1.0

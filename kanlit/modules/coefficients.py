@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -117,6 +117,30 @@ class Coefficients(nn.Module):
                 f"{spread.rows} observations for {spread.freedom:.1f} effective parameters are too "
                 f"few for a reliable standard error"
             )
+
+    def lines(self) -> Iterator[str]:
+        """A line for each coefficient, the misfit, and what limits their standard errors."""
+        for name, each in self.estimates().items():
+            line = f"{name}: {each.value:.6g}"
+            if each.error is not None and each.interval is not None:
+                ends = "{:.6g} to {:.6g}".format(*each.interval)
+                line += f" ± {each.error:.2g} (standard error; 95 % interval {ends})"
+            yield line
+        if self.spread is not None:
+            noise, rows = self.spread.noise, self.spread.rows
+            yield f"misfit: {noise:.3g} (of {rows} observations, per degree of freedom)"
+        if self.note:
+            yield f"standard errors: {self.note}"
+
+    def values(self) -> dict[str, Any]:
+        """The same as plain values."""
+        listed = {
+            name: {"value": each.value, "standard_error": each.error, "interval": each.interval}
+            for name, each in self.estimates().items()
+        }
+        spread = self.spread
+        misfit = None if spread is None or not math.isfinite(spread.noise) else spread.noise
+        return {"coefficients": listed, "misfit": misfit, "note": self.note or None}
 
     @property
     def starts(self) -> dict[str, list[float]]:

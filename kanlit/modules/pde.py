@@ -240,7 +240,8 @@ class PDEModule(SolutionModule):
 
     def estimate_errors(self) -> None:
         """Estimates the standard errors of the unknown coefficients by the first training batch."""
-        assert self.coefficients is not None
+        if self.coefficients is None:
+            return
         loader: Any = self.trainer.train_dataloader
         batch = next(iter(loader))
         trained = [p for p in self.parameters() if p.requires_grad]

@@ -19,9 +19,10 @@ from kanlit.modules.optimizers import create_optimizer
 from kanlit.modules.ranks import row_count
 from kanlit.modules.robust import pseudo_huber_residual
 from kanlit.modules.start import check_start
-from kanlit.nn import KAN, KANLayer
+from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt
 from kanlit.optim.uncertainty import Uncertainty, output_variances
+from kanlit.scaling import Standardization
 from kanlit.selection import SmoothNetwork, select_network, too_large
 
 __all__ = ["RegressionModule"]
@@ -192,8 +193,7 @@ class RegressionModule(KANModule):
         configured = super().configure_optimizers()
         strengths, self._strengths = self._strengths, None
         if strengths is not None and isinstance(configured, LevenbergMarquardt):
-            layers = [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
-            configured.set_strengths(layers, *strengths)
+            configured.set_strengths(self.network.layers, *strengths)
         return configured
 
     def _too_large(self) -> str:
@@ -277,6 +277,9 @@ class RegressionModule(KANModule):
         else:
             state.setdefault("target_spread", self.target_spread)
         checkpoint["state_dict"] = state
+
+    def scales(self) -> Standardization:
+        return Standardization(self.input_mean, self.input_std, self.target_mean, self.target_std)
 
     def network_inputs(self, x: Tensor) -> Tensor:
         return (x - self.input_mean) / self.input_std

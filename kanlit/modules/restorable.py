@@ -12,9 +12,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from kanlit.bases import Basis
 from kanlit.compat import CLASS_PATH, INSTANTIATOR, trainer_of
 from kanlit.errors import ConfigurationError
+from kanlit.modules.coefficients import Coefficients
 from kanlit.modules.finite import check_weights
 from kanlit.modules.resume import forget_best, keep_settings
-from kanlit.nn import KAN, KANLayer
+from kanlit.nn import KAN
 from kanlit.optim.resume import adopt, describe
 from kanlit.scaling import Columns
 
@@ -27,6 +28,7 @@ class RestorableModule(LightningModule):
     Attributes:
         network: The network.
         columns: Names and training range of the columns, from ``setup`` or a checkpoint.
+        coefficients: Parameters for the unknown coefficients of an equation; None without any.
     """
 
     network: KAN
@@ -34,6 +36,7 @@ class RestorableModule(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.columns: Columns | None = None
+        self.coefficients: Coefficients | None = None
         self._start: Mapping[str, Any] | None = None
         self._optimized: dict[str, Any] | None = None  # classes and settings, once created
         self._resumed: dict[str, Any] | None = None  # a checkpoint, until the optimizer is created
@@ -41,9 +44,7 @@ class RestorableModule(LightningModule):
     @property
     def basis_class(self) -> type[Basis]:
         """The class of the network's basis."""
-        first = self.network.layers[0]
-        assert isinstance(first, KANLayer)
-        return first.basis_class
+        return self.network.layers[0].basis_class
 
     def start_from(self, checkpoint: Mapping[str, Any]) -> None:
         """Initializes weights, grids and scales from a checkpoint, after the data are set up.

@@ -25,17 +25,10 @@ TIME = "t"  # name of the coordinate
 
 
 class SolutionModule(WindowedModule):
-    """Maps coordinates to unknowns, by the inputs and the ansatz of an equation and its windows.
-
-    Attributes:
-        coefficients: Parameters for the unknown coefficients of the equation; None without any.
-    """
-
-    coefficients: Coefficients | None
+    """Maps coordinates to unknowns, by the inputs and the ansatz of an equation and its windows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.coefficients = None
         self._problem: BoundaryValueProblem | None = None
         self._missing: str | None = None  # class of an equation that a checkpoint needs
         self._finite = False  # whether the residuals of this problem have been checked

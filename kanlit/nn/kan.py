@@ -57,6 +57,8 @@ class KAN(nn.Module):
     Source: arXiv 2404.19756, arXiv 2601.18672.
     """
 
+    layers: Sequence[KANLayer]  # an nn.ModuleList, which has no type of its members
+
     def __init__(
         self,
         widths: Sequence[int],
@@ -75,7 +77,7 @@ class KAN(nn.Module):
         if len(widths) < 2:
             raise ValueError(f"a KAN needs at least two widths, inputs and outputs, got {widths}")
         self._built = tuple(widths)
-        self.layers = nn.ModuleList(
+        self.layers = nn.ModuleList(  # type: ignore[assignment]
             KANLayer(
                 n_in,
                 n_out,
@@ -95,8 +97,7 @@ class KAN(nn.Module):
     @property
     def widths(self) -> list[int]:
         """Current inputs, hidden widths, outputs; pruning makes hidden widths smaller."""
-        layers = [layer for layer in self.layers if isinstance(layer, KANLayer)]
-        return [layers[0].in_features, *(layer.out_features for layer in layers)]
+        return [self.layers[0].in_features, *(layer.out_features for layer in self.layers)]
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
@@ -104,7 +105,6 @@ class KAN(nn.Module):
         # Resize to the state of a pruned network, at most to the widths at construction.
         sizes = self._sizes_in(state_dict, prefix)
         for layer, size in zip(self.layers, sizes, strict=False):
-            assert isinstance(layer, KANLayer)
             layer._resize(*size)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -112,7 +112,6 @@ class KAN(nn.Module):
         """Inputs, outputs and knots of each layer in a state dict; empty if it does not fit."""
         sizes: list[tuple[int, int, int]] = []
         for number, layer in enumerate(self.layers):
-            assert isinstance(layer, KANLayer)
             own = f"{prefix}layers.{number}."
             knots, base = (state_dict.get(own + name) for name in ("knots", "base_weight"))
             if not (isinstance(knots, Tensor) and isinstance(base, Tensor)):
@@ -194,6 +193,5 @@ class KAN(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """:meth:`KANLayer.sweep` through all layers."""
         for layer in self.layers:
-            assert isinstance(layer, KANLayer)
             value, streams = layer.sweep(value, streams, alongs)
         return value, streams

@@ -79,14 +79,14 @@ def check_threshold(name: str, value: float) -> None:
         )
 
 
-def check_prunable(network: nn.Module) -> list[KANLayer]:
+def check_prunable(network: nn.Module) -> Sequence[KANLayer]:
     """The layers of a network that can be pruned.
 
     Raises:
         ConfigurationError: If the network is not a :class:`~kanlit.nn.KAN`.
     """
     if isinstance(network, KAN):
-        return [layer for layer in network.layers if isinstance(layer, KANLayer)]
+        return network.layers
     name = type(network).__name__
     if not any(isinstance(module, KANLayer) for module in network.modules()):
         raise ConfigurationError(f"{name} contains no KANLayer, so there is nothing to prune")

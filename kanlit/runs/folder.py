@@ -21,11 +21,10 @@ from kanlit.checkpoints import RunRecord, carry_over, default_place, runs_in
 from kanlit.checkpoints.record import read_record, remember_place
 from kanlit.compat import set_root_folder, set_version, version_of
 from kanlit.errors import ConfigurationError
-from kanlit.files import acquired, remove_leftovers, shown, writing_problem, written_whole
+from kanlit.files import acquired, remove_leftovers, shown, write_text, writing_problem
 from kanlit.runs.lab_book import keep_book, key_settings
-from kanlit.runs.loggers import guard, local_loggers
+from kanlit.runs.loggers import chosen_version, guard, local_loggers
 from kanlit.runs.settings import settings_of
-from kanlit.runs.version import chosen_version
 
 __all__ = ["Run", "Started", "start_run"]
 
@@ -186,8 +185,7 @@ def _claim(
             _open_checkpoints(record, checkpoints, claim)
         if not shared:
             if config is not None:
-                with written_whole(folder / "config.yaml") as unfinished:
-                    unfinished.write_text(config, encoding="utf-8")
+                write_text(folder / "config.yaml", config)
             record.write(folder)
         remember_place(root, place)
     except BaseException:

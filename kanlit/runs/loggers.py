@@ -1,4 +1,4 @@
-"""Local loggers of a run; a failing logger does not end training."""
+"""Local loggers of a run and the version of its folder; a failing logger does not end training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
-__all__ = ["LocalLogger", "guard", "local_loggers"]
+from kanlit.errors import ConfigurationError
+
+__all__ = ["LocalLogger", "chosen_version", "guard", "local_loggers"]
 
 LocalLogger = TensorBoardLogger | CSVLogger
 
@@ -27,6 +29,30 @@ _GUARDED = (
 def local_loggers(trainer: Trainer) -> list[LocalLogger]:
     """The loggers that write ``save_dir/name/version``."""
     return [each for each in trainer.loggers if isinstance(each, TensorBoardLogger | CSVLogger)]
+
+
+def chosen_version(name: str | None, version: str | int | None) -> str | int | None:
+    """The version that the user has chosen for the folder; None for the next ``version_N``.
+
+    Args:
+        name: Name of the run.
+        version: Version of the first local logger.
+
+    Raises:
+        ConfigurationError: Both are given, or the name is not that of a folder.
+    """
+    if name is None:
+        return version
+    if version is not None:
+        raise ConfigurationError(
+            f"name {name} and logger.version {version} both name the folder of the run: leave one "
+            f"out"
+        )
+    if not name.strip() or name.startswith(".") or any(mark in name for mark in "/\\:\0"):
+        raise ConfigurationError(
+            f"name {name!r} is not the name of a folder: give one such as first_try"
+        )
+    return name
 
 
 def guard(logger: Logger) -> None:

@@ -12,7 +12,6 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from kanlit.callbacks import KeepBest, Refit
 from kanlit.callbacks.training_samples import TrainingSamples
 from kanlit.modules import KANModule, RegressionModule
-from kanlit.runs.coefficients import coefficient_lines
 
 __all__ = ["end_of", "outcome_lines"]
 
@@ -25,7 +24,8 @@ def outcome_lines(trainer: Trainer, module: KANModule) -> Iterator[str]:
     """Why training ended, which weights the module has, and whether they overfit."""
     yield f"stopped: {end_of(trainer)}"
     yield f"kept weights: {_kept_weights(trainer, module)}"
-    yield from coefficient_lines(module)
+    if module.coefficients is not None:
+        yield from module.coefficients.lines()
     yield from _gap_of(trainer, module)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kanlit.files import written_whole
+from kanlit.files import write_text
 
 __all__ = ["RESULTS", "RunResults", "read_results"]
 
@@ -42,8 +42,7 @@ class RunResults:
     def write(self, folder: Path) -> None:
         """Writes ``results.json`` into the folder of the run; null for metrics not finite."""
         content = {**asdict(self), "test": _finite(self.test), "best": _finite(self.best)}
-        with written_whole(folder / RESULTS) as unfinished:
-            unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(folder / RESULTS, json.dumps(content, indent=1) + "\n")
 
 
 def _finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from kanlit.checkpoints import (
     newest_checkpoint,
     runs_in,
 )
-from kanlit.runs.version import chosen_version
+from kanlit.runs.loggers import chosen_version
 
 __all__ = ["checkpoint_to_resume"]
 

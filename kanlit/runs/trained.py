@@ -85,12 +85,6 @@ class TrainedRun:
         return dict(self._content.get("callbacks", {}).get("KnotPlotCallback", {}))
 
     @property
-    def buffers(self) -> dict[str, torch.Tensor]:
-        """Tensors of the module itself in the checkpoint, such as ``input_mean``."""
-        state = self._content["state_dict"]
-        return {name: tensor for name, tensor in state.items() if "." not in name}
-
-    @property
     def noise(self) -> float:
         """Variance of the noise of standardized targets; 0 if the checkpoint has no estimate."""
         known = self._content.get("kanlit", {}).get("uncertainty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import deepcopy
 
 from torch import Tensor
@@ -43,9 +44,9 @@ class SmoothNetwork:
         self._x, self._y = x, y
 
     @property
-    def layers(self) -> list[KANLayer]:
+    def layers(self) -> Sequence[KANLayer]:
         """The layers of the network."""
-        return [layer for layer in self.network.layers if isinstance(layer, KANLayer)]
+        return self.network.layers
 
     @property
     def steps(self) -> int:

@@ -24,18 +24,7 @@ class KANClassifier(ClassifierMixin, KANEstimator):  # type: ignore[misc]
     Inputs are standardized. Part of the rows, stratified by class, is for validation. Nothing is
     printed, and no file is written without ``folder``.
 
-    Args:
-        hidden: Widths of the hidden layers, such as [16]; auto for those that ``kanlit fit``
-            chooses.
-        grid_size: G, intervals per input feature before the first adaptation; auto likewise.
-        spline_order: Degree k of the splines, 1 to 5.
-        max_epochs: Largest number of epochs; None for that of ``kanlit fit``.
-        validation_fraction: Fraction of the rows for validation, between 0 and 1.
-        random_state: Seed, generator or None, as in all of scikit-learn. The default is the seed of
-            ``kanlit fit``.
-        folder: Root directory of the run, for logs and checkpoints; None writes nothing.
-        settings: Other settings of ``kanlit fit`` as nested dictionaries, such as
-            ``{"trainer": {"accelerator": "cpu"}}``. They take precedence.
+    The parameters are those of :class:`KANRegressor`.
 
     Attributes:
         classes_: The classes, sorted.

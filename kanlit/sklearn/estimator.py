@@ -26,12 +26,11 @@ from kanlit.data.tables import tidy_name
 from kanlit.errors import ConfigurationError
 from kanlit.files import written_whole
 from kanlit.modules import KANModule
-from kanlit.nn import KANLayer
 from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import quiet_console
 from kanlit.runs.isolation import preserved_settings
 from kanlit.runs.threads import chosen_threads
-from kanlit.scaling import Standardization, default_names
+from kanlit.scaling import default_names
 from kanlit.symbolic import find_formula
 
 __all__ = ["Array", "KANEstimator"]
@@ -82,10 +81,9 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
     def plot(self) -> Figure:
         """The network as a graph, each edge with its function and breakpoints."""
         check_is_fitted(self)
-        layers = [layer for layer in self.network_.layers if isinstance(layer, KANLayer)]
         columns = self._module.columns
         assert columns is not None
-        figures = layer_pictures(layers, columns.inputs, columns.targets)
+        figures = layer_pictures(self.network_.layers, columns.inputs, columns.targets)
         return figures["network"]
 
     @property
@@ -102,15 +100,10 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         targets = y if predict is None else predict(x)
         known = getattr(module, "uncertainty", None)
         noise = known.noise if known is not None and predict is None else 0.0
-        zeros, ones = torch.zeros(targets.shape[1]), torch.ones(targets.shape[1])
-        scales = Standardization(
-            module.input_mean,
-            module.input_std,
-            getattr(module, "target_mean", zeros),
-            getattr(module, "target_std", ones),
-        )
         with quiet_console():
-            found = find_formula(module.network, x, targets, scales, columns.inputs, noise=noise)
+            found = find_formula(
+                module.network, x, targets, module.scales(), columns.inputs, noise=noise
+            )
         expressions = [output.expression for output in found.outputs]
         return expressions[0] if len(expressions) == 1 else expressions
 
@@ -145,9 +138,8 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         x, y = data.part_rows("train")
         rows = torch.linspace(0, len(x) - 1, min(len(x), _MOST_SAMPLES)).round().long()
         self._samples = x[rows], y[rows]
-        layers = [layer for layer in self.network_.layers if isinstance(layer, KANLayer)]
         self.hidden_ = list(self.network_.widths[1:-1])
-        self.grid_size_ = max(layer.grid_size for layer in layers)
+        self.grid_size_ = max(layer.grid_size for layer in self.network_.layers)
         return self
 
     def _words(self) -> list[str]:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError
-from kanlit.files import shown, written_whole
+from kanlit.files import shown, write_text
 from kanlit.tuning.space import Dimension, with_values
 from kanlit.tuning.trial import Result, run_trial
 
@@ -158,9 +158,8 @@ class Search:
         write_table(self.table(), self.folder / "trials.csv")
         if self.best is not None:
             values = {each.key: each.value_of(self.best.params) for each in self.space}
-            with written_whole(self.folder / "best.yaml") as unfinished:
-                text = yaml.safe_dump(with_values(self.config, values), sort_keys=False)
-                unfinished.write_text(text, encoding="utf-8")
+            text = yaml.safe_dump(with_values(self.config, values), sort_keys=False)
+            write_text(self.folder / "best.yaml", text)
 
 
 def described(values: Mapping[str, Any]) -> str:

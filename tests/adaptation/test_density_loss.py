@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from kanlit.adaptation import ImportanceContext, InputDensity, LossDensity, adapt_grids
 from kanlit.callbacks import GridAdaptationCallback
 from kanlit.errors import ConfigurationError
-from kanlit.nn import KAN, KANLayer
+from kanlit.nn import KAN
 
 
 def points(count: int = 100) -> Tensor:
@@ -23,7 +23,6 @@ def points(count: int = 100) -> Tensor:
 def context_of(losses: Tensor | None, count: int = 100) -> ImportanceContext:
     network, x = KAN([2, 3, 1]), points(count)
     layer = network.layers[0]
-    assert isinstance(layer, KANLayer)
     return ImportanceContext(layer, x, network, x, losses)
 
 

@@ -25,7 +25,7 @@ from kanlit.checkpoints import AtomicCheckpointIO
 from kanlit.data import HelmholtzData, ScikitData, SyntheticData, TableData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, PDEModule
-from kanlit.modules.calibration import best_temperature
+from kanlit.modules.classification import best_temperature
 from kanlit.optim import LevenbergMarquardt
 
 Batch = tuple[Tensor, Tensor]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -9,14 +11,14 @@ from kanlit.nn import KAN, KANLayer, edge_importance, grid_samples
 from kanlit.nn import importance as importance_module
 
 
-def make_layers(widths: tuple[int, ...] = (3, 4, 2), seed: int = 0) -> list[KANLayer]:
+def make_layers(widths: tuple[int, ...] = (3, 4, 2), seed: int = 0) -> Sequence[KANLayer]:
     generator = torch.Generator().manual_seed(seed)
     network = KAN(widths, grid_size=4, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         for parameter in network.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.add_(0.5 * noise)
-    return [layer for layer in network.layers if isinstance(layer, KANLayer)]
+    return network.layers
 
 
 def kill(layer: KANLayer, output: int | slice, input_: int | slice) -> None:

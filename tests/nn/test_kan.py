@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanlit.nn import KAN, KANLayer
+from kanlit.nn import KAN
 from kanlit.splines import Outside, project
 
 
@@ -35,10 +35,6 @@ def make_net(
         for parameter in net.parameters():
             parameter.normal_(0, 0.6, generator=generator)
     return net
-
-
-def layers_of(net: KAN) -> list[KANLayer]:
-    return [layer for layer in net.layers if isinstance(layer, KANLayer)]
 
 
 def nested_autograd(net: KAN, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,7 +98,7 @@ def test_sweep_takes_no_point_and_one(n: int) -> None:
 
 def test_sweep_of_one_layer_is_that_of_its_edge_functions() -> None:
     net = make_net((3, 2))
-    layer = layers_of(net)[0]
+    layer = net.layers[0]
     x = torch.rand(9, 3, dtype=torch.float64) * 3 - 1.5
     swept = net.sweep(x)
     assert close(swept.gradient, layer.edge_functions(x, 1).mT, 1e-12)
@@ -150,7 +146,7 @@ def test_network_is_its_layers_one_after_another() -> None:
     for layer in net.layers:
         y = layer(y)
     assert torch.equal(net(x), y)
-    sizes = [(layer.in_features, layer.out_features) for layer in layers_of(net)]
+    sizes = [(layer.in_features, layer.out_features) for layer in net.layers]
     assert sizes == [(2, 4), (4, 3), (3, 2)]
 
 
@@ -159,11 +155,11 @@ def test_one_seed_gives_one_network_and_no_two_equal_layers() -> None:
         return KAN([3, 3, 3, 3], generator=torch.Generator().manual_seed(seed))
 
     first, again, other = net(7), net(7), net(8)
-    for a, b, c in zip(layers_of(first), layers_of(again), layers_of(other), strict=True):
+    for a, b, c in zip(first.layers, again.layers, other.layers, strict=True):
         assert torch.equal(a.coefficients, b.coefficients)
         assert torch.equal(a.base_weight, b.base_weight)
         assert not torch.equal(a.coefficients, c.coefficients)
-    weights = [layer.coefficients for layer in layers_of(first)]
+    weights = [layer.coefficients for layer in first.layers]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
 
@@ -183,7 +179,7 @@ def test_settings_reach_every_layer() -> None:
         outside="zero",
         dtype=torch.float64,
     )
-    for layer in layers_of(net):
+    for layer in net.layers:
         assert (layer.grid_size, layer.spline_order, layer.outside) == (6, 2, "zero")
         assert layer.breakpoints[0, 0] == 0
         assert layer.breakpoints[0, -1] == 2
@@ -192,7 +188,7 @@ def test_settings_reach_every_layer() -> None:
 
 def resized(net: KAN, *grid_sizes: int) -> KAN:
     """The network with each layer on a uniform grid of its own size."""
-    for layer, grid_size in zip(layers_of(net), grid_sizes, strict=True):
+    for layer, grid_size in zip(net.layers, grid_sizes, strict=True):
         b = torch.linspace(-1.5, 1.2, grid_size + 1, dtype=torch.float64)
         knots = layer.knots_for(b.repeat(layer.in_features, 1))
         weight = project(layer.coefficients.detach(), layer.knots, knots, layer.spline_order)
@@ -207,7 +203,7 @@ def test_network_takes_each_layers_size_from_the_state_it_loads(
     source, net = resized(make_net(seed=3), *grid_sizes), make_net()
     parameters = list(net.parameters())
     net.load_state_dict(source.state_dict())
-    assert tuple(layer.grid_size for layer in layers_of(net)) == grid_sizes
+    assert tuple(layer.grid_size for layer in net.layers) == grid_sizes
     assert all(a is b for a, b in zip(parameters, net.parameters(), strict=True))
     x = torch.randn(20, 2, dtype=torch.float64)
     assert torch.equal(net(x), source(x))

@@ -23,10 +23,6 @@ def make_net(widths: tuple[int, ...] = (2, 4, 3, 1), seed: int = 0) -> KAN:
     return network
 
 
-def layers_of(network: KAN) -> list[KANLayer]:
-    return [layer for layer in network.layers if isinstance(layer, KANLayer)]
-
-
 def kill(layer: KANLayer, outputs: int | slice, inputs: int | slice) -> None:
     with torch.no_grad():
         layer.coefficients[outputs, inputs] = 0.0
@@ -39,7 +35,7 @@ def samples(count: int = 60, seed: int = 1) -> Tensor:
 
 
 def unimportant(network: KAN, nodes: float = 0.0, edges: float = 0.0) -> tuple[Kept, ...]:
-    return select(edge_importance(layers_of(network), samples()), nodes, edges)
+    return select(edge_importance(network.layers, samples()), nodes, edges)
 
 
 # -- what it does to the function ---------------------------------------------------------------
@@ -51,7 +47,7 @@ def test_a_node_whose_outgoing_edges_are_zero_leaves_no_trace(
 ) -> None:
     force_path(path)
     network, x = make_net(), samples()
-    kill(layers_of(network)[1], slice(None), 2)
+    kill(network.layers[1], slice(None), 2)
     before = network(x).detach()
 
     report = prune(network, x, unimportant(network))
@@ -63,7 +59,7 @@ def test_a_node_whose_outgoing_edges_are_zero_leaves_no_trace(
 
 def test_edges_of_constant_output_go_into_the_bias() -> None:
     network, x = make_net(), samples()
-    first, second, _ = layers_of(network)
+    first, second, _ = network.layers
     kill(first, 1, slice(None))  # what this node gives is its bias, whatever comes in
     with torch.no_grad():  # a constant: splines of equal coefficients
         second.coefficients[0, 0] = 0.7
@@ -79,7 +75,7 @@ def test_edges_of_constant_output_go_into_the_bias() -> None:
 
 def test_a_pruned_edge_costs_no_more_than_its_deviation() -> None:
     network, x = make_net((2, 1)), samples()
-    (layer,) = layers_of(network)
+    (layer,) = network.layers
     before, deviation = network(x).detach(), layer.edge_functions(x)[:, 1, 0].std(correction=0)
     edges = torch.tensor([[True, False]])
 
@@ -91,8 +87,8 @@ def test_a_pruned_edge_costs_no_more_than_its_deviation() -> None:
 def test_sweep_and_edge_functions_know_of_edges_put_out() -> None:
     network, x = make_net(), samples()
     report = prune(network, x, unimportant(network, 0.0, 0.3))
-    assert any(layer.edge_mask is not None for layer in layers_of(network))
-    layer = layers_of(network)[0]
+    assert any(layer.edge_mask is not None for layer in network.layers)
+    layer = network.layers[0]
 
     value, gradient, _ = network.sweep(x)
     inputs = x.clone().requires_grad_()
@@ -120,7 +116,7 @@ def test_no_gradient_reaches_an_edge_that_is_put_out(
         (network(x) - 1).square().mean().backward()
         optimizer.step()
 
-    for layer in layers_of(network):
+    for layer in network.layers:
         mask = torch.ones_like(layer.base_weight).bool()
         mask = mask if layer.edge_mask is None else layer.edge_mask
         for parameter in (layer.coefficients, layer.base_weight, layer.edge_scale):
@@ -144,14 +140,14 @@ def test_what_was_put_out_stays_out_in_the_next_pruning() -> None:
 
 def means_of(network: KAN, x: Tensor) -> list[Tensor]:
     found = []
-    for layer in layers_of(network):
+    for layer in network.layers:
         found.append(mean_edge_outputs(layer, x))
         x = layer(x)
     return found
 
 
 def test_mean_edge_outputs_are_the_means() -> None:
-    (layer,) = layers_of(make_net((2, 3)))
+    (layer,) = make_net((2, 3)).layers
     expected = layer.edge_functions(samples()).mean(0).T
     torch.testing.assert_close(mean_edge_outputs(layer, samples()), expected.detach())
 
@@ -184,8 +180,8 @@ def test_nodes_without_a_way_in_or_out_go_with_their_edges() -> None:
 
 def test_inputs_and_outputs_stay_and_an_unused_input_is_named() -> None:
     network, x = make_net((2, 3, 2)), samples()
-    kill(layers_of(network)[0], slice(None), 1)
-    kill(layers_of(network)[1], 0, slice(None))
+    kill(network.layers[0], slice(None), 1)
+    kill(network.layers[1], 0, slice(None))
 
     report = prune(network, x, unimportant(network))
 

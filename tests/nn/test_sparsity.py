@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 from kanlit.nn import KAN, KANLayer, edge_magnitudes, sparsity_penalty
 
 
-def make_layers(widths: tuple[int, ...] = (3, 4, 2)) -> list[KANLayer]:
+def make_layers(widths: tuple[int, ...] = (3, 4, 2)) -> Sequence[KANLayer]:
     network = KAN(widths, grid_size=4, dtype=torch.float64)
-    return [layer for layer in network.layers if isinstance(layer, KANLayer)]
+    return network.layers
 
 
 def test_magnitudes_are_those_of_the_edges_on_what_each_layer_sees() -> None:

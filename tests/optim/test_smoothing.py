@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kanlit.adaptation.optimizer_state import forget
 from kanlit.errors import ConfigurationError
-from kanlit.nn import KAN, KANLayer
+from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt, Residual
 from kanlit.optim.smoothing import edge_forms
 
@@ -44,7 +44,6 @@ def test_the_strengths_maximize_the_marginal_likelihood_of_a_linear_model() -> N
     assert found is not None
 
     layer = network.layers[0]
-    assert isinstance(layer, KANLayer)
     bases = layer.exact_basis.values(x, 0)[:, 0].numpy()
     silu = torch.nn.functional.silu(x).numpy()
     design = np.hstack([bases, silu, np.ones_like(silu)])
@@ -128,7 +127,7 @@ def test_restored_weights_keep_the_strengths() -> None:
     x, y = wave(40, 0.1)
     network = small(1, 1)
     optimizer = smoothed(network, x, y, 10)
-    layers = [layer for layer in network.layers if isinstance(layer, KANLayer)]
+    layers = network.layers
     (before,), steps = optimizer.strengths(layers)
     forget(optimizer, keep=optimizer.lasting_state)
     (after,), still = optimizer.strengths(layers)

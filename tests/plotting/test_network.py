@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -15,14 +17,14 @@ from kanlit.plotting import curve_figure, network_figure
 from kanlit.plotting.edges import FAINTEST, most_important, opacities
 
 
-def make_layers(*widths: int) -> list[KANLayer]:
+def make_layers(*widths: int) -> Sequence[KANLayer]:
     generator = torch.Generator().manual_seed(0)
     network = KAN(widths, grid_size=4, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         for parameter in network.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.add_(0.3 * noise)
-    return [layer for layer in network.layers if isinstance(layer, KANLayer)]
+    return network.layers
 
 
 def draw(layers: list[KANLayer], most_edges: int = 200) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +20,9 @@ class ResidualDraw(PointDraw):
     .. math:: p(x) \propto \frac{|r(x)|^k}{\mathrm{mean}\,|r|^k} + c
 
     Args:
-        pool: Collocation points in the pool; the pool of each condition has the same size in
-            proportion to its points.
         exponent: k, at least 0; 0 draws uniformly.
         floor: c, at least 0; the larger, the closer to a uniform density.
-        every: Epochs between two draws.
+        **kwargs: The other arguments are those of :class:`~kanlit.data.draws.PointDraw`.
 
     Raises:
         ConfigurationError: A setting is out of range.
@@ -31,10 +30,8 @@ class ResidualDraw(PointDraw):
     Source: Wu et al., arXiv 2207.10289, equation 2.
     """
 
-    def __init__(
-        self, pool: int = 20000, exponent: float = 1.0, floor: float = 1.0, every: int = 5
-    ) -> None:
-        super().__init__(pool, every)
+    def __init__(self, exponent: float = 1.0, floor: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         for name, value in (("exponent", exponent), ("floor", floor)):
             if not 0 <= value < math.inf:
                 raise ConfigurationError(f"{name} must be at least 0, got {value}: try 1.0")
