@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import nn
 
 from kanlit.kernel import kernel_available
@@ -16,6 +14,7 @@ from kanlit.modules import KANModule
 from kanlit.nn import KAN
 from kanlit.runs import threads
 from kanlit.runs.threads import chosen_threads
+from running import trainer_for
 
 compiled = pytest.mark.skipif(not kernel_available(), reason="the kernel is not built, or off")
 
@@ -35,10 +34,7 @@ def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def used(model: nn.Module) -> tuple[int, int]:
-    quiet: dict[str, Any] = dict.fromkeys(
-        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
-    )
-    with chosen_threads(Trainer(accelerator="cpu", devices=1, **quiet), model):
+    with chosen_threads(trainer_for(1, devices=1), model):
         return torch.get_num_threads(), thread_count()
 
 

@@ -26,6 +26,7 @@ from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule, RegressionModule
 from kanlit.nn import KAN, KANLayer
+from running import trainer_for
 
 DENSITIES: dict[str, ImportanceDensity] = {
     "input": InputDensity(),
@@ -43,19 +44,6 @@ def points(count: int = 1000) -> Tensor:
 def pairs(dtype: torch.dtype = torch.float32) -> DataLoader[tuple[Tensor, ...]]:
     x = points(64).to(dtype)
     return DataLoader(TensorDataset(x, torch.sin(3 * x[:, :1]) * x[:, 1:]), batch_size=64)
-
-
-def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
-    options: dict[str, Any] = {
-        "max_epochs": epochs,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "limit_val_batches": 0,
-    }
-    return Trainer(**{**options, **settings}, callbacks=list(callbacks))
 
 
 # -- layers -------------------------------------------------------------------------------------

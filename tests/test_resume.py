@@ -32,6 +32,7 @@ from kanlit.cli import main
 from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
+from running import trainer_for
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
@@ -91,20 +92,9 @@ def fit(
         schedule={0: 3, 4: 5, 8: 7} if when is None else [3, 5, 7], trigger=when
     )
     keep = Checkpoint(dirpath=str(folder), every_n_epochs=3)
-    options: dict[str, Any] = {
-        "max_epochs": EPOCHS,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "check_val_every_n_epoch": 2,
-        "plugins": [AtomicCheckpointIO()],
-    }
-    trainer = Trainer(
-        **{**options, **settings},
-        callbacks=[adaptation, Keep(folder / "last.ckpt"), keep, *callbacks],
-    )
+    own = {"check_val_every_n_epoch": 2, "plugins": [AtomicCheckpointIO()], **settings}
+    every = adaptation, Keep(folder / "last.ckpt"), keep, *callbacks
+    trainer = trainer_for(EPOCHS, *every, **own)
     data = SyntheticData("f4", samples=30, batch_size=batch_size, standardize=False)
     with warnings.catch_warnings(action="ignore"):
         trainer.fit(module, data, ckpt_path=start)

@@ -28,6 +28,7 @@ from kanlit import kernel
 from kanlit.benchmark.matrix import Matrix, build_matrix
 from kanlit.kernel import library
 from kanlit.nn import KANLayer
+from running import trainer_for
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
@@ -419,7 +420,6 @@ def test_rivals_are_tabulated_and_drawn_from_rows(here: Here, tmp_path: Path) ->
 def test_errors_of_a_run_are_printed_against_its_seconds(
     here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lightning.pytorch import Trainer
     from rivals import Watch
 
     from kanlit.data import EquationData
@@ -427,16 +427,7 @@ def test_errors_of_a_run_are_printed_against_its_seconds(
     from kanlit.problems import Burgers
 
     data = EquationData(Burgers(), points_per_axis=4, condition_points=4)
-    trainer = Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        precision="64-true",
-        callbacks=[Watch()],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = trainer_for(2, Watch(), precision="64-true")
     module = PDEModule(2, 1, hidden=[])
     trainer.fit(module, data)
 

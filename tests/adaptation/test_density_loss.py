@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -14,6 +14,7 @@ from kanlit.adaptation import ImportanceContext, InputDensity, LossDensity, adap
 from kanlit.callbacks import GridAdaptationCallback
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN
+from running import trainer_for
 
 
 def points(count: int = 100) -> Tensor:
@@ -118,15 +119,8 @@ class SaysTheMean(Plain):
 
 def fit(module: LightningModule) -> None:
     x = points()
-    Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[GridAdaptationCallback(LossDensity(), {0: 5})],
-    ).fit(module, DataLoader(TensorDataset(x, x[:, :1].sin()), batch_size=40))
+    trainer = trainer_for(1, GridAdaptationCallback(LossDensity(), {0: 5}))
+    trainer.fit(module, DataLoader(TensorDataset(x, x[:, :1].sin()), batch_size=40))
 
 
 @pytest.mark.filterwarnings("ignore")

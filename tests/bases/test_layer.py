@@ -25,6 +25,7 @@ from kanlit.adaptation.density import CurvatureDensity, DeBoorDensity, Importanc
 from kanlit.bases import BasisName, RadialBasis
 from kanlit.nn import KAN, KANLayer, edge_importance
 from kanlit.optim import Residual
+from running import trainer_for
 
 SMOOTH: tuple[BasisName, ...] = ("radial", "chebyshev", "fourier")
 each_basis = pytest.mark.parametrize("basis", SMOOTH)
@@ -178,16 +179,9 @@ def test_importance_and_export_go_by_the_function(basis: BasisName) -> None:
 
 def fit(basis: BasisName, folder: Path, epochs: int, checkpoint: Path | None = None) -> Trainer:
     torch.manual_seed(0)
-    trainer = Trainer(
-        default_root_dir=folder,
-        max_epochs=epochs,
-        callbacks=[GridAdaptationCallback(schedule=[3, 6, 10], max_loss_growth=1e9)],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        accelerator="cpu",
-        logger=False,
-    )
+    adaptation = GridAdaptationCallback(schedule=[3, 6, 10], max_loss_growth=1e9)
+    settings = {"default_root_dir": folder, "log_every_n_steps": 1, "enable_checkpointing": True}
+    trainer = trainer_for(epochs, adaptation, **settings)
     module = RegressionModule(
         1, 1, hidden=[5], basis=basis, optimizer=lambda p: torch.optim.Adam(p, lr=3e-3)
     )

@@ -32,6 +32,7 @@ from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule, RegressionModule
 from kanlit.nn import KAN, KANLayer
+from running import trainer_for
 
 ADAM: Callable[[Any], torch.optim.Optimizer] = lambda p: torch.optim.Adam(p, lr=1e-2)  # noqa: E731
 
@@ -100,18 +101,6 @@ def samples(count: int = 64) -> Tensor:
 def loader(batch_size: int = 64, **settings: Any) -> DataLoader[tuple[Tensor, ...]]:
     x = samples()
     return DataLoader(TensorDataset(x, x), batch_size=batch_size, **settings)
-
-
-def trainer_for(epochs: int | None, *callbacks: Callback, **settings: Any) -> Trainer:
-    options: dict[str, Any] = {
-        "max_epochs": epochs,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    return Trainer(**{**options, **settings}, callbacks=list(callbacks))
 
 
 def fit(

@@ -16,6 +16,7 @@ from kanlit.data import TensorLoader
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 from kanlit.optim import LevenbergMarquardt
+from running import trainer_for
 
 
 def pairs(count: int, noise: float, seed: int) -> TensorLoader:
@@ -68,16 +69,7 @@ def fit(
         final_adaptations=final_adaptations,
     )
     seen = Seen()
-    options: dict[str, Any] = {
-        "max_epochs": epochs,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-    }
-    trainer = Trainer(**{**options, **settings}, callbacks=[adaptation, *callbacks, seen])
+    trainer = trainer_for(epochs, adaptation, *callbacks, seen, **settings)
     trainer.fit(module, pairs(30, 0.3, 0), pairs(50, 0.0, 1), ckpt_path=start)
     return module, trainer, seen
 

@@ -22,6 +22,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN
 from kanlit.plotting import knot_figure
 from kanlit.problems.functions.target import TargetFunction
+from running import trainer_for
 
 HERE = "kanlit.callbacks.knot_plot"
 QUADRATIC = TargetFunction(
@@ -117,17 +118,9 @@ def fit(
     data: LightningDataModule | None = None,
     checkpoints: bool = False,
 ) -> Trainer:
-    trainer = Trainer(
-        default_root_dir=root,
-        logger=logger,
-        callbacks=[Adapting(*epochs), plots, *([ModelCheckpoint()] if checkpoints else [])],
-        max_epochs=max(epochs) + 1,
-        accelerator="cpu",
-        enable_progress_bar=False,
-        enable_checkpointing=checkpoints,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
+    callbacks = [Adapting(*epochs), plots, *([ModelCheckpoint()] if checkpoints else [])]
+    settings = {"default_root_dir": root, "logger": logger, "log_every_n_steps": 1}
+    trainer = trainer_for(max(epochs) + 1, *callbacks, **settings)
     trainer.fit(module or Plain(), datamodule=data or Named(QUADRATIC))
     return trainer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,6 +18,7 @@ from kanlit.adaptation import AdaptationReport, kan_layers
 from kanlit.callbacks import GridAdaptationCallback, KnotPlotCallback
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KANLayer
+from running import trainer_for
 
 
 class Plain(LightningModule):
@@ -78,16 +79,7 @@ def batches(*shape: int) -> DataLoader[tuple[Tensor, ...]]:
 
 def fit(module: LightningModule, *callbacks: Any, **settings: Any) -> list[str]:
     """Trains for three epochs; returns the warnings of kanlit."""
-    options: dict[str, Any] = {
-        "max_epochs": 3,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 1,
-    }
-    trainer = Trainer(**{**options, **settings}, callbacks=list(callbacks))
+    trainer = trainer_for(3, *callbacks, **{"log_every_n_steps": 1, **settings})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(module, batches(*module.shape))  # type: ignore[arg-type, misc]

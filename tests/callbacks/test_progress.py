@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from kanlit.callbacks import progress
 from kanlit.callbacks.progress import EpochProgressBar, grid_description, run_length
+from running import trainer_for
 
 
 class Grid(nn.Linear):
@@ -71,15 +72,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def trainer_with(root: Path, *callbacks: Callback, **options: Any) -> Trainer:
-    defaults: dict[str, Any] = {
-        "default_root_dir": root,
-        "logger": False,
-        "accelerator": "cpu",
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-    }
-    return Trainer(callbacks=list(callbacks), **{**defaults, **options})
+    own = {"default_root_dir": root, "enable_progress_bar": True, **options}
+    return trainer_for(own.pop("max_epochs", None), *callbacks, **own)
 
 
 def loader(batches: int = 1) -> DataLoader[tuple[Tensor, ...]]:

@@ -27,6 +27,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 from kanlit.nn import KAN, KANLayer, Kept, PruningReport
 from kanlit.optim import LevenbergMarquardt
+from running import trainer_for
 
 OPTIMIZERS: dict[str, Any] = {
     "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
@@ -91,17 +92,7 @@ def fit(
         )
     seen = Seen(None if folder is None else folder / "last.ckpt")
     kept = [] if folder is None else [Checkpoint(dirpath=str(folder), every_n_epochs=1)]
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=bool(kept),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=[*callbacks, seen, *kept],
-        plugins=[AtomicCheckpointIO()],
-    )
+    trainer = trainer_for(epochs, *callbacks, seen, *kept, plugins=[AtomicCheckpointIO()])
     data = SyntheticData("f7", samples=50, standardize=False)
     with warnings.catch_warnings():
         if quiet:

@@ -26,6 +26,7 @@ from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.modules import PDEModule, RegressionModule
 from kanlit.optim import LevenbergMarquardt
 from kanlit.problems import Burgers, Condition, Equation, dirichlet
+from running import trainer_for
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit")
 
@@ -92,18 +93,8 @@ def fit(
     module = module or PDEModule(2, 1, hidden=[3], optimizer=optimizer)
     seen = Seen(folder)
     keep = [] if folder is None else [Checkpoint(dirpath=str(folder), every_n_epochs=1)]
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=folder is not None,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        callbacks=[*callbacks, seen, *keep],
-    )
+    own = {"precision": "64-true", "log_every_n_steps": 1}
+    trainer = trainer_for(epochs, *callbacks, seen, *keep, **own)
     trainer.fit(module, data, ckpt_path=start)
     return seen, module, trainer
 

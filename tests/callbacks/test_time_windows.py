@@ -36,6 +36,7 @@ from kanlit.problems import (
     derivative,
     dirichlet,
 )
+from running import trainer_for
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore:epoch")
 
@@ -95,18 +96,8 @@ def fit(
     module = PDEModule(data.in_features, data.out_features, **settings)
     seen = Seen(folder)
     keep = [] if folder is None else [Checkpoint(dirpath=str(folder), every_n_epochs=1)]
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=folder is not None,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        callbacks=[*callbacks, seen, *keep],
-    )
+    own = {"precision": "64-true", "log_every_n_steps": 1}
+    trainer = trainer_for(epochs, *callbacks, seen, *keep, **own)
     trainer.fit(module, data, ckpt_path=start)
     return module, seen, trainer
 

@@ -41,6 +41,7 @@ from kanlit.cli import main
 from kanlit.data import TensorLoader
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
+from running import trainer_for
 
 
 def pairs(batch_size: int = 64, count: int = 64) -> DataLoader[tuple[Tensor, ...]]:
@@ -73,18 +74,6 @@ class Recorder(Callback):
         self, trainer: Trainer, pl_module: LightningModule, report: AdaptationReport
     ) -> None:
         self.at.append((trainer.current_epoch, report.grid_size))
-
-
-def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
-    options: dict[str, Any] = {
-        "max_epochs": epochs,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    return Trainer(**{**options, **settings}, callbacks=list(callbacks))
 
 
 def fit(

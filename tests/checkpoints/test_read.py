@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import nn
 
 from kanlit.checkpoints import AtomicCheckpointIO, read_checkpoint
@@ -17,18 +16,12 @@ from kanlit.data import SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
 from kanlit.nn import KAN, KANLayer
+from running import trainer_for
 
 
 def test_a_checkpoint_of_a_kan_is_read_as_it_is(tmp_path: Path) -> None:
     module = RegressionModule(1, 1, hidden=[3])
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = trainer_for(1)
     trainer.fit(module, datamodule=SyntheticData("f4", samples=20, standardize=False))
     trainer.save_checkpoint(tmp_path / "m.ckpt")
     content = read_checkpoint(tmp_path / "m.ckpt")

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import LightningDataModule
 
 from kanlit.checkpoints import module_settings, read_checkpoint, restore_module
 from kanlit.data import HelmholtzData, SyntheticData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, KANModule, PDEModule, RegressionModule
 from kanlit.signatures import constructor_parameters
+from running import trainer_for
 
 HERE = Path("m.ckpt")
 
@@ -22,15 +23,7 @@ def trained(
     folder: Path, module: KANModule, data: LightningDataModule | None, precision: Any = "32-true"
 ) -> Path:
     """A checkpoint after one epoch."""
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        precision=precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = trainer_for(1, precision=precision)
     trainer.fit(module, datamodule=data)
     trainer.save_checkpoint(folder / "m.ckpt")
     return folder / "m.ckpt"

@@ -16,6 +16,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule
 from kanlit.optim import LevenbergMarquardt
 from kanlit.problems import Burgers
+from running import trainer_for
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit")
 
@@ -104,18 +105,9 @@ def fit(
     module = PDEModule(2, 1, hidden=[3], optimizer=LevenbergMarquardt)
     points = Points(folder)
     keep = [] if folder is None else [Checkpoint(dirpath=str(folder), every_n_epochs=1)]
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=folder is not None,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        callbacks=[GridAdaptationCallback(schedule={0: 3, 3: 5}), points, *keep],
-    )
+    grids = GridAdaptationCallback(schedule={0: 3, 3: 5})
+    settings = {"precision": "64-true", "log_every_n_steps": 1}
+    trainer = trainer_for(epochs, grids, points, *keep, **settings)
     trainer.fit(module, data, ckpt_path=start)
     reached = {
         "weights": dict(module.state_dict()),

@@ -14,6 +14,7 @@ from kanlit.data import SyntheticData, TensorLoader
 from kanlit.data.checks import check_finite
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule
+from running import trainer_for
 
 
 def _rows(count: int) -> tuple[Tensor, Tensor]:
@@ -154,15 +155,7 @@ class _Recorder(LightningModule):
 def test_run_resumed_under_lightning_sees_the_rows_of_the_unbroken_run(tmp_path: Path) -> None:
     def fit(epochs: int, checkpoint: Path | None = None) -> tuple[_Recorder, Trainer]:
         module = _Recorder()
-        trainer = Trainer(
-            max_epochs=epochs,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=tmp_path,
-        )
+        trainer = trainer_for(epochs, default_root_dir=tmp_path)
         loader = TensorLoader(_rows(12), batch_size=5, shuffle=True, seed=1)
         trainer.fit(module, loader, TensorLoader(_rows(3)), ckpt_path=checkpoint)
         return module, trainer
@@ -186,15 +179,7 @@ def test_batches_to_be_overfitted_are_the_same_in_each_epoch(
             seen.append(args[2][0].clone())
 
     data = SyntheticData("f4", samples=40, batch_size=8, standardize=False)
-    trainer = Trainer(
-        overfit_batches=1,
-        max_epochs=3,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        callbacks=[Watch()],
-    )
+    trainer = trainer_for(3, Watch(), overfit_batches=1)
     trainer.fit(RegressionModule(1, 1, hidden=[2]), data)
     assert len(seen) == 3
     assert all(torch.equal(batch, seen[0]) for batch in seen)

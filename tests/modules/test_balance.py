@@ -19,6 +19,7 @@ from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt, Residual
 from kanlit.problems import Burgers
+from running import trainer_for
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit")
 
@@ -62,16 +63,8 @@ def fit(
     torch.manual_seed(1)
     module = PDEModule(2, 1, hidden=[3], optimizer=optimizer, **settings)
     data = data or EquationData(Burgers(0.1), points_per_axis=6, condition_points=6)
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=[*callbacks, Checkpoint(dirpath=str(folder), every_n_epochs=6)],
-    )
+    keep = Checkpoint(dirpath=str(folder), every_n_epochs=6)
+    trainer = trainer_for(epochs, *callbacks, keep, precision="64-true")
     trainer.fit(module, data, ckpt_path=start)
     return module
 

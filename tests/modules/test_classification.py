@@ -27,6 +27,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule, PDEModule
 from kanlit.modules.classification import best_temperature
 from kanlit.optim import LevenbergMarquardt
+from running import trainer_for
 
 Batch = tuple[Tensor, Tensor]
 
@@ -34,17 +35,6 @@ Batch = tuple[Tensor, Tensor]
 def make(classes: int = 3, n_in: int = 4, **settings: Any) -> ClassificationModule:
     torch.manual_seed(0)
     return ClassificationModule(n_in, classes, hidden=[5], **settings)
-
-
-def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
-    options: dict[str, Any] = {
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    return Trainer(max_epochs=epochs, callbacks=list(callbacks), **(options | settings))
 
 
 def batch(rows: int = 30, classes: int = 3) -> Batch:

@@ -19,6 +19,7 @@ from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.recording import recorded
 from kanlit.optim.uncertainty import spread_of_parameter
 from kanlit.problems import Condition, Equation, Unknown
+from running import trainer_for
 
 
 class Line(Equation):
@@ -87,17 +88,8 @@ def fitted(
         len(equation.unknowns),
         **{"hidden": [], "optimizer": LevenbergMarquardt, **(model or {})},
     )
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=epochs,
-        callbacks=[*callbacks, CoefficientErrors()],
-    )
+    own = {"precision": "64-true", "check_val_every_n_epoch": epochs}
+    trainer = trainer_for(epochs, *callbacks, CoefficientErrors(), **own)
     trainer.fit(module, EquationData(equation, **{"points_per_axis": 12, **data}))
     return module, trainer
 

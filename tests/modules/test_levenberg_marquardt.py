@@ -25,24 +25,10 @@ from kanlit.modules import PDEModule, RegressionModule, Residual
 from kanlit.modules.optimizers import check_optimizer
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt
+from running import trainer_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 12
-
-
-def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
-    options: dict[str, Any] = {
-        "max_epochs": epochs,
-        "accelerator": "cpu",
-        "precision": "64-true",
-        "logger": False,
-        "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 1,
-        "num_sanity_val_steps": 0,
-    }
-    return Trainer(**{**options, **settings}, callbacks=list(callbacks))
 
 
 def make(**settings: Any) -> RegressionModule:

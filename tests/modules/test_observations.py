@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor
 
 from kanlit.data import EquationData
@@ -16,6 +15,7 @@ from kanlit.optim import LevenbergMarquardt
 from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.recording import recorded
 from kanlit.problems import Equation
+from running import trainer_for
 
 
 class Pair(Equation):
@@ -45,16 +45,7 @@ def module_of(**settings: Any) -> PDEModule:
 
 
 def trained(module: PDEModule, data: EquationData, epochs: int) -> dict[str, float]:
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=epochs,
-    )
+    trainer = trainer_for(epochs, precision="64-true", check_val_every_n_epoch=epochs)
     trainer.fit(module, data)
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     (tested,) = trainer.test(module, data, verbose=False)

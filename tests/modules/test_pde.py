@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor
 
 from kanlit.adaptation import LossDensity
@@ -20,19 +19,7 @@ from kanlit.modules import PDEModule
 from kanlit.optim import LevenbergMarquardt
 from kanlit.problems import Condition, Equation, Helmholtz, dirichlet, periodic
 from kanlit.splines import bspline_basis
-
-
-def trainer_for(epochs: int, *callbacks: Any, **settings: Any) -> Trainer:
-    return Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=list(callbacks),
-        **settings,
-    )
+from running import trainer_for
 
 
 def make(problem: Any = None, **settings: Any) -> PDEModule:

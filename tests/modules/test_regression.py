@@ -19,19 +19,7 @@ from kanlit.data import FormulaData, SyntheticData, TableData, TensorLoader
 from kanlit.errors import ConfigurationError
 from kanlit.modules import RegressionModule, regression
 from kanlit.selection import Selected, SmoothNetwork
-
-
-def trainer_for(epochs: int, *callbacks: Callback, **settings: Any) -> Trainer:
-    options: dict[str, Any] = {
-        "max_epochs": epochs,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 1,
-    }
-    return Trainer(**{**options, **settings}, callbacks=list(callbacks))
+from running import trainer_for
 
 
 def make(n_in: int = 2, n_out: int = 1, seed: int = 0, **settings: Any) -> RegressionModule:

@@ -19,22 +19,13 @@ from kanlit.modules import RegressionModule
 from kanlit.modules.robust import pseudo_huber_residual
 from kanlit.optim import LevenbergMarquardt
 from kanlit.scaling import spread_of
+from running import trainer_for
 
 
 def fit(module: RegressionModule, data: Any, epochs: int = 3, **settings: Any) -> Trainer:
     adaptation = GridAdaptationCallback(schedule={0: 3})
     callbacks = [adaptation, *settings.pop("callbacks", [])]
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        callbacks=callbacks,
-        enable_checkpointing=len(callbacks) > 1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **settings,
-    )
+    trainer = trainer_for(epochs, *callbacks, precision="64-true", **settings)
     if isinstance(data, DataLoader):
         trainer.fit(module, data)
     else:

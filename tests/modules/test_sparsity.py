@@ -6,28 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 
 from kanlit.data import HelmholtzData, SyntheticData, TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.modules import KANModule, PDEModule, RegressionModule
 from kanlit.nn import edge_magnitudes, sparsity_penalty
 from kanlit.optim import LevenbergMarquardt
+from running import trainer_for
 
 SPARSE: dict[str, float] = {"sparsity_l1": 0.1, "sparsity_entropy": 0.02}
 
 
 def fit(module: KANModule, data: TensorDataModule, epochs: int = 1) -> None:
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-    )
-    trainer.fit(module, data)
+    trainer_for(epochs, limit_val_batches=0).fit(module, data)
 
 
 def regression(**settings: Any) -> RegressionModule:
