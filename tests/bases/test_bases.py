@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from scipy.interpolate import BSpline
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -240,42 +238,7 @@ def test_edge_functions_have_derivatives_of_every_order(cls: type[Basis]) -> Non
         assert (slope - upper).abs().max() < 1e-9 * upper.abs().max().clamp(min=1)
 
 
-@every_basis
-def test_a_state_restores_and_exports_to_the_same_function(cls: type[Basis]) -> None:
-    layer, x = layer_of(cls), points()
-    file = io.BytesIO()
-    torch.save(layer.state_dict(), file)
-    file.seek(0)
-    other = KANLayer(2, 3, grid_size=9, basis=basis_name(cls), dtype=DOUBLE)  # type: ignore[arg-type]
-    other.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(other(x), layer(x))
-    exported = torch.export.export(layer, (x,)).module()
-    torch.testing.assert_close(exported(x), layer(x), rtol=1e-12, atol=1e-12)
-
-
 # -- B-splines ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
-def test_b_splines_and_all_their_derivatives_are_scipy_s(order: int) -> None:
-    basis, x = basis_of(BASES["bspline"], order=order), inner_points()[1:-1]
-    knots = knots_of(uneven(), order)
-    for derivative in range(order + 2):
-        values = basis.values(x, derivative)
-        for feature in range(2):
-            for i in range(basis.count):
-                one = BSpline(knots[feature].numpy(), np.eye(basis.count)[i], order)
-                expected = one(x[:, feature].numpy(), nu=derivative)
-                scale = max(1.0, np.abs(expected).max())
-                np.testing.assert_allclose(
-                    values[:, feature, i], expected, rtol=0, atol=1e-9 * scale
-                )
-
-
-@pytest.mark.parametrize("order", [1, 3, 5])
-def test_b_splines_sum_to_one_inside_the_grid(order: int) -> None:
-    values = basis_of(BASES["bspline"], order=order).values(inner_points())
-    torch.testing.assert_close(values.sum(-1), torch.ones(50, 2, dtype=DOUBLE))
 
 
 def test_b_splines_need_a_degree_above_the_derivative_and_other_bases_do_not() -> None:

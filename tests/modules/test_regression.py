@@ -211,25 +211,6 @@ def test_a_fresh_module_tests_from_a_checkpoint_of_another_grid(
     assert_same_state(module, fresh)
 
 
-def plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(plain(k) and plain(v) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(plain(v) for v in value)
-    return value is None or isinstance(value, (bool, int, float, str, Tensor))
-
-
-def test_a_checkpoint_holds_tensors_and_plain_python_only(
-    trained: tuple[RegressionModule, Path],
-) -> None:
-    content = torch.load(trained[1], weights_only=True)
-    assert plain(content["hyper_parameters"])
-    assert plain(content["state_dict"])
-    assert plain(content["optimizer_states"])
-    assert content["hyper_parameters"]["hidden"] == [3]
-    assert "optimizer" not in content["hyper_parameters"]
-
-
 def test_metrics_in_a_checkpoint_hold_no_sums(trained: tuple[RegressionModule, Path]) -> None:
     content = torch.load(trained[1], weights_only=True)
     assert not [name for name in content["state_dict"] if "error" in name]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Callable
 
 import pytest
@@ -212,14 +210,6 @@ def test_network_takes_each_layers_size_from_the_state_it_loads(
 def test_state_of_other_widths_raises_torchs_usual_error() -> None:
     with pytest.raises(RuntimeError, match="size mismatch"):
         make_net((2, 4, 1)).load_state_dict(make_net((2, 5, 1)).state_dict())
-
-
-def test_copies_keep_the_function() -> None:
-    net = resized(make_net(), 3, 7, 2)
-    x = torch.randn(20, 2, dtype=torch.float64)
-    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert torch.equal(twin(x), net(x))
-        assert torch.equal(twin.sweep(x).second, net.sweep(x).second)
 
 
 @pytest.mark.parametrize("widths", [[], [2], [2, 0, 1], [0, 1], [2, -3]])

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kanlit.adaptation import InputDensity, adapt_grids
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt, Residual
@@ -366,23 +365,6 @@ def test_its_state_is_plain_numbers_and_a_copy_goes_on_to_the_last_bit() -> None
         resumed.step(again)
     assert all(torch.equal(a, b) for a, b in zip(state(other), state(net), strict=True))
     assert resumed.state_dict() == optimizer.state_dict()
-
-
-def test_after_a_grid_has_moved_the_damping_starts_anew() -> None:
-    net, closure = regression()
-    optimizer = LevenbergMarquardt(net.parameters(), damping=0.25)
-    for _ in range(6):
-        optimizer.step(closure)
-    assert optimizer._damping(optimizer.param_groups[0]["params"])[0] != 0.25
-    adapt_grids(net, points(300), InputDensity(), 6)
-    for layer in net.layers:  # as the callback does
-        del optimizer.state[layer.coefficients]  # type: ignore[arg-type]
-    assert optimizer._damping(optimizer.param_groups[0]["params"])[0] == 0.25
-    start = loss(closure)
-    for _ in range(5):
-        optimizer.step(closure)
-    assert loss(closure) < start
-    assert len(optimizer.state) == 8
 
 
 # -- what it refuses --------------------------------------------------------------------------

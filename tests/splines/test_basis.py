@@ -199,25 +199,6 @@ def test_points_a_million_widths_away_stay_finite_in_float32(outside: Outside) -
         assert torch.isfinite(slope).all()
 
 
-@pytest.mark.parametrize("outside", ["linear", "zero"])
-@pytest.mark.parametrize("degree", DEGREES)
-def test_autograd_of_the_bases_is_their_derivative(degree: int, outside: Outside) -> None:
-    knots = random_knots(degree, 4, features=1)
-    low, high = float(knots[0, 0]), float(knots[0, -1])
-    x = torch.linspace(low - 1, high + 1, 41, dtype=torch.float64).unsqueeze(1)
-    weights = torch.randn(4 + degree, dtype=torch.float64)
-    x.requires_grad_()
-    (first,) = torch.autograd.grad(
-        (bspline_basis(x, knots, degree, 0, outside) @ weights).sum(), x, create_graph=True
-    )
-    expected = bspline_basis(x, knots, degree, 1, outside) @ weights
-    torch.testing.assert_close(first, expected, rtol=1e-11, atol=1e-11)
-    if degree > 1:
-        (second,) = torch.autograd.grad(first.sum(), x)
-        expected = bspline_basis(x, knots, degree, 2, outside) @ weights
-        torch.testing.assert_close(second, expected, rtol=1e-11, atol=1e-10)
-
-
 def test_each_feature_has_its_own_knots() -> None:
     knots = torch.cat([random_knots(3, 5, 1, seed=2), 10 + 3 * random_knots(3, 5, 1, seed=3)])
     x = points_inside(knots, 3)
