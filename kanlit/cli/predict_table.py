@@ -8,14 +8,9 @@ from typing import NoReturn
 
 from torch import Tensor
 
-from kanlit.checkpoints import read_checkpoint, restore_module
+from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.coefficients import write_coefficients
-from kanlit.cli.command_parser import (
-    CommandParser,
-    chosen_checkpoint,
-    named_equation,
-    named_module,
-)
+from kanlit.cli.command_parser import CommandParser, named_equation, named_module
 from kanlit.data.predictions import predict_rows, prediction_table
 from kanlit.data.tables import read_columns
 from kanlit.data.tables.writer import check_table_output, write_table
@@ -79,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     if output.exists() and output.samefile(source):
         raise ConfigurationError(f"--output {output} is the input file itself: name another file")
     check_table_output(output)
-    path = chosen_checkpoint(options.ckpt_path, options.root)
+    path = find_checkpoint(options.ckpt_path, options.root)
     content = read_checkpoint(path)
     equation = named_equation(options.config, content)
     module = restore_module(content, path, named_module(options.model), equation)
@@ -96,6 +91,8 @@ def main(argv: Sequence[str]) -> None:
     deviations = _deviations(module, inputs.to(dtype), path)
     table = prediction_table(inputs, predictions, *names, columns, deviations)
     write_table(table, output)
+    if options.ckpt_path in ("last", "best"):
+        print(f"{options.ckpt_path} checkpoint: {path}")
     outside = int(table.iloc[:, -1].sum())
     print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
     write_coefficients(module, output)
