@@ -12,24 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from equations import Pair
 from kanlit.data import EquationData
 from kanlit.data.draws import ResidualDraw
 from kanlit.errors import ConfigurationError
-from kanlit.problems import Condition, Equation, dirichlet
+from kanlit.problems import Condition, dirichlet
 from kanlit.problems.observations import OBSERVED, observation_residual
 from kanlit.problems.window import with_bounds
-
-
-class Pair(Equation):
-    """``u_x = v``, ``v_x = 0``, without conditions."""
-
-    coordinates = ("x",)
-    unknowns = ("u", "v")
-    bounds = ((0.0, 1.0),)
-
-    def residual(self, u_x: Tensor, v: Tensor, v_x: Tensor) -> dict[str, Tensor]:
-        return {"slope": u_x - v, "straight": v_x}
-
 
 ROWS = pd.DataFrame({"v": [2.0, np.nan, 2.2], "x": [0.0, 0.5, 1.0], "u": [1.0, 2.1, np.nan]})
 

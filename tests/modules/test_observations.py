@@ -7,29 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
+from equations import Pair, batch_of
 from kanlit.data import EquationData
 from kanlit.modules import PDEModule
 from kanlit.optim import LevenbergMarquardt
 from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.recording import recorded
-from kanlit.problems import Equation
 from running import trainer_for
-
-
-class Pair(Equation):
-    """``u_x = v``, ``v_x = 0``, without conditions."""
-
-    coordinates = ("x",)
-    unknowns = ("u", "v")
-    bounds = ((0.0, 1.0),)
-
-    def residual(self, u_x: Tensor, v: Tensor, v_x: Tensor) -> dict[str, Tensor]:
-        return {"slope": u_x - v, "straight": v_x}
-
-    def solution(self, points: Tensor) -> Tensor:
-        return torch.cat([1 + 2 * points, 2 + 0 * points], 1)
 
 
 @pytest.fixture
@@ -50,13 +35,6 @@ def trained(module: PDEModule, data: EquationData, epochs: int) -> dict[str, flo
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     (tested,) = trainer.test(module, data, verbose=False)
     return found | dict(tested)
-
-
-def batch_of(data: EquationData) -> dict[str, Tensor]:
-    data.setup("fit")
-    (batch,) = data.train_dataloader()
-    assert isinstance(batch, dict)
-    return {name: tensor.double() for name, tensor in batch.items()}
 
 
 def test_the_block_has_its_own_weight_in_the_loss(seen: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from equations import batch_of
 from kanlit.adaptation import LossDensity
 from kanlit.callbacks import GridAdaptationCallback
 from kanlit.data import EquationData, HelmholtzData, SyntheticData
@@ -27,13 +28,6 @@ def make(problem: Any = None, **settings: Any) -> PDEModule:
     module = PDEModule(2, 1, hidden=settings.pop("hidden", [4]), **settings).double()
     module.problem = Helmholtz(conditions="soft") if problem is None else problem
     return module
-
-
-def batch_of(data: HelmholtzData) -> dict[str, Tensor]:
-    data.setup("fit")
-    (batch,) = data.train_dataloader()
-    assert isinstance(batch, dict)
-    return {name: tensor.double() for name, tensor in batch.items()}
 
 
 def small() -> HelmholtzData:
