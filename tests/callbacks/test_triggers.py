@@ -318,7 +318,7 @@ def test_undone_adaptations_and_health_are_scalars_of_every_logger(
 ) -> None:
     adaptation = counting({0: 3, 2: 7, 4: 8}, interval=interval)
     logger = kind(tmp_path)
-    trainer = trainer_for(6, adaptation, LogsScalars(), logger=logger, log_every_n_steps=1)
+    trainer = trainer_for(6, adaptation, LogsScalars(), logger=logger)
     with pytest.warns(UserWarning, match="was rolled back"):
         trainer.fit(Suffers(99), pairs())
     assert adaptation.undone == 2
@@ -355,7 +355,7 @@ class DearEnds(RegressionModule):
 def test_insertions_in_place_of_replaced_knots_are_a_scalar(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
     adaptation = GridAdaptationCallback(InputDensity(), {2: 5, 4: 8}, insert_above=1.5)
-    trainer_for(6, adaptation, logger=logger, log_every_n_steps=1).fit(DearEnds(), pairs())
+    trainer_for(6, adaptation, logger=logger).fit(DearEnds(), pairs())
     events = EventAccumulator(logger.log_dir)
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("grid/inserted")] == [(2, 1), (4, 2)]

@@ -154,7 +154,7 @@ def test_fit_lowers_the_loss_across_an_extension_and_the_error_is_the_solution_s
     (batch,) = data.train_dataloader()
     module.problem = data.problem
     before = float(module.loss(batch).detach())
-    trainer = trainer_for(60, GridAdaptationCallback(schedule={0: 3, 30: 6}), log_every_n_steps=1)
+    trainer = trainer_for(60, GridAdaptationCallback(schedule={0: 3, 30: 6}))
     trainer.fit(module, datamodule=data)
     assert float(module.loss(batch).detach()) < before
     assert {"train/loss", "val/loss"} <= trainer.callback_metrics.keys()

@@ -239,7 +239,7 @@ def test_test_error_is_the_relative_error_in_the_user_s_units(tmp_path: Path) ->
 
 def test_training_loss_is_logged() -> None:
     module = make(n_in=1)
-    trainer = trainer_for(2, log_every_n_steps=1)
+    trainer = trainer_for(2)
     data = SyntheticData("f4", samples=50, standardize=False)
     trainer.fit(module, datamodule=data)
     assert {"train/loss", "val/loss", "val/rel_l2"} <= trainer.callback_metrics.keys()

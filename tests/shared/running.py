@@ -20,5 +20,6 @@ def trainer_for(epochs: int | None, *callbacks: Callback, **settings: Any) -> Tr
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
     }
     return Trainer(**{**quiet, **settings}, callbacks=list(callbacks))
