@@ -28,12 +28,12 @@ from sybil import Document, Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
-from kanlit.benchmark import Outcome, Run, report
+from kanlit.benchmark import Outcome, Run
 from kanlit.benchmark.engine import Train
 from kanlit.benchmark.matrix import build_matrix
 from kanlit.benchmark.tasks import choose_tasks
 from kanlit.checkpoints import find_checkpoint, read_checkpoint
-from kanlit.cli import benchmark
+from kanlit.cli import benchmark, benchmark_report
 
 # Short runs are warned of, and rightly; Lightning has not caught up with jsonargparse.
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
@@ -322,7 +322,7 @@ def test_a_benchmark_of_the_results_is_a_matrix_of_runs(
     _, command, *words = shlex.split(line)
     assert command == "benchmark"
     if words[0] == "report":  # docs/density.md runs one
-        report._parser().parse_args(words[1:])
+        benchmark_report._parser().parse_args(words[1:])
         return
     options = benchmark._parser().parse_args(words)
     benchmark._check(options)
