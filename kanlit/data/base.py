@@ -184,7 +184,9 @@ class TensorDataModule(LightningDataModule, ABC):
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,
             whole=whole,
-            columns=(self.input_names, self.target_names) if isinstance(tensors, tuple) else None,
+            columns=(self.input_names, self.target_names, self.target_names)
+            if isinstance(tensors, tuple)
+            else None,
         )
         self._loaders[part].add(loader)
         return loader

@@ -40,8 +40,9 @@ class EquationData(TensorDataModule):
     ``observations`` with theirs.
     Training uses a grid that includes the ends of each axis, or random points; validation uses the
     midpoints of the grid, or other random points, which stay the same for the whole run. The test
-    set is ``reference``; without it, the equation's solution on a grid of 100 points per axis (at
-    most 65536 in total), or the validation set if the solution is not known.
+    set is ``reference``, with 1 for a value and 0 for a gap as a third tensor if there are gaps;
+    without it, the equation's solution on a grid of 100 points per axis (at most 65536 in total),
+    or the validation set if the solution is not known.
 
     The columns of ``observations`` and ``reference`` are named like the coordinates and unknowns of
     the equation; these files may have any format of TableData.
@@ -65,8 +66,8 @@ class EquationData(TensorDataModule):
             the solution misses them by is a further block of the loss, whole in every batch.
         noise: Standard deviation of the observations' noise, one number or one per unknown, such as
             {u: 0.05}: observations are weighted by 1/σ². Null weights all alike, by 1.
-        reference: A table of reference values of some or all unknowns: the test error is that at
-            these points.
+        reference: A table of reference values of some or all unknowns, with gaps if need be: the
+            test error is that at these points.
 
     Attributes:
         equation: The equation.
@@ -176,10 +177,12 @@ class EquationData(TensorDataModule):
         if part in ("train", "validate"):
             return self._points(BoundaryValueProblem(self.problem), validation=part == "validate")
         if part == "test" and self.reference is not None:
-            known = read_measurements(self.reference, self.equation, "reference", gaps=False)
-            check_finite(known.values.to(self.dtype), self.reference, known.unknowns)
+            known = read_measurements(self.reference, self.equation, "reference")
+            there = ~known.values.isnan()
+            given = torch.where(there, known.values, 0.0)
+            check_finite(given.to(self.dtype), self.reference, known.unknowns)
             self.tested = [self.equation.unknowns.index(name) for name in known.unknowns]
-            return known.points, known.values
+            return (known.points, given) + ((there.double(),) if not there.all() else ())
         problem = BoundaryValueProblem(self.equation)
         dim, each = len(problem.domain.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
@@ -222,7 +225,7 @@ class EquationData(TensorDataModule):
             return {}
         if self._measured is None:
             path = self.observations
-            self._measured = read_measurements(path, self.equation, "observations", gaps=True)
+            self._measured = read_measurements(path, self.equation, "observations")
         return observed(self._measured, problem, self.noise)
 
     def _drawn_points(self, problem: BoundaryValueProblem, validation: bool) -> dict[str, Tensor]:

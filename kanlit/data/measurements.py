@@ -36,14 +36,15 @@ class Measurements:
     values: Tensor
 
 
-def read_measurements(path: str, equation: Equation, setting: str, gaps: bool) -> Measurements:
+def read_measurements(path: str, equation: Equation, setting: str) -> Measurements:
     """Reads a table whose columns are named like coordinates and unknowns.
+
+    Values of unknowns may be missing.
 
     Args:
         path: The file, in a format of :func:`~kanlit.data.tables.read_table`.
         equation: The equation.
         setting: Name of the setting under ``data`` that has the path, for messages.
-        gaps: Whether values of unknowns may be missing.
 
     Raises:
         ConfigurationError: The file cannot be read; a column is missing or is no coordinate or
@@ -64,10 +65,13 @@ def read_measurements(path: str, equation: Equation, setting: str, gaps: bool) -
         raise ConfigurationError(
             f"{path} has no values of {' or '.join(unknowns)}: add a column with that name"
         )
-    table = read_table(path, [coordinates, known], setting=setting, gaps=known if gaps else ())
+    table = read_table(path, [coordinates, known], setting=setting, gaps=known)
     points, values = table.groups
-    if not bool(values.isfinite().any()):
-        raise ConfigurationError(f"{path} has no values in {', '.join(known)}: add rows with some")
+    for name, there in zip(known, values.isfinite().unbind(1), strict=True):
+        if not bool(there.any()):
+            raise ConfigurationError(
+                f"{path} has no values in {name}: add rows with some, or remove the column"
+            )
     domain = domain_of(equation)
     outside = ~domain.contains(points)
     if bool(outside.any()):

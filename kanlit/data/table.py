@@ -23,8 +23,9 @@ class TableData(TensorDataModule):
 
     The suffix sets the format: .csv (and any suffix not listed here) is text separated by commas,
     .tsv and .tab text separated by tabs, with the names in the first line; .npz has named arrays,
-    where a 1-D array is a column and a 2-D array `a` has the columns a1, a2, …; .parquet and .pq
-    need pip install 'kanlit[table]'.
+    where a 1-D array is a column and a 2-D array `a` has the columns a1, a2, …; .mat is the same of
+    MATLAB, or the axes of a grid and arrays of its shape; .parquet and .pq need
+    pip install 'kanlit[table]'.
 
     The rows are split at random into training, validation and test sets, unless a split column or
     separate files define the sets. Batches are in the file's units; the model standardizes with

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kanlit.data.tables.base import TableFile, tidy_name
 from kanlit.data.tables.delimited import DelimitedFile
+from kanlit.data.tables.mat import MatFile
 from kanlit.data.tables.npz import NpzFile
 from kanlit.data.tables.numbers import Fault, labels_of, numbers_of
 from kanlit.data.tables.parquet import ParquetFile
@@ -30,6 +31,7 @@ _FORMATS: Mapping[str, Callable[[Path], TableFile]] = {
     ".tsv": lambda path: DelimitedFile(path, "\t"),
     ".tab": lambda path: DelimitedFile(path, "\t"),
     ".npz": NpzFile,
+    ".mat": MatFile,
     ".parquet": ParquetFile,
     ".pq": ParquetFile,
 }
@@ -68,8 +70,9 @@ def read_table(
     """Reads groups of named columns of a table.
 
     The suffix sets the format: ``.tsv`` and ``.tab`` are text separated by tabs, ``.npz`` is a
-    NumPy archive, ``.parquet`` and ``.pq`` are Parquet, and all others are CSV. The file is read in
-    blocks of rows into tensors of ``dtype``, so that memory holds only these and one block.
+    NumPy archive, ``.mat`` is MATLAB's, ``.parquet`` and ``.pq`` are Parquet, and all others are
+    CSV. The file is read in blocks of rows into tensors of ``dtype``, so that memory holds only
+    these and one block; a ``.mat`` file is read whole.
 
     Args:
         path: The file.
