@@ -23,6 +23,7 @@ from kanlit.callbacks.equation_figures import has_map, points_picture
 from kanlit.callbacks.figure_log import log_figure
 from kanlit.callbacks.notices import log_scalars
 from kanlit.callbacks.run_figures import (
+    DataView,
     embedded_columns,
     knot_migration_picture,
     layer_pictures,
@@ -167,13 +168,16 @@ class KnotPlotCallback(Callback):
             except ConfigurationError:  # nothing to compare with
                 return {}
 
+        def view() -> DataView:
+            return DataView.of(pl_module, data, layers[0])
+
         def migration() -> dict[str, Figure]:
             epoch = trainer.current_epoch
-            figure = knot_migration_picture(self.records, named, epoch, inputs)
+            figure = knot_migration_picture(self.records, named, epoch, inputs, view())
             return {"knot_migration": figure}
 
         kinds: list[Callable[[], dict[str, Figure]]] = [
-            lambda: layer_pictures(layers, inputs, targets),
+            lambda: layer_pictures(layers, inputs, targets, view()),
             result,
             *([migration] if self.records else []),
             *([] if has_map(data) else [lambda: _points(trainer, pl_module)]),

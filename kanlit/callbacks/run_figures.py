@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from lightning.pytorch import LightningModule
@@ -15,9 +17,11 @@ from kanlit.callbacks.slices import to_user_units
 from kanlit.callbacks.training_samples import evaluating
 from kanlit.data import EquationData, TensorDataModule
 from kanlit.errors import ConfigurationError
-from kanlit.modules import PDEModule
+from kanlit.metrics import RelativeL2Error
+from kanlit.modules import ClassificationModule, PDEModule
 from kanlit.nn import KANLayer, edge_importance, grid_samples
 from kanlit.plotting import (
+    class_figure,
     curve_figure,
     error_map_figure,
     migration_figure,
@@ -28,20 +32,85 @@ from kanlit.problems.functions.target import TargetFunction, uniform_points
 from kanlit.scaling import default_names
 
 __all__ = [
+    "DataView",
     "embedded_columns",
     "error_picture",
     "knot_migration_picture",
     "layer_pictures",
     "names_of",
+    "permutation_shares",
     "result_picture",
 ]
 
 _ROWS = 8192  # rows per evaluation
+_VIEWED = 4096  # rows that importances are measured on
 _SCATTERED = 4000  # points of the scatter plot of a function of more than two inputs
 
 
+@dataclass(frozen=True)
+class DataView:
+    """What pictures of a network take from its data.
+
+    Attributes:
+        samples: Inputs of the network ``(n, in)``, within the 1st and 99th percentile of each, so
+            that outliers do not decide what is important.
+        shares: For each input, the mean squared change of the predictions if its values are
+            permuted, over twice their variance: 0 for an unused input, 1 if no other counts. None
+            for one input, or if the network sees functions of the columns. Source: the estimator of
+            the total index of Jansen, Comput. Phys. Commun. 117 (1999).
+        units: Maps inputs of the network to the user's units; None if it sees functions of them.
+    """
+
+    samples: Tensor
+    shares: Tensor | None = None
+    units: Callable[[Tensor], Tensor] | None = None
+
+    @classmethod
+    def of(cls, module: LightningModule, data: object, first: KANLayer) -> DataView:
+        """Of the training data; of points over the grids if there are none."""
+        units = None if embedded_columns(data) else partial(to_user_units, module)
+        built = data.build("train") if isinstance(data, TensorDataModule) else ()
+        x = built.get("collocation") if isinstance(built, dict) else built[0] if built else None
+        if x is None:
+            return cls(grid_samples(first), None, units)
+        rows = x[torch.linspace(0, len(x) - 1, min(len(x), _VIEWED)).long()]
+        to_network = getattr(module, "network_inputs", lambda points: points)
+        with evaluating(module):
+            z = to_network(rows.to(next(module.parameters())))
+        if z.shape[1:] != (first.in_features,):
+            return cls(grid_samples(first), None, units)
+        samples = z.clamp(*z.quantile(z.new_tensor([0.01, 0.99]), dim=0))
+        permuted = isinstance(built, tuple) and x.shape[1] == first.in_features > 1
+        return cls(samples, permutation_shares(module, rows) if permuted else None, units)
+
+
+def permutation_shares(module: LightningModule, x: Tensor) -> Tensor:
+    """How much the predictions depend on each input, see :class:`DataView`.
+
+    Args:
+        module: Its ``forward`` maps ``(n, in)`` to ``(n, out)``.
+        x: Inputs ``(n, in)``.
+
+    Returns:
+        ``(in,)``, the mean over the outputs.
+    """
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    known = _predict(module, x)
+    variance = known.var(0, correction=0).clamp(min=torch.finfo(known.dtype).tiny)
+    shares = []
+    for column in range(x.shape[1]):
+        mixed = x.clone()
+        mixed[:, column] = x[order, column]
+        change = (_predict(module, mixed) - known).square().mean(0)
+        shares.append((change / (2 * variance)).mean())
+    return torch.stack(shares)
+
+
 def layer_pictures(
-    layers: Sequence[KANLayer], input_names: Sequence[str], target_names: Sequence[str]
+    layers: Sequence[KANLayer],
+    input_names: Sequence[str],
+    target_names: Sequence[str],
+    view: DataView | None = None,
 ) -> dict[str, Figure]:
     """``network`` and ``curves``: the network as a graph, and its edge functions by feature.
 
@@ -49,15 +118,17 @@ def layer_pictures(
         layers: The layers in order; the outputs of one are the inputs of the next.
         input_names: One for each input.
         target_names: One for each output.
+        view: The data; by default points over the grids.
 
     Raises:
         ValueError: Widths of successive layers differ, or the number of names is wrong.
     """
-    importances = edge_importance(layers, grid_samples(layers[0]))
-    return {
-        "network": network_figure(layers, importances, input_names, target_names, "network"),
-        "curves": curve_figure(layers, importances, input_names, "edge functions"),
-    }
+    view = view or DataView(grid_samples(layers[0]))
+    importances = edge_importance(layers, view.samples)
+    shares = None if view.shares is None else view.shares.tolist()
+    network = network_figure(layers, importances, input_names, target_names, "network", shares)
+    curves = curve_figure(layers, importances, input_names, "edge functions", view.units)
+    return {"network": network, "curves": curves}
 
 
 def knot_migration_picture(
@@ -65,6 +136,7 @@ def knot_migration_picture(
     layers: Mapping[str, KANLayer],
     epoch: int,
     input_names: Sequence[str],
+    view: DataView | None = None,
 ) -> Figure:
     """The breakpoints of a run against the epoch.
 
@@ -73,9 +145,17 @@ def knot_migration_picture(
         layers: The current layers by name, with the names used in the records.
         epoch: The current epoch.
         input_names: One for each input of the first layer.
+        view: The data; by default points over the grids.
     """
     last = {name: layer.breakpoints for name, layer in layers.items()}
-    return migration_figure(records, last, epoch, input_names, "breakpoints over the run")
+    named = list(layers.values())
+    view = view or DataView(grid_samples(named[0]))
+    try:
+        importances = edge_importance(named, view.samples)
+    except ValueError:  # layers of the user's own module may branch
+        importances = None
+    title = "breakpoints over the run"
+    return migration_figure(records, last, epoch, input_names, title, importances, view.units)
 
 
 def result_picture(
@@ -136,10 +216,12 @@ def error_picture(
             def predict(x: Tensor) -> Tensor:
                 return _predict(module, x)
 
-            return error_map_figure(target, predict, breakpoints, columns, target.name)
+            error = _test_error(module, data)
+            return error_map_figure(target, predict, breakpoints, columns, target.name, error)
         x = uniform_points(target.bounds, _SCATTERED, torch.Generator().manual_seed(0))
+        across = _most_important(module, x, input_names)
         return scatter_figure(
-            target(x), _predict(module, x), target_names, f"{target.name}, uniform points"
+            target(x), _predict(module, x), target_names, f"{target.name}, uniform points", across
         )
     test = data.build("test") if isinstance(data, TensorDataModule) else ()
     if not isinstance(test, tuple) or len(test) != 2:
@@ -148,7 +230,36 @@ def error_picture(
             f"targets to compare the network with: use data such as SyntheticData or TableData"
         )
     x, y = test
-    return scatter_figure(y, _predict(module, x), target_names, f"test set, {len(x)} rows")
+    found, title = _predict(module, x), f"test set, {len(x)} rows"
+    if isinstance(module, ClassificationModule):
+        true = y.argmax(1) if y.ndim == 2 else y
+        accuracy = float((found.argmax(1) == true).double().mean())
+        plane = None
+        if x.shape[1] == 2:
+            low, high = x.amin(0).tolist(), x.amax(0).tolist()
+            bounds = tuple(zip(low, high, strict=True))
+            plane = bounds, input_names, lambda points: _predict(module, points), x
+        return class_figure(true, found, target_names, f"{title}: accuracy {accuracy:.4f}", plane)
+    return scatter_figure(y, found, target_names, title, _most_important(module, x, input_names))
+
+
+def _test_error(module: LightningModule, data: object) -> float | None:
+    """Relative L2 error on the test data, as in the summary; None if they are not rows."""
+    test = data.build("test") if isinstance(data, TensorDataModule) else ()
+    if not isinstance(test, tuple) or len(test) != 2:
+        return None
+    x, y = test
+    return float(RelativeL2Error(y.shape[1])(_predict(module, x), y.double()))
+
+
+def _most_important(
+    module: LightningModule, x: Tensor, names: Sequence[str]
+) -> tuple[str, Tensor] | None:
+    """Name and values of the input on which the predictions depend most."""
+    if len(names) != x.shape[1]:
+        return None
+    column = int(permutation_shares(module, x).argmax())
+    return names[column], x[:, column]
 
 
 def _axes(

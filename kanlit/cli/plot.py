@@ -8,16 +8,16 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from kanlit.callbacks.run_figures import (
+    DataView,
     knot_migration_picture,
     layer_pictures,
     names_of,
     result_picture,
 )
 from kanlit.cli.command_parser import CommandParser, chosen_checkpoint, named_module
-from kanlit.errors import ConfigurationError
+from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.files import expanded, writing_problem, written_whole
 from kanlit.plotting import convergence_figure
-from kanlit.plotting.network import MOST_EDGES
 from kanlit.runs.trained import TrainedRun
 
 __all__ = ["main"]
@@ -28,7 +28,8 @@ Plots a trained network and its run, one file each:
   network         the network as a graph, each edge with its function and breakpoints
   curves          the edge functions of each input feature with their breakpoints
   error_map       target, prediction and error for functions of one or two inputs; otherwise
-                  predicted against true values of the test data
+                  predicted against measured values of the test data, or for classes the confusion
+                  matrix, the reliability diagram, and for two inputs the decision map
   solution        for an equation in two coordinates, instead of error_map: prediction, reference,
                   error and residual, with the training points and breakpoints
   knot_migration  all breakpoints against the epoch
@@ -47,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
         ConfigurationError: The user can correct the error.
     """
     options = _parser().parse_args(argv)
+    check_at_least("--dpi", options.dpi, 10)
     path = chosen_checkpoint(options.checkpoint, options.root)
     run = TrainedRun(path)
     folder = options.output or run.folder / "plots"
@@ -60,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
             continue
         file = folder / f"{name}.{options.format}"
         with written_whole(file) as unfinished:
-            figure.savefig(unfinished, format=options.format)
+            figure.savefig(unfinished, format=options.format, dpi=options.dpi)
         print(f"{name}: {file}")
     return 0
 
@@ -81,6 +83,7 @@ def _parser() -> CommandParser:
         default="png",
         help="file format: png, svg or pdf (default: png)",
     )
+    add("--dpi", type=int, default=150, help="dots per inch of a PNG (default: 150)")
     parser.add_config()
     parser.add_model()
     return parser
@@ -106,11 +109,14 @@ def _pictures(
     if data is not None and not kept:
         inputs, targets = names_of(data, first.in_features, last.out_features)
 
-    edges = sum(layer.in_features * layer.out_features for layer in layers)
-    if edges > MOST_EDGES:
-        print(f"network: only the {MOST_EDGES} most important of {edges} edges are drawn")
+    view = None
+    if module is not None:
+        try:
+            view = DataView.of(module, data, first)
+        except ConfigurationError as error:  # a table that is no longer there
+            print(f"importances: over the grids instead of the data: {error}")
     try:
-        yield from layer_pictures(layers, inputs, targets).items()
+        yield from layer_pictures(layers, inputs, targets, view).items()
     except ValueError as error:  # layers of the user's own module may branch
         yield "network", str(error)
     if module is None:
@@ -123,7 +129,7 @@ def _pictures(
             yield "error_map", str(error)
     yield (
         "knot_migration",
-        _drawn(lambda: knot_migration_picture(run.records, named, run.epoch, inputs))
+        _drawn(lambda: knot_migration_picture(run.records, named, run.epoch, inputs, view))
         if run.records
         else "the checkpoint has no record of its knots: no grid was adapted, or an older kanlit "
         "wrote it",

@@ -1,5 +1,6 @@
 """Figures, built from ``matplotlib.figure.Figure`` because pyplot keeps every figure in memory."""
 
+from kanlit.plotting.classes import class_figure
 from kanlit.plotting.convergence import convergence_figure
 from kanlit.plotting.curves import curve_figure
 from kanlit.plotting.error_map import error_map_figure, scatter_figure
@@ -13,6 +14,7 @@ from kanlit.plotting.solution import InputKnots, solution_figure
 __all__ = [
     "InputKnots",
     "TargetCurve",
+    "class_figure",
     "convergence_figure",
     "curve_figure",
     "error_map_figure",

@@ -15,8 +15,9 @@ from kanlit.plotting.style import GREY, MARKED, color, head, mark_adaptations, m
 
 __all__ = ["convergence_figure"]
 
-HEIGHT = 4.0  # inches
+HEIGHT = 3.0  # inches
 MOST_MARKERS = 30
+LOSS, ERROR, ACCURACY = _KINDS = ("loss", "error", "accuracy")  # each on its own axes
 
 
 def convergence_figure(
@@ -25,9 +26,10 @@ def convergence_figure(
     title: str = "",
     unit: str = "epoch",
 ) -> Figure:
-    """Plots metrics against the epoch on a logarithmic scale.
+    """Plots losses, errors and accuracies against the epoch, each on their own axes.
 
-    Values that are not positive or not finite are left out. Adaptations are dotted lines labeled
+    Losses and errors have a logarithmic scale. Values that are not positive or not finite are left
+    out. Adaptations are dotted lines labeled
     with their G. The curves are artists with the ``gid`` ``metric:NAME``.
 
     Args:
@@ -52,18 +54,30 @@ def convergence_figure(
     handles = [Line2D([], [], label=plain(name), ms=4, lw=1.4, **style[name]) for name in drawn]
     if adaptations:
         handles.append(Line2D([], [], color=GREY, lw=0.7, ls=":", label=MARKED))
-    page = head(HEIGHT, title, handles)
-    (axes,) = page.row(1, HEIGHT, below=0.55)
-    axes.set_yscale("log")
-    for name, (epochs, values) in drawn.items():
-        every = max(1, len(epochs) // MOST_MARKERS)
-        axes.plot(
-            epochs, values, lw=1.4, ms=4, markevery=every, gid=f"metric:{name}", **style[name]
-        )
-    if adaptations:
-        mark_adaptations(axes, *map(list, zip(*adaptations, strict=True)))
-    axes.set_xlabel(unit, fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.grid(alpha=0.25, lw=0.5)
-    tidy(axes, 8)
+    groups = {kind: [name for name in drawn if _kind(name) == kind] for kind in _KINDS}
+    groups = {kind: names for kind, names in groups.items() if names}
+    page = head(HEIGHT * len(groups), title, handles)
+    for kind, names in groups.items():
+        (axes,) = page.row(1, HEIGHT, below=0.55)
+        if kind != ACCURACY:
+            axes.set_yscale("log")
+        for name in names:
+            epochs, values = drawn[name]
+            every = max(1, len(epochs) // MOST_MARKERS)
+            axes.plot(
+                epochs, values, lw=1.4, ms=4, markevery=every, gid=f"metric:{name}", **style[name]
+            )
+        if adaptations:
+            mark_adaptations(axes, *map(list, zip(*adaptations, strict=True)))
+        axes.set_xlabel(unit, fontsize=9)
+        axes.set_ylabel(kind, fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(alpha=0.25, lw=0.5)
+        tidy(axes, 8)
     return page.figure
+
+
+def _kind(name: str) -> str:
+    """What a metric is drawn with: losses, accuracies, or errors and residuals."""
+    last = name.rpartition("/")[2]
+    return LOSS if last.endswith("loss") else ACCURACY if last == "accuracy" else ERROR

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from kanlit.nn import KANLayer
-from kanlit.plotting.edges import edge_curves, opacities
+from kanlit.plotting.edges import by_importance, edge_curves, opacities
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.page import HEADING_HEIGHT
 from kanlit.plotting.style import BLUE, VERMILLION, head, plain, rug, shortened, tidy
@@ -29,6 +30,7 @@ def curve_figure(
     importances: Sequence[Tensor],
     input_names: Sequence[str],
     title: str = "",
+    units: Callable[[Tensor], Tensor] | None = None,
     max_features: int = 6,
 ) -> Figure:
     """Plots the edge functions of each feature over its grid.
@@ -43,8 +45,9 @@ def curve_figure(
         importances: ``(out, in)`` of each layer, see :func:`kanlit.nn.edge_importance`.
         input_names: Name of each input.
         title: Title of the figure.
-        max_features: Number of features drawn of the first layer, and twice as many of each hidden
-            layer; the headings count those left out.
+        units: Maps inputs of the network ``(n, in)`` to the user's units; None if none are known.
+        max_features: Number of features drawn of the first layer, the most important first, and
+            twice as many of each hidden layer; the headings count those left out.
 
     Raises:
         ValueError: If the names do not fit the first layer, or ``max_features`` is below 1.
@@ -67,14 +70,20 @@ def curve_figure(
     for number, layer in enumerate(layers):
         x, values = edge_curves(layer, 201)
         opacity = opacities(importances[number])
-        page.heading(_heading(number, layer, shown[number]))
+        order = by_importance(importances[number])[: shown[number]]
+        breakpoints = layer.breakpoints
+        if number == 0 and units is not None:
+            x, breakpoints = as_array(units(torch.from_numpy(x))), units(breakpoints.T).T
+        page.heading(_heading(number, layer, shown[number], units is not None))
         columns = min(COLUMNS[number > 0], math.ceil(shown[number] / rows[number]))
         panels = page.panels(shown[number], columns, ROW_HEIGHTS[number > 0], below=0.5)
-        for p, axes in enumerate(panels):
+        for i, (p, axes) in enumerate(zip(order, panels, strict=True)):
             _draw(axes, number, p, x[:, p], values[:, p], opacity[:, p])
-            rug(axes, as_array(layer.breakpoints[p]))
+            rug(axes, as_array(breakpoints[p]))
             name = plain(shortened(input_names[p], 32)) if number == 0 else f"node {p + 1}"
             axes.set_xlabel(name, fontsize=9)
+            if i % columns == 0:
+                axes.set_ylabel("φ − mean", fontsize=9)
     return page.figure
 
 
@@ -93,12 +102,12 @@ def _draw(axes: Axes, layer: int, p: int, x: Array, values: Array, opacity: Arra
     tidy(axes, 8)
 
 
-def _heading(number: int, layer: KANLayer, shown: int) -> str:
+def _heading(number: int, layer: KANLayer, shown: int, in_units: bool) -> str:
     features = "1 input" if layer.in_features == 1 else f"{layer.in_features} inputs"
     if shown < layer.in_features:
-        features = f"first {shown} of {features}"
+        features = f"the {shown} most important of {features}"
     outputs = "1 edge" if layer.out_features == 1 else f"{layer.out_features} edges"
     if layer.out_features > MOST_CURVES:
         outputs = f"the {MOST_CURVES} most important of {outputs}"
-    seen = " in the network's units" if number == 0 else ""
+    seen = " in the network's units" if number == 0 and not in_units else ""
     return f"layer {number + 1}: {features}{seen}, each with {outputs}; G = {layer.grid_size}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from kanlit.nn import KANLayer
 from kanlit.plotting.histogram import Array, as_array
 
-__all__ = ["edge_curves", "most_important", "opacities"]
+__all__ = ["by_importance", "edge_curves", "most_important", "opacities"]
 
 FAINTEST = 0.12
 _NUMBERS = 2**20  # edge outputs computed at a time
@@ -35,23 +35,31 @@ def edge_curves(layer: KANLayer, points: int = 101) -> tuple[Array, Array]:
     return as_array(x), as_array(values)
 
 
-def most_important(importances: Sequence[Tensor], most: int) -> list[Tensor]:
-    """Masks ``(out, in)`` of the edges to draw if there are too many.
+def by_importance(importance: Tensor) -> list[int]:
+    """Inputs of a layer from the most important to the least, by their edges ``(out, in)``."""
+    found: list[int] = importance.sum(0).cpu().argsort(descending=True, stable=True).tolist()
+    return found
 
-    Each layer gets the same number of edges, and layers with fewer edges leave the rest to the
-    others. Importances are not comparable between layers: they are large in layers with few edges.
-    Within a layer, the most important edges are chosen.
+
+def most_important(importances: Sequence[Tensor], most: int, fraction: float = 1.0) -> list[Tensor]:
+    """Masks ``(out, in)`` of the edges to draw.
+
+    Of each layer, the fewest edges that hold a fraction of its importance. If these are too many,
+    each layer gets the same number of edges, and layers with fewer leave the rest to the others.
+    Importances are not comparable between layers: they are large in layers with few edges.
 
     Args:
         importances: ``(out, in)`` of each layer.
         most: Total number of edges; each layer gets at least one.
+        fraction: Fraction of a layer's importance, above 0 to 1; 1 for all edges.
     """
+    wanted = [_count(importance, fraction) for importance in importances]
     room = [0] * len(importances)
     left = most
-    by_size = sorted(range(len(importances)), key=lambda i: importances[i].numel())
+    by_size = sorted(range(len(importances)), key=lambda i: wanted[i])
     for place, i in enumerate(by_size):
         fair = left // (len(by_size) - place)
-        room[i] = max(1, min(importances[i].numel(), fair))
+        room[i] = max(1, min(wanted[i], fair))
         left -= room[i]
     chosen = []
     for importance, count in zip(importances, room, strict=True):
@@ -59,6 +67,14 @@ def most_important(importances: Sequence[Tensor], most: int) -> list[Tensor]:
         taken[importance.flatten().cpu().argsort(descending=True, stable=True)[:count]] = True
         chosen.append(taken.view(importance.shape))
     return chosen
+
+
+def _count(importance: Tensor, fraction: float) -> int:
+    """Number of the most important edges that hold a fraction of the layer's importance."""
+    if fraction == 1 or not bool(importance.any()):
+        return importance.numel()
+    held = importance.flatten().sort(descending=True).values.cumsum(0) / importance.sum()
+    return int((held < fraction).sum()) + 1
 
 
 def opacities(importance: Tensor) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -12,14 +13,14 @@ from torch import Tensor
 
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.maps import PER_AXIS, draw_map, linear_scale, log_scale, side_ticks
-from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, plain, rug, tidy
+from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, plain, r2_words, rug, tidy
 from kanlit.problems.functions.target import TargetFunction, grid_points
 
 __all__ = ["error_map_figure", "scatter_figure"]
 
 POINTS = {1: 2001, 2: PER_AXIS}  # along each axis, by dimension
 DIGITS = 4  # decades of the error scale in 2-D
-MOST_PANELS, MOST_ROWS = 6, 4000
+MOST_PANELS, MOST_ROWS = 3, 4000
 _BREAKPOINTS = Line2D([], [], color=BLUE, lw=0, marker="|", ms=9, label="first layer's breakpoints")
 
 
@@ -29,12 +30,12 @@ def error_map_figure(
     breakpoints: Sequence[Tensor],
     input_names: Sequence[str],
     title: str = "",
+    error: float | None = None,
 ) -> Figure:
     r"""Plots target, prediction and ``|prediction − target|`` over the domain, in 1-D and 2-D.
 
-    In 1-D as curves, with the error below on a logarithmic scale; in 2-D as maps. The title gives
-    the relative L2 error ``‖prediction − target‖ / ‖target‖`` at the plotted points, 2001 in 1-D
-    and 161² in 2-D. Points where target or prediction is not finite are left out.
+    In 1-D as curves, with the error below on a logarithmic scale; in 2-D as maps. Points where
+    target or prediction is not finite are left out.
 
     Args:
         target: The function, of one or two inputs.
@@ -42,6 +43,8 @@ def error_map_figure(
         breakpoints: Breakpoints of the first layer, ``(G+1,)`` per input in these units, or none.
         input_names: Name of each input.
         title: Title before the error.
+        error: Relative L2 error ``‖prediction − target‖ / ‖target‖`` for the title; by default at
+            the plotted points, 2001 in 1-D and 161² in 2-D.
 
     Raises:
         ValueError: If the target has more than two inputs, or the prediction another shape.
@@ -55,7 +58,8 @@ def error_map_figure(
     reference, estimate = as_array(values[:, 0]), as_array(predicted[:, 0])
     bad = ~(np.isfinite(reference) & np.isfinite(estimate))
     reference[bad], estimate[bad] = np.nan, np.nan
-    heading = f"{title}: relative L2 {_relative_l2(reference, estimate):.2e}"
+    error = _relative_l2(reference, estimate) if error is None else error
+    heading = f"{title}: relative L2 {error:.3e}"
     knots = [as_array(each) for each in breakpoints]
     if target.dim == 1:
         return _curves(as_array(x[:, 0]), reference, estimate, knots[0], input_names[0], heading)
@@ -63,18 +67,25 @@ def error_map_figure(
 
 
 def scatter_figure(
-    true: Tensor, predicted: Tensor, target_names: Sequence[str], title: str = ""
+    true: Tensor,
+    predicted: Tensor,
+    target_names: Sequence[str],
+    title: str = "",
+    across: tuple[str, Tensor] | None = None,
 ) -> Figure:
-    """Plots predicted against true values, with one panel per target.
+    """Plots predicted against measured values, and residuals against an input.
 
-    The title of a panel gives the relative L2 error ``‖predicted − true‖ / ‖true‖`` over all rows.
-    At most 4000 rows are drawn, equally spaced.
+    Each target has a column of two panels; the title gives R² and RMSE over all rows. At most 4000
+    rows are drawn, equally spaced. The axes hold all but the outermost 0.5 % of the rows at each
+    end, with a margin, so that an outlier does not hide the rest; the title counts those outside.
 
     Args:
         true: ``(n, out)``.
         predicted: ``(n, out)``.
-        target_names: Name of each target; the first six are drawn.
+        target_names: Name of each target; the first three are drawn.
         title: Title of the figure.
+        across: Name and values ``(n,)`` of the input of the residuals, such as the most important
+            one; None for no residuals.
 
     Raises:
         ValueError: If shapes or names do not fit.
@@ -86,30 +97,61 @@ def scatter_figure(
         )
     reference, estimate = as_array(true), as_array(predicted)
     count = min(len(target_names), MOST_PANELS)
-    columns = min(count, 3)
-    height = 6.0 if count == 1 else 3.4
-    page = head(height * -(-count // columns), title)
+    height = 4.6 if count == 1 else 3.6
+    below = 0.0 if across is None else 2.5
+    page = head(height + below, title)
     rows = np.linspace(0, len(reference) - 1, min(len(reference), MOST_ROWS)).astype(int)
-    for i, axes in enumerate(page.panels(count, columns, height, below=0.85)):
-        x, y = reference[rows, i], estimate[rows, i]
-        both = np.concatenate([x[np.isfinite(x)], y[np.isfinite(y)]])
-        ends = [both.min(), both.max()] if both.size else [0.0, 1.0]
+    for i, axes in enumerate(page.row(count, height, below=0.55, gap=0.75)):
+        x, y = reference[:, i], estimate[:, i]
+        low, high = np.transpose([_robust(x), _robust(y)])
+        ends = min(low), max(high)
         axes.plot(ends, ends, color=BLACK, lw=0.8, zorder=1)
-        axes.plot(x, y, ls="", marker="o", ms=3, mew=0, alpha=0.45, color=BLUE, zorder=2)
-        axes.lines[-1].set_gid(f"rows:{i}")
-        axes.set_aspect("equal", adjustable="datalim")
-        error = _relative_l2(reference[:, i], estimate[:, i])
-        axes.set_title(f"{plain(target_names[i])}: relative L2 {error:.2e}", fontsize=9)
-        axes.set_xlabel("true", fontsize=9)
-        if i % columns == 0:
+        _draw_rows(axes, x[rows], y[rows], f"rows:{i}")
+        axes.set(xlim=ends, ylim=ends)
+        axes.set_aspect("equal", adjustable="box")
+        outside = int(((np.minimum(x, y) < ends[0]) | (np.maximum(x, y) > ends[1])).sum())
+        words = _fit_words(x, y) + (f", {outside} rows outside" if outside else "")
+        axes.set_title(f"{plain(target_names[i])}: {words}", fontsize=9)
+        axes.set_xlabel("measured", fontsize=9)
+        if i == 0:
             axes.set_ylabel("predicted", fontsize=9)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(5))
-            axis.get_offset_text().set_fontsize(7.5)
-        axes.ticklabel_format(scilimits=(-2, 4))
-        axes.grid(alpha=0.25, lw=0.5)
-        tidy(axes, 8)
+    if across is not None:
+        name, values = across[0], as_array(across[1])
+        for i, axes in enumerate(page.row(count, below, below=0.55, gap=0.75)):
+            residual = estimate[:, i] - reference[:, i]
+            _draw_rows(axes, values[rows], residual[rows], f"residuals:{i}")
+            axes.axhline(0.0, color=BLACK, lw=0.8, zorder=1)
+            axes.set(xlim=_robust(values), ylim=_robust(residual))
+            axes.set_xlabel(plain(name), fontsize=9)
+            if i == 0:
+                axes.set_ylabel("predicted − measured", fontsize=9)
     return page.figure
+
+
+def _draw_rows(axes: Axes, x: Array, y: Array, gid: str) -> None:
+    axes.plot(x, y, ls="", marker="o", ms=3, mew=0, alpha=0.45, color=BLUE, zorder=2, gid=gid)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.get_offset_text().set_fontsize(7.5)
+    axes.ticklabel_format(scilimits=(-2, 4))
+    axes.grid(alpha=0.25, lw=0.5)
+    tidy(axes, 8)
+
+
+def _robust(values: Array) -> tuple[float, float]:
+    """Axis limits around the 0.5th to the 99.5th percentile."""
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, [0.5, 99.5]) if finite.size else (0.0, 1.0)
+    margin = 0.08 * (high - low) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def _fit_words(true: Array, predicted: Array) -> str:
+    finite = np.isfinite(true) & np.isfinite(predicted)
+    true, squared = true[finite], (predicted[finite] - true[finite]) ** 2
+    total = ((true - true.mean()) ** 2).sum() if true.size else 0.0
+    fit = f"R² {r2_words(1 - squared.sum() / total)}, " if total > 0 else ""
+    return f"{fit}RMSE {np.sqrt(squared.mean()) if true.size else np.nan:.4g}"
 
 
 def _relative_l2(reference: Array, estimate: Array) -> float:

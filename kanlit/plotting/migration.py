@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -13,9 +14,20 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from kanlit.adaptation.history import KnotRecord
+from kanlit.plotting.edges import by_importance
 from kanlit.plotting.histogram import as_array
 from kanlit.plotting.page import HEADING_HEIGHT
-from kanlit.plotting.style import BLUE, GREY, MARKED, head, mark_adaptations, plain, shortened, tidy
+from kanlit.plotting.style import (
+    BLUE,
+    GREY,
+    MARKED,
+    VERMILLION,
+    head,
+    mark_adaptations,
+    plain,
+    shortened,
+    tidy,
+)
 
 __all__ = ["migration_figure"]
 
@@ -29,12 +41,15 @@ def migration_figure(
     epoch: int,
     input_names: Sequence[str],
     title: str = "",
+    importances: Sequence[Tensor] | None = None,
+    units: Callable[[Tensor], Tensor] | None = None,
     max_features: int = 4,
 ) -> Figure:
     """Plots all breakpoints against the epoch.
 
-    A breakpoint is a line from the adaptation that placed it to the next one. The lines are artists
-    with the ``gid`` ``knots:LAYER:FEATURE``, where LAYER is the name of the layer.
+    A breakpoint is a line from the adaptation that placed it to the next one; those of the network
+    at the end are marks. The lines are artists with the ``gid`` ``knots:LAYER:FEATURE``, where
+    LAYER is the name of the layer, and the marks with ``end:LAYER:FEATURE``.
 
     Args:
         records: Records from the first to the latest, at least one.
@@ -42,6 +57,8 @@ def migration_figure(
         epoch: The last epoch.
         input_names: Name of each input of the first layer.
         title: Title of the figure.
+        importances: ``(out, in)`` of each layer at the end; the most important features come first.
+        units: Maps inputs of the network ``(n, in)`` to the user's units; None if none are known.
         max_features: Number of features drawn of the first layer, and twice as many of each hidden
             layer; the headings count those left out.
 
@@ -62,49 +79,53 @@ def migration_figure(
     height = sum(HEADING_HEIGHT + ROW_HEIGHTS[n > 0] * count for n, count in enumerate(rows))
     handles = [
         Line2D([], [], color=BLUE, lw=1.1, label="breakpoints"),
+        Line2D([], [], color=VERMILLION, ls="", marker="_", ms=7, label="of the kept weights"),
         Line2D([], [], color=GREY, lw=0.7, ls=":", label=MARKED),
     ]
     page = head(height, title, handles)
     for number, name in enumerate(names):
         features = "1 input" if counts[number] == 1 else f"{counts[number]} inputs"
         if shown[number] < counts[number]:
-            features = f"first {shown[number]} of {features}"
-        seen = ", in the network's units" if number == 0 else ""
+            which = "first" if importances is None else "most important"
+            features = f"the {shown[number]} {which} of {features}"
+        seen = ", in the network's units" if number == 0 and units is None else ""
         page.heading(f"layer {number + 1}: {features}{seen}")
         columns = min(COLUMNS[number > 0], shown[number])
         panels = page.panels(shown[number], columns, ROW_HEIGHTS[number > 0], 0.5, gap=0.75)
-        for feature, axes in enumerate(panels):
-            _draw(axes, name, feature, records, last, max(epoch, records[-1].epoch))
+        own = units if number == 0 and units is not None else _same
+        stages = [own(record.breakpoints[name].T).T for record in records]
+        order = range(counts[number]) if importances is None else by_importance(importances[number])
+        for feature, axes in zip(order, panels, strict=False):
+            final = own(last[name].T).T[feature] if name in last else None
+            epochs = [record.epoch for record in records]
+            _draw(axes, [stage[feature] for stage in stages], [*epochs, max(epoch, epochs[-1])])
+            axes.collections[0].set_gid(f"knots:{name}:{feature}")
+            if final is not None and epoch > epochs[-1]:
+                # They may differ from the latest record: KeepBest restores the best weights.
+                (ends,) = axes.plot(
+                    [epoch] * len(final), as_array(final), gid=f"end:{name}:{feature}"
+                )
+                ends.set(ls="", marker="_", ms=5, color=VERMILLION, clip_on=False)
+            mark_adaptations(axes, epochs, [record.grid_size for record in records])
             label = input_names[feature] if number == 0 else f"node {feature + 1}"
             axes.set_ylabel(plain(shortened(label, 24)), fontsize=9)
             axes.set_xlabel("epoch", fontsize=9)
     return page.figure
 
 
-def _draw(
-    axes: Axes,
-    name: str,
-    feature: int,
-    records: Sequence[KnotRecord],
-    last: Mapping[str, Tensor],
-    epoch: int,
-) -> None:
-    epochs = [record.epoch for record in records] + [epoch]
+def _same(points: Tensor) -> Tensor:
+    return points
+
+
+def _draw(axes: Axes, stages: Sequence[Tensor], epochs: Sequence[int]) -> None:
+    """Draws breakpoints ``(G+1,)`` as lines from the epoch of their adaptation to the next."""
     lines: list[list[tuple[float, float]]] = []
-    for record, end in zip(records, epochs[1:], strict=True):
-        standing = as_array(record.breakpoints[name][feature])
-        lines += [[(record.epoch, at), (end, at)] for at in standing]
-    if epoch > records[-1].epoch and name in last:
-        # These may differ from the latest record: KeepBest restores the best weights.
-        stub = epoch + 0.02 * (epoch - epochs[0])
-        lines += [[(epoch, at), (stub, at)] for at in as_array(last[name][feature])]
-    densest = max(record.breakpoints[name].shape[1] for record in records)
-    width = min(1.1, 30 / densest)
-    drawn = LineCollection(lines, colors=BLUE, linewidths=width, gid=f"knots:{name}:{feature}")
-    axes.add_collection(drawn)
+    for standing, (start, end) in zip(stages, pairwise(epochs), strict=True):
+        lines += [[(start, at), (end, at)] for at in as_array(standing)]
+    width = min(1.1, 30 / max(map(len, stages)))
+    axes.add_collection(LineCollection(lines, colors=BLUE, linewidths=width))
     axes.autoscale_view()
     axes.margins(x=0.01)
-    mark_adaptations(axes, epochs[:-1], [record.grid_size for record in records])
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     tidy(axes, 8)

@@ -24,9 +24,11 @@ from kanlit.plotting.style import BLACK, BLUE, GREY, VERMILLION, plain, shortene
 
 __all__ = ["MOST_EDGES", "network_figure"]
 
-MOST_EDGES = 200
+MOST_EDGES = 60
+HELD = 0.98  # fraction of a layer's importance that the drawn edges have
+_SWEEPS = 6  # that order the nodes
 NARROWEST, WIDEST = 6.4, 12.8  # inches, of the page
-SIDE, FOOT = 0.35, 0.35  # inches, of its margins
+SIDE, FOOT = 0.35, 0.5  # inches, of its margins
 TITLE, SUBTITLE = 0.45, 0.25
 LARGEST_BOX, SMALLEST_BOX = 1.0, 0.42  # inches
 LETTERS = 24  # of a name
@@ -39,7 +41,9 @@ def network_figure(
     input_names: Sequence[str],
     output_names: Sequence[str],
     title: str = "",
+    shares: Sequence[float] | None = None,
     most_edges: int = MOST_EDGES,
+    fraction: float = HELD,
 ) -> Figure:
     """Plots a network from its inputs at the bottom to its outputs at the top.
 
@@ -54,8 +58,11 @@ def network_figure(
         input_names: Name of each input.
         output_names: Name of each output.
         title: Title before the widths.
-        most_edges: Largest number of edges drawn. In a larger network only the most important ones
-            and their nodes are drawn, and the title says so.
+        shares: For each input, how much permuting it changes the outputs, from 0 to about 1,
+            printed below its name.
+        most_edges: Largest number of edges drawn.
+        fraction: The most important edges that hold this fraction of the importance of each layer
+            are drawn, with their nodes; the title counts them.
 
     Raises:
         ValueError: If names or importances do not fit the layers, or ``most_edges`` is below 1.
@@ -71,13 +78,17 @@ def network_figure(
         raise ValueError(f"importances have the shapes {shapes}, which do not fit the layers")
     if most_edges < 1:
         raise ValueError(f"most_edges must be at least 1, got {most_edges}")
-    plan = _Plan.layout(sizes, most_important(importances, most_edges), input_names, output_names)
+    labels = [shortened(name, LETTERS) for name in input_names]
+    if shares is not None:
+        labels = [f"{name} ({share:.2g})" for name, share in zip(labels, shares, strict=True)]
+    chosen = most_important(importances, most_edges, fraction)
+    plan = _Plan.layout(sizes, chosen, labels, [shortened(n, LETTERS) for n in output_names])
     figure = Figure(figsize=(plan.width, plan.height), dpi=100)
     inches = Affine2D().translate(0, 0) + figure.dpi_scale_trans
     for number, layer in enumerate(layers):
         _draw_layer(figure, inches, plan, number, layer, opacities(importances[number]))
     _draw_nodes(figure, inches, plan)
-    _draw_words(figure, inches, plan, title)
+    _draw_words(figure, inches, plan, title, shares is not None)
     return figure
 
 
@@ -122,6 +133,7 @@ class _Plan:
         for below, above in pairwise(edges):
             drawn.append(sorted({q for q, _ in below} | {p for _, p in above}))
         drawn.append(sorted({q for q, _ in edges[-1]}))
+        _untangle(drawn, edges)
 
         total = sum(mask.numel() for mask in chosen)
         longest = max(len(each) for each in edges)
@@ -133,7 +145,7 @@ class _Plan:
 
         nodes = [dict(zip(row, _spread(len(row), inner), strict=True)) for row in drawn]
         ends = ((drawn[0], input_names), (drawn[-1], output_names))
-        low, high = ({i: shortened(names[i], LETTERS) for i in row} for row, names in ends)
+        low, high = ({i: names[i] for i in row} for row, names in ends)
         upright = tuple(
             max(map(len, names.values())) * INK > inner / len(names) for names in (low, high)
         )
@@ -167,6 +179,32 @@ class _Plan:
             sizes=sizes,
             edges=total,
         )
+
+
+def _untangle(rows: list[list[int]], edges: list[list[tuple[int, int]]]) -> None:
+    """Orders nodes and edges so that few lines cross, by the barycenters of their neighbours.
+
+    Args:
+        rows: The drawn nodes of each row, the inputs first; ordered in place.
+        edges: The drawn edges (output, input) of each layer; ordered in place.
+    """
+    for sweep in range(_SWEEPS):
+        upward = sweep % 2 == 0
+        for number in range(1, len(rows)) if upward else range(len(rows) - 2, -1, -1):
+            other = rows[number - 1 if upward else number + 1]
+            place = {node: (i + 0.5) / len(other) for i, node in enumerate(other)}
+            near: dict[int, list[float]] = {node: [] for node in rows[number]}
+            for q, p in edges[number - 1 if upward else number]:
+                own, neighbour = (q, p) if upward else (p, q)
+                if own in near and neighbour in place:
+                    near[own].append(place[neighbour])
+            rows[number].sort(key=lambda node: float(np.mean(near[node] or [0.5])))
+    for number, layer in enumerate(edges):
+        low, high = (
+            {node: (i + 0.5) / len(row) for i, node in enumerate(row)}
+            for row in rows[number : number + 2]
+        )
+        layer.sort(key=lambda edge: low[edge[1]] + high[edge[0]])
 
 
 def _spread(count: int, inner: float) -> list[float]:
@@ -263,7 +301,9 @@ def _draw_nodes(figure: Figure, inches: Transform, plan: _Plan) -> None:
             )
 
 
-def _draw_words(figure: Figure, inches: Transform, plan: _Plan, title: str) -> None:
+def _draw_words(
+    figure: Figure, inches: Transform, plan: _Plan, title: str, has_shares: bool
+) -> None:
     drawn = sum(map(len, plan.boxes))
     widths = ", ".join(map(str, plan.sizes))
     heading = f"{title}: [{widths}]" if title else f"[{widths}]"
@@ -274,4 +314,6 @@ def _draw_words(figure: Figure, inches: Transform, plan: _Plan, title: str) -> N
         words = f"the {drawn} most important of {plan.edges} edges"
         figure.text(middle, top - 0.42, words, fontsize=9.5, color=VERMILLION, **style)
     words = "box: φ(x) over its grid, ticks: breakpoints, opacity: importance in the layer"
-    figure.text(middle, 0.24, words, fontsize=8, color=GREY, **style)
+    if has_shares:
+        words += "\nin brackets: how much permuting an input changes the predictions, up to 1"
+    figure.text(middle, 0.42, words, fontsize=8, color=GREY, **style)

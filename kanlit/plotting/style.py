@@ -31,6 +31,7 @@ __all__ = [
     "mark_points",
     "marker",
     "plain",
+    "r2_words",
     "rug",
     "shortened",
     "tidy",
@@ -101,6 +102,15 @@ def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> P
         )
     page.skip(top)
     return page
+
+
+def r2_words(value: float) -> str:
+    """R² with digits where they matter.
+
+    >>> r2_words(0.98765), r2_words(1 - 2.6e-9)
+    ('0.9877', '1 - 2.6e-09')
+    """
+    return f"{value:.4f}" if value < 0.9999 else f"1 - {1 - value:.1e}"
 
 
 def rug(axes: Axes, breakpoints: NDArray[np.float64]) -> None:

@@ -1,4 +1,4 @@
-"""The lines printed at the end of a training run."""
+"""The lines printed at the end of a training run, and errors of predictions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from kanlit.callbacks import Checkpoint
 from kanlit.callbacks.checkpoint import writes_nothing
 from kanlit.files import shown
+from kanlit.plotting.style import r2_words
 
-__all__ = ["best_checkpoint", "checkpoint_lines", "last_checkpoint", "parts", "score"]
+__all__ = [
+    "best_checkpoint",
+    "checkpoint_lines",
+    "error_lines",
+    "last_checkpoint",
+    "score",
+    "test_lines",
+]
 
 _PART = "test/rel_l2/"
 
@@ -29,11 +37,38 @@ def score(tested: Mapping[str, float]) -> tuple[str, str]:
     return "loss on test points", f"{tested['test/loss']:.3e}"
 
 
-def parts(tested: Mapping[str, float]) -> Iterator[str]:
-    """A line for each unknown of a system of equations."""
+def test_lines(tested: Mapping[str, float], rows: Mapping[str, int]) -> Iterator[str]:
+    """What the main metric leaves out: errors by target or unknown, calibration, rows.
+
+    Args:
+        tested: Metrics of a test.
+        rows: Number of rows of each part of the data, see ``TensorDataModule.row_counts``.
+    """
     for key, value in tested.items():
         if key.startswith(_PART):
             yield f"relative L2 of {key.removeprefix(_PART)}: {value:.3e}"
+    yield from error_lines({key.removeprefix("test/"): value for key, value in tested.items()})
+    if "test/calibration_error" in tested:
+        error, f1 = tested["test/calibration_error"], tested["test/f1"]
+        yield f"calibration error of the probabilities: {error:.4f}, F1: {f1:.4f}"
+    if "train" in rows:
+        known = {"train": "training", "validate": "validation", "test": "test"}
+        counts = [f"{rows[part]} {name}" for part, name in known.items() if part in rows]
+        yield f"rows: {', '.join(counts)}"
+
+
+def error_lines(errors: Mapping[str, float]) -> Iterator[str]:
+    """A line for each target: R², RMSE and MAE in its units.
+
+    Args:
+        errors: By their names in :class:`~kanlit.metrics.TargetErrors`.
+    """
+    for key, rmse in errors.items():
+        kind, _, name = key.partition("/")
+        if kind == "rmse":
+            r2 = errors.get(f"r2/{name}")
+            fit = "" if r2 is None else f"R² {r2_words(r2)}, "
+            yield f"errors of {name}: {fit}RMSE {rmse:.4g}, MAE {errors[f'mae/{name}']:.4g}"
 
 
 def last_checkpoint(trainer: Trainer) -> str:

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from kanlit.nn import KAN, KANLayer, edge_importance, grid_samples
 from kanlit.plotting import curve_figure, network_figure
 from kanlit.plotting.edges import FAINTEST, most_important, opacities
+from kanlit.plotting.network import _untangle
 
 
 def make_layers(*widths: int) -> Sequence[KANLayer]:
@@ -31,7 +32,9 @@ def draw(layers: list[KANLayer], most_edges: int = 200) -> Figure:
     inputs = [f"column {i}" for i in range(layers[0].in_features)]
     outputs = [f"target {i}" for i in range(layers[-1].out_features)]
     importances = edge_importance(layers, grid_samples(layers[0]))
-    return network_figure(layers, importances, inputs, outputs, "net", most_edges)
+    return network_figure(
+        layers, importances, inputs, outputs, "net", most_edges=most_edges, fraction=1.0
+    )
 
 
 def artists(figure: Figure, kind: str) -> dict[str, Line2D | LineCollection]:
@@ -183,5 +186,42 @@ def test_features_beyond_the_most_are_counted() -> None:
     importances = edge_importance(layers, grid_samples(layers[0]))
     found = " ".join(words(curve_figure(layers, importances, list("abcde"), max_features=2)))
 
-    assert "layer 1: first 2 of 5 inputs" in found
-    assert "layer 2: first 4 of 7 inputs" in found
+    assert "layer 1: the 2 most important of 5 inputs" in found
+    assert "layer 2: the 4 most important of 7 inputs" in found
+
+
+def test_edges_that_hold_almost_all_importance_are_drawn() -> None:
+    layers = make_layers(6, 5, 1)
+    importances = [torch.full((5, 6), 1e-4), torch.ones(1, 5)]
+    importances[0][:, 3] = 0.2
+    figure = network_figure(layers, importances, list("abcdef"), ["y"], shares=[0.25] * 6)
+    drawn = {gid for gid in artists(figure, "edge") if gid.startswith("0:")}
+
+    assert drawn == {f"0:{q}:3" for q in range(5)}
+    assert "the 10 most important of 35 edges" in words(figure)
+    assert "d (0.25)" in words(figure)
+    assert "a (0.25)" not in words(figure)
+
+
+def test_nodes_are_ordered_so_that_lines_do_not_cross() -> None:
+    rows, edges = [[0, 1, 2], [0, 1, 2]], [[(2, 0), (0, 1), (1, 2)]]
+    _untangle(rows, edges)
+
+    assert [rows[1].index(q) for q, p in sorted(edges[0], key=lambda e: rows[0].index(e[1]))] == [
+        0,
+        1,
+        2,
+    ]
+
+
+def test_the_most_important_input_comes_first_in_the_users_units() -> None:
+    layers = make_layers(3, 1)
+    importances = [torch.tensor([[0.1, 0.7, 0.2]])]
+    figure = curve_figure(layers, importances, list("abc"), units=lambda z: 100 + 10 * z)
+    panels = [axes for axes in figure.axes if axes.get_xlabel()]
+
+    assert [axes.get_xlabel() for axes in panels] == ["b", "c", "a"]
+    (curve,) = [a for gid, a in artists(figure, "curve").items() if gid == "0:0:1"]
+    assert isinstance(curve, Line2D)
+    ends = np.asarray(curve.get_xdata())[[0, -1]]
+    np.testing.assert_allclose(ends, 100 + 10 * layers[0].breakpoints[1, [0, -1]])

@@ -10,11 +10,16 @@ import torch
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from sklearn.metrics import r2_score
 from torch import Tensor
 
 from kanlit.adaptation import KnotRecord
-from kanlit.nn import KANLayer
+from kanlit.callbacks.run_figures import DataView
+from kanlit.data import TensorDataModule
+from kanlit.modules import RegressionModule
+from kanlit.nn import KANLayer, edge_importance
 from kanlit.plotting import (
+    class_figure,
     convergence_figure,
     curve_figure,
     error_map_figure,
@@ -27,6 +32,17 @@ from kanlit.problems.functions.target import TargetFunction
 LINE = TargetFunction("line", "2 x1", ((-1.0, 3.0),), lambda x: 2 * x[:, 0])
 TEN = torch.tensor([1.0, 10.0], dtype=torch.float64)
 PLANE = TargetFunction("plane", "x1 + 10 x2", ((0.0, 1.0), (0.0, 2.0)), lambda x: x @ TEN)
+
+
+class Rows(TensorDataModule):
+    """Rows as they are given."""
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__(x.shape[1], 1, None, 0)
+        self.x = x
+
+    def build(self, part: str) -> tuple[Tensor, Tensor]:
+        return self.x, self.x[:, :1]
 
 
 def artists(figure: Figure) -> dict[str, object]:
@@ -49,7 +65,7 @@ def test_error_in_1d_is_the_distance_of_prediction_and_target() -> None:
     np.testing.assert_allclose(error[x != 0], np.abs(0.2 * x[x != 0]), atol=1e-12)
     np.testing.assert_allclose(data(artists(figure)["target"])[1], 2 * x)
     np.testing.assert_allclose(data(artists(figure)["prediction"])[1], 2.2 * x)
-    assert "run: relative L2 1.00e-01" in words(figure)
+    assert "run: relative L2 1.000e-01" in words(figure)
 
 
 def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path: Path) -> None:
@@ -96,8 +112,8 @@ def test_poles_are_left_out() -> None:
 
 def test_prediction_without_error_can_be_drawn() -> None:
     knots = [torch.linspace(0, 1, 4), torch.linspace(0, 2, 5)]
-    assert "relative L2 0.00e+00" in words(error_map_figure(PLANE, PLANE, knots, ["a", "b"]))
-    assert "relative L2 0.00e+00" in words(error_map_figure(LINE, LINE, knots[:1], ["a"]))
+    assert "relative L2 0.000e+00" in words(error_map_figure(PLANE, PLANE, knots, ["a", "b"]))
+    assert "relative L2 0.000e+00" in words(error_map_figure(LINE, LINE, knots[:1], ["a"]))
 
 
 def test_error_map_of_other_dimensions_and_shapes_is_refused() -> None:
@@ -115,7 +131,20 @@ def test_scatter_has_true_values_across_and_predicted_ones_up() -> None:
         x, y = data(artists(figure)[f"rows:{i}"])
         np.testing.assert_allclose(x, true[:, i])
         np.testing.assert_allclose(y, factor * true[:, i], rtol=1e-6)
-    assert "a: relative L2 1.00e-01" in words(figure)
+    assert f"a: R² {r2_score(true[:, 0], 1.1 * true[:, 0]):.4f}, RMSE " in words(figure)
+    assert "b: R² 1 - 0.0e+00, RMSE" in words(figure)
+
+
+def test_an_outlier_does_not_hide_the_other_rows() -> None:
+    true = torch.rand(1000, 1, dtype=torch.float64)
+    true[7] = 1e6
+    figure = scatter_figure(true, true + 0.1, ["y"], across=("a", true[:, 0] * 2))
+
+    assert all(axes.get_xlim()[1] < 3 for axes in figure.axes)
+    assert "1 rows outside" in words(figure)
+    x, y = data(artists(figure)["residuals:0"])
+    np.testing.assert_allclose(x, 2 * true[:, 0])
+    np.testing.assert_allclose(y, 0.1, rtol=1e-6)
 
 
 def test_scatter_of_shapes_that_do_not_fit_is_refused() -> None:
@@ -143,8 +172,20 @@ def test_each_breakpoint_is_a_line_from_its_adaptation_to_the_next() -> None:
     for i, (start, end) in enumerate(((0, 50), (50, 100))):
         stage = segments[(segments[:, 0, 0] == start) & (segments[:, 1, 0] == end)]
         np.testing.assert_allclose(stage[:, 0, 1], records[i].breakpoints["layers.0"][1])
-    final = segments[segments[:, 0, 0] == 100]
-    np.testing.assert_allclose(final[:, 0, 1], last()["layers.0"][1])
+    assert segments[:, :, 0].max() == 100  # lines end with the run
+    at, final = data(artists(figure)["end:layers.0:1"])
+    np.testing.assert_allclose(final, last()["layers.0"][1])
+    assert set(at) == {100}
+
+
+def test_knots_of_the_most_important_input_come_first_in_the_users_units() -> None:
+    importances = [torch.tensor([[0.1, 0.9]])]
+    figure = migration_figure([record(0, 3)], last(), 9, ["a", "b"], "", importances, lambda z: -z)
+
+    assert [axes.get_ylabel() for axes in figure.axes] == ["b", "a"]
+    lines = artists(figure)["knots:layers.0:1"]
+    assert isinstance(lines, LineCollection)
+    np.testing.assert_allclose([s[0, 1] for s in lines.get_segments()], np.linspace(1, -1, 4))
 
 
 def test_migration_without_records_is_refused() -> None:
@@ -170,6 +211,54 @@ def test_convergence_shows_positive_values_as_they_are() -> None:
     np.testing.assert_array_equal(x, [0, 1, 4])
     np.testing.assert_array_equal(y, [1.0, 0.1, 0.01])
     assert "G 3" in words(figure)
+
+
+def test_accuracy_is_on_a_linear_axis_of_its_own() -> None:
+    values = np.arange(5.0), np.linspace(0.5, 0.9, 5)
+    names = ("train/loss", "val/loss", "val/rel_l2", "val/accuracy")
+    figure = convergence_figure(dict.fromkeys(names, values))
+
+    assert [(axes.get_ylabel(), axes.get_yscale(), len(axes.lines)) for axes in figure.axes] == [
+        ("loss", "log", 2),
+        ("error", "log", 1),
+        ("accuracy", "linear", 1),
+    ]
+
+
+def test_classes_are_counted_and_their_probabilities_compared_with_what_happened() -> None:
+    true = torch.tensor([0, 0, 1, 1, 2, 2])
+    sure = torch.full((6, 3), 0.1)
+    sure[range(6), [0, 1, 1, 1, 2, 2]] = 0.8
+    bounds = ((0.0, 1.0), (0.0, 1.0))
+    plane = bounds, ["a", "b"], lambda x: sure[:1].expand(len(x), 3), torch.rand(6, 2)
+    figure = class_figure(true, sure, ["one", "two", "three"], "test", plane)
+
+    shades = artists(figure)["confusion"].get_array()  # type: ignore[attr-defined]
+    np.testing.assert_allclose(shades, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
+    mean, accuracy = data(artists(figure)["reliability"])
+    np.testing.assert_allclose([mean[0], accuracy[0]], [0.8, 5 / 6])
+    assert f"calibration error in 10 bins {5 / 6 - 0.8:.3f}" in words(figure)
+    assert "decisions" in artists(figure)
+
+
+def test_what_the_predictions_depend_on_is_found_in_spite_of_outliers() -> None:
+    """A column with a few outliers must not look important: the network hardly uses it."""
+    torch.manual_seed(0)
+    rows = torch.rand(2000, 2)
+    rows[:6, 1] = 40.0
+    module = RegressionModule(2, 1, hidden=[])
+    layer = module.network.layers[0]
+    with torch.no_grad():
+        layer.base_weight.copy_(torch.tensor([[1.0, 0.05]]))
+        layer.coefficients.zero_()
+    view = DataView.of(module, Rows(rows), layer)
+
+    assert view.shares is not None
+    torch.testing.assert_close(view.shares.sum().item(), 1.0, rtol=0, atol=0.1)
+    (by_data,) = edge_importance([layer], view.samples)
+    assert by_data[0, 0] > 0.9
+    (by_grid,) = edge_importance([layer], rows)
+    assert by_grid[0, 1] > 0.3  # what outliers would have made of it
 
 
 def test_convergence_of_nothing_is_refused() -> None:
