@@ -54,6 +54,7 @@ FIRST_EPOCHS = {
     "kanlit fit --config configs/quickstart.yaml --ckpt_path": "--trainer.max_epochs 4",
     "kanlit fit": "--trainer.max_epochs 2",
     "kanlit benchmark --suite equations": "--tasks heat --seeds 3 --jobs 1 --recipe short.yaml",
+    "kanlit benchmark --config": "--jobs 1 --seeds 1",
     "kanlit benchmark --": f"{ONE_RUN} --recipe short.yaml",
 }
 SHORTER = {

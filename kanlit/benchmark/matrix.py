@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kanlit.benchmark.recipes import Layer, load_recipe
+from kanlit.benchmark.recipes import Layer, checked_name, load_recipe
 from kanlit.benchmark.results import Key
 from kanlit.benchmark.tasks import SUITES, Task
 from kanlit.errors import ConfigurationError
+from kanlit.modules import ClassificationModule
 from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import quiet_console
 from kanlit.runs.isolation import preserved_settings
+from kanlit.runs.settings import read_mapping
 
-__all__ = ["Matrix", "Run", "build_matrix"]
+__all__ = ["Matrix", "Run", "build_matrix", "config_matrix"]
+
+OWN = "config"  # benchmark of the user's own config
+_SEEDS = (42, 43, 44)  # of such a config
 
 
 @dataclass(frozen=True)
@@ -97,15 +103,59 @@ def build_matrix(
     return Matrix(tuple(runs), {"recipes": {name: layers}, "densities": dict(densities)})
 
 
-def _plain(stack: Sequence[Layer], task: Task, what: str, records: bool) -> tuple[list[Layer], int]:
+def config_matrix(
+    path: str,
+    variants: Mapping[str, Layer],
+    seeds: Sequence[int] | None = None,
+    records: bool = False,
+) -> Matrix:
+    """Builds all runs of the user's own config, a task that is named like the file.
+
+    Args:
+        path: A config of ``kanlit fit``.
+        variants: Settings of each variant, by name; they override those of the config.
+        seeds: 42 to 44 if omitted.
+        records: Whether runs keep logs and checkpoints, for which they validate.
+
+    Raises:
+        ConfigurationError: If the config cannot be read, a setting is invalid, or its data have no
+            relative L2 error.
+    """
+    own = read_mapping(path, "config", "check its path", "it needs the keys of kanlit fit")
+    own = {key: value for key, value in own.items() if key not in ("ckpt_path", "seed_everything")}
+    name = checked_name(Path(path).stem, f"config {path}")
+    runs = []
+    for variant, settings in variants.items():
+        stack, epochs = _plain([own, settings], None, f"{variant}, {path}", records)
+        runs += [
+            Run(
+                Key(OWN, name, variant, name, seed),
+                tuple(map(_text, [*stack, {"seed_everything": seed}])),
+                epochs,
+            )
+            for seed in seeds or _SEEDS
+        ]
+    return Matrix(tuple(runs), {"recipes": {name: {OWN: [own]}}, "densities": dict(variants)})
+
+
+def _plain(
+    stack: Sequence[Layer], task: Task | None, what: str, records: bool
+) -> tuple[list[Layer], int]:
     """The layers of a run, without validation if it is not needed, and the number of epochs."""
     bottom: dict[str, Any] = {"trainer": {"enable_progress_bar": False}}
-    words = [w for layer in (bottom, *stack, _own(task)) for w in ("--config", _text(layer))]
+    layers = [bottom, *stack] if task is None else [bottom, *stack, _own(task)]
+    words = [word for layer in layers for word in ("--config", _text(layer))]
     try:
         with preserved_settings(), quiet_console():
-            config = Assembly(words, run=False, records=False).config.as_dict()
+            made = Assembly(words, run=False, records=False)
     except ConfigurationError as error:
         raise ConfigurationError(f"{what}: {error}") from None
+    if isinstance(made.model, ClassificationModule):
+        raise ConfigurationError(
+            f"{what}: a benchmark compares relative L2 errors, which classes do not have; use "
+            f"kanlit fit --name and kanlit compare"
+        )
+    config = made.config.as_dict()
     del config["checkpoint"]
     if not records and not _watches_validation(config):
         bottom["trainer"]["limit_val_batches"] = 0

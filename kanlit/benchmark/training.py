@@ -12,6 +12,7 @@ import kanlit
 from kanlit.benchmark.matrix import Run
 from kanlit.benchmark.recorder import Point, RunRecorder
 from kanlit.benchmark.results import Row
+from kanlit.errors import ConfigurationError
 from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import quiet_console
 from kanlit.runs.exceptions import one_line
@@ -80,6 +81,8 @@ def _train(run: Run, logs: Path | None) -> tuple[Row, tuple[Point, ...]]:
     trainer.fit(assembly.model, assembly.datamodule)
     seconds = time.perf_counter() - start
     (tested,) = trainer.test(assembly.model, assembly.datamodule, verbose=False)
+    if "test/rel_l2" not in tested:
+        raise ConfigurationError("the test has no relative L2 error: give the equation a solution")
     row = Row(
         *run.key,
         rel_l2=tested["test/rel_l2"],

@@ -14,7 +14,7 @@ from joblib import cpu_count  # type: ignore[import-untyped]
 
 from kanlit.benchmark.cluster import SchedulerLostError, dask_engine
 from kanlit.benchmark.engine import local_engine
-from kanlit.benchmark.matrix import Matrix, build_matrix
+from kanlit.benchmark.matrix import Matrix, build_matrix, config_matrix
 from kanlit.benchmark.recipes import SHIPPED, Layer, densities_by_class, load_variants
 from kanlit.benchmark.runner import Tally, run_matrix
 from kanlit.benchmark.tasks import PAPER, SUITES, TASKS, choose_tasks
@@ -24,6 +24,7 @@ from kanlit.errors import ConfigurationError
 
 __all__ = ["main"]
 
+_UNCHANGED = "as_given"  # the variant of a config if none is named
 _DENSITIES = "InputDensity,CurvatureDensity"
 _SPELT_OUT = ("helmholtz", "sharp", "equations")  # whose tasks the help names one by one
 
@@ -35,6 +36,7 @@ kanlit fit, and writes one row per run to DIR/results.csv:
   kanlit benchmark --tasks f2,f4,feynman9 --seeds 42-46 --out out
   kanlit benchmark --suite synthetic --variants configs/benchmark/densities.yaml --out out
   kanlit benchmark --suite equations --recipe best --densities BlendedDensity --out out
+  kanlit benchmark --config my.yaml --variants variants.yaml --seeds 1-5 --out out
   kanlit benchmark report out                               medians, tests and figures
 
 The same command again trains the runs that are missing or failed. A failed run is recorded as a
@@ -64,10 +66,7 @@ def main(argv: Sequence[str]) -> int:
         return report(argv[1:])
     options = _parser().parse_args(argv)
     _check(options)
-    tasks = choose_tasks(options.suite, options.tasks)
-    matrix = build_matrix(
-        tasks, _densities(options), options.recipe, options.seeds, records=options.logs
-    )
+    matrix = _matrix(options)
     tally, start = Tally(len(matrix.runs)), time.perf_counter()
     stopped = ""
     try:
@@ -109,6 +108,12 @@ def _parser() -> CommandParser:
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    add(
+        "--config",
+        metavar="FILE",
+        help="config of kanlit fit for your own table, equation or formula, instead of a suite; "
+        "compares --densities or --variants over --seeds (default: the config itself, 42-44)",
+    )
     add(
         "--suite",
         default="all",
@@ -186,6 +191,15 @@ def _parser() -> CommandParser:
     return parser
 
 
+def _matrix(options: argparse.Namespace) -> Matrix:
+    if options.config is not None:
+        named = options.variants is not None or options.densities is not None
+        variants = _densities(options) if named else {_UNCHANGED: {}}
+        return config_matrix(options.config, variants, options.seeds, options.logs)
+    tasks = choose_tasks(options.suite, options.tasks)
+    return build_matrix(tasks, _densities(options), options.recipe, options.seeds, options.logs)
+
+
 def _densities(options: argparse.Namespace) -> dict[str, Layer]:
     if options.variants is not None:
         return load_variants(options.variants)
@@ -200,6 +214,13 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigurationError(
             "--backend dask needs the address of a scheduler: give --scheduler tcp://HOST:8786"
         )
+    of_suites = {"--suite all": options.suite != "all", "--tasks": options.tasks is not None}
+    of_suites["--recipe sound"] = options.recipe != "sound"
+    for name, given in of_suites.items():
+        if given and options.config is not None:
+            raise ConfigurationError(
+                f"--config is a task of its own, but {name.split()[0]} is of the suites: omit one"
+            )
     if options.scheduler and not dask:
         raise ConfigurationError("--scheduler needs --backend dask: give both or neither")
     if dask and options.jobs is not None:

@@ -108,6 +108,40 @@ def test_every_run_of_the_matrix_is_a_row_with_a_curve(run: Command, small: Path
     assert not (small / "out" / "runs").exists()
 
 
+def test_a_config_of_your_own_is_compared_with_its_variants(run: Command, small: Path) -> None:
+    rows_of_table = [f"{i / 30},{(i / 30) ** 2}" for i in range(30)]
+    (small / "t.csv").write_text("\n".join(["a,y", *rows_of_table, ""]))
+    data = {"class_path": "TableData", "init_args": {"path": "t.csv", "targets": "y"}}
+    config = {
+        "seed_everything": 7,
+        "data": {**data, "init_args": {**data["init_args"], "inputs": "a"}},
+        "model": {"hidden": [2], "optimizer": "Adam"},
+        "trainer": {"max_epochs": 3},
+    }
+    (small / "my.yaml").write_text(yaml.safe_dump(config))
+    wide = {"narrow": {"model": {"hidden": [1]}}, "wide": {"model": {"hidden": [4]}}}
+    (small / "variants.yaml").write_text(yaml.safe_dump(wide))
+    status, _, error = run("--config my.yaml --variants variants.yaml --seeds 1,2 --out out")
+
+    assert status == 0, error
+    wanted = {("config", "my", name, "my", seed) for name in wide for seed in "12"}
+    assert set(keys(small / "out")) == wanted
+    assert {row["params"] for row in rows(small / "out") if row["density"] == "wide"} == {
+        str(max(int(row["params"]) for row in rows(small / "out")))
+    }
+    assert run("report out")[0] == 0
+    assert "wide" in (small / "out" / "report.md").read_text()
+    bad = {
+        "--config my.yaml --tasks f2 --out o": "--tasks is of the suites",
+        "--config none.yaml --out o": "none.yaml",
+        "--config my.yaml --densities Nothing --out o": "Nothing",
+    }
+    for words, said in bad.items():
+        status, _, error = run(words)
+        assert (status, error.count("\n")) == (2, 1)
+        assert said in error
+
+
 def test_a_second_time_it_makes_what_is_missing_and_what_failed(
     run: Command, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

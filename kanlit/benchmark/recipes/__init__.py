@@ -15,7 +15,7 @@ from kanlit.benchmark.tasks import SUITES, Task
 from kanlit.errors import ConfigurationError
 from kanlit.runs.settings import read_mapping
 
-__all__ = ["SHIPPED", "Layer", "densities_by_class", "load_recipe", "load_variants"]
+__all__ = ["SHIPPED", "Layer", "checked_name", "densities_by_class", "load_recipe", "load_variants"]
 
 Layer = Mapping[str, Any]
 """Nested settings under kanlit's keys; a layer overrides the layers below it."""
@@ -61,7 +61,7 @@ def _own_recipe(recipe: str) -> tuple[str, Mapping[str, Layer]]:
     if "\n" in recipe or not recipe:
         raise ConfigurationError(f"recipe {recipe!r} is neither a name nor a path: {check}")
     content = read_mapping(recipe, "recipe", check, f"it needs keys such as {', '.join(SUITES)}")
-    name = _checked_name(Path(recipe).stem, f"recipe {recipe}")
+    name = checked_name(Path(recipe).stem, f"recipe {recipe}")
     if name in SHIPPED:
         raise ConfigurationError(
             f"recipe {recipe} has the name of a shipped recipe: rename the file"
@@ -92,7 +92,7 @@ def load_variants(path: str) -> dict[str, Layer]:
     if not content:
         raise ConfigurationError(f"variants file {path} is empty: {needs}")
     for name, layer in content.items():
-        _checked_name(name, f"variant {name!r} in {path}")
+        checked_name(name, f"variant {name!r} in {path}")
         if not isinstance(layer, dict):
             raise ConfigurationError(
                 f"variant {name} in {path} holds a {type(layer).__name__}: give it keys such as "
@@ -112,8 +112,7 @@ def densities_by_class(names: Sequence[str]) -> dict[str, Layer]:
             "no density is selected: give some, such as InputDensity,CurvatureDensity"
         )
     return {
-        _checked_name(name, f"density {name!r}"): {"adaptation": {"density": name}}
-        for name in names
+        checked_name(name, f"density {name!r}"): {"adaptation": {"density": name}} for name in names
     }
 
 
@@ -135,7 +134,7 @@ def _read(file: Traversable) -> dict[str, Layer]:
     return read_mapping(file.read_text(encoding="utf-8"), "recipe", "", "")
 
 
-def _checked_name(name: object, what: str) -> str:
+def checked_name(name: object, what: str) -> str:
     """Checks that a name can be used in tables and file names."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigurationError(
