@@ -1,14 +1,15 @@
-"""Metrics that torchmetrics does not have."""
+"""Metrics of predictions, from torchmetrics where it has them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torchmetrics import Metric
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
 
-__all__ = ["RelativeL2Error"]
+__all__ = ["RelativeL2Error", "TargetErrors"]
 
 
 class RelativeL2Error(Metric):
@@ -71,3 +72,42 @@ class RelativeL2Error(Metric):
     def _errors(self) -> Tensor:
         ratio = self.squared_error / self.squared_target
         return torch.where(self.squared_target > 0, ratio, torch.inf).sqrt()
+
+
+class TargetErrors(nn.Module):
+    """R², root mean squared and mean absolute error of each target, in its units, in float64.
+
+    Args:
+        names: Name of each target.
+
+    Example:
+        >>> metric = TargetErrors(["y"])
+        >>> metric.update(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]]))
+        >>> {name: round(error.item(), 3) for name, error in metric.named().items()}
+        {'r2/y': 0.5, 'rmse/y': 0.707, 'mae/y': 0.5}
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names, count = list(names), len(names)
+        self.r2 = R2Score(multioutput="raw_values").set_dtype(torch.float64)
+        self.rmse = MeanSquaredError(squared=False, num_outputs=count).set_dtype(torch.float64)
+        self.mae = MeanAbsoluteError(num_outputs=count).set_dtype(torch.float64)
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds a batch of predictions and targets, both ``(n, targets)``."""
+        for metric in (self.r2, self.rmse, self.mae):
+            metric.update(preds.double(), target.double())
+
+    def named(self) -> dict[str, Tensor]:
+        """Each error over all batches as ``METRIC/TARGET``; no R² of a single row."""
+        metrics: dict[str, Metric] = {"r2": self.r2, "rmse": self.rmse, "mae": self.mae}
+        with self.r2.sync_context():
+            total: Any = self.r2.total
+            if int(total) < 2:
+                del metrics["r2"]
+        return {
+            f"{key}/{name}": value
+            for key, metric in metrics.items()
+            for name, value in zip(self.names, metric.compute().reshape(-1), strict=True)
+        }

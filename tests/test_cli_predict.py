@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from kanlit.checkpoints import read_checkpoint, restore_module
 
@@ -42,11 +43,12 @@ def test_a_table_is_predicted_from_a_checkpoint_alone(folder: Path, command_line
     assert output == "predictions: predictions.csv (3 rows, 1 outside the training range)\n"
     table = pd.read_csv(folder / "predictions.csv")
     assert list(table.columns) == [
-        *("heat °C", "b", "y_predicted", "z_predicted"),
+        *("b", "who", "heat °C", "y_predicted", "z_predicted"),
         *(f"{name}_{part}" for name in "yz" for part in ("std", "lower", "upper")),
         "outside",
     ]
     assert table["heat °C"].tolist() == [17.3, 99, 20]
+    assert table["who"].tolist() == ["Ann", "Bob", "Cid"]
     assert table["outside"].tolist() == [False, True, False]
     path = folder / LAST
     module = restore_module(read_checkpoint(path), path)
@@ -64,6 +66,29 @@ def test_it_predicts_what_the_data_module_has_predicted(folder: Path, command_li
     table = pd.read_csv(folder / "out" / "p.tsv", sep="\t")
     pd.testing.assert_frame_equal(table[before.columns], before, check_dtype=False)
     assert not before["outside"].all()
+
+
+def test_errors_are_printed_where_the_table_has_targets(folder: Path, command_line: Run) -> None:
+    rows = ["007,2,3.5,5,9", "008,1,4,,", "009,3,1.25,7,8"]
+    (folder / "new.csv").write_text("\n".join(["id,b,heat °C,y,z", *rows, ""]))
+    status, output, error = command_line("predict --ckpt_path last --input new.csv")
+
+    assert (status, error) == (0, "")
+    table = pd.read_csv(folder / "predictions.csv", dtype={"id": str})
+    assert table["id"].tolist() == ["007", "008", "009"]  # as it stands in the file
+    known = table.dropna()
+    for name in "yz":
+        true, found = known[name], known[f"{name}_predicted"]
+        rmse, mae = root_mean_squared_error(true, found), mean_absolute_error(true, found)
+        expected = (
+            f"errors of {name}: R² {r2_score(true, found):.4f}, RMSE {rmse:.4g}, MAE {mae:.4g}"
+        )
+        assert expected in output.splitlines()
+    assert "rows with targets: 2 of 3" in output
+    (folder / "new.csv").write_text("b,heat °C,y,z\n3,17,one,2\n")
+    status, output, _ = command_line("predict --ckpt_path last --input new.csv")
+    assert status == 0
+    assert "errors: none, column 'y' of new.csv is not a number" in output
 
 
 def test_best_is_found_under_the_root_that_is_named(folder: Path, command_line: Run) -> None:
@@ -87,7 +112,7 @@ def test_the_solution_of_an_equation_is_predicted_by_its_coordinates(
     assert status == 0, error
     assert "(2 rows, 1 outside the training range)" in output
     table = pd.read_csv(tmp_path / "predictions.csv")
-    assert list(table.columns) == ["x1", "x2", "u_predicted", "outside"]
+    assert list(table.columns) == ["x2", "x1", "u_predicted", "outside"]
     assert table["x1"].tolist() == [-1, 1.5]
 
 

@@ -56,6 +56,15 @@ def test_settings_that_can_change_are_applied_and_the_others_are_the_checkpoints
     assert "set model.optimizer to LevenbergMarquardt" in err
 
 
+def test_a_longer_run_does_not_lose_intervals(trained: CommandLine) -> None:
+    """Spread over 9 epochs, the list has G = 4 where the checkpoint has 6 already."""
+    sizes = f"fit {RUN} --model.hidden '[2]' --adaptation.schedule '[2, 4, 6]'"
+    assert trained(f"{sizes} --trainer.max_epochs 3")[0] == 0
+    status, out, error = trained(f"{sizes} --ckpt_path last --trainer.max_epochs 9")
+    assert status == 0, error
+    assert re.findall(r"epoch (\d): grids adapted, G = (\d)", out) == [("3", "6"), ("6", "6")]
+
+
 def test_scores_of_another_metric_are_not_compared(command_line: CommandLine) -> None:
     keep = "--trainer.callbacks KeepBest --trainer.callbacks.monitor"
     line = f"{FIT} --model.hidden '[3]' --trainer.max_epochs 3"

@@ -73,14 +73,10 @@ class AdaptationReport:
 
     @property
     def summary(self) -> str:
-        """One line for a log."""
-        if self.loss_before is None:
-            change = "loss not measured (the module has no loss(batch))"
-        else:
-            change = f"loss {self.loss_before:.3e} -> {self.loss_after:.3e}"
-        if self.loss_replaced is not None:
-            change += f" with inserted knots (with replaced knots: {self.loss_replaced:.3e})"
-        return (
-            f"grids adapted, G = {self.grid_size}, refit error {self.refit_error:.1e}, {change}, "
-            f"{self.seconds * 1e3:.0f} ms"
-        )
+        """One line for a log, which fits 80 columns with the epoch before it."""
+        inserted = self.loss_replaced is not None
+        how = "knots inserted" if inserted else f"refit error {self.refit_error:.1e}"
+        change = "loss not measured (no loss(batch))"
+        if self.loss_before is not None:
+            change = f"loss {self.loss_before:.1e} -> {self.loss_after:.1e}"
+        return f"grids adapted, G = {self.grid_size}, {how}, {change}"

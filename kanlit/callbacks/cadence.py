@@ -66,6 +66,7 @@ class Cadence:
     def _forget(self) -> None:
         self._asked_at = -1
         self._taken = 0  # number of sizes that the trigger's firings have used
+        self._reached = 0  # G of the last adaptation
         self._loss_sum: float | torch.Tensor = 0.0
         self._loss_count = 0
         self._metrics: dict[str, float] = {}  # of validation, since the last observation
@@ -124,7 +125,9 @@ class Cadence:
 
     def _due(self, trainer: Trainer, module: LightningModule, time: int) -> int | None:
         if self.trigger is None:
-            return self._wanted.get(time)
+            size = self._wanted.get(time)
+            # A list is spread again over a resumed run that is longer.
+            return None if size is None else max(size, self._reached)
         loss = float(self._loss_sum) / self._loss_count if self._loss_count else None
         self._loss_sum, self._loss_count = 0.0, 0
         if loss is not None and trainer.world_size > 1:
@@ -141,9 +144,10 @@ class Cadence:
             return None
         return sizes[min(self._taken, len(sizes) - 1)]
 
-    def adapted(self) -> None:
+    def adapted(self, grid_size: int) -> None:
         """Records that the adaptation succeeded; one that was rolled back does not use its G."""
         self._taken += self.trigger is not None
+        self._reached = grid_size
 
     def observe(self, trainer: Trainer, outputs: Any) -> None:
         """Records the loss of a training step, for triggers."""
@@ -168,6 +172,7 @@ class Cadence:
             "trigger": None if self.trigger is None else self.trigger.state_dict(),
             "trigger_class": _kind(self.trigger),
             "taken": self._taken,
+            "reached": self._reached,
             "asked_at": self._asked_at,
             "loss": [float(self._loss_sum), self._loss_count],
             "metrics": dict(self._metrics),
@@ -183,6 +188,7 @@ class Cadence:
         elif self.trigger is not None:
             self.trigger.load_state_dict(state["trigger"])
         self._taken = state["taken"]
+        self._reached = state["reached"]
         self._asked_at = state["asked_at"]
         self._loss_sum, self._loss_count = state["loss"]
         self._metrics = dict(state["metrics"])

@@ -36,6 +36,8 @@ from kanlit.errors import ConfigurationError, check_at_least
 __all__ = ["GridAdaptationCallback"]
 
 LEAST_FRACTION = 1e-4
+RISES = "the loss rises as curves are refitted on new knots; training lowers it again"
+_RISE = 2.0  # factor from which a rise of the loss is explained
 _SAMPLES_TO_CHECK = 8
 
 
@@ -59,9 +61,9 @@ class GridAdaptationCallback(Callback):
             GradientDensity, LossDensity, ErrorDensity, DeBoorDensity, a BlendedDensity of several,
             or your own subclass of ImportanceDensity.
         schedule: Grid sizes by epoch, such as {0: 3, 500: 6}, or a list of sizes spread evenly over
-            the run. The grids are adapted at each entry, even if G stays the same; [] never adapts
-            them. With a trigger, a list from which each firing takes the next size; after the last,
-            G stays.
+            the run, in a longer resumed run again, where G never falls. The grids are adapted at
+            each entry, even if G stays the same; [] never adapts them. With a trigger, a list from
+            which each firing takes the next size; after the last, G stays.
         trigger: Adapts when it fires instead of at fixed epochs: PeriodicTrigger, PlateauTrigger,
             AnyTrigger, AllTrigger or your own subclass of Trigger.
         interval: Whether the schedule counts epochs or optimizer steps.
@@ -136,6 +138,7 @@ class GridAdaptationCallback(Callback):
             [3, 6, 9, 12] if schedule is None else schedule, trigger, interval, final_adaptations
         )
         self._watch = HealthWatch()
+        self._explained = False
 
     # -- when -------------------------------------------------------------------------------
 
@@ -199,7 +202,7 @@ class GridAdaptationCallback(Callback):
         self, grid_size: int | None, trainer: Trainer, pl_module: LightningModule
     ) -> None:
         if grid_size is not None and self.adapt(trainer, pl_module, grid_size).failure is None:
-            self._cadence.adapted()
+            self._cadence.adapted(grid_size)
 
     # -- what -------------------------------------------------------------------------------
 
@@ -273,6 +276,10 @@ class GridAdaptationCallback(Callback):
             self.inserted += 1
             log_scalars(trainer, {"grid/inserted": float(self.inserted)})
         pl_module.print(f"epoch {trainer.current_epoch}: {report.summary}")
+        before, after = report.loss_before, report.loss_after
+        if not self._explained and before and after and after > _RISE * before:
+            self._explained = True
+            pl_module.print(RISES)
         step, uniform = trainer.global_step, self.density.uniform
         for found in self._watch.check(report, step, sample_losses, uniform):
             warn(f"{now(trainer)}: {found}", __file__)

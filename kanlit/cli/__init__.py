@@ -18,6 +18,8 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point of ``kanlit``."""
     answer(sys.argv[1:])
+    if "kanlit.cli.app" not in sys.modules and sys.stderr.isatty():
+        print(f"kanlit {sys.argv[1]}: loading torch and Lightning", file=sys.stderr)
     try:
         _import_app()()
     except KeyboardInterrupt:

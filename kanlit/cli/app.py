@@ -38,7 +38,13 @@ from kanlit.runs.exceptions import one_line, refusal, root_cause
 from kanlit.runs.folder import Started
 from kanlit.runs.outcome import end_of, outcome_lines
 from kanlit.runs.results import RunResults
-from kanlit.runs.summary import best_checkpoint, checkpoint_lines, last_checkpoint, parts, score
+from kanlit.runs.summary import (
+    best_checkpoint,
+    checkpoint_lines,
+    last_checkpoint,
+    score,
+    test_lines,
+)
 from kanlit.runs.threads import chosen_threads
 
 __all__ = ["KanlitCLI", "main"]
@@ -172,7 +178,7 @@ class KanlitCLI(FromCheckpoint):
         name, value = score(tested)
         lines = [
             f"{name}: {value}",
-            *parts(tested),
+            *test_lines(tested, self.datamodule.row_counts),
             f"grid size: G = {self.grid_size}",
             f"parameters: {self.parameters}",
             *self._windows(),

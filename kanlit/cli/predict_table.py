@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import pandas as pd
 from torch import Tensor
 
 from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.coefficients import write_coefficients
 from kanlit.cli.command_parser import CommandParser, named_equation, named_module
 from kanlit.data.predictions import predict_rows, prediction_table
-from kanlit.data.tables import read_columns
+from kanlit.data.tables import (
+    data_columns,
+    read_as_it_stands,
+    read_columns,
+    read_table,
+    read_texts,
+)
 from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
+from kanlit.metrics import TargetErrors
 from kanlit.modules import KANModule
+from kanlit.runs.summary import error_lines
+from kanlit.scaling import Columns
 
 __all__ = ["main", "parser", "takes"]
 
@@ -25,9 +35,10 @@ training range.
 
   kanlit predict --ckpt_path last --input new.csv --output predictions.csv
 
-The output has the input columns of the network, NAME_predicted for each target, and the column
-outside, which is true if an input of the row is outside its training range. Unknown coefficients of
-an equation, with their standard errors, are written to a .json file of the same name."""
+The output has the columns of the table, NAME_predicted for each target, and the column outside,
+which is true if an input of the row is outside its training range. If the table has the targets,
+their errors are printed. Unknown coefficients of an equation, with their standard errors, are
+written to a .json file of the same name."""
 
 
 # Options of predict with a data class, which the parser of the trainer handles.
@@ -90,12 +101,50 @@ def main(argv: Sequence[str]) -> None:
     names = columns.inputs, columns.targets, columns.label
     deviations = _deviations(module, inputs.to(dtype), path)
     table = prediction_table(inputs, predictions, *names, columns, deviations)
+    table = _with_other_columns(table, options.input, columns.inputs)
     write_table(table, output)
     if options.ckpt_path in ("last", "best"):
         print(f"{options.ckpt_path} checkpoint: {path}")
     outside = int(table.iloc[:, -1].sum())
     print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
+    for line in _errors(options.input, columns, predictions):
+        print(line)
     write_coefficients(module, output)
+
+
+def _with_other_columns(table: pd.DataFrame, path: str, inputs: Sequence[str]) -> pd.DataFrame:
+    """The predictions beside all columns of the table that was predicted, in its order."""
+    if Path(path).suffix.lower() == ".npz":  # its arrays need not be columns of one table
+        return table
+    columns = [name for name in data_columns(path) if name in inputs or name not in table]
+    others = [name for name in columns if name not in inputs]
+    if others:
+        table = pd.concat([table, read_as_it_stands(path, others)], axis=1)
+    return table[[*columns, *(name for name in table if name not in columns)]]
+
+
+def _errors(path: str, columns: Columns, predictions: Tensor) -> Iterator[str]:
+    """Errors of the predictions, if the table has the targets; of its rows that have all."""
+    known = data_columns(path)
+    if columns.label is not None and columns.label in known:
+        labels = read_texts(path, columns.label, gaps=True)
+        found = [columns.targets[i] for i in predictions.argmax(1).tolist()]
+        right = [a == b for a, b in zip(labels, found, strict=True) if a.strip()]
+        if right:
+            fraction = sum(right) / len(right)
+            yield f"accuracy: {fraction:.4f} ({len(right)} rows with {columns.label})"
+    elif columns.label is None and set(columns.targets) <= set(known):
+        try:
+            true = read_table(path, [columns.targets], gaps=columns.targets).groups[0]
+        except ConfigurationError as error:
+            yield f"errors: none, {error}"
+            return
+        rows = true.isfinite().all(1)
+        if bool(rows.any()):
+            errors = TargetErrors(columns.targets)
+            errors.update(predictions[rows], true[rows])
+            yield from error_lines({k: float(v) for k, v in errors.named().items()})
+            yield f"rows with targets: {int(rows.sum())} of {len(rows)}"
 
 
 def _deviations(module: KANModule, inputs: Tensor, path: Path) -> Tensor | None:

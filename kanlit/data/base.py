@@ -102,6 +102,11 @@ class TensorDataModule(LightningDataModule, ABC):
             )
         return tensors[0], tensors[1]
 
+    @property
+    def row_counts(self) -> dict[Part, int]:
+        """Number of rows of each part with rows that :meth:`setup` has built."""
+        return {part: len(each[0]) for part, each in self._parts.items() if isinstance(each, tuple)}
+
     def standardization(self) -> Standardization | None:
         """Means and standard deviations of the columns; None if they are not standardized."""
         return None

@@ -302,13 +302,18 @@ class PDEModule(SolutionModule):
         if not isinstance(batch, dict):
             super().test_step(batch, batch_idx)
             return
-        # No solution is known: log the residuals of the equation and of all other blocks.
-        blocks, rows = self.residuals(batch), len(batch["collocation"])
+        self._log_blocks("test", batch)  # no solution is known
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+        self._log_blocks("val", batch)
+
+    def _log_blocks(self, stage: str, batch: Mapping[str, Tensor]) -> None:
+        """Logs the loss, and the mean squared residual of the equation and of all other blocks."""
+        blocks, rows = self.residuals(batch), row_count(len(batch["collocation"]))
         terms = {name: block.values.square().mean() for name, block in blocks.items()}
-        loss = sum(block.weight * terms[name] for name, block in blocks.items())
-        self.log("test/loss", loss, batch_size=row_count(rows), sync_dist=True)
-        for name, term in terms.items():
-            self.log(f"test/{name}", term, batch_size=row_count(rows), sync_dist=True)
+        loss = torch.stack([blocks[name].weight * term for name, term in terms.items()]).sum()
+        for name, term in {"loss": loss, **terms}.items():
+            self.log(f"{stage}/{name}", term, batch_size=rows, sync_dist=True)
 
     def _equation(
         self, problem: BoundaryValueProblem, batch: Mapping[str, Tensor]

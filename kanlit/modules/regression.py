@@ -13,7 +13,7 @@ from torch import Tensor
 from kanlit.adaptation import Placement, adapt_grids
 from kanlit.adaptation.density import InputDensity
 from kanlit.errors import ConfigurationError
-from kanlit.metrics import RelativeL2Error
+from kanlit.metrics import RelativeL2Error, TargetErrors
 from kanlit.modules.base import KANModule, Residual
 from kanlit.modules.optimizers import create_optimizer
 from kanlit.modules.ranks import row_count
@@ -22,7 +22,7 @@ from kanlit.modules.start import check_start
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt
 from kanlit.optim.uncertainty import Uncertainty, output_variances
-from kanlit.scaling import Standardization
+from kanlit.scaling import Standardization, default_names
 from kanlit.selection import SmoothNetwork, select_network, too_large
 
 __all__ = ["RegressionModule"]
@@ -95,6 +95,7 @@ class RegressionModule(KANModule):
         if robust is not None:
             self.register_buffer("target_spread", torch.ones(out_features))
         self.val_error = RelativeL2Error(out_features)
+        self.target_errors: TargetErrors | None = None
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -315,3 +316,22 @@ class RegressionModule(KANModule):
         self.log("val/loss", loss, batch_size=row_count(len(x)), sync_dist=True)
         self.val_error.update(y + errors * self.target_std, y)
         self.log("val/rel_l2", self.val_error, prog_bar=True, batch_size=x.shape[0])
+
+    def on_test_start(self) -> None:
+        super().on_test_start()
+        columns = self.columns
+        names = default_names(1, len(self.target_mean))[1] if columns is None else columns.targets
+        self.target_errors = TargetErrors(names).to(self.device)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        x, y = batch
+        found = self(x)
+        self.test_error.update(found, y)
+        self.log("test/rel_l2", self.test_error, batch_size=len(x))
+        assert self.target_errors is not None
+        self.target_errors.update(found, y)
+
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        assert self.target_errors is not None
+        self.log_dict({f"test/{name}": e for name, e in self.target_errors.named().items()})

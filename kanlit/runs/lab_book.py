@@ -21,6 +21,7 @@ _LAYOUT = {
         "loss": ["Multiline", ["train/loss", "val/loss", "test/loss"]],
         "relative L2": ["Multiline", ["val/rel_l2", "test/rel_l2"]],
         "accuracy": ["Multiline", ["val/accuracy", "test/accuracy"]],
+        "residuals": ["Multiline", [r"val/(?!loss$|rel_l2$|accuracy$).+"]],
     },
     "Grid": {
         "G": ["Multiline", ["grid/size"]],

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from kanlit.callbacks import KeepBest, Refit
-from kanlit.callbacks.training_samples import TrainingSamples
-from kanlit.modules import KANModule, RegressionModule
+from kanlit.callbacks.training_samples import TrainingSamples, evaluating
+from kanlit.modules import KANModule, PDEModule, RegressionModule
 
 __all__ = ["end_of", "outcome_lines"]
 
@@ -26,6 +26,7 @@ def outcome_lines(trainer: Trainer, module: KANModule) -> Iterator[str]:
     yield f"kept weights: {_kept_weights(trainer, module)}"
     if module.coefficients is not None:
         yield from module.coefficients.lines()
+    yield from _residuals_of(trainer, module)
     yield from _gap_of(trainer, module)
 
 
@@ -59,6 +60,18 @@ def _kept_weights(trainer: Trainer, module: KANModule) -> str:
     if isinstance(module, RegressionModule) and module.freedom is not None:
         kept += f"; {module.freedom:.1f} effective degrees of freedom"
     return kept
+
+
+def _residuals_of(trainer: Trainer, module: KANModule) -> Iterator[str]:
+    """Residuals of an equation and its conditions by the kept weights; in one process only."""
+    data: Any = getattr(trainer, "datamodule", None)
+    if not isinstance(module, PDEModule) or data is None or trainer.world_size > 1:
+        return
+    with evaluating(module):
+        blocks = module.residuals(next(iter(data.val_dataloader())))
+    sizes = {name: float(block.values.square().mean().sqrt()) for name, block in blocks.items()}
+    listed = ", ".join(f"{name} {size:.1e}" for name, size in sizes.items())
+    yield f"residuals on validation points, root mean square: {listed}"
 
 
 def _gap_of(trainer: Trainer, module: KANModule) -> Iterator[str]:

@@ -140,12 +140,37 @@ def test_resumed_run_starts_at_its_epoch(tmp_path: Path) -> None:
 def test_line_shows_the_grid_size_and_the_metrics(tmp_path: Path, terminal: Terminal) -> None:
     watched_fit(tmp_path, max_epochs=2)
     last = terminal.getvalue().split("\r")[-1]
-    assert last.startswith("G 3: 100%")
+    assert last.startswith("G 3 | ")
+    assert " | 100 %|" in last
     assert "2/2 epochs" in last
     assert "train_loss " in last
-    assert "val_relative_l2 2.50e-01" in last
+    assert "val_relative_l2 0.25" in last
     assert "val_other" not in last
     assert last.endswith("\n")  # what is printed next starts on its own line
+
+
+@pytest.mark.usefixtures("terminal")
+def test_all_numbers_fit_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    class Metrics(Callback):
+        line = ""
+
+        def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            bar = trainer.progress_bar_callback
+            assert isinstance(bar, EpochProgressBar)
+            assert bar.bar is not None
+            for metrics in (trainer.progress_bar_metrics, trainer.callback_metrics):
+                metrics.clear()
+                metrics.update({"train/loss": 1.5e-6, "val/rel_l2": 6.5e-3})  # type: ignore[dict-item]
+            bar.bar.total = 20000
+            bar._refresh(trainer, pl_module, 20000)
+            sizes = {"ncols": 80, "elapsed": 3e4, "rate": None}
+            Metrics.line = bar.bar.format_meter(**{**bar.bar.format_dict, **sizes})
+
+    trainer = trainer_with(tmp_path, Metrics(), EpochProgressBar(), max_epochs=1)
+    trainer.fit(Module(prog_bar=True), loader(), loader())
+    assert Metrics.line.startswith("G 3 | loss 1.5e-06 | L2 6.5e-03 | 100 %|")
+    assert Metrics.line.endswith("| 20000/20000 epochs 8:20:00<00:00")
+    assert len(Metrics.line) <= 80
 
 
 @pytest.mark.usefixtures("terminal")

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from torch import Tensor
 
 from kanlit.callbacks import GridAdaptationCallback
@@ -352,3 +353,17 @@ def test_weights_that_the_selection_found_are_not_rounded(
     trainer = trainer_for(1, Compare(), precision="64-true")
     trainer.fit(module, table(write_table(tmp_path / "t.csv")))
     assert len(found) == 1
+
+
+def test_errors_by_target_are_those_of_scikit_learn(tmp_path: Path) -> None:
+    data = SyntheticData("f4", samples=50)
+    trainer = trainer_for(1)
+    module = make()
+    trainer.fit(module, datamodule=data)
+    (found,) = trainer.test(module, datamodule=data, verbose=False)
+    x, y = data.part_rows("test")
+    with torch.no_grad():
+        predicted = module(x.float()).double()
+    assert found["test/r2/y"] == pytest.approx(r2_score(y, predicted), rel=1e-4)
+    assert found["test/rmse/y"] == pytest.approx(root_mean_squared_error(y, predicted), rel=1e-4)
+    assert found["test/mae/y"] == pytest.approx(mean_absolute_error(y, predicted), rel=1e-4)

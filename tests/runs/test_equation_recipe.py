@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kanlit.runs.assembly import Assembly
 from kanlit.runs.console import quiet_console
@@ -103,3 +104,8 @@ def test_a_run_on_a_system_says_the_error_of_each_unknown(command_line: CommandL
     assert status == 0, error
     names = [line.split(":")[0] for line in printed.splitlines() if line.startswith("relative L2")]
     assert names == ["relative L2", "relative L2 of u", "relative L2 of v"]
+    (residuals,) = [line for line in printed.splitlines() if line.startswith("residuals on")]
+    blocks = [part.split()[0] for part in residuals.split(": ")[1].split(", ")]
+    (run,) = Path("lightning_logs").iterdir()
+    kept = EventAccumulator(str(run)).Reload().Tags()["scalars"]
+    assert {f"val/{name}" for name in blocks} < set(kept)

@@ -22,7 +22,15 @@ from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular, check_room
 from kanlit.hints import near
 
-__all__ = ["Table", "data_columns", "not_there", "read_columns", "read_table", "read_texts"]
+__all__ = [
+    "Table",
+    "data_columns",
+    "not_there",
+    "read_as_it_stands",
+    "read_columns",
+    "read_table",
+    "read_texts",
+]
 
 _LISTED = 10  # largest number of column names in a message
 _COMPARED = 2000  # largest number of names searched for a similar one
@@ -93,10 +101,15 @@ def read_table(
         return _read(file, groups, dtype, label_column, labels or {}, watch, gaps)
 
 
-def read_texts(path: str, column: str) -> list[str]:
+def read_texts(path: str, column: str, gaps: bool = False) -> list[str]:
     """Reads a column of a table as text; the fields of a text file are not parsed.
 
     In binary formats, whole numbers are written without a decimal point.
+
+    Args:
+        path: The file.
+        column: Name of the column.
+        gaps: Whether fields may be empty.
 
     Raises:
         ConfigurationError: The same as :func:`read_table`; a field is empty.
@@ -107,12 +120,23 @@ def read_texts(path: str, column: str) -> list[str]:
         frames = [_whole(frame[column]) for frame in file.blocks([column], texts=True)]
         texts = pd.concat(frames, ignore_index=True).fillna("").astype(str)
         empty = texts.str.strip() == ""
-        if empty.any():
+        if empty.any() and not gaps:
             raise ConfigurationError(
                 f"column {column!r} of {path} has {int(empty.sum())} empty fields, the first in "
                 f"{file.place(int(empty.to_numpy().argmax()))}: fill them in or remove these rows"
             )
         return texts.tolist()
+
+
+def read_as_it_stands(path: str, columns: Sequence[str]) -> pd.DataFrame:
+    """The named columns of a table, unchanged: the fields of a text file as text.
+
+    Raises:
+        ConfigurationError: The same as :func:`read_table`, whatever the fields contain.
+    """
+    with _opened(path) as file:
+        _check_columns(file, columns)
+        return pd.concat(list(file.blocks(columns, texts=True)), ignore_index=True)
 
 
 def _whole(values: pd.Series) -> pd.Series:
