@@ -40,7 +40,8 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
-GUIDES += ["domains", "inverse", "scikit_learn", "tuning"]
+GUIDES += ["domains", "inverse", "scikit_learn", "tuning", "choosing", "tensorboard"]
+GUIDES += ["loggers", "troubleshooting", "notebook"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
@@ -61,6 +62,9 @@ SHORTER = {
     # ONNX takes twice as long as torch's own format; other pages use it.
     "README.md": {**FIRST_EPOCHS, "kanlit export": "--output model.pt2"},
     "docs/guide.md": FIRST_EPOCHS,
+    "docs/choosing.md": FIRST_EPOCHS,
+    "docs/tensorboard.md": FIRST_EPOCHS,
+    "docs/loggers.md": {"kanlit fit": "--trainer.max_epochs 20"},
     "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/density.md": {
         "kanlit fit": "--trainer.max_epochs 12",
