@@ -83,6 +83,22 @@ class DataView:
         permuted = isinstance(built, tuple) and x.shape[1] == first.in_features > 1
         return cls(samples, permutation_shares(module, rows) if permuted else None, units)
 
+    def importances(self, layers: Sequence[KANLayer]) -> list[Tensor]:
+        """Importance of each edge ``(out, in)`` of successive layers.
+
+        That of :func:`kanlit.nn.edge_importance`, which also counts edges that cancel each other;
+        therefore the sum over the edges of an input is in proportion to its share, if it is known.
+
+        Raises:
+            ValueError: Widths of successive layers differ.
+        """
+        found = edge_importance(layers, self.samples)
+        if self.shares is not None and bool(self.shares.any()):
+            by_input = found[0].sum(0).clamp(min=torch.finfo(torch.float64).tiny)
+            shares = self.shares.to(by_input)
+            found[0] = found[0] * (shares / shares.sum() * by_input.sum() / by_input)
+        return found
+
 
 def permutation_shares(module: LightningModule, x: Tensor) -> Tensor:
     """How much the predictions depend on each input, see :class:`DataView`.
@@ -124,7 +140,7 @@ def layer_pictures(
         ValueError: Widths of successive layers differ, or the number of names is wrong.
     """
     view = view or DataView(grid_samples(layers[0]))
-    importances = edge_importance(layers, view.samples)
+    importances = view.importances(layers)
     shares = None if view.shares is None else view.shares.tolist()
     network = network_figure(layers, importances, input_names, target_names, "network", shares)
     curves = curve_figure(layers, importances, input_names, "edge functions", view.units)
@@ -151,7 +167,7 @@ def knot_migration_picture(
     named = list(layers.values())
     view = view or DataView(grid_samples(named[0]))
     try:
-        importances = edge_importance(named, view.samples)
+        importances = view.importances(named)
     except ValueError:  # layers of the user's own module may branch
         importances = None
     title = "breakpoints over the run"

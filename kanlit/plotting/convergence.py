@@ -74,6 +74,7 @@ def convergence_figure(
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(alpha=0.25, lw=0.5)
         tidy(axes, 8)
+        axes.tick_params(which="minor", labelsize=6.5)
     return page.figure
 
 

@@ -24,8 +24,8 @@ from kanlit.plotting.style import BLACK, BLUE, GREY, VERMILLION, plain, shortene
 
 __all__ = ["MOST_EDGES", "network_figure"]
 
-MOST_EDGES = 60
-HELD = 0.98  # fraction of a layer's importance that the drawn edges have
+MOST_EDGES = 40
+HELD = 0.95  # fraction of a layer's importance that the drawn edges have
 _SWEEPS = 6  # that order the nodes
 NARROWEST, WIDEST = 6.4, 12.8  # inches, of the page
 SIDE, FOOT = 0.35, 0.5  # inches, of its margins
@@ -80,7 +80,7 @@ def network_figure(
         raise ValueError(f"most_edges must be at least 1, got {most_edges}")
     labels = [shortened(name, LETTERS) for name in input_names]
     if shares is not None:
-        labels = [f"{name} ({share:.2g})" for name, share in zip(labels, shares, strict=True)]
+        labels = [f"{name} ({share:.2f})" for name, share in zip(labels, shares, strict=True)]
     chosen = most_important(importances, most_edges, fraction)
     plan = _Plan.layout(sizes, chosen, labels, [shortened(n, LETTERS) for n in output_names])
     figure = Figure(figsize=(plan.width, plan.height), dpi=100)

@@ -257,6 +257,8 @@ def test_what_the_predictions_depend_on_is_found_in_spite_of_outliers() -> None:
     torch.testing.assert_close(view.shares.sum().item(), 1.0, rtol=0, atol=0.1)
     (by_data,) = edge_importance([layer], view.samples)
     assert by_data[0, 0] > 0.9
+    (shown,) = view.importances([layer])
+    torch.testing.assert_close(shown[0], view.shares / view.shares.sum(), check_dtype=False)
     (by_grid,) = edge_importance([layer], rows)
     assert by_grid[0, 1] > 0.3  # what outliers would have made of it
 
