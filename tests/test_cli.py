@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 import kanlit
+from kanlit import cli
 from kanlit.cli import main
 from kanlit.cli.app import main as parse_and_run
 from kanlit.cli.commands import APART
@@ -182,6 +184,20 @@ def test_optimizers_and_schedulers_come_from_yaml(model: str, run: Run, tmp_path
     (tmp_path / "c.yaml").write_text(f"data: SyntheticData\nmodel:\n  hidden: [2]\n  {model}\n")
 
     assert "relative L2" in run("fit --config c.yaml --data.samples 20 --trainer.max_epochs 2")
+
+
+def test_a_terminal_shows_a_line_before_the_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    said: list[str] = []
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setattr(sys, "argv", ["kanlit", "fit"])
+    monkeypatch.delitem(sys.modules, "kanlit.cli.app")
+    monkeypatch.setattr(cli, "_import_app", lambda: lambda: said.append(terminal.getvalue()))
+    cli.main()
+    assert said == ["kanlit fit: loading torch and Lightning\n"]
 
 
 # -- commands -------------------------------------------------------------------------------

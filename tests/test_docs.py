@@ -64,6 +64,7 @@ SHORTER = {
     "docs/guide.md": FIRST_EPOCHS,
     "docs/choosing.md": FIRST_EPOCHS,
     "docs/tensorboard.md": FIRST_EPOCHS,
+    "docs/notebook.md": FIRST_EPOCHS,
     "docs/loggers.md": {"kanlit fit": "--trainer.max_epochs 20"},
     "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/density.md": {
