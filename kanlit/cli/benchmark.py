@@ -85,7 +85,10 @@ def main(argv: Sequence[str]) -> int:
     if tally.failed:
         print(f"failed: {tally.failed} (see the column error); the same command repeats them")
     print(f"results: {options.out / 'results.csv'}")
-    print(f"next: kanlit benchmark report {shlex.quote(str(options.out))}")
+    variants = list(matrix.meanings["densities"])
+    named = options.config is not None and len(variants) > 1
+    baseline = f" --baseline {variants[0]}" if named else ""
+    print(f"next: kanlit benchmark report {shlex.quote(str(options.out))}{baseline}")
     return 1 if tally.failed else 0
 
 

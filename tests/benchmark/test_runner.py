@@ -121,15 +121,17 @@ def test_a_config_of_your_own_is_compared_with_its_variants(run: Command, small:
     (small / "my.yaml").write_text(yaml.safe_dump(config))
     wide = {"narrow": {"model": {"hidden": [1]}}, "wide": {"model": {"hidden": [4]}}}
     (small / "variants.yaml").write_text(yaml.safe_dump(wide))
-    status, _, error = run("--config my.yaml --variants variants.yaml --seeds 1,2 --out out")
+    words = "--config my.yaml --variants variants.yaml --seeds 1,2 --out out"
+    status, output, error = run(words)
 
     assert status == 0, error
+    assert output.splitlines()[-1] == "next: kanlit benchmark report out --baseline narrow"
     wanted = {("config", "my", name, "my", seed) for name in wide for seed in "12"}
     assert set(keys(small / "out")) == wanted
     assert {row["params"] for row in rows(small / "out") if row["density"] == "wide"} == {
         str(max(int(row["params"]) for row in rows(small / "out")))
     }
-    assert run("report out")[0] == 0
+    assert run("report out --baseline narrow")[0] == 0
     assert "wide" in (small / "out" / "report.md").read_text()
     bad = {
         "--config my.yaml --tasks f2 --out o": "--tasks is of the suites",
