@@ -132,7 +132,7 @@ def test_a_config_of_your_own_is_compared_with_its_variants(run: Command, small:
         str(max(int(row["params"]) for row in rows(small / "out")))
     }
     assert run("report out --baseline narrow")[0] == 0
-    assert "wide" in (small / "out" / "report.md").read_text()
+    assert "wide" in (small / "out" / "report" / "report.md").read_text()
     bad = {
         "--config my.yaml --tasks f2 --out o": "--tasks is of the suites",
         "--config none.yaml --out o": "none.yaml",
