@@ -111,10 +111,10 @@ def test_every_run_of_the_matrix_is_a_row_with_a_curve(run: Command, small: Path
 def test_a_config_of_your_own_is_compared_with_its_variants(run: Command, small: Path) -> None:
     rows_of_table = [f"{i / 30},{(i / 30) ** 2}" for i in range(30)]
     (small / "t.csv").write_text("\n".join(["a,y", *rows_of_table, ""]))
-    data = {"class_path": "TableData", "init_args": {"path": "t.csv", "targets": "y"}}
+    columns = {"path": "t.csv", "inputs": "a", "targets": "y"}
     config = {
         "seed_everything": 7,
-        "data": {**data, "init_args": {**data["init_args"], "inputs": "a"}},
+        "data": {"class_path": "TableData", "init_args": columns},
         "model": {"hidden": [2], "optimizer": "Adam"},
         "trainer": {"max_epochs": 3},
     }

@@ -248,6 +248,7 @@ def test_what_the_predictions_depend_on_is_found_in_spite_of_outliers() -> None:
     rows[:6, 1] = 40.0
     module = RegressionModule(2, 1, hidden=[])
     layer = module.network.layers[0]
+    assert isinstance(layer, KANLayer)
     with torch.no_grad():
         layer.base_weight.copy_(torch.tensor([[1.0, 0.05]]))
         layer.coefficients.zero_()
