@@ -1,4 +1,4 @@
-"""Metrics of predictions, from torchmetrics where it has them."""
+"""Metrics that torchmetrics does not have."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
+from torch import Tensor
+from torchmetrics import Metric
 
 __all__ = ["RelativeL2Error", "TargetErrors"]
 
@@ -74,40 +74,62 @@ class RelativeL2Error(Metric):
         return torch.where(self.squared_target > 0, ratio, torch.inf).sqrt()
 
 
-class TargetErrors(nn.Module):
-    """R², root mean squared and mean absolute error of each target, in its units, in float64.
+class TargetErrors(Metric):
+    r"""R², root mean squared and mean absolute error of each target, in its units.
+
+    .. math:: R^2 = 1 - \frac{\sum (y - \hat y)^2}{\sum (y - \bar y)^2}
+
+    Sums over batches and ranks are in float64. torchmetrics' R2Score calls a sum of squares below
+    1e-4 zero, whatever the units of the target are.
 
     Args:
         names: Name of each target.
+        **kwargs: Passed to :class:`torchmetrics.Metric`.
 
     Example:
         >>> metric = TargetErrors(["y"])
-        >>> metric.update(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]]))
-        >>> {name: round(error.item(), 3) for name, error in metric.named().items()}
+        >>> errors = metric(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]]))
+        >>> {name: round(error.item(), 3) for name, error in errors.items()}
         {'r2/y': 0.5, 'rmse/y': 0.707, 'mae/y': 0.5}
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__()
-        self.names, count = list(names), len(names)
-        self.r2 = R2Score(multioutput="raw_values").set_dtype(torch.float64)
-        self.rmse = MeanSquaredError(squared=False, num_outputs=count).set_dtype(torch.float64)
-        self.mae = MeanAbsoluteError(num_outputs=count).set_dtype(torch.float64)
+    full_state_update = False
+
+    rows: Tensor
+    squares: Tensor
+    absolutes: Tensor
+    total: Tensor
+    total_squares: Tensor
+
+    def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names = list(names)
+        for state in ("squares", "absolutes", "total", "total_squares", "rows"):
+            zero = torch.zeros(len(self.names), dtype=torch.float64)
+            self.add_state(state, default=zero, dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Adds a batch of predictions and targets, both ``(n, targets)``."""
-        for metric in (self.r2, self.rmse, self.mae):
-            metric.update(preds.double(), target.double())
+        target = target.double()
+        error = preds.double() - target
+        self.squares = self.squares + error.square().sum(0)
+        self.absolutes = self.absolutes + error.abs().sum(0)
+        self.total = self.total + target.sum(0)
+        self.total_squares = self.total_squares + target.square().sum(0)
+        self.rows = self.rows + len(target)
 
-    def named(self) -> dict[str, Tensor]:
-        """Each error over all batches as ``METRIC/TARGET``; no R² of a single row."""
-        metrics: dict[str, Metric] = {"r2": self.r2, "rmse": self.rmse, "mae": self.mae}
-        with self.r2.sync_context():
-            total: Any = self.r2.total
-            if int(total) < 2:
-                del metrics["r2"]
+    def compute(self) -> dict[str, Tensor]:
+        """Each error over all batches as ``METRIC/TARGET``; no R² of a constant target."""
+        spread = self.total_squares - self.total.square() / self.rows
+        varies = spread > 1e-13 * self.total_squares  # not only by rounding
+        errors = {
+            "r2": torch.where(varies, 1 - self.squares / spread, torch.nan),
+            "rmse": (self.squares / self.rows).sqrt(),
+            "mae": self.absolutes / self.rows,
+        }
         return {
             f"{key}/{name}": value
-            for key, metric in metrics.items()
-            for name, value in zip(self.names, metric.compute().reshape(-1), strict=True)
+            for key, values in errors.items()
+            for name, value in zip(self.names, values, strict=True)
+            if key != "r2" or not bool(value.isnan())
         }

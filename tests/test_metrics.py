@@ -8,9 +8,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from torch import Tensor
 
-from kanlit.metrics import RelativeL2Error
+from kanlit.metrics import RelativeL2Error, TargetErrors
 
 
 def data(outputs: int, count: int = 50) -> tuple[Tensor, Tensor]:
@@ -159,3 +160,26 @@ def test_errors_by_output_have_the_error_as_their_mean() -> None:
     first = RelativeL2Error()
     first.update(preds[:, :1], target[:, :1])
     assert float(metric.by_output()[0]) == pytest.approx(float(first.compute()), rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 1e9])
+def test_errors_by_target_do_not_depend_on_its_units(unit: float) -> None:
+    """torchmetrics calls small sums of squares zero, and R² of a poor fit 1."""
+    generator = torch.Generator().manual_seed(0)
+    true = unit * torch.rand(50, 2, generator=generator, dtype=torch.float64)
+    found = true + 0.3 * unit * torch.rand(50, 2, generator=generator, dtype=torch.float64)
+    metric = TargetErrors(["a", "b"])
+    for rows in range(0, 50, 20):
+        metric.update(found[rows : rows + 20], true[rows : rows + 20])
+    errors = {name: float(error) for name, error in metric.compute().items()}
+    for i, name in enumerate("ab"):
+        y, p = true[:, i], found[:, i]
+        assert errors[f"r2/{name}"] == pytest.approx(r2_score(y, p), rel=1e-9)
+        assert errors[f"rmse/{name}"] == pytest.approx(root_mean_squared_error(y, p), rel=1e-9)
+        assert errors[f"mae/{name}"] == pytest.approx(mean_absolute_error(y, p), rel=1e-9)
+
+
+def test_a_constant_target_and_a_single_row_have_no_r2() -> None:
+    for true in (torch.full((9, 1), 0.1), torch.ones(1, 1)):
+        errors = TargetErrors(["y"])(true + 1, true)
+        assert list(errors) == ["rmse/y", "mae/y"]

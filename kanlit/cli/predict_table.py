@@ -143,7 +143,7 @@ def _errors(path: str, columns: Columns, predictions: Tensor) -> Iterator[str]:
         if bool(rows.any()):
             errors = TargetErrors(columns.targets)
             errors.update(predictions[rows], true[rows])
-            yield from error_lines({k: float(v) for k, v in errors.named().items()})
+            yield from error_lines({k: float(v) for k, v in errors.compute().items()})
             yield f"rows with targets: {int(rows.sum())} of {len(rows)}"
 
 

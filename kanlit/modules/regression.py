@@ -334,5 +334,5 @@ class RegressionModule(KANModule):
     def on_test_epoch_end(self) -> None:
         super().on_test_epoch_end()
         assert self.target_errors is not None
-        errors = self.target_errors.named()
+        errors = self.target_errors.compute()
         self.log_dict({f"test/{name}": e for name, e in errors.items()}, sync_dist=True)

@@ -105,12 +105,14 @@ def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> P
 
 
 def r2_words(value: float) -> str:
-    """R² with digits where they matter.
+    """R² with digits where they matter, and no more than a float32 has.
 
-    >>> r2_words(0.98765), r2_words(1 - 2.6e-9)
-    ('0.9877', '1 - 2.6e-09')
+    >>> r2_words(0.98765), r2_words(1 - 2.6e-5), r2_words(1 - 2.6e-9)
+    ('0.9877', '1 - 2.6e-05', '> 0.999999')
     """
-    return f"{value:.4f}" if value < 0.9999 else f"1 - {1 - value:.1e}"
+    if value < 0.9999:
+        return f"{value:.4f}"
+    return f"1 - {1 - value:.1e}" if value < 1 - 1e-6 else "> 0.999999"
 
 
 def rug(axes: Axes, breakpoints: NDArray[np.float64]) -> None:
