@@ -80,7 +80,7 @@ class _Layer:
         index: Places in θ of the coefficients and the base weight of each edge ``(out, in, m)``.
         scale: Edge scale for the coefficients, 1 for the base weight ``(out, in, m)``.
         forms: From :func:`edge_forms`.
-        strengths: ``(2, out, in)``; infinite ones stay.
+        strengths: ``(2, out, in)``; infinite ones and zeros stay.
         ridge: ρ.
     """
 
@@ -133,7 +133,7 @@ class _Layer:
     def moved(self, factors: Tensor) -> _Layer:
         """The layer with strengths times factors ``(2, out, in)``, within numerical limits."""
         strengths = torch.minimum(self.strengths * factors, self._most).clamp(min=_LEAST)
-        held = self.strengths.isinf()
+        held = self.strengths.isinf() | (self.strengths == 0)
         return replace(self, strengths=torch.where(held, self.strengths, strengths))
 
 

@@ -27,7 +27,7 @@ STRENGTHS = ("straightening", "shrinking")
 def read_strengths(optimizer: Optimizer, layers: Sequence[KANLayer]) -> tuple[list[Tensor], int]:
     """Strengths of the penalties of each layer ``(2, out, in)``, and number of steps so far.
 
-    An infinite strength stays: its edge is straight, or zero.
+    An infinite strength stays: its edge is straight, or zero. So does a strength of 0.
     """
     found, steps = [], 0
     for layer in layers:

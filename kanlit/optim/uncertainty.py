@@ -142,7 +142,7 @@ def _variances(network: KAN, inputs: Tensor, covariance: Tensor) -> Tensor:
         parameter.requires_grad_(True)
     try:
         with torch.enable_grad(), recorded({id(p) for p in parameters}) as calls:
-            outputs = network(inputs)
+            outputs = network(inputs).split(1, dim=1)  # without gradients, parts would have none
         columns = trained_columns(calls, parameters)
         if covariance.shape != (columns.count, columns.count):
             raise ValueError(
@@ -150,7 +150,7 @@ def _variances(network: KAN, inputs: Tensor, covariance: Tensor) -> Tensor:
                 f"{columns.count} parameters"
             )
         found = []
-        for values in outputs.split(1, dim=1):
+        for values in outputs:
             rows = RowJacobian({"y": Residual(values)}, {"y": 1.0}, calls, columns).chunks()
             found.append(
                 torch.cat([((own[:, :-1] @ covariance) * own[:, :-1]).sum(1) for own in rows])

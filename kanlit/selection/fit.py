@@ -6,17 +6,21 @@ import math
 from collections.abc import Sequence
 from copy import deepcopy
 
+import torch
 from torch import Tensor
 
 from kanlit.adaptation import Placement, adapt_grids
 from kanlit.adaptation.density import InputDensity
 from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt, Residual
+from kanlit.optim.uncertainty import output_variances
 
 __all__ = ["SmoothNetwork"]
 
 _PLACEMENT = Placement(uniform_mix=0.5)
 _REGRID = (0, 3, 6, 10, 15, 20, 30)  # steps before which the grids follow the hidden units
+_OF_LINEAR = 1e-14  # first damping if all edges are straight, where one step is exact
+_LEAST_LEFT = 1e-6  # of a row that determines its own prediction
 _STILL, _STILL_STEPS = 0.02, 3  # change of the log evidence, for how many steps
 
 
@@ -83,6 +87,27 @@ class SmoothNetwork:
             own[0] = math.inf
         self.optimizer.set_strengths(self.layers, strengths, steps)
 
+    def hold_unshrunk(self) -> None:
+        """Removes the penalties toward zero, also in later training."""
+        strengths, steps = self.optimizer.strengths(self.layers)
+        for own in strengths:
+            own[1] = 0.0
+        self.optimizer.set_strengths(self.layers, strengths, steps)
+
+    @torch.no_grad()
+    def left_out_errors(self) -> Tensor:
+        r"""Error at each row of the network trained without it, linearized ``(n, out)``.
+
+        .. math:: r_i / (1 - h_i), \qquad h_i = j_i^T C j_i / \sigma^2
+
+        with :math:`j_i` the gradient of the output by the parameters, C their covariance, and
+        :math:`\sigma^2` the variance of the noise.
+        """
+        found = self.optimizer.found
+        assert found is not None
+        share = output_variances(self.network, self._x, found.covariance) / found.noise
+        return self._residuals()["data"].values / (1 - share).clamp(min=_LEAST_LEFT)
+
     def place_grids(self, grid_size: int | None = None) -> None:
         """Moves the grids to the range of their inputs; G may grow."""
         adapt_grids(
@@ -98,6 +123,8 @@ class SmoothNetwork:
     def train(self, steps: int) -> SmoothNetwork:
         """Performs steps until the evidence no longer changes; at most ``steps``."""
         still = 0
+        if not self.curved_edges:
+            self.optimizer.param_groups[0]["damping"] = _OF_LINEAR
         for _ in range(steps):
             if self.steps in _REGRID:
                 self.place_grids()

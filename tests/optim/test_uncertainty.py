@@ -28,6 +28,8 @@ def test_variances_are_those_of_the_linearized_network() -> None:
             expected[row, output] = gradient @ covariance @ gradient
     network.requires_grad_(False)
     torch.testing.assert_close(output_variances(network, x, covariance), expected)
+    with torch.no_grad():  # as in a prediction; all variances were 0
+        torch.testing.assert_close(output_variances(network, x, covariance), expected)
     assert not any(p.requires_grad for p in network.parameters())
 
 

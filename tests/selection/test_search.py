@@ -55,6 +55,35 @@ def test_a_line_stays_a_line_in_later_training() -> None:
     torch.testing.assert_close(left + right, 2 * middle, rtol=0, atol=1e-6)
 
 
+def _ridge_case(rows: int, inputs: int, size: float) -> tuple[float, float, float]:
+    """Distance of the network from least squares, and the errors of both."""
+    draw = torch.Generator().manual_seed(3)
+    x, normal = (torch.randn(rows, n, generator=draw, dtype=torch.float64) for n in (inputs, 1))
+    truth = x @ torch.full((inputs, 1), size, dtype=torch.float64)
+
+    def built(hidden: Sequence[int], grid_size: int, generator: torch.Generator) -> KAN:
+        widths = [inputs, *hidden, 1]
+        return KAN(widths, grid_size=grid_size, generator=generator, dtype=torch.float64)
+
+    network = select_network(x, truth + normal, built).fit.network
+    design = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+    plain = design @ torch.linalg.lstsq(design, truth + normal).solution
+    return error(network, x, plain), error(network, x, truth), float((plain - truth).std())
+
+
+def test_few_inputs_get_least_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ridge whose gain was uncertain was worse than least squares on two of five tables."""
+    monkeypatch.setattr(search, "_WIDTHS", ())
+    distance, _, _ = _ridge_case(120, 4, 0.15)
+    assert distance < 5e-3
+
+
+def test_many_inputs_get_a_ridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_WIDTHS", ())
+    _, own, plain = _ridge_case(40, 25, 0.15)
+    assert own < 0.9 * plain
+
+
 def test_an_edge_that_the_data_leave_straight_costs_nothing() -> None:
     """A wide network paid for it as for a curve, and a poor additive function was kept."""
     x, y, _ = noisy("sum", 400)
