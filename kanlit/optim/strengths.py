@@ -19,6 +19,7 @@ __all__ = ["STRENGTHS", "read_strengths", "smoothed_penalties", "write_strengths
 _FIRST = 1e-3
 _STEPS_BEFORE = 5  # with the first strengths, so that edges vanish by the data alone
 _RIDGE = 0.01  # prior precision of all parameters, times the variance of the noise
+_LEAST_RIDGE = 1e-4  # the same if no edge is penalized toward zero, so that Λ is regular
 
 STRENGTHS = ("straightening", "shrinking")
 """Names in the state of a layer's base weight, beside ``steps``."""
@@ -79,7 +80,9 @@ def smoothed_penalties(
                 "give them to the optimizer, or set smoothness to a number"
             )
     strengths, steps = read_strengths(optimizer, layers)
-    penalties = EdgePenalties(columns, layers, strengths, _RIDGE * loss / count)
+    shrunk = any(bool((own[1] > 0).any()) for own in strengths)
+    ridge = (_RIDGE if shrunk else _LEAST_RIDGE) * loss / count
+    penalties = EdgePenalties(columns, layers, strengths, ridge)
     moves = steps >= _STEPS_BEFORE
     found = penalties.update(products, columns.gather(), loss, count, moves=moves)
     write_strengths(optimizer, layers, penalties.strengths, steps + 1)

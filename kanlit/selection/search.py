@@ -19,6 +19,7 @@ _STARTS, _SEMIFINALISTS, _FINALISTS = 6, 3, 2
 _SHORT, _LONG, _PER_GRID = 10, 30, 30  # steps
 _LEAST_GAIN = 1.0  # of the log evidence, to accept a finer grid
 _LEAST_GAIN_OF_WIDTH = 5.0  # more, because the best of several starts is compared
+_LEAST_GAIN_OF_RIDGE = 0.03  # of the squared error at rows left out
 _COST_OF_CURVE = 2.0  # of the log evidence, because a curved edge has two strengths of its own
 _CLEAN, _CLEAN_STARTS = 1e-4, 2  # variance of the noise below which any start fits well
 _FINE = 1e-8  # variance of the noise below which the grid is refined instead
@@ -104,7 +105,7 @@ def select_network(
             break
     assert best is not None
     if hidden is None and not best.curved_edges:
-        best = _unshrunk_unless_it_loses(best, large)
+        best = _unshrunk_unless_shrinking_gains(best, large)
     for size in _GRID_SIZES[1:] if grid_size is None and best.curved_edges else ():
         if best.noise < _EXACT:
             break
@@ -134,16 +135,15 @@ def _gain(found: SmoothNetwork, best: SmoothNetwork) -> float:
     return found.evidence - best.evidence - _COST_OF_CURVE * curves
 
 
-def _unshrunk_unless_it_loses(best: SmoothNetwork, rows: tuple[Tensor, Tensor]) -> SmoothNetwork:
-    """Least squares instead of a ridge regression, unless it is worse by a standard error.
-
-    Compared by the squared errors at rows that are left out.
-    """
+def _unshrunk_unless_shrinking_gains(
+    best: SmoothNetwork, rows: tuple[Tensor, Tensor]
+) -> SmoothNetwork:
+    """Least squares instead of a ridge regression, unless this gains at rows that are left out."""
     plain = best.on(*rows)
     plain.hold_unshrunk()
     plain.train(_SHORT)
-    loss = (plain.left_out_errors().square() - best.left_out_errors().square()).mean(1)
-    return best if loss.mean() > loss.std() / len(loss) ** 0.5 else plain
+    own, other = (float(fit.left_out_errors().square().mean()) for fit in (best, plain))
+    return best if own < (1 - _LEAST_GAIN_OF_RIDGE) * other else plain
 
 
 def _affordable(network: KAN, rows: int) -> bool:
