@@ -31,7 +31,8 @@ def gains(train: Rows, test: Rows) -> tuple[float, float, float]:
 
 
 def _weights(z: Array, strength: float) -> Array:
-    return np.linalg.solve(z.T @ z + strength * np.eye(z.shape[1]), z.T)
+    inverse = np.linalg.inv(z.T @ z + strength * np.eye(z.shape[1]))
+    return np.asarray(inverse @ z.T, dtype=np.float64)
 
 
 def _left_out(z: Array, t: Array, strength: float) -> Array:
