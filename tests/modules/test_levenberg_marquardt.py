@@ -6,6 +6,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import StepLR
 
+import running
 from kanlit.adaptation.optimizer_state import OptimizerState
 from kanlit.callbacks import Checkpoint, GridAdaptationCallback
 from kanlit.checkpoints import AtomicCheckpointIO
@@ -25,10 +27,10 @@ from kanlit.modules import PDEModule, RegressionModule, Residual
 from kanlit.modules.optimizers import check_optimizer
 from kanlit.nn import KAN
 from kanlit.optim import LevenbergMarquardt
-from running import trainer_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 12
+trainer_for = partial(running.trainer_for, precision="64-true")
 
 
 def make(**settings: Any) -> RegressionModule:
