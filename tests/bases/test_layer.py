@@ -180,7 +180,7 @@ def test_importance_and_export_go_by_the_function(basis: BasisName) -> None:
 def fit(basis: BasisName, folder: Path, epochs: int, checkpoint: Path | None = None) -> Trainer:
     torch.manual_seed(0)
     adaptation = GridAdaptationCallback(schedule=[3, 6, 10], max_loss_growth=1e9)
-    settings = {"default_root_dir": folder, "log_every_n_steps": 1, "enable_checkpointing": True}
+    settings = {"default_root_dir": folder, "enable_checkpointing": True}
     trainer = trainer_for(epochs, adaptation, **settings)
     module = RegressionModule(
         1, 1, hidden=[5], basis=basis, optimizer=lambda p: torch.optim.Adam(p, lr=3e-3)

@@ -119,7 +119,7 @@ def fit(
     checkpoints: bool = False,
 ) -> Trainer:
     callbacks = [Adapting(*epochs), plots, *([ModelCheckpoint()] if checkpoints else [])]
-    settings = {"default_root_dir": root, "logger": logger, "log_every_n_steps": 1}
+    settings = {"default_root_dir": root, "logger": logger}
     trainer = trainer_for(max(epochs) + 1, *callbacks, **settings)
     trainer.fit(module or Plain(), datamodule=data or Named(QUADRATIC))
     return trainer

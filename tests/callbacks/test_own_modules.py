@@ -79,7 +79,7 @@ def batches(*shape: int) -> DataLoader[tuple[Tensor, ...]]:
 
 def fit(module: LightningModule, *callbacks: Any, **settings: Any) -> list[str]:
     """Trains for three epochs; returns the warnings of kanlit."""
-    trainer = trainer_for(3, *callbacks, **{"log_every_n_steps": 1, **settings})
+    trainer = trainer_for(3, *callbacks, **settings)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(module, batches(*module.shape))  # type: ignore[arg-type, misc]

@@ -93,8 +93,7 @@ def fit(
     module = module or PDEModule(2, 1, hidden=[3], optimizer=optimizer)
     seen = Seen(folder)
     keep = [] if folder is None else [Checkpoint(dirpath=str(folder), every_n_epochs=1)]
-    own = {"precision": "64-true", "log_every_n_steps": 1}
-    trainer = trainer_for(epochs, *callbacks, seen, *keep, **own)
+    trainer = trainer_for(epochs, *callbacks, seen, *keep, precision="64-true")
     trainer.fit(module, data, ckpt_path=start)
     return seen, module, trainer
 

@@ -96,8 +96,7 @@ def fit(
     module = PDEModule(data.in_features, data.out_features, **settings)
     seen = Seen(folder)
     keep = [] if folder is None else [Checkpoint(dirpath=str(folder), every_n_epochs=1)]
-    own = {"precision": "64-true", "log_every_n_steps": 1}
-    trainer = trainer_for(epochs, *callbacks, seen, *keep, **own)
+    trainer = trainer_for(epochs, *callbacks, seen, *keep, precision="64-true")
     trainer.fit(module, data, ckpt_path=start)
     return module, seen, trainer
 

@@ -106,8 +106,7 @@ def fit(
     points = Points(folder)
     keep = [] if folder is None else [Checkpoint(dirpath=str(folder), every_n_epochs=1)]
     grids = GridAdaptationCallback(schedule={0: 3, 3: 5})
-    settings = {"precision": "64-true", "log_every_n_steps": 1}
-    trainer = trainer_for(epochs, grids, points, *keep, **settings)
+    trainer = trainer_for(epochs, grids, points, *keep, precision="64-true")
     trainer.fit(module, data, ckpt_path=start)
     reached = {
         "weights": dict(module.state_dict()),
