@@ -85,8 +85,11 @@ def migration_figure(
     page = head(height, title, handles)
     for number, name in enumerate(names):
         features = "1 input" if counts[number] == 1 else f"{counts[number]} inputs"
+        # Pruning since the last adaptation has renumbered the features.
+        same = len(last.get(name, ())) == counts[number]
+        ranking = by_importance(importances[number]) if importances is not None and same else None
         if shown[number] < counts[number]:
-            which = "first" if importances is None else "most important"
+            which = "first" if ranking is None else "most important"
             features = f"the {shown[number]} {which} of {features}"
         seen = ", in the network's units" if number == 0 and units is None else ""
         page.heading(f"layer {number + 1}: {features}{seen}")
@@ -94,9 +97,8 @@ def migration_figure(
         panels = page.panels(shown[number], columns, ROW_HEIGHTS[number > 0], 0.5, gap=0.75)
         own = units if number == 0 and units is not None else _same
         stages = [own(record.breakpoints[name].T).T for record in records]
-        order = range(counts[number]) if importances is None else by_importance(importances[number])
-        for feature, axes in zip(order, panels, strict=False):
-            final = own(last[name].T).T[feature] if name in last else None
+        for feature, axes in zip(ranking or range(counts[number]), panels, strict=False):
+            final = own(last[name].T).T[feature] if same else None
             epochs = [record.epoch for record in records]
             _draw(axes, [stage[feature] for stage in stages], [*epochs, max(epoch, epochs[-1])])
             axes.collections[0].set_gid(f"knots:{name}:{feature}")

@@ -188,6 +188,17 @@ def test_knots_of_the_most_important_input_come_first_in_the_users_units() -> No
     np.testing.assert_allclose([s[0, 1] for s in lines.get_segments()], np.linspace(1, -1, 4))
 
 
+def test_features_that_pruning_has_renumbered_have_neither_ranks_nor_marks() -> None:
+    pruned = {"layers.0": torch.linspace(-2, 2, 4).repeat(1, 1)}
+    figure = migration_figure(
+        [record(0, 3)], pruned, 9, ["a", "b"], "", [torch.tensor([[1.0]])], max_features=1
+    )
+
+    assert [axes.get_ylabel() for axes in figure.axes] == ["a"]
+    assert "the 1 first of 2 inputs" in words(figure)
+    assert not any(name.startswith("end:") for name in artists(figure))
+
+
 def test_migration_without_records_is_refused() -> None:
     with pytest.raises(ValueError, match="no adaptation has been recorded"):
         migration_figure([], last(), 0, ["a", "b"])
