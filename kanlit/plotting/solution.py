@@ -124,7 +124,8 @@ def _maps(
         words = f"{name}: |error|, relative L2 {relative:.1e}"
         yield _Map(f"reference:{name}", f"{name}: reference", truth, scale, "cividis")
         yield _Map(f"error:{name}", words, error, log_scale(error, _DECADES), "magma")
-    mean = float(np.sqrt(np.nanmean(size**2)))
+    known = size[np.isfinite(size)]
+    mean = np.sqrt(np.square(known).mean()) if known.size else np.nan
     scale = log_scale(size, _DECADES)
     yield _Map("residual", f"|residual|, root mean square {mean:.1e}", size, scale, RESIDUALS)
     yield _Map("residual under points", "|residual| and training points", size, scale, RESIDUALS)

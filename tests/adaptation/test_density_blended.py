@@ -158,7 +158,7 @@ def test_members_of_network_scope_see_the_untouched_network_the_others_each_laye
     nested: bool,
 ) -> None:
     network, x = KAN([2, 4, 3, 1], grid_size=4, dtype=torch.float64), points()
-    layers = network.layers
+    layers = list(network.layers)
     before = [layer.knots.clone() for layer in layers]
     whole, each = Watched("network"), Watched("layer")
     inner = [BlendedDensity([whole])] if nested else [whole]

@@ -39,7 +39,7 @@ def holed(axes: Any = ()) -> Polygon:
     return Polygon(SQUARE - DISK, {"disk": DISK, "left": LEFT}, axes)
 
 
-class Heat(Equation):
+class HeatAroundHole(Equation):
     """``u_t = u_xx + u_yy`` in a square with a hole."""
 
     coordinates = ("x", "y", "t")
@@ -58,7 +58,7 @@ class Heat(Equation):
 
 def own(domain: Any, *conditions: Condition, coordinates: Any = ("x", "y", "t")) -> Equation:
     members = {"domain": domain, "conditions": lambda self: conditions, "coordinates": coordinates}
-    return type("Own", (Heat,), members)()
+    return type("Own", (HeatAroundHole,), members)()
 
 
 def drawn(domain: Domain, count: int = 4000, sobol: bool = False) -> Tensor:
@@ -184,7 +184,7 @@ def test_draws_depend_on_seed_and_domain_alone() -> None:
 
 
 def test_grids_are_those_points_that_lie_in_the_domain() -> None:
-    problem = BoundaryValueProblem(Heat())
+    problem = BoundaryValueProblem(HeatAroundHole())
     batch = problem_points(problem, GridPoints([11, 11, 3], 9))
     x = batch["collocation"]
     assert bool(problem.domain.contains(x).all())
@@ -247,11 +247,11 @@ def test_neumann_at_both_ends_of_a_box_has_opposite_signs(end: Any) -> None:
 
 
 def test_a_horizon_cuts_the_time_and_not_the_shape() -> None:
-    shorter = with_bounds(Heat(), 2, 0.0, 0.5)
+    shorter = with_bounds(HeatAroundHole(), 2, 0.0, 0.5)
     assert BoundaryValueProblem(shorter).domain.bounds == ((0.0, 1.0), (0.0, 1.0), (0.0, 0.5))
-    assert Heat.domain.bounds[2] == (0.0, 2.0)
+    assert HeatAroundHole.domain.bounds[2] == (0.0, 2.0)
     with pytest.raises(ConfigurationError, match="one of the shape of a Polygon"):
-        with_bounds(Heat(), 0, 0.0, 0.5)
+        with_bounds(HeatAroundHole(), 0, 0.0, 0.5)
 
 
 def test_an_ansatz_is_tried_on_the_parts() -> None:
