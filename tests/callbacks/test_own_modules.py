@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -132,7 +132,7 @@ def test_a_run_is_told_of_every_adaptation_with_its_time_and_outcome() -> None:
             coarse = self.head.grid_size == 3
             return torch.tensor(1.0 if coarse else torch.inf)
 
-    class Listener(KnotPlotCallback):
+    class Listener(Callback):
         def on_grid_adaptation(self, trainer: Any, pl_module: Any, report: Any) -> None:
             told.append(report)
 
