@@ -15,7 +15,7 @@ from kanlit.modules import PDEModule
 from kanlit.nn import KANLayer
 from kanlit.plotting import InputKnots, points_figure, solution_figure
 from kanlit.problems import BoundaryValueProblem, Domain, Equation
-from kanlit.problems.equations.base import domain_of
+from kanlit.problems.equation_domain import domain_of
 
 __all__ = ["has_map", "knot_places", "points_picture", "solution_picture"]
 

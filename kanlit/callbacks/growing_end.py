@@ -7,7 +7,7 @@ from itertools import pairwise
 from kanlit.callbacks.stages import Stages
 from kanlit.errors import ConfigurationError
 from kanlit.problems import BoundaryValueProblem, Equation
-from kanlit.problems.equations.base import domain_of
+from kanlit.problems.equation_domain import domain_of
 from kanlit.problems.window import with_bounds
 
 __all__ = ["GrowingEnd"]

@@ -18,7 +18,7 @@ from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.modules import PDEModule
 from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
-from kanlit.problems.equations.base import domain_of
+from kanlit.problems.equation_domain import domain_of
 from kanlit.problems.window import on_window, tied
 
 __all__ = ["TimeWindows"]

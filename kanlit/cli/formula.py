@@ -199,9 +199,7 @@ def _uniform(module: KANModule, predict: Predict, run: TrainedRun) -> FormulaSam
 def _in_domain(problem: BoundaryValueProblem, solve: Predict) -> FormulaSamples:
     """Points uniform over the domain of an equation, and the unknowns there."""
     equation = problem.equation
-    unit = ((0.0, 1.0),) * len(equation.coordinates)
-    x = uniform_points(unit, _SAMPLES, torch.Generator().manual_seed(_SEED))
-    x = problem.domain.inside(x)
+    x = problem.domain.drawn(_SAMPLES, torch.Generator().manual_seed(_SEED))
     y = solve(x)
     names = list(equation.coordinates), list(equation.unknowns)
     return FormulaSamples(x, y, x, y, *names, exact=False)

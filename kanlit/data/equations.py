@@ -19,7 +19,7 @@ from kanlit.problems import (
     Equation,
     TargetFunction,
 )
-from kanlit.problems.equations.base import domain_of
+from kanlit.problems.equation_domain import domain_of
 from kanlit.problems.observations import OBSERVED
 
 __all__ = ["EquationData", "Sampling"]

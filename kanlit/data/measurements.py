@@ -13,7 +13,7 @@ from kanlit.data.tables import data_columns, read_table
 from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 from kanlit.problems import Equation
-from kanlit.problems.equations.base import domain_of
+from kanlit.problems.equation_domain import domain_of
 from kanlit.problems.observations import OBSERVED
 
 __all__ = ["Measurements", "Noise", "observed", "read_measurements"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 import torch
@@ -13,11 +12,11 @@ from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.problems.columns import as_columns, first_place
 from kanlit.problems.conditions import Condition, Values
-from kanlit.problems.domains import Domain, Face
-from kanlit.problems.equations.base import Equation, domain_of
+from kanlit.problems.domains import Face
+from kanlit.problems.equation_domain import checked_domain
+from kanlit.problems.equations.base import Equation
 from kanlit.problems.exactness import largest_residuals, random_networks
 from kanlit.problems.form import SolutionForm
-from kanlit.problems.functions.target import Bounds
 from kanlit.problems.names import Needs, Network, Vocabulary
 from kanlit.problems.observations import OBSERVATIONS, observation_residual
 from kanlit.problems.solution import Solution
@@ -60,7 +59,7 @@ class BoundaryValueProblem:
         self.equation = equation
         self.name = type(equation).__name__
         vocabulary = Vocabulary(self.name, equation.coordinates, equation.unknowns)
-        self.domain = _checked_domain(self.name, equation)
+        self.domain = checked_domain(equation)
         self.coefficients = unknown_coefficients(equation)
         for name in self.coefficients:
             if vocabulary.denotes(name) or name in ("source", "given"):
@@ -311,53 +310,6 @@ class BoundaryValueProblem:
         arguments = self._condition_needs[name].arguments(network, x, given, outward)
         label = f"residual of condition {name} of {self.name}"
         return _blocks(condition.residual(*arguments), len(x), label, name, f"{name}.")
-
-
-def _checked_domain(owner: str, equation: Equation) -> Domain:
-    coordinates = equation.coordinates
-    given: Any = equation.domain  # as written by the user
-    if given is None:
-        _check_bounds(owner, equation.bounds, coordinates)
-        return domain_of(equation)
-    if not isinstance(given, Domain):
-        raise ConfigurationError(
-            f"domain of {owner} must be a domain of kanlit, such as Polygon, got {given!r}: for a "
-            f"box, set bounds"
-        )
-    if given.dim > len(coordinates):
-        raise ConfigurationError(
-            f"domain of {owner} has {given.dim} coordinates, but the equation has "
-            f"{', '.join(coordinates)}: name them all"
-        )
-    further = coordinates[given.dim :]
-    if given.axes and not further:
-        raise ConfigurationError(
-            f"domain of {owner} has axes {given.axes!r}, but there is no coordinate after "
-            f"{', '.join(coordinates)}: add one to coordinates, or remove axes"
-        )
-    _check_bounds(owner, given.axes, further, "axes of the domain")
-    return given
-
-
-def _check_bounds(
-    owner: str, bounds: Bounds, coordinates: Sequence[str], setting: str = "bounds"
-) -> None:
-    example = ", ".join("(0.0, 1.0)" for _ in coordinates)
-    try:
-        pairs = [(float(low), float(high)) for low, high in bounds]
-    except (TypeError, ValueError):
-        pairs = []
-    if len(pairs) != len(coordinates):
-        raise ConfigurationError(
-            f"{setting} of {owner} must be a pair for each of {', '.join(coordinates)}, got "
-            f"{bounds!r}: write {setting.split()[0]} = ({example},)"
-        )
-    for name, (low, high) in zip(coordinates, pairs, strict=True):
-        if not (isfinite(low) and isfinite(high) and low < high):
-            raise ConfigurationError(
-                f"{setting} of {owner}: {name} ranges from {low:g} to {high:g}: give two finite "
-                f"numbers, the lower first"
-            )
 
 
 def _values(given: Values, x: Tensor, label: str) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 from kanlit.nn import KAN
 from kanlit.problems.conditions import Condition
 from kanlit.problems.domains import Face
-from kanlit.problems.functions.target import uniform_points
 from kanlit.problems.names import Network
 
 if TYPE_CHECKING:
@@ -50,11 +49,11 @@ def largest_residuals(
         solutions: The unknowns with random networks inside.
     """
     faces, domain = problem.faces[condition.name], problem.domain
-    unit = ((0.0, 1.0),) * len(domain.bounds)
-    unit_points = uniform_points(unit, _POINTS, torch.Generator().manual_seed(0))
-    inside = domain.inside(unit_points)
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.rand(_POINTS, len(domain.bounds), generator=generator, dtype=torch.float64)
+    inside = domain.inside(unit)
     parts = [
-        domain.on(face, unit_points[:, 1:]) if isinstance(face, str) else domain.onto(face, inside)
+        domain.on(face, unit[:, 1:]) if isinstance(face, str) else domain.onto(face, inside)
         for face in faces
     ]
     batch = problem.given_on(condition, parts)

@@ -13,8 +13,9 @@ from kanlit.errors import ConfigurationError
 from kanlit.problems.circle import Circle
 from kanlit.problems.columns import as_columns, first_place
 from kanlit.problems.domains import Domain
-from kanlit.problems.equations.base import Equation, domain_of
-from kanlit.problems.functions.target import Bounds, grid_points, uniform_points
+from kanlit.problems.equation_domain import domain_of
+from kanlit.problems.equations.base import Equation
+from kanlit.problems.functions.target import Bounds, grid_points
 from kanlit.problems.names import Vocabulary
 
 __all__ = ["SolutionForm"]
@@ -197,8 +198,7 @@ class SolutionForm:
 
 
 def _drawn(domain: Domain) -> Tensor:
-    unit = ((0.0, 1.0),) * len(domain.bounds)
-    return domain.inside(uniform_points(unit, _POINTS, torch.Generator().manual_seed(0)))
+    return domain.drawn(_POINTS, torch.Generator().manual_seed(0))
 
 
 def _column(values: Any) -> Any:

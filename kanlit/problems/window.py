@@ -13,7 +13,8 @@ from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.problems.boundary_value_problem import BoundaryValueProblem
 from kanlit.problems.conditions import Condition, dirichlet
-from kanlit.problems.equations.base import Equation, domain_of
+from kanlit.problems.equation_domain import domain_of
+from kanlit.problems.equations.base import Equation
 
 __all__ = ["on_window", "tied", "with_bounds"]
 

@@ -84,6 +84,11 @@ class Domain(ABC):
         shape, rest = unit[:, : self.dim], unit[:, self.dim :]
         return torch.cat([self.shape_points(shape), _stretched(rest, self.axes)], 1)
 
+    def drawn(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random points ``(count, d)``, uniform in the domain."""
+        d = len(self.bounds)
+        return self.inside(torch.rand(count, d, generator=generator, dtype=torch.float64))
+
     def on(self, face: Face, unit: Tensor) -> tuple[Tensor, Tensor]:
         """Uniform points ``(m, d)`` of a face, and the outward normals there, of length 1.
 

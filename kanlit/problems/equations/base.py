@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from kanlit.problems.conditions import Condition
-from kanlit.problems.domains import Box, Domain
+from kanlit.problems.domains import Domain
 from kanlit.problems.functions.target import Bounds
 
-__all__ = ["Equation", "domain_of"]
+__all__ = ["Equation"]
 
 
 class Equation(ABC):
@@ -98,8 +98,3 @@ class Equation(ABC):
             The error, or None if there are no such values.
         """
         return None
-
-
-def domain_of(equation: Equation) -> Domain:
-    """Where an equation holds: its ``domain``, or the box of its ``bounds``."""
-    return Box(equation.bounds) if equation.domain is None else equation.domain

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from kanlit.modules.solution import TIME
 from kanlit.problems import BoundaryValueProblem, Equation
-from kanlit.problems.equations.base import domain_of
+from kanlit.problems.equation_domain import domain_of
 from kanlit.runs.recipes.base import Recipe
 
 __all__ = ["EQUATION"]
