@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 import kanlit
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
@@ -24,3 +26,11 @@ autodoc_typehints_description_target = "documented"
 autodoc_use_type_comments = False
 napoleon_use_ivar = True  # the fields of a dataclass are described once
 toc_object_entries = False
+
+
+def setup(app: Sphinx) -> None:
+    # Fields of a named tuple are described once, in the docstring of its class.
+    def skip(_app: Sphinx, _what: str, _name: str, found: object, skipped: bool, _: object) -> bool:
+        return skipped or (found.__doc__ or "").startswith("Alias for field number")
+
+    app.connect("autodoc-skip-member", skip)

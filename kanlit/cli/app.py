@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -123,15 +124,17 @@ class KanlitCLI(FromCheckpoint):
             lines += outcome_lines(self.trainer, self.model)
         last = self.trainer.test(self.model, self.datamodule, verbose=False)[0]
         summary = "\n".join([self._summary(last), *lines])
-        best: Mapping[str, float] = {}
+        results = self._results(last)
         path = best_checkpoint(self.trainer)
         if path:
             # The best network on validation data may have been an earlier one.
             best = self._test_best(path)
+            results = replace(results, best=best)
             name, value = score(best)
             summary += f"\nbest on validation: {name} {value}, {path}"
         if self.trainer.is_global_zero:
-            self._record(last, best)
+            if self._started is not None and self._started.run is not None:
+                results.write(self._started.run.record.folder)
             print("\n".join([summary, *self._next()]))
 
     def _test_best(self, path: str) -> Mapping[str, float]:
@@ -143,15 +146,12 @@ class KanlitCLI(FromCheckpoint):
         log_scalars(self.trainer, {f"best/{k.removeprefix('test/')}": v for k, v in best.items()})
         return best
 
-    def _record(self, last: Mapping[str, float], best: Mapping[str, float]) -> None:
-        """Writes the results into the folder of the run."""
-        if self._started is None or self._started.run is None:
-            return
+    def _results(self, last: Mapping[str, float]) -> RunResults:
+        """The results of the network at the end, before another checkpoint is loaded."""
         epochs, seconds = self.trainer.current_epoch, round(self._seconds, 1)
-        results = RunResults(
-            last, best, self.grid_size, self.parameters, epochs, seconds, end_of(self.trainer)
+        return RunResults(
+            last, {}, self.grid_size, self.parameters, epochs, seconds, end_of(self.trainer)
         )
-        results.write(self._started.run.record.folder)
 
     def _untrained(self) -> str:
         trainer = self.trainer

@@ -145,7 +145,7 @@ def start_run(
     settings = {} if config is None else key_settings(settings_of(["--config", config], command))
     for logger in trainer.loggers:
         if settings:
-            keep_book(logger, settings, fits=command == "fit")
+            keep_book(logger, trainer, settings, fits=command == "fit")
         guard(logger)
     return started
 

@@ -7,26 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
+from kanlit.modules import ClassificationModule, PDEModule
 from kanlit.runs.settings import Setting
 
 __all__ = ["keep_book", "key_settings"]
 
+# TensorBoard shows five columns of settings unless the user ticks more: those with "differs".
+_COLUMNS = ("data", "density", "hidden", "schedule", "seed")
 _METRICS = ("test/rel_l2", "test/accuracy", "test/loss", "val/loss")
-_LAYOUT = {
-    "Errors": {
-        "loss": ["Multiline", ["train/loss", "val/loss", "test/loss"]],
-        "relative L2": ["Multiline", ["val/rel_l2", "test/rel_l2"]],
-        "accuracy": ["Multiline", ["val/accuracy", "test/accuracy"]],
-        "residuals": ["Multiline", [r"val/(?!loss$|rel_l2$|accuracy$).+"]],
-    },
+_GRID = {
     "Grid": {
         "G": ["Multiline", ["grid/size"]],
         "refit error": ["Multiline", ["grid/refit_error"]],
-    },
+    }
 }
 # Keys of the settings by their names in HPARAMS; the data's is followed by what they are of.
 _KEYS = {
@@ -62,7 +61,7 @@ def _short(name: Any) -> str:
     return str(name).rpartition(".")[2]
 
 
-def keep_book(logger: Logger, settings: Mapping[str, Any], fits: bool) -> None:
+def keep_book(logger: Logger, trainer: Trainer, settings: Mapping[str, Any], fits: bool) -> None:
     """Makes a logger record the settings of a run, in TensorBoard instead of those of its module.
 
     TensorBoard then shows one row per run in HPARAMS, with its test errors, and has one file of
@@ -70,10 +69,11 @@ def keep_book(logger: Logger, settings: Mapping[str, Any], fits: bool) -> None:
 
     Args:
         logger: A logger that has not logged yet. Its methods are replaced.
+        trainer: Its trainer.
         settings: Result of :func:`key_settings`.
         fits: Whether the run trains; otherwise no settings are logged.
     """
-    replaced = _Settings(logger, logger.log_hyperparams, settings, fits)
+    replaced = _Settings(logger, trainer, logger.log_hyperparams, settings, fits)
     logger.log_hyperparams = replaced  # type: ignore[method-assign]
     if isinstance(logger, TensorBoardLogger):
         logger.finalize = _Flush(logger)  # type: ignore[method-assign]
@@ -84,6 +84,7 @@ class _Settings:
     """Logs settings with the hyperparameters given; a class, so that it can be pickled."""
 
     logger: Logger
+    trainer: Trainer
     method: Callable[..., None]
     settings: Mapping[str, Any]
     fits: bool
@@ -97,6 +98,8 @@ class _Settings:
         found = {**self.settings, **chosen}
         if isinstance(self.logger, TensorBoardLogger):
             _write(self.logger, found)
+            layout = _layout(self.trainer.lightning_module)
+            self.logger.experiment.add_custom_scalars(layout)
         else:
             own = {name: value for name, value in params.items() if not name.startswith("_")}
             self.method({**own, **found})
@@ -116,6 +119,23 @@ def _write(logger: TensorBoardLogger, settings: Mapping[str, Any]) -> None:
     """Writes the row of HPARAMS, whose metrics TensorBoard reads from the scalars."""
     plain = {k: v if isinstance(v, int | float | bool) else str(v) for k, v in settings.items()}
     logger.hparams.update(settings)  # for Lightning's hparams.yaml
-    logger.experiment.add_custom_scalars(_LAYOUT)
-    for summary in hparams(plain, dict.fromkeys(_METRICS, 0.0)):
+    experiment, *session = hparams(plain, dict.fromkeys(_METRICS, 0.0))
+    columns = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(columns.content)
+    for column in content.experiment.hparam_infos:
+        column.differs = column.name in _COLUMNS
+    columns.content = content.SerializeToString()
+    for summary in (experiment, *session):
         logger.experiment.file_writer.add_summary(summary)
+
+
+def _layout(module: LightningModule | None) -> dict[str, Any]:
+    """The charts of CUSTOM SCALARS, those that this module logs values of."""
+    charts = {"loss": ["train/loss", "val/loss", "test/loss"]}
+    if isinstance(module, ClassificationModule):
+        charts["accuracy"] = ["val/accuracy", "test/accuracy"]
+    elif isinstance(module, PDEModule):
+        charts["residuals"] = [r"val/(?!loss$).+"]
+    else:
+        charts["relative L2"] = ["val/rel_l2", "test/rel_l2"]
+    return {"Errors": {title: ["Multiline", tags] for title, tags in charts.items()}, **_GRID}

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from kanlit.runs.results import RESULTS, RunResults, read_results
@@ -52,6 +53,20 @@ def test_runs_of_two_densities_are_told_apart(runs: Path, command_line: Command)
     assert "inputs" not in out
 
 
+def test_results_have_the_grid_of_the_end_where_an_earlier_network_was_best(
+    command_line: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("\n".join([*ROWS, ""]))
+    words = "--adaptation.schedule '{0: 3, 2: 6}' --trainer.check_val_every_n_epoch 1"
+    status, out, error = command_line(f"{TRAIN} {words} --model.optimizer.lr 3")
+    assert status == 0, error
+    results = read_results(tmp_path / "lightning_logs/version_0")
+    assert results is not None
+    assert results.best  # another checkpoint, with G = 3
+    assert results.grid_size == 6
+    assert f"parameters: {results.parameters}\n" in out
+
+
 def test_tensorboard_tells_them_apart(runs: Path) -> None:
     rows = []
     for name in ("blend", "inputs"):
@@ -59,7 +74,13 @@ def test_tensorboard_tells_them_apart(runs: Path) -> None:
         kept = EventAccumulator(str(events)).Reload()
         assert "hp_metric" not in kept.Tags()["scalars"]
         assert len(kept.Scalars("test/rel_l2")) == 1
-        assert "custom_scalars__config__" in kept.summary_metadata
+        layout, *_ = kept.Tensors("custom_scalars__config__")
+        errors, _ = Layout.FromString(layout.tensor_proto.string_val[0]).category
+        assert [chart.title for chart in errors.chart] == ["loss", "relative L2"]
+        metadata = kept.summary_metadata["_hparams_/experiment"].plugin_data
+        infos = HParamsPluginData.FromString(metadata.content).experiment.hparam_infos
+        first = {info.name for info in infos if info.differs}  # TensorBoard shows five
+        assert first == {"data", "density", "hidden", "schedule", "seed"}
         metadata = kept.summary_metadata["_hparams_/session_start_info"].plugin_data
         shown = HParamsPluginData.FromString(metadata.content).session_start_info.hparams
         rows.append({key: value.string_value or value.number_value for key, value in shown.items()})
