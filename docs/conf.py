@@ -13,7 +13,10 @@ project = "kanlit"
 copyright = "The kanlit developers"
 release = kanlit.__version__
 
-extensions = ["config_keys", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["config_keys", "target_functions", "myst_parser"]
+extensions += ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "matplotlib.sphinxext.plot_directive"]
+plot_formats = [("png", 100)]
+plot_html_show_formats = plot_html_show_source_link = False
 html_theme = "furo"
 html_title = f"kanlit {release}"
 myst_heading_anchors = 3

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
 GUIDES += ["domains", "inverse", "scikit_learn", "tuning", "choosing", "tensorboard"]
-GUIDES += ["loggers", "troubleshooting", "notebook"]
+GUIDES += ["loggers", "troubleshooting", "notebook", "functions"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
@@ -67,6 +67,7 @@ SHORTER = {
     "docs/notebook.md": FIRST_EPOCHS,
     "docs/loggers.md": {"kanlit fit": "--trainer.max_epochs 20"},
     "docs/benchmarks.md": FIRST_EPOCHS,
+    "docs/functions.md": {"kanlit fit": TWO_EPOCHS},
     "docs/density.md": {
         "kanlit fit": "--trainer.max_epochs 12",
         "kanlit benchmark --tasks": "--recipe short.yaml",

@@ -183,7 +183,7 @@ class TrainedRun:
 
     def _events(self) -> dict[str, tuple[Array, Array]]:
         """Steps and values of each scalar in TensorBoard's event files."""
-        from tensorboard.backend.event_processing import (  # type: ignore[import-untyped]
+        from tensorboard.backend.event_processing import (
             event_accumulator,  # slow to import
         )
 

@@ -6,7 +6,14 @@ import math
 from collections.abc import Callable
 
 import pytest
+import sympy
 import torch
+from sympy.parsing.sympy_parser import (
+    function_exponentiation,
+    implicit_multiplication,
+    parse_expr,
+    standard_transformations,
+)
 
 from kanlit.problems import FEYNMAN, SHARP, SYNTHETIC, Helmholtz, TargetFunction, grid_points
 from kanlit.problems.functions.target import uniform_points
@@ -117,6 +124,22 @@ def test_values_agree_with_the_formula_typed_separately(target: TargetFunction) 
         [ORACLE[target.name](*point) for point in x.tolist()], dtype=torch.float64
     )
     torch.testing.assert_close(target(x)[:, 0], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "target", [*SYNTHETIC.values(), *SHARP.values(), *FEYNMAN.values()], ids=lambda t: t.name
+)
+def test_values_agree_with_the_formula_that_the_pages_show(target: TargetFunction) -> None:
+    names = [f"x{number}" for number in range(1, target.dim + 1)]
+    mean = f"(({' + '.join(names)}) / {target.dim})"
+    summed = " + ".join(f"({name} - {mean})²" for name in names)
+    text = target.formula.replace("Σ_i (x_i - mean(x))²", f"({summed})")
+    text = text.replace("|x1 - 0.3|", "Abs(x1 - 0.3)").replace("²", "**2").replace("π", " pi ")
+    written = (*standard_transformations, function_exponentiation, implicit_multiplication)
+    formula = parse_expr(text, transformations=written, evaluate=False)
+    x = _some_points(target, 100)
+    values = sympy.lambdify(sympy.symbols(names), formula, "numpy")(*x.T.numpy())
+    torch.testing.assert_close(target(x)[:, 0], torch.as_tensor(values), rtol=1e-9, atol=1e-12)
 
 
 @each_target
