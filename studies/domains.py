@@ -25,7 +25,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
-from shapely import MultiPoint, Point, box
+from shapely import LineString, MultiPoint, Point, box
 from torch import Tensor
 
 from kanlit import (
@@ -86,7 +86,9 @@ class Hole(Equation):
 
     coordinates = ("x", "y", "t")
     domain = Polygon(
-        box(0, 0, 1, 1) - HOLE, {"cold": box(0.999, 0.001, 1.1, 0.999)}, axes=((0.0, 0.5),)
+        box(0, 0, 1, 1) - HOLE,
+        {"hole": HOLE, "cold": LineString([(1, 0), (1, 1)])},
+        axes=((0.0, 0.5),),
     )
 
     def residual(self, u_t: Tensor, u_xx: Tensor, u_yy: Tensor) -> Tensor:
@@ -97,7 +99,7 @@ class Hole(Equation):
             return 1 - torch.exp(-20 * points[:, 2:])
 
         return [
-            dirichlet("heated", "holes", heating),
+            dirichlet("heated", "hole", heating),
             dirichlet("cold", "cold"),
             neumann("insulated", "rest"),
             dirichlet("start", {"t": "low"}),

@@ -157,6 +157,15 @@ def test_parts_are_the_boundary_that_lies_in_their_geometry() -> None:
     assert set(DOMAINS["pieces"].parts) == {"boundary", "outer"} | {"rest"}
 
 
+def test_conditions_may_share_a_boundary_if_they_differ_and_are_not_on_the_rest() -> None:
+    for conditions in (
+        (dirichlet("a", "holes"), neumann("b", "rest")),  # the hole is a part, so not in the rest
+        (dirichlet("a", "boundary"), neumann("b", "left", 2.0)),  # a measured flux
+    ):
+        equation = own(holed(((0.0, 2.0),)), *conditions)
+        assert len(BoundaryValueProblem(equation).conditions) == 2
+
+
 def test_a_side_of_a_part_may_be_any_piece_of_it() -> None:
     inlet = shapely.LineString([(0, 0.4), (0, 0.6)])
     x, _ = face(Polygon(SQUARE, {"inlet": inlet}), "inlet")
@@ -321,6 +330,16 @@ THERE = ((0.0, 2.0),)
         (
             lambda: own(Box(((0.0, 1.0),) * 3), dirichlet("a", "lid")),
             r"no part 'lid': those of a box are written as \{\"x\"",
+        ),
+        (
+            lambda: own(
+                Polygon(SQUARE - DISK, axes=THERE), dirichlet("a", "holes"), neumann("b", "rest")
+            ),
+            "conditions a and b of Own are on holes and rest, which have some of the boundary",
+        ),
+        (
+            lambda: own(holed(THERE), dirichlet("a", "outer"), dirichlet("b", "left", 1.0)),
+            "conditions a and b of Own are on outer and left, which have some of the boundary",
         ),
         (lambda: own(holed(THERE), periodic("a", "x")), "x is a coordinate of a Polygon"),
         (lambda: own(holed()), r"axes of the domain of Own must be a pair for each of t"),

@@ -56,6 +56,10 @@ class Domain(ABC):
         """Uniform points ``(n, dim)`` in the shape, for uniform ones in the unit cube."""
 
     @abstractmethod
+    def meet(self, part: str, other: str) -> bool:
+        """Whether two of :attr:`parts` have some of the boundary in common, more than corners."""
+
+    @abstractmethod
     def part_points(self, part: str, unit: Tensor) -> tuple[Tensor, Tensor]:
         """Points ``(m, dim)`` of a part, uniform by its length, and its outward normals there.
 

@@ -30,5 +30,8 @@ class Box(Domain):
     def shape_points(self, unit: Tensor) -> Tensor:
         return unit
 
+    def meet(self, part: str, other: str) -> bool:
+        raise NotImplementedError("a box has no named parts")
+
     def part_points(self, part: str, unit: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError("a box has no named parts")

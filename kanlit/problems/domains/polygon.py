@@ -65,9 +65,8 @@ class Polygon(Domain):
         self._triangles = torch.from_numpy(corners.reshape(-1, 4, 2)[:, :3])  # rings repeat one
         a, b, c = self._triangles.unbind(1)
         self._areas = torch.linalg.det(torch.stack([b - a, c - a], 1)).abs().cumsum(0)
-        self._segments = {
-            name: _Segments(shape, line) for name, line in _lines(shape, named).items()
-        }
+        self._lines = _lines(shape, named)
+        self._segments = {name: _Segments(shape, line) for name, line in self._lines.items()}
         self.parts = tuple(self._segments)
 
     @property
@@ -85,6 +84,10 @@ class Polygon(Domain):
         a, b, c = self._triangles[chosen].unbind(1)
         root, second = first.sqrt().unsqueeze(1), unit[:, 1:]
         return (1 - root) * a + root * ((1 - second) * b + second * c)
+
+    def meet(self, part: str, other: str) -> bool:
+        near = _near(self.shape, self._lines[part])
+        return bool(near.intersection(self._lines[other]).length > _least_length(self.shape))
 
     def part_points(self, part: str, unit: Tensor) -> tuple[Tensor, Tensor]:
         own = self._segments[part]
@@ -150,23 +153,29 @@ def _lines(shape: Any, named: Mapping[str, Any]) -> dict[str, Any]:
         "outer": shapely.union_all(shapely.get_exterior_ring(polygons)),
         "holes": shapely.union_all([ring for polygon in polygons for ring in polygon.interiors]),
     }
-    near = {
-        name: part.buffer(_TOLERANCE * _diagonal(shape), cap_style="flat")
-        if part.geom_type.endswith("LineString")
-        else part.buffer(_TOLERANCE * _diagonal(shape))
-        for name, part in named.items()
-    }
+    near = {name: _near(shape, part) for name, part in named.items()}
     for name, part in near.items():
         if name in (*found, "rest"):
             raise ConfigurationError(f"a part of a polygon cannot be named {name}: rename it")
         found[name] = whole.intersection(part)
-        if not found[name].length > 100 * _TOLERANCE * _diagonal(shape):
+        if not found[name].length > _least_length(shape):
             raise ConfigurationError(
                 f"no boundary of the polygon lies in its part {name}: give a geometry that "
                 f"contains some of it, such as a hole or a side"
             )
     found["rest"] = whole.difference(shapely.union_all(list(near.values())))
     return {name: line for name, line in found.items() if line.length > 0}
+
+
+def _near(shape: Any, part: Any) -> Any:
+    """What is in a part up to rounding."""
+    cap = "flat" if part.geom_type.endswith("LineString") else "round"
+    return part.buffer(_TOLERANCE * _diagonal(shape), cap_style=cap)
+
+
+def _least_length(shape: Any) -> float:
+    """Length below which a piece of the boundary is rounding."""
+    return 100 * _TOLERANCE * _diagonal(shape)
 
 
 def _read(given: Any) -> tuple[Any, dict[str, Any]]:
