@@ -201,7 +201,7 @@ def _in_domain(problem: BoundaryValueProblem, solve: Predict) -> FormulaSamples:
     equation = problem.equation
     x = problem.domain.drawn(_SAMPLES, torch.Generator().manual_seed(_SEED))
     y = solve(x)
-    names = list(equation.coordinates), list(equation.unknowns)
+    names = list(equation.variables), list(equation.unknowns)
     return FormulaSamples(x, y, x, y, *names, exact=False)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 
 from matplotlib.figure import Figure
 
+from kanlit.callbacks.equation_figures import animated_solution
 from kanlit.callbacks.run_figures import (
     DataView,
     knot_migration_picture,
@@ -15,8 +19,10 @@ from kanlit.callbacks.run_figures import (
     result_picture,
 )
 from kanlit.cli.command_parser import CommandParser, chosen_checkpoint, named_module
+from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.files import expanded, writing_problem, written_whole
+from kanlit.modules import PDEModule
 from kanlit.plotting import convergence_figure
 from kanlit.runs.trained import TrainedRun
 
@@ -30,13 +36,18 @@ Plots a trained network and its run, one file each:
   error_map       target, prediction and error for functions of one or two inputs; otherwise
                   predicted against measured values of the test data, or for classes the confusion
                   matrix, the reliability diagram, and for two inputs the decision map
-  solution        for an equation in two coordinates, instead of error_map: prediction, reference,
-                  error and residual, with the training points and breakpoints
+  solution        for an equation in two or three coordinates, instead of error_map: prediction,
+                  reference, error and residual, with the training points and breakpoints; with
+                  three, at the start, middle and end of the third, such as the time
   knot_migration  all breakpoints against the epoch
   convergence     losses and errors against the epoch
 
   kanlit plot last
   kanlit plot lightning_logs/version_0/checkpoints/best.ckpt --format pdf --output figures
+  kanlit plot last --animate t
+
+With --animate, the solution of an equation along a coordinate or parameter is written as well,
+animation.gif.
 
 Plots without data are omitted, with one line that gives the reason."""
 
@@ -56,6 +67,10 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(
             f"cannot write to {folder} ({problem}): give another folder with --output"
         )
+    if options.animate is not None:
+        _animate(run, options, folder)
+    elif options.mp4:
+        raise ConfigurationError("--mp4 is the format of an animation: add --animate COORDINATE")
     for name, figure in _pictures(run, options.config, options.model):
         if isinstance(figure, str):
             print(f"{name}: omitted: {figure}")
@@ -84,9 +99,33 @@ def _parser() -> CommandParser:
         help="file format: png, svg or pdf (default: png)",
     )
     add("--dpi", type=int, default=150, help="dots per inch of a PNG (default: 150)")
+    add("--animate", metavar="NAME", help="animate the solution along this coordinate or parameter")
+    add("--mp4", action="store_true", help="write the animation as MP4, which needs ffmpeg")
     parser.add_config()
     parser.add_model()
     return parser
+
+
+def _animate(run: TrainedRun, options: Namespace, folder: Path) -> None:
+    """Writes the animation.
+
+    Raises:
+        ConfigurationError: The run is not on an equation, or cannot be animated along this name.
+    """
+    module = run.module(named_module(options.model), options.config)
+    data = run.data(options.config)
+    if not (isinstance(data, EquationData) and isinstance(module, PDEModule)):
+        raise ConfigurationError(
+            f"--animate {options.animate} needs a run on an equation, but its data are "
+            f"{type(data).__name__}: remove --animate"
+        )
+    file = folder / f"animation.{'mp4' if options.mp4 else 'gif'}"
+    with TemporaryDirectory() as drafts:  # writers choose the format by the name
+        draft = Path(drafts) / file.name
+        animated_solution(module, data, options.animate, draft)
+        with written_whole(file) as unfinished:
+            copyfile(draft, unfinished)
+    print(f"animation: {file}")
 
 
 def _pictures(

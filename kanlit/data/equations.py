@@ -96,13 +96,13 @@ class EquationData(TensorDataModule):
         reference: str | None = None,
     ) -> None:
         problem = BoundaryValueProblem(equation)
-        dim = len(equation.coordinates)
+        dim = len(equation.variables)
         if isinstance(points_per_axis, int):
             points_per_axis = [points_per_axis] * dim
         if len(points_per_axis) != dim:
             raise ConfigurationError(
                 f"points_per_axis must be one number or {dim} of them, for "
-                f"{', '.join(equation.coordinates)}, got {points_per_axis}"
+                f"{', '.join(equation.variables)}, got {points_per_axis}"
             )
         for count in points_per_axis:
             check_at_least("points_per_axis", count, 2)
@@ -140,7 +140,7 @@ class EquationData(TensorDataModule):
             len(equation.unknowns),
             batch_size,
             seed,
-            input_names=equation.coordinates,
+            input_names=equation.variables,
             target_names=equation.unknowns,
             target=_target(problem),
         )

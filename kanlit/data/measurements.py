@@ -50,7 +50,7 @@ def read_measurements(path: str, equation: Equation, setting: str) -> Measuremen
         ConfigurationError: The file cannot be read; a column is missing or is no coordinate or
             unknown; a point is outside the domain; there is no value.
     """
-    coordinates, unknowns = equation.coordinates, equation.unknowns
+    coordinates, unknowns = equation.variables, equation.unknowns
     columns = data_columns(path, setting)
     for column in columns:
         if column not in (*coordinates, *unknowns):

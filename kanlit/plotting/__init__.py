@@ -5,15 +5,19 @@ from kanlit.plotting.convergence import convergence_figure
 from kanlit.plotting.curves import curve_figure
 from kanlit.plotting.error_map import error_map_figure, scatter_figure
 from kanlit.plotting.histogram import importance_histogram
+from kanlit.plotting.input_knots import InputKnots
 from kanlit.plotting.knots import TargetCurve, knot_figure
 from kanlit.plotting.migration import migration_figure
 from kanlit.plotting.network import network_figure
 from kanlit.plotting.points import points_figure
-from kanlit.plotting.solution import InputKnots, solution_figure
+from kanlit.plotting.slices import Slice, animate_solution, slices_figure
+from kanlit.plotting.solution import solution_figure
 
 __all__ = [
     "InputKnots",
+    "Slice",
     "TargetCurve",
+    "animate_solution",
     "class_figure",
     "convergence_figure",
     "curve_figure",
@@ -24,5 +28,6 @@ __all__ = [
     "network_figure",
     "points_figure",
     "scatter_figure",
+    "slices_figure",
     "solution_figure",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from kanlit.plotting.histogram import Array
@@ -43,7 +44,8 @@ def draw_map(
     norm: Normalize,
     colors: str | Colormap,
     gid: str,
-) -> None:
+    equal: bool = False,
+) -> AxesImage:
     """Draws values on a grid, with a color bar below.
 
     Args:
@@ -53,13 +55,14 @@ def draw_map(
         norm: The scale.
         colors: Color map.
         gid: Identifier of the image.
+        equal: Whether both coordinates have the same scale.
     """
     (left, right), (bottom, top) = bounds
     image = axes.imshow(
         values.reshape(PER_AXIS, PER_AXIS).T,
         origin="lower",
         extent=(left, right, bottom, top),
-        aspect="auto",
+        aspect="equal" if equal else "auto",
         norm=norm,
         cmap=colors,
         interpolation="nearest",
@@ -78,6 +81,7 @@ def draw_map(
     ends = _ends(values, norm)
     figure.colorbar(image, cax=bar_axes, orientation="horizontal", ticks=ticks, extend=ends)
     bar_axes.tick_params(labelsize=7.5)
+    return image
 
 
 def _ends(values: Array, norm: Normalize) -> str:

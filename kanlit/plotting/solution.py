@@ -8,34 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from torch import Tensor
 
 from kanlit.plotting.histogram import Array, as_array
-from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, linear_scale, log_scale, side_ticks
-from kanlit.plotting.style import BLUE, color, head, mark_points, plain
+from kanlit.plotting.input_knots import (
+    InputKnots,
+    draw_knots,
+    knot_handles,
+    points_handle,
+    stacked_knots,
+)
+from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, linear_scale, log_scale
+from kanlit.plotting.style import head, mark_points, plain
 from kanlit.problems.functions.target import Bounds, grid_points
 
-__all__ = ["InputKnots", "solution_figure"]
+__all__ = ["solution_figure"]
 
 _COLUMNS, _HEIGHT = 3, 3.2  # maps in a row, and their height in inches
 _DECADES = 4  # of errors and residuals
 _MOST_POINTS = 2000
-
-
-@dataclass(frozen=True)
-class InputKnots:
-    """Breakpoints of one of the network's inputs, as places along a coordinate.
-
-    Attributes:
-        name: Name of the input.
-        axis: Index of the coordinate.
-        places: Where along it the input is at a breakpoint ``(m,)``.
-    """
-
-    name: str
-    axis: int
-    places: Tensor
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,7 @@ def solution_figure(
     knots: Sequence[InputKnots],
     reference: Callable[[Tensor], Tensor] | None = None,
     title: str = "",
+    equal: bool = False,
 ) -> Figure:
     """Plots prediction, reference, error and residual over the domain, with points and knots.
 
@@ -74,30 +66,25 @@ def solution_figure(
         residual: Maps ``(n, 2)`` to the absolute residual ``(n,)``.
         points: The training points ``(m, 2)``; at most 2000 are drawn, equally spaced in order.
         knots: Breakpoints of the network's inputs.
-        reference: The solution, like ``predict``, if it is known.
+        reference: The solution, like ``predict``, if it is known; NaN where it is not.
         title: Title of the figure.
+        equal: Whether both coordinates have the same scale.
     """
     x = grid_points(bounds, PER_AXIS)
     fields = as_array(predict(x)).T
     known = None if reference is None else as_array(reference(x)).T
     size = as_array(residual(x))
     maps = list(_maps(unknowns, fields, known, size))
-    handles = [
-        Line2D([], [], color=color(i), lw=0, marker="|", ms=9, label=plain(_label(each, names)))
-        for i, each in enumerate(knots)
-    ]
-    words = f"{len(points)} training points"
-    handles.append(Line2D([], [], color=BLUE, lw=0, marker=".", label=words))
-    stacked = max(sum(each.axis == axis for each in knots) for axis in (0, 1))
+    handles = [*knot_handles(knots, names), points_handle(f"{len(points)} training points")]
+    stacked = stacked_knots(knots)
     room = 0.2 + 0.13 * stacked  # for ticks and title above each map
     page = head((_HEIGHT + room) * -(-len(maps) // _COLUMNS), title, handles)
-    ticks = [(each.axis, as_array(each.places), color(i)) for i, each in enumerate(knots)]
     for start in range(0, len(maps), _COLUMNS):
         page.skip(room)
         row = page.row(_COLUMNS, _HEIGHT, below=1.1, gap=0.65)
         for axes, drawn in zip(row, maps[start:], strict=False):
-            draw_map(axes, bounds, drawn.values, drawn.scale, drawn.colors, drawn.gid)
-            side_ticks(axes, ticks)
+            draw_map(axes, bounds, drawn.values, drawn.scale, drawn.colors, drawn.gid, equal)
+            draw_knots(axes, knots)
             axes.set_title(plain(drawn.title), fontsize=9, pad=4 + 9 * stacked)
             axes.set_xlabel(plain(names[0]), fontsize=9)
         row[0].set_ylabel(plain(names[1]), fontsize=9)
@@ -113,10 +100,11 @@ def _maps(
     unknowns: Sequence[str], fields: Array, known: Array | None, size: Array
 ) -> Iterator[_Map]:
     for i, (name, field) in enumerate(zip(unknowns, fields, strict=True)):
-        truth = field if known is None else known[i]
+        missing = known is None or not np.isfinite(known[i]).any()
+        truth = field if known is None or missing else known[i]
         scale = linear_scale(truth)
         yield _Map(f"prediction:{name}", f"{name}: prediction", field, scale, "cividis")
-        if known is None:
+        if missing:
             continue
         error = np.abs(field - truth)
         finite = np.isfinite(error)
@@ -129,10 +117,3 @@ def _maps(
     scale = log_scale(size, _DECADES)
     yield _Map("residual", f"|residual|, root mean square {mean:.1e}", size, scale, RESIDUALS)
     yield _Map("residual under points", "|residual| and training points", size, scale, RESIDUALS)
-
-
-def _label(knots: InputKnots, names: Sequence[str]) -> str:
-    """What the ticks of an input are."""
-    along = names[knots.axis]
-    where = "" if knots.name == along else f", along {along}"
-    return f"breakpoints of {knots.name}{where}"

@@ -14,7 +14,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.problems.columns import as_columns, first_place
 from kanlit.problems.conditions import Condition, Values
 from kanlit.problems.domains import Face
-from kanlit.problems.equation_domain import checked_domain
+from kanlit.problems.equation_domain import check_parameters, checked_domain
 from kanlit.problems.equations.base import Equation
 from kanlit.problems.exactness import largest_residuals, random_networks
 from kanlit.problems.form import SolutionForm
@@ -25,6 +25,7 @@ from kanlit.problems.unknown import CoefficientColumns, start_columns, unknown_c
 
 __all__ = ["BoundaryValueProblem"]
 
+_DRAWN = 64  # points at which given values are tried
 _RESERVED = ("collocation", "source", "pde", OBSERVATIONS)
 
 
@@ -59,7 +60,8 @@ class BoundaryValueProblem:
             )
         self.equation = equation
         self.name = type(equation).__name__
-        vocabulary = Vocabulary(self.name, equation.coordinates, equation.unknowns)
+        check_parameters(equation)
+        vocabulary = Vocabulary(self.name, equation.variables, equation.unknowns)
         self.domain = checked_domain(equation)
         self.coefficients = unknown_coefficients(equation)
         for name in self.coefficients:
@@ -80,6 +82,7 @@ class BoundaryValueProblem:
             self._read(condition, vocabulary)
         self._check_named()
         self._check_parts()
+        self._check_parameters(listed)
         self.exact = self._exact(listed)
         self.conditions = [each for each in listed if each.name not in self.exact]
 
@@ -111,6 +114,24 @@ class BoundaryValueProblem:
                     f"unknown coefficient {name} of {self.name} is in no residual, so nothing can "
                     f"be learnt of it: add the parameter {name} to residual, and use it in place "
                     f"of self.{name}"
+                )
+
+    def _check_parameters(self, listed: Sequence[Condition]) -> None:
+        """Raises for a parameter on which no residual, ansatz or given value depends."""
+        every = (self._needs, *self._condition_needs.values())
+        named = {name for needs in every for name in needs.columns} | set(self.form.ansatz_names)
+        functions = [each.given for each in listed if callable(each.given)]
+        functions += [self.equation.source] if hasattr(self.equation, "source") else []
+        x = self.domain.drawn(_DRAWN, torch.Generator().manual_seed(0))
+        for axis, name in enumerate(self.equation.variables):
+            if name not in self.equation.parameters or name in named:
+                continue
+            low, high = (self.domain.onto((axis, end), x)[0] for end in (0, 1))
+            if all(torch.equal(function(low), function(high)) for function in functions):
+                raise ConfigurationError(
+                    f"parameter {name} of {self.name} is in no residual and changes no given "
+                    f"value: add the parameter {name} to residual, and use it in place of "
+                    f"self.{name}, or remove it from parameters"
                 )
 
     def _check_parts(self) -> None:
@@ -263,7 +284,7 @@ class BoundaryValueProblem:
         for name, values in residuals.items():
             bad = ~values.detach().isfinite()[:, 0]
             if bool(bad.any()):
-                place = first_place(self.equation.coordinates, x, bad)
+                place = first_place(self.equation.variables, x, bad)
                 raise ConfigurationError(
                     f"residual {name} of {self.name} is NaN or infinite at {int(bad.sum())} of "
                     f"{len(x)} points, first at {place}: rewrite it so that it is finite there, or "

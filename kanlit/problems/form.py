@@ -40,6 +40,7 @@ class SolutionForm:
     Attributes:
         inputs: Names of the network's inputs.
         circles: The periodic coordinates by name.
+        ansatz_names: Names of the parameters of A.
 
     Raises:
         ConfigurationError: A period is invalid, or a function has an unknown parameter, or returns
@@ -62,8 +63,9 @@ class SolutionForm:
                     f"inputs, and remove periodic"
                 )
             self._embed_names = vocabulary.plain_names(self._embed, self._embed_label, False)
+        self.ansatz_names: list[str] = []
         if self._ansatz is not None:
-            self._ansatz_names = vocabulary.plain_names(self._ansatz, self._ansatz_label)
+            self.ansatz_names = vocabulary.plain_names(self._ansatz, self._ansatz_label)
         corners = torch.tensor(self._domain.bounds, dtype=torch.float64).T
         named = self._named(list(corners.split(1, 1)))
         for name, values in named.items():
@@ -98,15 +100,15 @@ class SolutionForm:
             raw,
             [
                 self.circles[name].position(column) if name in self.circles else column
-                for name, column in zip(self._equation.coordinates, columns, strict=True)
+                for name, column in zip(self._equation.variables, columns, strict=True)
             ],
         )
 
     def _completed(self, raw: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
         unknowns = self._equation.unknowns
-        by_name = dict(zip(self._equation.coordinates, columns, strict=True))
+        by_name = dict(zip(self._equation.variables, columns, strict=True))
         by_name |= dict(zip(unknowns, raw, strict=True))
-        found = self._ansatz(*(by_name[name] for name in self._ansatz_names))
+        found = self._ansatz(*(by_name[name] for name in self.ansatz_names))
         if not isinstance(found, Mapping):
             if len(unknowns) > 1:
                 raise ConfigurationError(
@@ -132,7 +134,7 @@ class SolutionForm:
         Raises:
             ConfigurationError: With the first such place; or A returned what is no column.
         """
-        names, bounds = self._equation.coordinates, self._domain.bounds
+        names, bounds = self._equation.variables, self._domain.bounds
         each = max(2, int(_POINTS ** (1 / len(bounds))))
         gridded = len(bounds) <= _GRIDDED and not self._domain.dim
         points = grid_points(bounds, each) if gridded else _drawn(self._domain)
@@ -175,17 +177,17 @@ class SolutionForm:
                 )
 
     def _named(self, columns: Sequence[Any]) -> dict[str, Any]:
-        coordinates = self._equation.coordinates
+        variables = self._equation.variables
         if self._embed is None:
             found: dict[str, Any] = {}
-            for name, column in zip(coordinates, columns, strict=True):
+            for name, column in zip(variables, columns, strict=True):
                 if name in self.circles:
                     angle = self.circles[name].angle(column)
                     found |= {f"cos({name})": torch.cos(angle), f"sin({name})": torch.sin(angle)}
                 else:
                     found[name] = column
             return found
-        by_name = dict(zip(coordinates, columns, strict=True))
+        by_name = dict(zip(variables, columns, strict=True))
         returned = self._embed(*(by_name[name] for name in self._embed_names))
         if isinstance(returned, Mapping) and returned:
             return {str(name): _column(values) for name, values in returned.items()}
@@ -226,5 +228,5 @@ def _circles(owner: str, equation: Equation, bounds: Bounds) -> dict[str, Circle
                 f"periodic of {owner}: the period of {name} must be a positive number, got "
                 f"{period!r}: give the length after which the solution repeats"
             )
-    ends = dict(zip(equation.coordinates, bounds, strict=True))
+    ends = dict(zip(equation.variables, bounds, strict=True))
     return {name: Circle(*ends[name], float(period)) for name, period in given.items()}

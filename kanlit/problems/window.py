@@ -13,7 +13,7 @@ from kanlit.chain_rule import Along
 from kanlit.errors import ConfigurationError
 from kanlit.problems.boundary_value_problem import BoundaryValueProblem
 from kanlit.problems.conditions import Condition, dirichlet
-from kanlit.problems.equation_domain import domain_of
+from kanlit.problems.equation_domain import own_domain
 from kanlit.problems.equations.base import Equation
 
 __all__ = ["on_window", "tied", "with_bounds"]
@@ -27,7 +27,7 @@ def with_bounds(equation: Equation, axis: int, low: float, high: float) -> Equat
     Raises:
         ConfigurationError: Its bounds cannot be set, or the coordinate is one of a shape.
     """
-    domain = domain_of(equation).with_ends(axis, low, high)
+    domain = own_domain(equation).with_ends(axis, low, high)
     found = copy.copy(equation)
     name, value = ("bounds", domain.bounds) if equation.domain is None else ("domain", domain)
     try:

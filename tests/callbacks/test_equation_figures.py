@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
 
-from kanlit.callbacks.equation_figures import _within
+from kanlit.callbacks.equation_figures import (
+    _reference,
+    _within,
+    animated_solution,
+    solution_picture,
+)
 from kanlit.callbacks.knot_plot import _is_drawn
-from kanlit.problems import Polygon
+from kanlit.data import EquationData
+from kanlit.errors import ConfigurationError
+from kanlit.modules import PDEModule
+from kanlit.problems import BoundaryValueProblem, Burgers, Equation, Polygon
 
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
@@ -104,6 +114,104 @@ def test_solution_of_a_run_with_windows_is_of_all_of_them(
     for knots in (during[6], after[6]):  # of the last window
         assert knots[1].name == "t (last window)"
         assert knots[1].places.min() >= 0.4
+
+
+class Plate(Equation):
+    """Two unknowns in a triangle over time, for a range of a speed."""
+
+    coordinates = ("x", "y", "t")
+    unknowns = ("u", "v")
+    domain = Polygon("POLYGON ((0 0, 1 0, 0 1, 0 0))", axes=((0.0, 2.0),))
+    parameters: ClassVar = {"speed": (1.0, 3.0)}
+
+    def residual(self, u_t: Tensor, v_t: Tensor, u_xx: Tensor, speed: Tensor) -> dict[str, Tensor]:
+        return {"a": u_t - speed * u_xx, "b": v_t}
+
+    def solution(self, points: Tensor) -> Tensor:
+        return torch.stack([points[:, 2], points[:, 3]], 1)
+
+
+def solved(equation: Equation, **settings: Any) -> tuple[PDEModule, EquationData]:
+    data = EquationData(equation, sampling="uniform", points=400, condition_points=4, **settings)
+    names = equation.variables, equation.unknowns
+    module = PDEModule(len(names[0]), len(names[1]), hidden=[], grid_size=3).double()
+    module.problem = equation
+    return module, data
+
+
+def slices_of(draw: Callable[[], Any], name: str) -> tuple[Any, ...]:
+    with patch(f"{HERE}.{name}", return_value=Figure()) as drawn:
+        draw()
+    return drawn.call_args.args
+
+
+def test_slices_are_at_the_ends_and_the_middle_of_the_third_coordinate() -> None:
+    module, data = solved(Plate())
+    first = module.network.layers[0]
+    arguments = slices_of(lambda: solution_picture(module, data, first), "slices_figure")
+
+    bounds, names, _, slices, knots, title, equal = arguments
+    assert (bounds, names, equal) == (((0.0, 1.0), (0.0, 1.0)), ("x", "y", "t"), True)
+    assert title == "Plate, speed = 2"
+    assert [knot.name for knot in knots] == ["x", "y"]
+    x = torch.tensor([[0.2, 0.3], [0.9, 0.9]]).double()  # the second is outside
+    for found, t in zip(slices, (0.0, 1.0, 2.0), strict=True):
+        assert found.label == f"t = {t:g}"
+        inside = torch.tensor([[0.2, 0.3, t, 2.0]]).double()
+        torch.testing.assert_close(found.predict(x)[:1], module(inside))
+        torch.testing.assert_close(found.reference(x)[:1], Plate().solution(inside))
+        assert bool(found.predict(x)[1].isnan().all())
+        assert bool(found.residual(x)[1].isnan())
+        assert 10 < len(found.points) < 80
+
+
+def test_an_animation_is_along_any_coordinate_that_leaves_one_or_two(tmp_path: Path) -> None:
+    module, data = solved(Plate())
+    path = tmp_path / "a.gif"
+    arguments = slices_of(lambda: animated_solution(module, data, "t", path), "animate_solution")
+    assert arguments[1] == ((0.0, 1.0), (0.0, 1.0))
+    assert [each.label for each in arguments[4]][::20] == ["t = 0", "t = 1", "t = 2"]
+    for name, words in (
+        ("x", "cannot animate x: the pictures are of one or two coordinates"),
+        ("speed", "cannot animate speed: the pictures are of one or two coordinates"),
+        ("z", "cannot animate z, which is no coordinate or parameter of Plate"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            animated_solution(module, data, name, path)
+    module, data = solved(Burgers())
+    arguments = slices_of(lambda: animated_solution(module, data, "t", path), "animate_solution")
+    assert (arguments[1], arguments[2]) == (((-1.0, 1.0),), ["x"])
+
+
+def test_a_reference_table_is_shown_between_its_points(tmp_path: Path) -> None:
+    """A linear function is met everywhere, but for unknowns without values."""
+    generator = torch.Generator().manual_seed(0)
+    points = Plate.domain.drawn(300, generator)
+    rows = torch.cat([points, 1 + 2 * torch.rand(300, 1, generator=generator).double()], 1)
+    table = pd.DataFrame(rows.numpy(), columns=["x", "y", "t", "speed"])
+    path = tmp_path / "reference.csv"
+    table.assign(v=1 + table["x"] - 2 * table["t"] + table["speed"]).to_csv(path, index=False)
+    _, data = solved(Plate(), reference=str(path))
+    known = _reference(data, BoundaryValueProblem(Plate()))
+    assert known is not None
+    x = torch.tensor([[0.3, 0.3, 1.0, 2.0], [0.3, 0.3, 1.5, 2.5]]).double()
+    found = known(x)
+    torch.testing.assert_close(found[:, 1], 1 + x[:, 0] - 2 * x[:, 2] + x[:, 3])
+    assert bool(found[:, 0].isnan().all())
+
+
+def test_a_run_without_an_equation_cannot_be_animated(command_line: Words) -> None:
+    status, _, error = command_line(
+        "fit --data FormulaData --data.formula x1 --data.bounds '{x1: [0, 1]}' --data.samples 20 "
+        "--trainer.max_epochs 1"
+    )
+    assert status == 0, error
+    status, _, error = command_line("plot last --animate t")
+    assert status != 0
+    assert "--animate t needs a run on an equation" in error
+    status, _, error = command_line("plot last --mp4")
+    assert status != 0
+    assert "add --animate" in error
 
 
 def test_a_field_has_no_values_outside_the_domain() -> None:

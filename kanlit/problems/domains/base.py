@@ -128,10 +128,14 @@ class Domain(ABC):
                 f"coordinate {axis + 1} is one of the shape of a {type(self).__name__}, whose ends "
                 f"cannot change: choose one of its axes, such as the time"
             )
-        found = copy.copy(self)
         axes = list(self.axes)
         axes[axis - self.dim] = (low, high)
-        found.axes = tuple(axes)
+        return self.with_axes(tuple(axes))
+
+    def with_axes(self, axes: Bounds) -> Self:
+        """A copy with other intervals of the coordinates after those of the shape."""
+        found = copy.copy(self)
+        found.axes = axes
         return found
 
 

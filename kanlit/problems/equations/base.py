@@ -49,7 +49,10 @@ class Equation(ABC):
     ``conditions`` need not list them.
 
     A class attribute that is an :class:`~kanlit.Unknown` is a coefficient that is found from
-    observations; its name is then a parameter of the residual.
+    observations; its name is then a parameter of the residual. With
+    ``parameters = {"viscosity": (0.005, 0.02)}`` a coefficient is a further input of the network,
+    which learns the solutions for all values in that range. Its name is a parameter of the
+    residual too, and it is a further column of all points, after those of the coordinates.
 
     Two more methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
     or a reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed
@@ -64,6 +67,7 @@ class Equation(ABC):
         bounds: ``(low, high)`` of each coordinate of a box.
         domain: A domain other than a box.
         periodic: Periods by coordinate.
+        parameters: Ranges ``(low, high)`` of coefficients that are further inputs, by name.
     """
 
     coordinates: tuple[str, ...] = ()
@@ -71,6 +75,12 @@ class Equation(ABC):
     bounds: Bounds = ()
     domain: Domain | None = None
     periodic: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    parameters: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType({})
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the columns of the points: the coordinates and the parameters."""
+        return (*self.coordinates, *self.parameters) if self.parameters else self.coordinates
 
     @abstractmethod
     def residual(self, *args: Any, **kwargs: Any) -> Tensor | Mapping[str, Tensor]:
