@@ -44,6 +44,7 @@ __all__ = [
 
 _ROWS = 8192  # rows per evaluation
 _VIEWED = 4096  # rows that importances are measured on
+_MARGIN = 0.05  # around the rows of a decision map
 _SCATTERED = 4000  # points of the scatter plot of a function of more than two inputs
 
 
@@ -252,8 +253,9 @@ def error_picture(
         accuracy = float((found.argmax(1) == true).double().mean())
         plane = None
         if x.shape[1] == 2:
-            low, high = x.amin(0).tolist(), x.amax(0).tolist()
-            bounds = tuple(zip(low, high, strict=True))
+            low, high = x.amin(0), x.amax(0)
+            ends = torch.lerp(low, high, -_MARGIN), torch.lerp(low, high, 1 + _MARGIN)
+            bounds = tuple(zip(*(end.tolist() for end in ends), strict=True))
             plane = bounds, input_names, lambda points: _predict(module, points), x
         return class_figure(true, found, target_names, f"{title}: accuracy {accuracy:.4f}", plane)
     return scatter_figure(y, found, target_names, title, _most_important(module, x, input_names))

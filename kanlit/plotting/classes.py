@@ -8,10 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.maps import PER_AXIS
+from kanlit.plotting.page import WIDTH
 from kanlit.plotting.style import BLACK, BLUE, color, head, plain, shortened, tidy
 from kanlit.problems.functions.target import Bounds, grid_points
 
@@ -19,7 +21,7 @@ __all__ = ["class_figure"]
 
 BINS = 10  # of the reliability diagram
 MOST_CLASSES = 20  # whose counts are printed
-_HEIGHT = 3.4  # inches
+_HEIGHT, _LETTER = 3.4, 0.05  # inches
 
 
 def class_figure(
@@ -45,7 +47,11 @@ def class_figure(
             and the inputs ``(n, 2)`` of the rows; None for other numbers of inputs.
     """
     labels, sure = as_array(true).astype(int), as_array(probabilities)
-    page = head(_HEIGHT, title)
+    keys = [
+        Line2D([], [], color=color(i), ls="", marker="o", ms=5, label=plain(shortened(name, 24)))
+        for i, name in enumerate(classes)
+    ]
+    page = head(_HEIGHT, title, keys if plane is not None else ())
     panels = page.row(2 if plane is None else 3, _HEIGHT, below=0.75, gap=0.85)
     _draw_confusion(panels[0], labels, sure.argmax(1), classes)
     _draw_reliability(panels[1], labels, sure)
@@ -66,6 +72,8 @@ def _draw_confusion(axes: Axes, true: Array, found: Array, classes: Sequence[str
         names = [plain(shortened(name, 10)) for name in classes]
         axes.set_xticks(range(count), names, rotation=30 if count > 4 else 0)
         axes.set_yticks(range(count), names)
+        place, room = axes.get_position(), _LETTER * max(map(len, names)) / WIDTH
+        axes.set_position((place.x0 + room, place.y0, place.width - room, place.height))
     axes.tick_params(labelsize=8)
     axes.set_title("rows by class", fontsize=9)
     axes.set_xlabel("predicted", fontsize=9)
@@ -86,7 +94,7 @@ def _draw_reliability(axes: Axes, true: Array, sure: Array) -> None:
     error = (np.abs(accuracy - mean) * sizes[filled]).sum() / len(true)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title(f"calibration error in {BINS} bins {error:.3f}", fontsize=9)
-    axes.set_xlabel("probability of the predicted class", fontsize=9)
+    axes.set_xlabel("probability of the predicted class\n(bars: fraction of the rows)", fontsize=9)
     axes.set_ylabel("accuracy", fontsize=9)
     tidy(axes, 8)
 

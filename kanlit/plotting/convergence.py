@@ -17,6 +17,8 @@ __all__ = ["convergence_figure"]
 
 HEIGHT = 3.0  # inches
 MOST_MARKERS = 30
+_NARROW = 3  # largest value over smallest, below which a logarithmic scale has no round ticks
+RESIDUAL = "mean squared residual"
 LOSS, ERROR, ACCURACY = _KINDS = ("loss", "error", "accuracy")  # each on its own axes
 
 
@@ -28,8 +30,8 @@ def convergence_figure(
 ) -> Figure:
     """Plots losses, errors and accuracies against the epoch, each on their own axes.
 
-    Losses and errors have a logarithmic scale. Values that are not positive or not finite are left
-    out. Adaptations are dotted lines labeled
+    Losses and errors have a logarithmic scale, unless they change by less than a factor of 3.
+    Values that are not positive or not finite are left out. Adaptations are dotted lines labeled
     with their G. The curves are artists with the ``gid`` ``metric:NAME``.
 
     Args:
@@ -59,7 +61,8 @@ def convergence_figure(
     page = head(HEIGHT * len(groups), title, handles)
     for kind, names in groups.items():
         (axes,) = page.row(1, HEIGHT, below=0.55)
-        if kind != ACCURACY:
+        values = np.concatenate([drawn[name][1] for name in names])
+        if kind != ACCURACY and values.max() > _NARROW * values.min():
             axes.set_yscale("log")
         for name in names:
             epochs, values = drawn[name]
@@ -70,11 +73,15 @@ def convergence_figure(
         if adaptations:
             mark_adaptations(axes, *map(list, zip(*adaptations, strict=True)))
         axes.set_xlabel(unit, fontsize=9)
-        axes.set_ylabel(kind, fontsize=9)
+        axes.set_ylabel(RESIDUAL if "val/pde" in names else kind, fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(alpha=0.25, lw=0.5)
         tidy(axes, 8)
         axes.tick_params(which="minor", labelsize=6.5)
+        if axes.get_yscale() == "linear":
+            axes.ticklabel_format(axis="y", useOffset=False, scilimits=(-2, 3))
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.yaxis.get_offset_text().set_fontsize(7.5)
     return page.figure
 
 

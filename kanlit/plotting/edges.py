@@ -10,7 +10,7 @@ from torch import Tensor
 from kanlit.nn import KANLayer
 from kanlit.plotting.histogram import Array, as_array
 
-__all__ = ["by_importance", "edge_curves", "most_important", "opacities"]
+__all__ = ["by_importance", "connected", "edge_curves", "most_important", "opacities"]
 
 FAINTEST = 0.12
 _NUMBERS = 2**20  # edge outputs computed at a time
@@ -67,6 +67,21 @@ def most_important(importances: Sequence[Tensor], most: int, fraction: float = 1
         taken[importance.flatten().cpu().argsort(descending=True, stable=True)[:count]] = True
         chosen.append(taken.view(importance.shape))
     return chosen
+
+
+def connected(chosen: Sequence[Tensor]) -> list[Tensor]:
+    """Those of the chosen edges that are on a path of them from an input to an output.
+
+    Args:
+        chosen: Masks ``(out, in)`` of the layers; returned as they are if there is no such path.
+    """
+    kept, reached = [], torch.ones(chosen[0].shape[1], dtype=torch.bool)
+    for mask in chosen:
+        kept.append(mask & reached)
+        reached = kept[-1].any(1)
+    for i in reversed(range(len(kept) - 1)):
+        kept[i] &= kept[i + 1].any(0).unsqueeze(1)
+    return kept if reached.any() else list(chosen)
 
 
 def _count(importance: Tensor, fraction: float) -> int:

@@ -110,7 +110,8 @@ def scatter_figure(
         axes.set(xlim=ends, ylim=ends)
         axes.set_aspect("equal", adjustable="box")
         outside = int(((np.minimum(x, y) < ends[0]) | (np.maximum(x, y) > ends[1])).sum())
-        words = _fit_words(x, y) + (f", {outside} rows outside" if outside else "")
+        row = "row" if outside == 1 else "rows"
+        words = _fit_words(x, y) + (f", {outside} {row} outside" if outside else "")
         axes.set_title(f"{plain(target_names[i])}: {words}", fontsize=9)
         axes.set_xlabel("measured", fontsize=9)
         if i == 0:

@@ -18,7 +18,7 @@ from matplotlib.transforms import Affine2D, Transform
 from torch import Tensor
 
 from kanlit.nn import KANLayer
-from kanlit.plotting.edges import edge_curves, most_important, opacities
+from kanlit.plotting.edges import connected, edge_curves, most_important, opacities
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.style import BLACK, BLUE, GREY, VERMILLION, plain, shortened
 
@@ -62,7 +62,8 @@ def network_figure(
             printed below its name.
         most_edges: Largest number of edges drawn.
         fraction: The most important edges that hold this fraction of the importance of each layer
-            are drawn, with their nodes; the title counts them.
+            are drawn, with their nodes, except those on no path of such edges from an input to an
+            output; the title counts them.
 
     Raises:
         ValueError: If names or importances do not fit the layers, or ``most_edges`` is below 1.
@@ -81,7 +82,7 @@ def network_figure(
     labels = [shortened(name, LETTERS) for name in input_names]
     if shares is not None:
         labels = [f"{name} ({share:.2f})" for name, share in zip(labels, shares, strict=True)]
-    chosen = most_important(importances, most_edges, fraction)
+    chosen = connected(most_important(importances, most_edges, fraction))
     plan = _Plan.layout(sizes, chosen, labels, [shortened(n, LETTERS) for n in output_names])
     figure = Figure(figsize=(plan.width, plan.height), dpi=100)
     inches = Affine2D().translate(0, 0) + figure.dpi_scale_trans
@@ -309,7 +310,7 @@ def _draw_words(
     heading = f"{title}: [{widths}]" if title else f"[{widths}]"
     middle, top = plan.width / 2, plan.height
     style: dict[str, Any] = {"ha": "center", "va": "top", "transform": inches}
-    figure.text(middle, top - 0.12, heading, fontsize=13, fontweight="bold", **style)
+    figure.text(middle, top - 0.12, heading, fontsize=13, fontweight="bold", gid="title", **style)
     if drawn < plan.edges:
         words = f"the {drawn} most important of {plan.edges} edges"
         figure.text(middle, top - 0.42, words, fontsize=9.5, color=VERMILLION, **style)

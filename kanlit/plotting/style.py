@@ -90,7 +90,7 @@ def head(height: float, title: str, handles: Sequence[Line2D | Patch] = ()) -> P
     lines = math.ceil(len(handles) / columns)
     top = _TITLE_HEIGHT + (0.1 + _LINE_HEIGHT * lines if lines else 0.0)
     page = Page(top + height)
-    page.figure.suptitle(title, y=1 - 0.12 / (top + height), va="top", **_TITLE)
+    page.figure.suptitle(title, y=1 - 0.12 / (top + height), va="top", gid="title", **_TITLE)
     if handles:
         page.figure.legend(
             handles=list(handles),

@@ -3,6 +3,7 @@
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -11,16 +12,20 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from kanlit.adaptation.report import AdaptationReport, LayerAdaptation
+from kanlit.callbacks.figure_log import log_figure
 from kanlit.callbacks.knot_plot import KnotPlotCallback
 from kanlit.callbacks.slices import slice_curve
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN
 from kanlit.plotting import knot_figure
+from kanlit.plotting.style import head
 from kanlit.problems.functions.target import TargetFunction
 from running import trainer_for
 
@@ -369,3 +374,19 @@ def test_knots_of_the_run_are_in_the_state_and_start_afresh_with_a_new_fit(tmp_p
 
     fit(tmp_path, plots, False, 1, module=Adaptable())
     assert [record.epoch for record in plots.records] == [0, 1]
+
+
+def test_titles_are_legible_in_tensorboard_s_thumbnails() -> None:
+    """Thumbnails are 350 pixels wide, a third of a picture's 960."""
+    sizes = []
+
+    def add_figure(tag: str, figure: Figure, **_: object) -> None:
+        (title,) = [text for text in figure.findobj(Text) if text.get_text() == "relative L2"]
+        sizes.append(title.get_fontsize())
+
+    experiment = SimpleNamespace(add_figure=add_figure, flush=lambda: None)
+    loggers = [SimpleNamespace(experiment=experiment)]
+    trainer = SimpleNamespace(loggers=loggers, global_step=0, fast_dev_run=False)
+    log_figure(trainer, head(1.0, "relative L2").figure, "page", "page.png")  # type: ignore[arg-type]
+
+    assert [size / 72 * 100 * 350 / 960 > 9 for size in sizes] == [True]  # pixels

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from kanlit.nn import KAN, KANLayer, edge_importance, grid_samples
 from kanlit.plotting import curve_figure, network_figure
-from kanlit.plotting.edges import FAINTEST, most_important, opacities
+from kanlit.plotting.edges import FAINTEST, connected, most_important, opacities
 from kanlit.plotting.network import _untangle
 
 
@@ -139,11 +139,28 @@ def test_network_too_large_shows_its_most_important_edges_and_says_so() -> None:
     importances = edge_importance(layers, grid_samples(layers[0]))
     drawn = [tuple(map(int, gid.split(":"))) for gid in artists(figure, "edge")]
 
-    assert len(drawn) == 50
-    assert "the 50 most important of 135 edges" in words(figure)
-    for number, importance in enumerate(importances):
-        shown = [float(importance[q, p]) for layer, q, p in drawn if layer == number]
-        assert sorted(shown) == sorted(importance.flatten().tolist())[-len(shown) :]
+    assert f"the {len(drawn)} most important of 135 edges" in words(figure)
+    for number, chosen in enumerate(connected(most_important(importances, 50))):
+        shown = {(q, p) for layer, q, p in drawn if layer == number}
+        assert shown == {(q, p) for q, p in chosen.nonzero().tolist()}
+
+
+def test_drawn_edges_are_on_a_path_from_an_input_to_an_output() -> None:
+    first = torch.tensor([[True, True], [True, False], [False, False]])
+    last = torch.tensor([[True, False, True]])
+    assert [mask.int().tolist() for mask in connected([first, last])] == [
+        [[1, 1], [0, 0], [0, 0]],
+        [[1, 0, 0]],
+    ]
+    apart = [first, torch.tensor([[False, False, True]])]
+    assert all(map(torch.equal, connected(apart), apart))
+
+
+@pytest.mark.parametrize("most", [1, 50])
+def test_each_layer_shows_its_most_important_edges(most: int) -> None:
+    importances = [torch.rand(9, 12), torch.rand(3, 9)]
+    for importance, chosen in zip(importances, most_important(importances, most), strict=True):
+        assert importance[chosen].min() >= importance[~chosen].max()
 
 
 @pytest.mark.parametrize(("most", "expected"), [(50, [25, 25]), (100, [73, 27]), (1000, [108, 27])])

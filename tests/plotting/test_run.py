@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -141,7 +142,7 @@ def test_an_outlier_does_not_hide_the_other_rows() -> None:
     figure = scatter_figure(true, true + 0.1, ["y"], across=("a", true[:, 0] * 2))
 
     assert all(axes.get_xlim()[1] < 3 for axes in figure.axes)
-    assert "1 rows outside" in words(figure)
+    assert "1 row outside" in words(figure)
     x, y = data(artists(figure)["residuals:0"])
     np.testing.assert_allclose(x, 2 * true[:, 0])
     np.testing.assert_allclose(y, 0.1, rtol=1e-6)
@@ -225,7 +226,7 @@ def test_convergence_shows_positive_values_as_they_are() -> None:
 
 
 def test_accuracy_is_on_a_linear_axis_of_its_own() -> None:
-    values = np.arange(5.0), np.linspace(0.5, 0.9, 5)
+    values = np.arange(5.0), np.linspace(0.1, 0.9, 5)
     names = ("train/loss", "val/loss", "val/rel_l2", "val/accuracy")
     figure = convergence_figure(dict.fromkeys(names, values))
 
@@ -234,6 +235,22 @@ def test_accuracy_is_on_a_linear_axis_of_its_own() -> None:
         ("error", "log", 1),
         ("accuracy", "linear", 1),
     ]
+
+
+def test_a_loss_that_hardly_changes_has_round_ticks() -> None:
+    values = np.arange(5.0), np.linspace(0.03268, 0.03271, 5)
+    figure = convergence_figure({"val/loss": values, "val/pde": values})
+
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 2
+    assert figure.axes[1].get_ylabel() == "mean squared residual"
+    assert_on_the_page(figure)
+
+
+def assert_on_the_page(figure: Figure) -> None:
+    """All words are within the page."""
+    box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    width, height = figure.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
 
 
 def test_classes_are_counted_and_their_probabilities_compared_with_what_happened() -> None:
@@ -250,6 +267,10 @@ def test_classes_are_counted_and_their_probabilities_compared_with_what_happened
     np.testing.assert_allclose([mean[0], accuracy[0]], [0.8, 5 / 6])
     assert f"calibration error in 10 bins {5 / 6 - 0.8:.3f}" in words(figure)
     assert "decisions" in artists(figure)
+    long = [f"iris {name}" for name in ("setosa", "versicolor", "virginica")]
+    figure = class_figure(true, sure, long, "test", plane)
+    assert set(long) <= {text.get_text() for text in figure.legends[0].get_texts()}
+    assert_on_the_page(figure)
 
 
 def test_what_the_predictions_depend_on_is_found_in_spite_of_outliers() -> None:
