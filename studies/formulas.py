@@ -58,7 +58,7 @@ def run(name: str) -> None:
         (x - scales.input_mean) / scales.input_std,
         ((y - scales.target_mean) / scales.target_std),
     )
-    fit = select_network(*standardized, _network, [hidden], 8).fit
+    fit = select_network(*standardized, _network, [hidden], 8, 3).fit
     network = fit.network.requires_grad_(False)
 
     start = time.process_time()
@@ -69,8 +69,16 @@ def run(name: str) -> None:
     print(f"{name} [2, {hidden}, 1]: {seconds:.1f} s, {error:.1e}, {output.expression}", flush=True)
 
 
-def _network(hidden: Sequence[int], grid_size: int, generator: torch.Generator) -> KAN:
-    return KAN([2, *hidden, 1], grid_size=grid_size, generator=generator, dtype=torch.float64)
+def _network(
+    hidden: Sequence[int], grid_size: int, spline_order: int, generator: torch.Generator
+) -> KAN:
+    return KAN(
+        [2, *hidden, 1],
+        grid_size=grid_size,
+        spline_order=spline_order,
+        generator=generator,
+        dtype=torch.float64,
+    )
 
 
 if __name__ == "__main__":

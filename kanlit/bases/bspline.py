@@ -130,7 +130,7 @@ class BSplineBasis(Basis):
         knots fall to zero differently, and the projection would spread that error into the grid.
         Features whose new breakpoints contain the old ones therefore use knot insertion.
         """
-        if not isinstance(old, BSplineBasis):
+        if not isinstance(old, BSplineBasis) or old.order != self.order:
             return super().project(coefficients, old)
         fitted = project_bases(coefficients, old.pieces, self.pieces, self.outside)
         if self.outside == "zero":

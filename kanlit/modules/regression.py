@@ -27,6 +27,7 @@ from kanlit.selection import SmoothNetwork, select_network, too_large
 
 __all__ = ["RegressionModule"]
 
+_SIZES = ("hidden", "grid_size", "spline_order")
 _FIRST_RATE, _LATER_RATE = 1e-2, 1e-3  # of Adam, before and after a choice of the size
 
 
@@ -47,6 +48,8 @@ class RegressionModule(KANModule):
         hidden: Widths of the hidden layers, such as [10] or [6, 6]; [] for none; auto for the
             widths with the largest marginal likelihood of the training rows.
         grid_size: G, intervals per input feature before the first adaptation, or auto, likewise.
+        spline_order: Degree k of the splines, 1 to 5; auto for 3, or 5 if the noise is negligible
+            and the marginal likelihood gains. It is 3 if hidden and grid_size are given.
         robust: c, above 0: residuals larger than c times the spread of the training targets (their
             median absolute deviation) enter the loss linearly instead of squared, so that a few
             outliers do not dominate it. Null is plain least squares.
@@ -75,6 +78,7 @@ class RegressionModule(KANModule):
         out_features: int,
         hidden: Sequence[int] | Literal["auto"] = (10,),
         grid_size: int | Literal["auto"] = 3,
+        spline_order: int | Literal["auto"] = 3,
         robust: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -82,8 +86,11 @@ class RegressionModule(KANModule):
             raise ConfigurationError(f"robust must be above 0 or null, got {robust}: try 1.0")
         first = 3 if grid_size == "auto" else grid_size
         widths: Sequence[int] = (10,) if hidden == "auto" else hidden
-        super().__init__(in_features, out_features, hidden=widths, grid_size=first, **kwargs)
-        self.hparams.update({"hidden": hidden, "grid_size": grid_size})
+        order = 3 if spline_order == "auto" else spline_order
+        sizes: dict[str, Any] = {"hidden": widths, "grid_size": first, "spline_order": order}
+        super().__init__(in_features, out_features, **sizes, **kwargs)
+        chosen = spline_order if "auto" in (hidden, grid_size) else order
+        self._keep_sizes(hidden, grid_size, chosen)
         self.uncertainty: Uncertainty | None = None
         self.freedom: float | None = None
         self._strengths: tuple[list[Tensor], int] | None = None  # until the optimizer is created
@@ -134,35 +141,45 @@ class RegressionModule(KANModule):
     def _select(self) -> None:
         """Replaces the network by one whose size, start and smoothness the data choose."""
         if too_large(0, len(self.input_mean), 0):
-            self.hparams.update({"hidden": [10], "grid_size": 3})
+            self._keep_sizes([10], 3, self.network.layers[0].spline_order)
             x = self._standardized("train")[0].to(self.input_mean)
             adapt_grids(self.network, x, InputDensity(), placement=Placement(uniform_mix=0.5))
             return
         found: Any = None
         if self.trainer.is_global_zero:
-            hidden, grid_size = self.hparams["hidden"], self.hparams["grid_size"]
+            given = [self.hparams[name] for name in _SIZES]
+            hidden, grid_size, order = (None if size == "auto" else size for size in given)
             selected = select_network(
                 *self._standardized("train"),
                 self._build,
-                None if hidden == "auto" else hidden,
-                None if grid_size == "auto" else grid_size,
+                hidden,
+                grid_size,
+                order,
                 seed=torch.initial_seed() % 2**63,
                 report=rank_zero_info,
             )
             fit = selected.fit
-            sizes = list(selected.hidden), fit.layers[0].grid_size
+            layer = fit.layers[0]
+            sizes = list(selected.hidden), layer.grid_size, layer.spline_order
             found = sizes, fit.network.state_dict(), fit.optimizer.strengths(fit.layers)
-        (hidden, grid_size), state, self._strengths = self.trainer.strategy.broadcast(found)
-        self.hparams.update({"hidden": hidden, "grid_size": grid_size})
-        network = self._build(hidden, grid_size, torch.Generator())
+        sizes, state, self._strengths = self.trainer.strategy.broadcast(found)
+        self._keep_sizes(*sizes)
+        hidden, grid_size, order = sizes
+        network = self._build(hidden, grid_size, order, torch.Generator())
         network.load_state_dict(state)
         self.network = network.to(self.input_mean)
 
-    def _build(self, hidden: Sequence[int], grid_size: int, generator: torch.Generator) -> KAN:
-        names = ("spline_order", "outside", "initialization")
+    def _keep_sizes(self, *sizes: Any) -> None:
+        self.hparams.update(dict(zip(_SIZES, sizes, strict=True)))
+
+    def _build(
+        self, hidden: Sequence[int], grid_size: int, spline_order: int, generator: torch.Generator
+    ) -> KAN:
+        names = ("outside", "initialization")
         return KAN(
             [len(self.input_mean), *hidden, len(self.target_mean)],
             grid_size=grid_size,
+            spline_order=spline_order,
             generator=generator,
             dtype=torch.float64,
             **{name: self.hparams[name] for name in names if name in self.hparams},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +16,10 @@ from kanlit.nn import KAN, KANLayer
 from kanlit.optim import LevenbergMarquardt, Residual
 from kanlit.optim.uncertainty import output_variances
 
-__all__ = ["SmoothNetwork"]
+__all__ = ["MARGIN", "SmoothNetwork"]
+
+MARGIN = 0.01
+"""How far grids reach beyond their inputs, unless the noise is negligible."""
 
 _PLACEMENT = Placement(uniform_mix=0.5)
 _REGRID = (0, 3, 6, 10, 15, 20, 30)  # steps before which the grids follow the hidden units
@@ -32,19 +36,27 @@ class SmoothNetwork:
         x: Standardized inputs ``(n, in)``, float64.
         y: Standardized targets ``(n, out)``, float64.
         optimizer: Its optimizer, if there is one already.
+        margin: How far the grids reach beyond their inputs at each end, relative to their range.
 
     Attributes:
         network: The network.
         optimizer: Its optimizer, which holds the strengths of the penalties.
+        margin: As above.
     """
 
     def __init__(
-        self, network: KAN, x: Tensor, y: Tensor, optimizer: LevenbergMarquardt | None = None
+        self,
+        network: KAN,
+        x: Tensor,
+        y: Tensor,
+        optimizer: LevenbergMarquardt | None = None,
+        margin: float = MARGIN,
     ) -> None:
         self.network = network
         if optimizer is None:
             optimizer = LevenbergMarquardt(network.parameters(), smoothness="auto")
         self.optimizer = optimizer
+        self.margin = margin
         self._x, self._y = x, y
 
     @property
@@ -115,7 +127,7 @@ class SmoothNetwork:
             self._x,
             InputDensity(),
             grid_size,
-            placement=_PLACEMENT,
+            placement=replace(_PLACEMENT, margin=self.margin),
             optimizer=self.optimizer,
             optimizer_state="keep",
         )
@@ -137,7 +149,21 @@ class SmoothNetwork:
 
     def on(self, x: Tensor, y: Tensor) -> SmoothNetwork:
         """A copy in float64, on the CPU, with other rows."""
-        other = SmoothNetwork(deepcopy(self.network).cpu().double(), x, y)
+        network = deepcopy(self.network).cpu().double()
+        other = SmoothNetwork(network, x, y, margin=self.margin)
+        other.optimizer.set_strengths(other.layers, *self.optimizer.strengths(self.layers))
+        return other
+
+    @torch.no_grad()
+    def projected(self, network: KAN) -> SmoothNetwork:
+        """Its function in a network of the same widths and G with splines of another degree."""
+        for new, old in zip(network.layers, self.layers, strict=True):
+            knots = new.knots_for(old.breakpoints)
+            basis = new.basis_on(knots)
+            new.set_grid(knots, basis.project(old.coefficients, old.exact_basis), basis)
+            for name in ("base_weight", "edge_scale", "bias"):
+                getattr(new, name).copy_(getattr(old, name))
+        other = SmoothNetwork(network, self._x, self._y, margin=self.margin)
         other.optimizer.set_strengths(other.layers, *self.optimizer.strengths(self.layers))
         return other
 

@@ -1,4 +1,4 @@
-"""Chooses the widths, the grid size and the start of a network."""
+"""Chooses the widths, the grid size, the degree and the start of a network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from kanlit.nn import KAN
-from kanlit.selection.fit import SmoothNetwork
+from kanlit.selection.fit import MARGIN, SmoothNetwork
 
 __all__ = ["Selected", "select_network"]
 
 _WIDTHS = ((), (1,), (2,), (3,), (5,), (8,), (12,))
 _GRID_SIZES = (6, 10, 16, 24, 36, 54, 80)
+_ORDERS = 3, 5  # of splines, without noise the second
+_MARGIN = 0.1  # of the grids, where the noise is negligible
 _STARTS, _SEMIFINALISTS, _FINALISTS = 6, 3, 2
 _SHORT, _LONG, _PER_GRID = 10, 30, 30  # steps
 _LEAST_GAIN = 1.0  # of the log evidence, to accept a finer grid
@@ -22,13 +24,15 @@ _LEAST_GAIN_OF_WIDTH = 5.0  # more, because the best of several starts is compar
 _LEAST_GAIN_OF_RIDGE = 0.03  # of the squared error at rows left out
 _COST_OF_CURVE = 2.0  # of the log evidence, because a curved edge has two strengths of its own
 _CLEAN, _CLEAN_STARTS = 1e-4, 2  # variance of the noise below which any start fits well
-_FINE = 1e-8  # variance of the noise below which the grid is refined instead
+_FINE = 1e-8  # variance of the noise below which the grid is refined before the next width
 _PATIENCE = 2  # widths without a gain
+_ENOUGH = 1e-11  # variance of the noise below which the width no longer grows
 _EXACT = 1e-15  # variance of the noise from which nothing can be gained
 _ROWS_TO_START, _MOST_ROWS = 1000, 4000
 _MOST_WORK = 2e9  # rows times squared parameters, multiplications of a step
 
-Build = Callable[[Sequence[int], int, torch.Generator], KAN]
+Build = Callable[[Sequence[int], int, int, torch.Generator], KAN]
+Rows = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def select_network(
     build: Build,
     hidden: Sequence[int] | None = None,
     grid_size: int | None = None,
+    spline_order: int | None = None,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
 ) -> Selected:
@@ -58,67 +63,146 @@ def select_network(
     The evidence, the marginal likelihood of the data, weighs the fit against the freedom that the
     network needs for it. The first is a linear function, over which every edge that may bend has to
     pay, and later those that the data bend. Each width has several random starts; the best are
-    trained to the end. The width grows, and after it G, while the evidence gains.
+    trained to the end. The width grows, and after it G, while the evidence gains. Where the noise
+    is negligible, splines of a higher degree are tried, and G grows before the width.
 
     Args:
         x: Standardized inputs ``(n, in)``, float64.
         y: Standardized targets ``(n, out)``, float64.
-        build: Creates a network in float64 from hidden widths, G and a random generator.
+        build: Creates a network in float64 from hidden widths, G, degree and a random generator.
         hidden: Hidden widths; None chooses them.
         grid_size: G; None chooses it.
+        spline_order: Degree of the splines; None chooses it.
         seed: Seed of the starts and of the subset of rows of large data.
         report: Receives a line per size that was tried.
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(x), generator=generator)
-    few, many = (order[:most].sort().values for most in (_ROWS_TO_START, _MOST_ROWS))
-    small, large = (x[few], y[few]), (x[many], y[many])
     first = _GRID_SIZES[0] if grid_size is None else grid_size
-    best: SmoothNetwork | None = None
-    chosen: tuple[int, ...] = ()
+    sizes = _GRID_SIZES[1:] if grid_size is None else ()
+    orders = _ORDERS if spline_order is None else (spline_order, spline_order)
+    search = _Search(x, y, build, first, orders, seed, report)
+    coarse = search.linear() if hidden is None else None  # the best with the first G
+    best: SmoothNetwork | None = None  # the best of those whose grids are refined
     waited = 0
-    if hidden is None:
-        best = SmoothNetwork(build((), first, generator), *large)
-        best.hold_straight()
-        best.train(_LONG + 2 * _SHORT)
-        report(_line((), best))
     for widths in _WIDTHS if hidden is None else (tuple(hidden),):
+        found = search.fitted(widths, coarse)
+        if found is None:
+            break
+        if coarse is None or _gain(found, coarse) > (_LEAST_GAIN_OF_WIDTH if widths else 0.0):
+            coarse, waited = search.without_noise(found) if found.noise < _CLEAN else found, 0
+            if coarse.noise < _FINE:
+                refined = search.refined(coarse, sizes)
+                if best is not None and not refined.evidence > best.evidence + _LEAST_GAIN:
+                    break
+                best = refined
+        elif widths:
+            waited += 1
+        if waited == _PATIENCE or (best is not None and best.noise < _ENOUGH):
+            break
+    if best is None:
+        assert coarse is not None
+        if hidden is None and not coarse.curved_edges:
+            coarse = _unshrunk_unless_shrinking_gains(coarse, search.many)
+        best = search.refined(coarse, sizes) if coarse.curved_edges else coarse
+    report(f"kept: {_size(best)}")
+    return Selected(best, _hidden(best))
+
+
+class _Search:
+    """Fits networks of given sizes.
+
+    Attributes:
+        many: The rows for the final fit of each size.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        build: Build,
+        grid_size: int,
+        orders: tuple[int, int],
+        seed: int,
+        report: Callable[[str], None],
+    ) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        rows = torch.randperm(len(x), generator=self._generator)
+        few, many = (rows[:most].sort().values for most in (_ROWS_TO_START, _MOST_ROWS))
+        self._few, self.many = (x[few], y[few]), (x[many], y[many])
+        self._build, self._grid_size, self._report = build, grid_size, report
+        self._order, self._highest = orders
+        self._margin = MARGIN
+
+    def linear(self) -> SmoothNetwork:
+        """A linear function."""
+        fit = SmoothNetwork(self._built(()), *self.many)
+        fit.hold_straight()
+        fit.train(_LONG + 2 * _SHORT)
+        self._report(_line(fit))
+        return fit
+
+    def fitted(self, widths: Sequence[int], best: SmoothNetwork | None) -> SmoothNetwork | None:
+        """The best of several starts; None if a step would be too much work, unless it is all."""
         starts = _STARTS if widths else 1
         if best is not None and best.noise < _CLEAN:
             starts = min(starts, _CLEAN_STARTS)
-        networks = [build(widths, first, generator) for _ in range(starts)]
-        if best is not None and not _affordable(networks[0], len(many)):
-            break
-        fits = [SmoothNetwork(network, *small).train(_SHORT) for network in networks]
+        networks = [self._built(widths) for _ in range(starts)]
+        if best is not None and not self._affordable(networks[0]):
+            return None
+        fits = [
+            SmoothNetwork(network, *self._few, margin=self._margin).train(_SHORT)
+            for network in networks
+        ]
         fits = [fit.train(_SHORT) for fit in _best(fits, _SEMIFINALISTS)]
         clean = min(fit.noise for fit in fits) < _CLEAN
         finalists = _best(fits, 1 if clean else _FINALISTS)
-        fits = [fit.on(*large).train(2 * _SHORT) for fit in finalists]
+        fits = [fit.on(*self.many).train(2 * _SHORT) for fit in finalists]
         found = _best(fits, 1)[0].train(_LONG)
-        report(_line(widths, found))
-        least = _LEAST_GAIN_OF_WIDTH if widths else 0.0
-        if best is None or _gain(found, best) > least:
-            best, chosen, waited = found, widths, 0
-        elif widths:
-            waited += 1
-        if waited == _PATIENCE or best.noise < _FINE:
-            break
-    assert best is not None
-    if hidden is None and not best.curved_edges:
-        best = _unshrunk_unless_shrinking_gains(best, large)
-    for size in _GRID_SIZES[1:] if grid_size is None and best.curved_edges else ():
-        if best.noise < _EXACT:
-            break
-        finer = best.on(*large)
-        finer.place_grids(size)
-        if not _affordable(finer.network, len(many)):
-            break
-        finer.train(_PER_GRID)
-        report(_line(chosen, finer))
-        if not finer.evidence > best.evidence + _LEAST_GAIN:
-            break
-        best = finer
-    return Selected(best, chosen)
+        self._report(_line(found))
+        return found
+
+    def without_noise(self, best: SmoothNetwork) -> SmoothNetwork:
+        """A network without noise, with a higher degree if the evidence gains.
+
+        Later networks have that degree, too, and their grids reach beyond the data: hidden units of
+        new rows leave the range of the others, and outside its grid a function is continued as a
+        line, with an error far above that inside.
+        """
+        if (self._order, best.margin) == (self._highest, _MARGIN):
+            return best
+        before, self._order = self._order, self._highest
+        best.margin = self._margin = _MARGIN
+        network = self._built(_hidden(best))
+        if self._affordable(network):
+            found = best.projected(network)
+            found.place_grids()
+            self._report(_line(found.train(_PER_GRID)))
+            if found.evidence > best.evidence + _LEAST_GAIN:
+                return found
+        self._order = before
+        return best
+
+    def refined(self, best: SmoothNetwork, sizes: Sequence[int]) -> SmoothNetwork:
+        """The network with the largest G that gains."""
+        for size in sizes:
+            if best.noise < _EXACT:
+                break
+            finer = best.on(*self.many)
+            finer.place_grids(size)
+            if not self._affordable(finer.network):
+                break
+            finer.train(_PER_GRID)
+            self._report(_line(finer))
+            if not finer.evidence > best.evidence + _LEAST_GAIN:
+                break
+            best = finer
+        return best
+
+    def _built(self, widths: Sequence[int]) -> KAN:
+        return self._build(widths, self._grid_size, self._order, self._generator)
+
+    def _affordable(self, network: KAN) -> bool:
+        parameters = sum(p.numel() for p in network.parameters())
+        return len(self.many[0]) * parameters**2 <= _MOST_WORK
 
 
 def _best(fits: Sequence[SmoothNetwork], number: int) -> list[SmoothNetwork]:
@@ -135,9 +219,7 @@ def _gain(found: SmoothNetwork, best: SmoothNetwork) -> float:
     return found.evidence - best.evidence - _COST_OF_CURVE * curves
 
 
-def _unshrunk_unless_shrinking_gains(
-    best: SmoothNetwork, rows: tuple[Tensor, Tensor]
-) -> SmoothNetwork:
+def _unshrunk_unless_shrinking_gains(best: SmoothNetwork, rows: Rows) -> SmoothNetwork:
     """Least squares instead of a ridge regression, unless this gains at rows that are left out."""
     plain = best.on(*rows)
     plain.hold_unshrunk()
@@ -146,17 +228,22 @@ def _unshrunk_unless_shrinking_gains(
     return best if own < (1 - _LEAST_GAIN_OF_RIDGE) * other else plain
 
 
-def _affordable(network: KAN, rows: int) -> bool:
-    parameters = sum(p.numel() for p in network.parameters())
-    return rows * parameters**2 <= _MOST_WORK
+def _hidden(fit: SmoothNetwork) -> tuple[int, ...]:
+    return tuple(fit.network.widths[1:-1])
 
 
-def _line(widths: Sequence[int], fit: SmoothNetwork) -> str:
+def _size(fit: SmoothNetwork) -> str:
+    straight = "" if fit.curved_edges else " (linear)"
+    first = fit.layers[0]
+    return (
+        f"hidden {list(_hidden(fit))}{straight}, G = {first.grid_size}, degree {first.spline_order}"
+    )
+
+
+def _line(fit: SmoothNetwork) -> str:
     found = fit.optimizer.found
     assert found is not None
-    straight = "" if fit.curved_edges else " (linear)"
     return (
-        f"hidden {list(widths)}{straight}, G = {fit.layers[0].grid_size}: "
-        f"log evidence {fit.evidence:.1f}, "
+        f"{_size(fit)}: log evidence {fit.evidence:.1f}, "
         f"{found.freedom:.1f} degrees of freedom, noise {fit.noise**0.5:.2g} of the targets' spread"
     )

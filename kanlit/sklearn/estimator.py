@@ -50,7 +50,7 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         self,
         hidden: Sequence[int] | Literal["auto"] = "auto",
         grid_size: int | Literal["auto"] = "auto",
-        spline_order: int = 3,
+        spline_order: int | Literal["auto"] = "auto",
         max_epochs: int | None = None,
         validation_fraction: float = 0.15,
         random_state: Any = 42,
@@ -147,11 +147,11 @@ class KANEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         settings = _plain(self.settings or {})
         if "data" in settings:
             raise ConfigurationError("settings has data, but they come from X and y: remove it")
-        model = {"hidden": self.hidden, "grid_size": self.grid_size}
-        given = {name: value for name, value in model.items() if value != "auto"}
+        names = ("hidden", "grid_size", "spline_order")
+        model = {name: getattr(self, name) for name in names}
         trainer = {"max_epochs": self.max_epochs, "default_root_dir": self.folder}
         config = {
-            "model": {**given, "spline_order": self.spline_order},
+            "model": {name: value for name, value in model.items() if value != "auto"},
             "trainer": {name: value for name, value in trainer.items() if value is not None},
             "seed_everything": self._seed(),
         }

@@ -26,7 +26,7 @@ class KANRegressor(RegressorMixin, KANEstimator):  # type: ignore[misc]
         hidden: Widths of the hidden layers, such as [10]; auto for those that ``kanlit fit``
             chooses.
         grid_size: G, intervals per input feature before the first adaptation; auto likewise.
-        spline_order: Degree k of the splines, 1 to 5.
+        spline_order: Degree k of the splines, 1 to 5; auto likewise.
         max_epochs: Largest number of epochs; None for that of ``kanlit fit``.
         validation_fraction: Fraction of the rows for validation, between 0 and 1.
         random_state: Seed, generator or None, as in all of scikit-learn. The default is the seed of

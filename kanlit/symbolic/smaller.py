@@ -17,7 +17,7 @@ _WIDTHS: tuple[tuple[int, ...], ...] = ((), (1,), (2,))
 SMALLER = len(_WIDTHS)
 """Largest number of smaller networks."""
 
-_GRID_SIZE = 8
+_GRID_SIZE, _ORDER = 8, 3
 _STEPS = 40
 _CLEAN = 1e-4  # variance of the noise above which random starts are tried, too
 
@@ -47,26 +47,36 @@ def smaller_networks(widths: Sequence[int], x: Tensor, y: Tensor) -> Iterator[Sm
             continue
         fits = [SmoothNetwork(_around(sums), x, y).train(_STEPS)] if own == (1,) else []
         if not fits or fits[0].noise > _CLEAN:
-            fits.append(select_network(x, y, partial(_built, x.shape[1]), own, _GRID_SIZE).fit)
+            build = partial(_built, x.shape[1])
+            fits.append(select_network(x, y, build, own, _GRID_SIZE, _ORDER).fit)
         yield max(fits, key=lambda fit: fit.evidence)
 
 
 def _built(
-    inputs: int, hidden: Sequence[int], grid_size: int, generator: torch.Generator | None = None
+    inputs: int,
+    hidden: Sequence[int],
+    grid_size: int,
+    spline_order: int,
+    generator: torch.Generator | None = None,
 ) -> KAN:
-    return KAN([inputs, *hidden, 1], grid_size=grid_size, generator=generator, dtype=torch.float64)
+    return KAN(
+        [inputs, *hidden, 1],
+        grid_size=grid_size,
+        spline_order=spline_order,
+        generator=generator,
+        dtype=torch.float64,
+    )
 
 
 @torch.no_grad()
 def _around(sums: KAN) -> KAN:
     """A network of one hidden node that computes the same as a network without one."""
-    network = _built(sums.widths[0], [1], _GRID_SIZE)
+    network = _built(sums.widths[0], [1], _GRID_SIZE, _ORDER)
     inner, outer = network.layers
     inner.load_state_dict(sums.layers[0].state_dict())
-    order = outer.spline_order
     outer.base_weight.zero_()
     outer.edge_scale.fill_(1.0)
     # A spline whose coefficients are the means of its inner knots is the identity.
-    outer.coefficients[:] = outer.knots.unfold(1, order, 1)[:, 1:-1].mean(-1)
+    outer.coefficients[:] = outer.knots.unfold(1, _ORDER, 1)[:, 1:-1].mean(-1)
     outer.bias.zero_()
     return network

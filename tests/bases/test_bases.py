@@ -158,6 +158,15 @@ def test_a_refit_keeps_a_curve_that_the_new_basis_holds(cls: type[Basis], refit:
         assert close < (1e-4 if refit == "fit_to_samples" else 1e-7)
 
 
+def test_a_polynomial_is_the_same_in_splines_of_a_higher_degree() -> None:
+    """Quadrature for the lower degree has too few nodes on one interval."""
+    ends, cls = uneven()[:, [0, -1]], BASES["bspline"]
+    old, new = (cls.from_knots(knots_of(ends, order), order, "linear") for order in (3, 5))
+    coefficients, x = torch.randn(3, 2, old.count, dtype=DOUBLE), inner_points()
+    raised = curve(new, new.project(coefficients, old), x)
+    torch.testing.assert_close(raised, curve(old, coefficients, x), rtol=0, atol=1e-9)
+
+
 @every_basis
 def test_an_insertion_keeps_the_ends_and_leaves_the_curve_alone(cls: type[Basis]) -> None:
     layer = layer_of(cls)

@@ -340,7 +340,7 @@ def test_weights_that_the_selection_found_are_not_rounded(
     found: list[Tensor] = []
 
     def select(x: Tensor, y: Tensor, build: Any, *args: Any, **settings: Any) -> Selected:
-        fit = SmoothNetwork(build([], 3, torch.Generator()), x, y).train(1)
+        fit = SmoothNetwork(build([], 3, 5, torch.Generator()), x, y).train(1)
         found.append(fit.layers[0].coefficients.detach().clone())
         return Selected(fit, ())
 
@@ -349,10 +349,11 @@ def test_weights_that_the_selection_found_are_not_rounded(
             assert torch.equal(pl_module.network.layers[0].coefficients, found[0])
 
     monkeypatch.setattr(regression, "select_network", select)
-    module = RegressionModule(2, 1, hidden="auto", grid_size="auto")
+    module = RegressionModule(2, 1, hidden="auto", grid_size="auto", spline_order="auto")
     trainer = trainer_for(1, Compare(), precision="64-true")
     trainer.fit(module, table(write_table(tmp_path / "t.csv")))
     assert len(found) == 1
+    assert (module.hparams["grid_size"], module.hparams["spline_order"]) == (3, 5)
 
 
 def test_errors_by_target_are_those_of_scikit_learn(tmp_path: Path) -> None:

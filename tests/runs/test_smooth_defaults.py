@@ -64,6 +64,7 @@ def test_a_noisy_table_is_fitted_better_than_by_a_line(
     [
         ("", "auto", "LevenbergMarquardt"),
         ("--model.hidden '[4]'", [4], "LevenbergMarquardt"),
+        ("--model.spline_order 4", "auto", "LevenbergMarquardt"),
         ("--model.optimizer torch.optim.SGD --model.optimizer.lr 0.1", [10], "SGD"),
         ("--adaptation.schedule '[3, 5]'", [10], None),
         ("--data.batch_size 10", [10], None),
@@ -76,6 +77,8 @@ def test_a_setting_of_the_user_wins(
     found = settings(run, words)
     model = found["model"]["init_args"]
     assert model["hidden"] == hidden
+    degree = 4 if "order" in words else "auto" if optimizer == "LevenbergMarquardt" else 3
+    assert model.get("spline_order", 3) == degree
     smooth = optimizer == "LevenbergMarquardt"
     if optimizer is not None:
         assert model["optimizer"]["class_path"].endswith(optimizer)
@@ -87,6 +90,24 @@ def test_given_sizes_are_trained(run: Callable[[str], str], tmp_path: Path) -> N
     run(f"fit {TABLE} {QUIET} --model.hidden '[4]' --model.grid_size 5 --trainer.max_epochs 2")
     weights = state(tmp_path, 0)["state_dict"]
     assert weights["network.layers.0.coefficients"].shape == (4, 2, 8)
+    assert state(tmp_path, 0)["hyper_parameters"]["spline_order"] == 3
+
+
+def test_every_command_knows_the_degree_that_was_chosen(
+    run: Callable[[str], str], tmp_path: Path
+) -> None:
+    a, b = np.random.default_rng(1).uniform(-2, 2, (2, 100))
+    rows = np.stack([a, b, np.sin(2 * a) + 0.5 * b], 1)
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="a,b,y", comments="")
+    fit = f"fit {TABLE} {QUIET} --model.grid_size 8 --trainer.max_epochs"
+    assert "degree 5" in run(f"{fit} 2")
+    assert state(tmp_path, 0)["hyper_parameters"]["spline_order"] == 5
+    run(f"{fit} 3 --ckpt_path last")
+    assert state(tmp_path, 1)["hyper_parameters"]["spline_order"] == 5
+    run("test --ckpt_path last")
+    run("predict --ckpt_path last --input t.csv --output out.csv")
+    errors = pd.read_csv(tmp_path / "out.csv").y_predicted - rows[:, 2]
+    assert errors.abs().max() < 0.01
 
 
 def test_a_resumed_run_ends_like_one_that_was_not_stopped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -20,9 +21,11 @@ def _several_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_GRID_SIZES", (6,))  # three intervals are too few for the sine
 
 
-def build(hidden: Sequence[int], grid_size: int, generator: torch.Generator) -> KAN:
-    widths = [2, *hidden, 1]
-    return KAN(widths, grid_size=grid_size, generator=generator, dtype=torch.float64)
+def build(
+    hidden: Sequence[int], grid_size: int, order: int, generator: torch.Generator, inputs: int = 2
+) -> KAN:
+    sizes = {"grid_size": grid_size, "spline_order": order}
+    return KAN([inputs, *hidden, 1], **sizes, generator=generator, dtype=torch.float64)
 
 
 def noisy(truth: str, rows: int = 120, noise: float = 0.3) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,11 +64,7 @@ def _ridge_case(rows: int, inputs: int, size: float) -> tuple[float, float, floa
     x, normal = (torch.randn(rows, n, generator=draw, dtype=torch.float64) for n in (inputs, 1))
     truth = x @ torch.full((inputs, 1), size, dtype=torch.float64)
 
-    def built(hidden: Sequence[int], grid_size: int, generator: torch.Generator) -> KAN:
-        widths = [inputs, *hidden, 1]
-        return KAN(widths, grid_size=grid_size, generator=generator, dtype=torch.float64)
-
-    network = select_network(x, truth + normal, built).fit.network
+    network = select_network(x, truth + normal, partial(build, inputs=inputs)).fit.network
     design = torch.cat([x, torch.ones_like(x[:, :1])], 1)
     plain = design @ torch.linalg.lstsq(design, truth + normal).solution
     return error(network, x, plain), error(network, x, truth), float((plain - truth).std())
@@ -87,7 +86,7 @@ def test_many_inputs_get_a_ridge(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_edge_that_the_data_leave_straight_costs_nothing() -> None:
     """A wide network paid for it as for a curve, and a poor additive function was kept."""
     x, y, _ = noisy("sum", 400)
-    fit = SmoothNetwork(build((), 6, torch.Generator().manual_seed(0)), x, y).train(40)
+    fit = SmoothNetwork(build((), 6, 3, torch.Generator().manual_seed(0)), x, y).train(40)
     assert fit.curved_edges == 2  # both may bend
     assert fit.used_curves == pytest.approx(1, abs=0.3)  # the sine does
     fit.hold_straight()
@@ -106,6 +105,40 @@ def test_given_sizes_are_kept() -> None:
     found = select_network(x, y, build, hidden=[2], grid_size=4)
     assert found.hidden == (2,)
     assert [layer.grid_size for layer in found.fit.layers] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("noise", "given", "order"), [(0.0, None, 5), (0.3, None, 3), (0.0, 3, 3), (0.0, 4, 4)]
+)
+def test_the_degree_is_raised_where_the_noise_is_negligible(
+    noise: float, given: int | None, order: int
+) -> None:
+    x, y, truth = noisy("sum", noise=noise)
+    lines: list[str] = []
+    found = select_network(x, y, build, hidden=[], spline_order=given, report=lines.append)
+    assert [layer.spline_order for layer in found.fit.layers] == [order]
+    assert lines[-1] == f"kept: hidden [], G = 6, degree {order}"
+    if noise == 0:
+        assert error(found.fit.network, x, truth) < 1e-2
+
+
+def test_a_width_that_gains_after_refinement_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first width below a noise of 1e-4 ended the search, whether its grid gained or not."""
+    monkeypatch.setattr(search, "_FINE", 1.0)  # refine every width
+    x, _, truth = noisy("product")
+    assert select_network(x, truth, build).hidden == (2,)
+
+
+@pytest.mark.parametrize(("noise", "margin"), [(0.0, 0.1), (0.3, 0.01)])
+def test_grids_reach_beyond_the_data_where_the_noise_is_negligible(
+    noise: float, margin: float
+) -> None:
+    """Hidden units of new rows left the grid; nearly all of the error was there."""
+    x, y, _ = noisy("sum", noise=noise)
+    (layer,) = select_network(x, y, build, hidden=[], grid_size=6).fit.layers
+    low, high = x.amin(0), x.amax(0)
+    torch.testing.assert_close(layer.breakpoints[:, -1], high + margin * (high - low))
+    torch.testing.assert_close(layer.breakpoints[:, 0], low - margin * (high - low))
 
 
 def test_the_same_seed_finds_the_same_network() -> None:

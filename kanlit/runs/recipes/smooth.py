@@ -16,6 +16,7 @@ _SETTINGS: dict[str, Any] = {
         "init_args": {
             "hidden": "auto",
             "grid_size": "auto",
+            "spline_order": "auto",
             "optimizer": {
                 "class_path": "kanlit.LevenbergMarquardt",
                 "init_args": {"smoothness": "auto"},
