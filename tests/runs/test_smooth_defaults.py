@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kanlit.selection import size
 
@@ -91,6 +92,8 @@ def test_given_sizes_are_trained(run: Callable[[str], str], tmp_path: Path) -> N
     weights = state(tmp_path, 0)["state_dict"]
     assert weights["network.layers.0.coefficients"].shape == (4, 2, 8)
     assert state(tmp_path, 0)["hyper_parameters"]["spline_order"] == 3
+    events = EventAccumulator(str(tmp_path / "lightning_logs" / "version_0")).Reload()
+    assert len(events.Scalars("train/loss")) == 2  # of each step: there are few
 
 
 def test_every_command_knows_the_degree_that_was_chosen(

@@ -71,6 +71,7 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
             "max_epochs": epochs,
             "precision": "64-true",
             "check_val_every_n_epoch": 10,
+            "log_every_n_steps": 1,
             "callbacks": callbacks,
         },
     }

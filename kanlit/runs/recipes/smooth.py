@@ -28,6 +28,7 @@ _SETTINGS: dict[str, Any] = {
         "max_epochs": 1000,
         "precision": "64-true",
         "check_val_every_n_epoch": 1,
+        "log_every_n_steps": 1,
         "callbacks": [
             {
                 "class_path": "lightning.pytorch.callbacks.EarlyStopping",
