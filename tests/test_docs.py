@@ -41,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
 GUIDES += ["domains", "inverse", "scikit_learn", "tuning", "choosing", "tensorboard"]
-GUIDES += ["loggers", "troubleshooting", "notebook", "functions"]
+GUIDES += ["loggers", "troubleshooting", "notebook", "functions", "gallery"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
@@ -68,11 +68,19 @@ SHORTER = {
     "docs/loggers.md": {"kanlit fit": "--trainer.max_epochs 20"},
     "docs/benchmarks.md": FIRST_EPOCHS,
     "docs/functions.md": {"kanlit fit": TWO_EPOCHS},
+    "docs/gallery.md": {
+        "kanlit fit --data TableData": "--trainer.max_epochs 2 --model.hidden '[2]' "
+        "--model.grid_size 3",
+        **FIRST_EPOCHS,
+    },
     "docs/density.md": {
         "kanlit fit": "--trainer.max_epochs 12",
         "kanlit benchmark --tasks": "--recipe short.yaml",
     },
-    "docs/equations.md": {"kanlit fit --config configs/equations": "--trainer.max_epochs 2"},
+    "docs/equations.md": {
+        "kanlit fit --config configs/equations": "--trainer.max_epochs 2",
+        "kanlit fit --data EquationData": "--trainer.max_epochs 2",
+    },
     "docs/tuning.md": {"kanlit tune": "--trials 1", "kanlit fit": "--trainer.max_epochs 2"},
     "docs/formula.md": {  # enough epochs for both formulas
         "kanlit fit --data TableData": "--trainer.max_epochs 60",
