@@ -59,6 +59,8 @@ def convergence_figure(
     groups = {kind: [name for name in drawn if _kind(name) == kind] for kind in _KINDS}
     groups = {kind: names for kind, names in groups.items() if names}
     page = head(HEIGHT * len(groups), title, handles)
+    places = np.concatenate([[epoch for epoch, _ in adaptations], *(x for x, _ in drawn.values())])
+    first, last = places.min(), places.max()
     for kind, names in groups.items():
         (axes,) = page.row(1, HEIGHT, below=0.55)
         values = np.concatenate([drawn[name][1] for name in names])
@@ -70,6 +72,7 @@ def convergence_figure(
             axes.plot(
                 epochs, values, lw=1.4, ms=4, markevery=every, gid=f"metric:{name}", **style[name]
             )
+        axes.set_xlim(first - 0.03 * (last - first or 1), last + 0.03 * (last - first or 1))
         if adaptations:
             mark_adaptations(axes, *map(list, zip(*adaptations, strict=True)))
         axes.set_xlabel(unit, fontsize=9)

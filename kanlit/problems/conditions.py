@@ -62,6 +62,19 @@ class Condition:
     names: tuple[str, ...] | None = None
     exact: bool = False
 
+    def __post_init__(self) -> None:
+        numbers = {"weight": self.weight}
+        if self.given is not None and not callable(self.given):
+            numbers["value"] = self.given
+        for what, number in numbers.items():
+            try:
+                float(number)
+            except (RuntimeError, TypeError, ValueError):
+                kind = "a number" if what == "weight" else "a number or a function of the points"
+                raise ConfigurationError(
+                    f"condition {self.name}: the {what} must be {kind}, got {number!r}"
+                ) from None
+
     def faces(self, owner: str, coordinates: Sequence[str], domain: Domain) -> list[Face]:
         """The faces: names of parts, or pairs of coordinate index and end, 0 for low, 1 for high.
 

@@ -239,10 +239,12 @@ def test_accuracy_is_on_a_linear_axis_of_its_own() -> None:
 
 def test_a_loss_that_hardly_changes_has_round_ticks() -> None:
     values = np.arange(5.0), np.linspace(0.03268, 0.03271, 5)
-    figure = convergence_figure({"val/loss": values, "val/pde": values})
+    late = tuple(each[1:] for each in values)
+    figure = convergence_figure({"val/loss": values, "val/pde": late})
 
     assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 2
     assert figure.axes[1].get_ylabel() == "mean squared residual"
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
     assert_on_the_page(figure)
 
 

@@ -269,6 +269,13 @@ def test_what_is_not_an_equation_is_refused(wrong: Any) -> None:
         EquationData(wrong)
 
 
+def test_values_and_weights_of_conditions_are_numbers() -> None:
+    with pytest.raises(ConfigurationError, match=r"velocity: the value must be .* got 't'"):
+        derivative("velocity", {"t": "low"}, "t")
+    with pytest.raises(ConfigurationError, match=r"walls: the weight must be a number, got None"):
+        dirichlet("walls", {"x": "both"}, 0.0, weight=None)
+
+
 def test_a_derivative_takes_one_coordinate() -> None:
     with pytest.raises(ConfigurationError, match=r"faces of one coordinate, got .*'t': 'low'"):
         derivative("a", {"x": "low", "t": "low"})
