@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from kanlit.errors import ConfigurationError
@@ -43,6 +44,13 @@ def import_named(name: str) -> Any:
         why = f"{type(error).__name__}: {one_line(str(error))}"
         if isinstance(error, AttributeError) and home in sys.modules:
             why = f"{home} has no {attribute}"
+            found = getattr(sys.modules[home], "__file__", None) or "part of Python"
+            own = Path(f"{home}.py")
+            if own.is_file() and str(own.absolute()) != found:
+                raise ConfigurationError(
+                    f"cannot import {name}: another module has the name {home} ({found}): give "
+                    f"the file {own} another name"
+                ) from None
         raise ConfigurationError(
             f"cannot import {name} ({why}): check its name, and that it lies in this folder or is "
             f"installed"

@@ -239,7 +239,7 @@ def test_accuracy_is_on_a_linear_axis_of_its_own() -> None:
 
 def test_a_loss_that_hardly_changes_has_round_ticks() -> None:
     values = np.arange(5.0), np.linspace(0.03268, 0.03271, 5)
-    late = tuple(each[1:] for each in values)
+    late = values[0][1:], values[1][1:]
     figure = convergence_figure({"val/loss": values, "val/pde": late})
 
     assert [axes.get_yscale() for axes in figure.axes] == ["linear"] * 2

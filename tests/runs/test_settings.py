@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from kanlit.errors import ConfigurationError
 from kanlit.runs.settings import load_yaml, loaded
+from kanlit.runs.user_classes import import_named
 
 SHARED = "a0: &a0 [1, 2]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
 
@@ -51,3 +54,12 @@ def test_many_values_and_a_few_aliases_are_no_attack() -> None:
 def test_bytes_that_are_not_text_are_a_value_like_any() -> None:
     for text in ("\udcff.csv", "a: \udcff"):  # as Python reads them from a command line
         assert loaded(text, "--data.path") == text
+
+
+def test_a_file_with_the_name_of_another_module_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wave.py").write_text("class Mine: ...\n")  # Python has a module wave
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"the name wave \(.*\): give the file wave.py"):
+        import_named("wave.Mine")
