@@ -46,20 +46,20 @@ class Fronts(Equation):
         return [dirichlet("walls", {"x": "both"}), start]
 
 
-def fitted(seed: int, options: argparse.Namespace) -> PDEModule:
+def fitted(seed: int) -> PDEModule:
     torch.manual_seed(seed)
     schedule = {0: 6, 30: 8, 60: 10, 90: 12}
     module = PDEModule(
         3,
         1,
-        hidden=options.hidden,
+        hidden=[6, 6],
         spline_order=5,
         grid_size=6,
         boundary_weight=100.0,
         optimizer=lambda p: LevenbergMarquardt(p, relative_ridge=1e-3),
     )
     trainer = Trainer(
-        max_epochs=options.epochs,
+        max_epochs=150,
         accelerator="cpu",
         precision="64-true",
         logger=False,
@@ -72,7 +72,7 @@ def fitted(seed: int, options: argparse.Namespace) -> PDEModule:
     data = EquationData(
         Fronts(),
         sampling="residual",
-        points=options.points,
+        points=4000,
         condition_points=300,
         redraw=ResidualDraw(pool=20000, every=5),
         seed=seed,
@@ -95,16 +95,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--epochs", type=int, default=150)
-    parser.add_argument("--points", type=int, default=4000)
-    parser.add_argument("--hidden", type=int, nargs="+", default=[6, 6])
     options = parser.parse_args(words)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     rows = []
     for seed in range(options.first, options.first + options.draws):
         start = time.process_time()
-        module = fitted(seed, options)
+        module = fitted(seed)
         seconds = time.process_time() - start
         rows.append([error_at(module, value / math.pi) for value in VALUES])
         listed = ", ".join(

@@ -55,6 +55,22 @@ def test_time_grows_where_the_solution_spreads_from_its_start(
     assert callbacks(chosen(equation=equation)) == expected
 
 
+def test_conditions_on_a_polygon_weigh_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "holed.py").write_text(
+        "from kanlit import Equation, Polygon, dirichlet\n"
+        "class Holed(Equation):\n"
+        "    coordinates = ('x', 'y')\n"
+        "    domain = Polygon('POLYGON ((0 0, 9 0, 0 9, 0 0), (2 2, 3 2, 2 3, 2 2))')\n"
+        "    def residual(self, u_xx, u_yy):\n"
+        "        return u_xx + u_yy\n"
+        "    def conditions(self):\n"
+        "        return [dirichlet('walls', 'boundary')]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [chosen(equation=name)["model"]["init_args"] for name in ("holed.Holed", "Heat")]
+    assert [each["boundary_weight"] for each in found] == [1000, 100]
+
+
 def test_what_the_user_sets_stays() -> None:
     words = ("--model.boundary_weight", "7", "--adaptation.schedule", "[3, 5]")
     found = chosen(*words, "--data.points_per_axis", "9", "--trainer.max_epochs", "12")

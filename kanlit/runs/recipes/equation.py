@@ -42,7 +42,8 @@ def _settings(parse: Callable[[], Namespace], given: Collection[str]) -> dict[st
     model: dict[str, Any] = {
         "hidden": [6, 6],
         "spline_order": 5,
-        "boundary_weight": 100.0,
+        # Near a small hole the residual would outweigh the conditions.
+        "boundary_weight": 1000.0 if problem.domain.dim else 100.0,
         "optimizer": {"class_path": "LevenbergMarquardt", "init_args": {"relative_ridge": 1e-3}},
     }
     if "adaptation.schedule" not in given:
