@@ -27,6 +27,7 @@ _GRID = {
         "refit error": ["Multiline", ["grid/refit_error"]],
     }
 }
+_SIZES = ("hidden", "grid_size", "spline_order")
 # Keys of the settings by their names in HPARAMS; the data's is followed by what they are of.
 _KEYS = {
     "data": "data",
@@ -93,9 +94,9 @@ class _Settings:
     def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
         if not self.fits:
             return
-        # A module may have chosen its widths and G from the data.
-        chosen = {name: params[name] for name in ("hidden", "grid_size") if name in params}
-        found = {**self.settings, **chosen}
+        # A module may have chosen sizes from the data since the initial parameters in params.
+        now = self.trainer.lightning_module.hparams
+        found = {**self.settings, **{name: now[name] for name in _SIZES if name in now}}
         if isinstance(self.logger, TensorBoardLogger):
             _write(self.logger, found)
             layout = _layout(self.trainer.lightning_module)

@@ -105,6 +105,8 @@ def test_every_command_knows_the_degree_that_was_chosen(
     fit = f"fit {TABLE} {QUIET} --model.grid_size 8 --trainer.max_epochs"
     assert "degree 5" in run(f"{fit} 2")
     assert state(tmp_path, 0)["hyper_parameters"]["spline_order"] == 5
+    logged = yaml.safe_load((tmp_path / "lightning_logs/version_0/hparams.yaml").read_text())
+    assert logged["spline_order"] == 5  # not auto
     run(f"{fit} 3 --ckpt_path last")
     assert state(tmp_path, 1)["hyper_parameters"]["spline_order"] == 5
     run("test --ckpt_path last")
