@@ -55,7 +55,9 @@ def test_time_grows_where_the_solution_spreads_from_its_start(
     assert callbacks(chosen(equation=equation)) == expected
 
 
-def test_conditions_on_a_polygon_weigh_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conditions_on_a_polygon_weigh_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "holed.py").write_text(
         "from kanlit import Equation, Polygon, dirichlet\n"
         "class Holed(Equation):\n"
