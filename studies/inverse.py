@@ -7,7 +7,7 @@ seeds from 1000 on.
     python studies/inverse.py reaction --draws 100
     python studies/inverse.py burgers --draws 3
     python studies/inverse.py poisson_field --draws 3
-    python studies/inverse.py heat_field --first 1000 --draws 1 --weight 30
+    python studies/inverse.py heat_field --draws 3 --weight 100
 """
 
 from __future__ import annotations
@@ -216,7 +216,9 @@ TASKS = {
         {0: 6, 30: 8, 60: 10, 90: 12, 120: 14},
     ),
     "poisson_field": Task(PoissonField(), {}, 2500, 0.1, 60, FIELD, EVEN),
-    "heat_field": Task(HeatField(), {}, 2500, 0.1, 100, {**FIELD, "hidden": [8]}, EVEN),
+    "heat_field": Task(
+        HeatField(), {}, 2500, 0.1, 80, {**FIELD, "hidden": [12]}, EVEN, {0: 3, 40: 5}
+    ),
 }
 
 
