@@ -17,9 +17,10 @@ from kanlit.runs.console import quiet_console
 pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::DeprecationWarning")
 
 CommandLine = Callable[[str], tuple[int, str, str]]
+HEAT = "kanlit.problems.Heat"  # the pages' equation, which other tests import, is a Heat, too
 
 
-def chosen(*words: str, equation: str = "Heat") -> dict[str, Any]:
+def chosen(*words: str, equation: str = HEAT) -> dict[str, Any]:
     """All settings of a run on an equation."""
     given = ["--data", "EquationData", "--data.equation", equation, *words]
     with quiet_console():
@@ -43,7 +44,7 @@ def test_equation_is_trained_by_least_squares_on_points_that_follow_the_residual
 @pytest.mark.parametrize(
     ("equation", "expected"),
     [
-        ("Heat", ["Horizon", "KeepBest"]),
+        (HEAT, ["Horizon", "KeepBest"]),
         ("SineGordon", ["Horizon", "KeepBest"]),  # of the second order in time
         ("Advection", ["TimeWindows", "KeepBest"]),  # whose solution is only carried along
         ("Poisson", ["KeepBest"]),  # without time
@@ -69,7 +70,7 @@ def test_conditions_on_a_polygon_weigh_more(
         "        return [dirichlet('walls', 'boundary')]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    found = [chosen(equation=name)["model"]["init_args"] for name in ("holed.Holed", "Heat")]
+    found = [chosen(equation=name)["model"]["init_args"] for name in ("holed.Holed", HEAT)]
     assert [each["boundary_weight"] for each in found] == [1000, 100]
 
 
@@ -98,7 +99,7 @@ def test_a_minimal_config_trains_and_shows_what_was_chosen(
     command_line: CommandLine, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "data: {class_path: EquationData, init_args: {equation: Heat}}"
+        "data: {class_path: EquationData, init_args: {equation: kanlit.problems.Heat}}"
     )
     _, printed, _ = command_line("fit --config mine.yaml --print_config")
     shown = yaml.safe_load(printed)
