@@ -7,6 +7,7 @@ seeds from 1000 on.
     python studies/inverse.py reaction --draws 100
     python studies/inverse.py burgers --draws 3
     python studies/inverse.py poisson_field --draws 3
+    python studies/inverse.py poisson_field --draws 3 --noise 0 --weight 1000 --epochs 300
     python studies/inverse.py heat_field --draws 3 --weight 100
 """
 
@@ -215,7 +216,9 @@ TASKS = {
         {**DRAWN, "redraw": ResidualDraw(pool=20000, every=5)},
         {0: 6, 30: 8, 60: 10, 90: 12, 120: 14},
     ),
-    "poisson_field": Task(PoissonField(), {}, 2500, 0.1, 60, FIELD, EVEN),
+    "poisson_field": Task(
+        PoissonField(), {}, 2500, 0.1, 60, {**FIELD, "boundary_weight": 100.0}, EVEN
+    ),
     "heat_field": Task(
         HeatField(), {}, 2500, 0.1, 80, {**FIELD, "hidden": [12]}, EVEN, {0: 3, 40: 5}
     ),
@@ -281,12 +284,15 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--noise", type=float, help="standard deviation; that of the task if unset")
     parser.add_argument("--weight", type=float, default=1.0, help="model.observation_weight")
+    parser.add_argument("--epochs", type=int, help="those of the task if unset")
     options = parser.parse_args(words)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     task = TASKS[options.task]
     if options.noise is not None:
         task = replace(task, noise=options.noise)
+    if options.epochs is not None:
+        task = replace(task, epochs=options.epochs)
     fields: dict[str, list[float]] = {name: [] for name in task.equation.unknowns}
     found: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in task.truth}
     start = time.process_time()
