@@ -32,6 +32,7 @@ from kanlit.benchmark import Outcome, Run
 from kanlit.benchmark.engine import Train
 from kanlit.benchmark.matrix import build_matrix
 from kanlit.benchmark.tasks import choose_tasks
+from kanlit.callbacks import equation_figures
 from kanlit.checkpoints import find_checkpoint, read_checkpoint
 from kanlit.cli import benchmark, benchmark_report
 
@@ -216,6 +217,7 @@ def test_a_page_runs_from_top_to_bottom(
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "my_equations", raising=False)  # another page's
     monkeypatch.setattr(benchmark, "local_engine", lambda jobs, threads: in_process)
+    monkeypatch.setattr(equation_figures, "_FRAMES", 11)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
     steps = Steps(page, command_line, start)

@@ -234,7 +234,7 @@ def test_digits_goes_on_where_it_stopped_and_compares_on_the_same_seeds(
     here: Here, tmp_path: Path
 ) -> None:
     methods = ["InputDensity", "CurvatureDensity, power 1"]
-    arguments = ["digits.py", "--out", str(tmp_path / "rows.csv"), "--epochs", "6", "--methods"]
+    arguments = ["digits.py", "--out", str(tmp_path / "rows.csv"), "--epochs", "2", "--methods"]
     here(*arguments, *methods, "--seeds", "1")
     first = (tmp_path / "rows.csv").read_text()
     printed = here(*arguments, *methods, "--seeds", "2")
