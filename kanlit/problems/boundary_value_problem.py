@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, product
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from kanlit.problems.exactness import largest_residuals, random_networks
 from kanlit.problems.form import SolutionForm
 from kanlit.problems.names import Needs, Network, Vocabulary
 from kanlit.problems.observations import OBSERVATIONS, observation_residual
+from kanlit.problems.overlap import check_overlap
 from kanlit.problems.solution import Solution
 from kanlit.problems.unknown import CoefficientColumns, start_columns, unknown_coefficients
 
@@ -81,7 +81,7 @@ class BoundaryValueProblem:
         for condition in listed:
             self._read(condition, vocabulary)
         self._check_named()
-        self._check_parts()
+        check_overlap(self.name, self.domain, self.faces, self._condition_needs)
         self._check_parameters(listed)
         self.exact = self._exact(listed)
         self.conditions = [each for each in listed if each.name not in self.exact]
@@ -133,22 +133,6 @@ class BoundaryValueProblem:
                     f"value: add the parameter {name} to residual, and use it in place of "
                     f"self.{name}, or remove it from parameters"
                 )
-
-    def _check_parts(self) -> None:
-        """Raises for two conditions on one piece of a boundary that can hardly both be meant."""
-        for one, other in combinations(self.faces, 2):
-            needs = self._condition_needs[one], self._condition_needs[other]
-            alike = needs[0].terms == needs[1].terms and needs[0].normals == needs[1].normals
-            for here, there in product(self.faces[one], self.faces[other]):
-                if not (isinstance(here, str) and isinstance(there, str)) or here == there:
-                    continue
-                if (alike or "rest" in (here, there)) and self.domain.meet(here, there):
-                    raise ConfigurationError(
-                        f"conditions {one} and {other} of {self.name} are on {here} and {there}, "
-                        f"which have some of the boundary in common: name pieces of it in parts of "
-                        f"the domain, and put each condition on its own (rest is what is in none "
-                        f"of the parts)"
-                    )
 
     def _exact(self, listed: Sequence[Condition]) -> tuple[str, ...]:
         """Names of the conditions that hold for two random networks, hence for any."""
