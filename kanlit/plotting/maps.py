@@ -16,11 +16,25 @@ from kanlit.plotting.histogram import Array
 from kanlit.plotting.page import WIDTH
 from kanlit.problems.functions.target import Bounds
 
-__all__ = ["PER_AXIS", "RESIDUALS", "draw_map", "linear_scale", "log_scale", "side_ticks"]
+__all__ = [
+    "PER_AXIS",
+    "RESIDUALS",
+    "draw_map",
+    "linear_scale",
+    "log_scale",
+    "root_mean_square",
+    "side_ticks",
+]
 
 PER_AXIS = 161  # points along each axis
 # Color map of residuals, light enough for blue points on it.
 RESIDUALS = LinearSegmentedColormap.from_list("residuals", ["#FFFFE5", "#FEC44F", "#EC7014"])
+
+
+def root_mean_square(values: Array) -> float:
+    """That of the finite values; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.sqrt(np.square(finite).mean())) if finite.size else float("nan")
 
 
 def linear_scale(values: Array) -> Normalize:

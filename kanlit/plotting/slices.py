@@ -24,7 +24,14 @@ from kanlit.plotting.input_knots import (
     points_handle,
     stacked_knots,
 )
-from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, linear_scale, log_scale
+from kanlit.plotting.maps import (
+    PER_AXIS,
+    RESIDUALS,
+    draw_map,
+    linear_scale,
+    log_scale,
+    root_mean_square,
+)
 from kanlit.plotting.style import BLACK, VERMILLION, head, mark_points, plain, tidy
 from kanlit.problems.functions.target import Bounds, grid_points
 
@@ -99,8 +106,7 @@ def _quantities(x: Tensor, unknowns: Sequence[str], slices: Sequence[Slice]) -> 
         words = f"{name}: |error|, relative L2 {relative:.1e}"
         yield _Quantity(f"error:{name}", words, error, is_size=True)
     sizes = np.stack([as_array(each.residual(x)) for each in slices])
-    mean = np.sqrt(np.nanmean(np.square(sizes)))
-    words = f"|residual|, root mean square {mean:.1e}"
+    words = f"|residual|, root mean square {root_mean_square(sizes):.1e}"
     yield _Quantity("residual", words, sizes, is_size=True)
 
 

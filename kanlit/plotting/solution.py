@@ -18,7 +18,14 @@ from kanlit.plotting.input_knots import (
     points_handle,
     stacked_knots,
 )
-from kanlit.plotting.maps import PER_AXIS, RESIDUALS, draw_map, linear_scale, log_scale
+from kanlit.plotting.maps import (
+    PER_AXIS,
+    RESIDUALS,
+    draw_map,
+    linear_scale,
+    log_scale,
+    root_mean_square,
+)
 from kanlit.plotting.style import head, mark_points, plain
 from kanlit.problems.functions.target import Bounds, grid_points
 
@@ -112,8 +119,7 @@ def _maps(
         words = f"{name}: |error|, relative L2 {relative:.1e}"
         yield _Map(f"reference:{name}", f"{name}: reference", truth, scale, "cividis")
         yield _Map(f"error:{name}", words, error, log_scale(error, _DECADES), "magma")
-    known = size[np.isfinite(size)]
-    mean = np.sqrt(np.square(known).mean()) if known.size else np.nan
     scale = log_scale(size, _DECADES)
-    yield _Map("residual", f"|residual|, root mean square {mean:.1e}", size, scale, RESIDUALS)
+    words = f"|residual|, root mean square {root_mean_square(size):.1e}"
+    yield _Map("residual", words, size, scale, RESIDUALS)
     yield _Map("residual under points", "|residual| and training points", size, scale, RESIDUALS)

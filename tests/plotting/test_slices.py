@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -110,3 +111,10 @@ def test_mp4_without_ffmpeg_is_refused(tmp_path: Path) -> None:
         pytest.raises(ConfigurationError, match="MP4 needs ffmpeg"),
     ):
         animate_solution(tmp_path / "a.mp4", BOUNDS, "xy", "u", [at(0.0, 1)])
+
+
+def test_a_residual_without_a_finite_value_is_drawn(recwarn: pytest.WarningsRecorder) -> None:
+    slices = [replace(at(t, 1, False), residual=lambda x: x[:, 0] * torch.nan) for t in TIMES]
+    shown = artists(slices_figure(BOUNDS, "xy", "u", slices, []))
+    assert "residual:0" in shown
+    assert not recwarn.list
