@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
-from kanlit.modules import ClassificationModule, PDEModule
 from kanlit.runs.settings import Setting
 
 __all__ = ["keep_book", "key_settings"]
@@ -21,6 +20,7 @@ __all__ = ["keep_book", "key_settings"]
 # TensorBoard shows five columns of settings unless the user ticks more: those with "differs".
 _COLUMNS = ("data", "density", "hidden", "schedule", "seed")
 _METRICS = ("test/rel_l2", "test/accuracy", "test/loss", "val/loss")
+_TITLES = {"rel_l2": "relative L2"}  # of charts, where they are not the names of the metrics
 _GRID = {
     "Grid": {
         "G": ["Multiline", ["grid/size"]],
@@ -130,13 +130,11 @@ def _write(logger: TensorBoardLogger, settings: Mapping[str, Any]) -> None:
         logger.experiment.file_writer.add_summary(summary)
 
 
-def _layout(module: LightningModule | None) -> dict[str, Any]:
-    """The charts of CUSTOM SCALARS, those that this module logs values of."""
-    charts = {"loss": ["train/loss", "val/loss", "test/loss"]}
-    if isinstance(module, ClassificationModule):
-        charts["accuracy"] = ["val/accuracy", "test/accuracy"]
-    elif isinstance(module, PDEModule):
+def _layout(module: Any) -> dict[str, Any]:
+    """The charts of CUSTOM SCALARS: those of the module's metrics, or else of its residuals."""
+    names = [tag.removeprefix("val/") for tag in module.validation_metrics]
+    charts = {_TITLES.get(name, name): [f"val/{name}", f"test/{name}"] for name in names}
+    charts["loss"].insert(0, "train/loss")
+    if names == ["loss"]:
         charts["residuals"] = [r"val/(?!loss$).+"]
-    else:
-        charts["relative L2"] = ["val/rel_l2", "test/rel_l2"]
     return {"Errors": {title: ["Multiline", tags] for title, tags in charts.items()}, **_GRID}
