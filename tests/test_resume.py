@@ -219,6 +219,29 @@ def test_the_best_so_far_goes_on_into_the_new_folder(tmp_path: Path) -> None:
     assert (tmp_path / "first" / "best.ckpt").is_file()
 
 
+class KilledBefore(Callback):
+    """Keeps the checkpoints as a run leaves them that is killed between the best and the last."""
+
+    def __init__(self, folder: Path, kept: Path) -> None:
+        self.folder, self.kept = folder, kept
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 7:  # best.ckpt is of this epoch, last.ckpt of the sixth
+            shutil.copytree(self.folder, self.kept)
+
+
+def test_killed_between_the_best_and_the_last_a_run_ends_with_the_same_best(tmp_path: Path) -> None:
+    whole, kept, resumed = (tmp_path / name for name in ("whole", "kept", "resumed"))
+    fit(whole, trigger="periodic", max_epochs=8, callbacks=(KilledBefore(whole, kept),))
+    fit(resumed, trigger="periodic", max_epochs=8, start=kept / "last.ckpt")
+    assert [read_checkpoint(kept / f"{n}.ckpt")["global_step"] for n in ("last", "best")] == [6, 8]
+    steps = []
+    for folder in whole, resumed:
+        content = read_checkpoint(folder / "best.ckpt")
+        steps.append((content["global_step"], content["callbacks"]["Checkpoint"]["best_step"]))
+    assert steps == [(8, 8), (8, 8)]
+
+
 @pytest.mark.parametrize("copies", [0, 1])
 def test_killed_while_it_copies_checkpoints_a_run_leaves_the_first_as_the_newest(
     copies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -61,12 +61,23 @@ class Checkpoint(ModelCheckpoint):
         )
         self.newest_every_n_epochs = every_n_epochs
         self._newest_at = -1
-        self.best_step = -1
+        self._best_step = -1
+        self._score_before: Tensor | None = None  # the best before the last validation
+        self._validated_at = -1
         # State that Lightning does not save but that a resumed run needs.
         self._metrics: dict[str, Tensor] = {}
         self._within_epoch = False  # ReduceLROnPlateau schedulers have not been stepped yet
         self._resumed = False
         self._has_best = False  # whether best.ckpt exists when a resumed run starts
+
+    @property
+    def best_step(self) -> int:
+        """Step of the best validation; -1 if there was none.
+
+        Known while ``best.ckpt`` is written, which holds it, too.
+        """
+        new = self.best_model_score is not self._score_before
+        return self._validated_at if new else self._best_step
 
     @property
     def state_key(self) -> str:
@@ -112,7 +123,7 @@ class Checkpoint(ModelCheckpoint):
             self.best_model_score = self.kth_value = score
             self.best_model_path = self.kth_best_model_path = path
             self.best_k_models = {path: score}
-            self.best_step = state_dict["best_step"]
+            self._score_before, self._best_step = score, state_dict["best_step"]
         self.current_score = state_dict["current_score"]
         self._metrics = state_dict["metrics"]
         self._within_epoch = state_dict["within_epoch"]
@@ -137,18 +148,19 @@ class Checkpoint(ModelCheckpoint):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        before = self.best_model_score
+        self._score_before, self._best_step = self.best_model_score, self.best_step
+        self._validated_at = trainer.global_step
         super().on_validation_end(trainer, pl_module)
-        if self.best_model_score is not before:
-            self.best_step = trainer.global_step
-            if trainer.is_global_zero and self.dirpath is not None:
-                best = Path(self.best_model_path)
-                if best != Path(self.dirpath, "best.ckpt") and best.is_file():
-                    linked(Path(self.dirpath, "best.ckpt"), best)
+        new = self.best_model_score is not self._score_before
+        if new and trainer.is_global_zero and self.dirpath is not None:
+            best = Path(self.best_model_path)
+            if best != Path(self.dirpath, "best.ckpt") and best.is_file():
+                linked(Path(self.dirpath, "best.ckpt"), best)
 
     def on_stage(self, trainer: Trainer, pl_module: LightningModule, stages: object) -> None:
         """Called by :class:`~kanlit.callbacks.Stages`: val/loss is now that of another equation."""
-        self.best_model_score, self.best_k_models, self.best_step = None, {}, -1
+        self.best_model_score, self._score_before = None, None
+        self.best_k_models, self._best_step = {}, -1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
