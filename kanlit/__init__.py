@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from kanlit.problems import (
         Condition,
         Equation,
+        PointCloud,
         Polygon,
         Unknown,
         derivative,
@@ -86,6 +87,7 @@ __all__ = [
     "LevenbergMarquardt",
     "LossDensity",
     "PDEModule",
+    "PointCloud",
     "Polygon",
     "PruningCallback",
     "Refit",
@@ -113,7 +115,7 @@ _HOMES = {
         "kanlit.data": "ClassTableData EquationData FeynmanData FormulaData HelmholtzData "
         "ScikitData SharpData SyntheticData TableData",
         "kanlit.modules": "ClassificationModule PDEModule RegressionModule",
-        "kanlit.problems": "Condition Equation Polygon Unknown derivative dirichlet "
+        "kanlit.problems": "Condition Equation PointCloud Polygon Unknown derivative dirichlet "
         "neumann periodic",
         "kanlit.callbacks": "Calibrate GridAdaptationCallback KeepBest KnotPlotCallback "
         "PruningCallback Refit",

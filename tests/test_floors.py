@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "kanlit"
 FLOORS = [
     {"chain_rule", "compat", "errors", "hints", "signatures"},
     {"files", "scaling", "metrics", "splines"},
-    {"bases"},
+    {"bases", "tables"},
     {"nn", "kernel"},
     {"adaptation", "optim"},
     {"selection"},

@@ -50,7 +50,8 @@ def solution_picture(
 ) -> Figure:
     """Prediction, reference, error and residual of an equation in two or three coordinates.
 
-    With three, the third is held at its start, middle and end. Parameters are at the middle of
+    With three, the third is held at its start, middle and end, or at the quarters of its range if
+    it is a coordinate of a shape. Parameters are at the middle of
     their ranges. Of a run with windows of time, the maps are of all windows, and points and
     breakpoints of the last.
 
@@ -61,7 +62,7 @@ def solution_picture(
         points: Collocation points ``(n, d)``; those that the data have by default.
     """
     found = _Solution(module, data, points)
-    equal, bounds = found.problem.domain.dim == 2, found.problem.domain.bounds
+    equal, bounds = found.problem.domain.dim >= 2, found.problem.domain.bounds
     names, unknowns = data.equation.coordinates, data.equation.unknowns
     with found.of_all_time():
         knots = list(knot_places(module, first.breakpoints))
@@ -80,7 +81,9 @@ def solution_picture(
                 equal,
             )
         low, high = bounds[2]
-        slices = [found.at({2: value}, (0, 1)) for value in (low, (low + high) / 2, high)]
+        edge = (high - low) / 4 if found.problem.domain.dim > 2 else 0.0
+        places = low + edge, (low + high) / 2, high - edge
+        slices = [found.at({2: value}, (0, 1)) for value in places]
         return slices_figure(bounds[:2], names, unknowns, slices, knots, found.title, equal)
 
 
@@ -109,7 +112,7 @@ def animated_solution(module: PDEModule, data: EquationData, name: str, path: Pa
     if moved < found.problem.domain.dim or len(axes) not in (1, 2):
         raise ConfigurationError(
             f"cannot animate {name}: the pictures are of one or two coordinates, and of those of a "
-            f"polygon together: choose from {', '.join(equation.variables)} another that leaves "
+            f"shape together: choose from {', '.join(equation.variables)} another that leaves "
             f"such coordinates"
         )
     bounds = found.problem.domain.bounds

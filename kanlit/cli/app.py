@@ -31,7 +31,6 @@ from kanlit.cli.commands import (
 from kanlit.cli.from_checkpoint import FromCheckpoint
 from kanlit.compat import options_of, subcommand_parsers
 from kanlit.data.predictions import predicted_rows, prediction_table
-from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
 from kanlit.runs.console import clean_console
@@ -47,6 +46,7 @@ from kanlit.runs.summary import (
     test_lines,
 )
 from kanlit.runs.threads import chosen_threads
+from kanlit.tables.writer import write_table
 
 __all__ = ["KanlitCLI", "main"]
 

@@ -13,19 +13,19 @@ from kanlit.checkpoints import find_checkpoint, read_checkpoint, restore_module
 from kanlit.cli.coefficients import write_coefficients
 from kanlit.cli.command_parser import CommandParser, named_equation, named_module
 from kanlit.data.predictions import predict_rows, prediction_table
-from kanlit.data.tables import (
+from kanlit.errors import ConfigurationError
+from kanlit.metrics import TargetErrors
+from kanlit.modules import KANModule
+from kanlit.runs.summary import error_lines
+from kanlit.scaling import Columns
+from kanlit.tables import (
     data_columns,
     read_as_it_stands,
     read_columns,
     read_table,
     read_texts,
 )
-from kanlit.data.tables.writer import check_table_output, write_table
-from kanlit.errors import ConfigurationError
-from kanlit.metrics import TargetErrors
-from kanlit.modules import KANModule
-from kanlit.runs.summary import error_lines
-from kanlit.scaling import Columns
+from kanlit.tables.writer import check_table_output, write_table
 
 __all__ = ["main", "parser", "takes"]
 

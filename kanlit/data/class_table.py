@@ -10,8 +10,8 @@ from kanlit.data.base import Part, Tensors
 from kanlit.data.classes import ClassData
 from kanlit.data.labels import class_names, class_numbers
 from kanlit.data.selection import Name, Names, select_columns
-from kanlit.data.tables import read_columns, read_texts, tidy_name
 from kanlit.errors import ConfigurationError
+from kanlit.tables import read_columns, read_texts, tidy_name
 
 __all__ = ["ClassTableData"]
 

@@ -12,7 +12,7 @@ from kanlit.data.base import Part, TensorDataModule, Tensors
 from kanlit.data.checks import check_finite
 from kanlit.data.draws import PointDraw, ResidualDraw
 from kanlit.data.measurements import Measurements, Noise, observed, read_measurements
-from kanlit.data.points import GridPoints, RandomPoints, domain_grid, problem_points
+from kanlit.data.points import GridPoints, RandomPoints, problem_points
 from kanlit.errors import ConfigurationError, check_at_least
 from kanlit.problems import (
     BoundaryValueProblem,
@@ -51,7 +51,8 @@ class EquationData(TensorDataModule):
         equation: The equation: one of kanlit's, such as Burgers, AllenCahn, KdV, Wave or Heat, or
             your own subclass of kanlit.Equation.
         points_per_axis: Grid points along each axis: one number, or one per axis. Of a domain that
-            is no box, those of the box around it that lie in it.
+            is no box, those of the box around it that lie in it; of a PointCloud, all its points,
+            along these coordinates.
         sampling: grid, sobol (a scrambled Sobol sequence), uniform (uniformly random), or residual
             (uniform at first, and redrawn during training where the residual is large).
         points: Number of collocation points with sobol, uniform or residual sampling.
@@ -187,7 +188,7 @@ class EquationData(TensorDataModule):
         dim, each = len(problem.domain.bounds), _TEST_POINTS_PER_AXIS
         while each > 2 and each**dim > _TEST_POINTS:
             each -= 1
-        x = domain_grid(problem.domain, each)
+        x = problem.domain.grid([each] * dim)
         if part == "predict":
             return (x,)
         return (x, problem.solution(x)) if problem.has_solution else self._points(problem, True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kanlit.data.tables.base import is_number
 from kanlit.errors import ConfigurationError
+from kanlit.tables.base import is_number
 
 __all__ = ["class_names", "class_numbers"]
 

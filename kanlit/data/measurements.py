@@ -9,12 +9,12 @@ from math import inf
 import torch
 from torch import Tensor
 
-from kanlit.data.tables import data_columns, read_table
 from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 from kanlit.problems import Equation
 from kanlit.problems.equation_domain import domain_of
 from kanlit.problems.observations import OBSERVED
+from kanlit.tables import data_columns, read_table
 
 __all__ = ["Measurements", "Noise", "observed", "read_measurements"]
 
@@ -42,7 +42,7 @@ def read_measurements(path: str, equation: Equation, setting: str) -> Measuremen
     Values of unknowns may be missing.
 
     Args:
-        path: The file, in a format of :func:`~kanlit.data.tables.read_table`.
+        path: The file, in a format of :func:`~kanlit.tables.read_table`.
         equation: The equation.
         setting: Name of the setting under ``data`` that has the path, for messages.
 
@@ -51,7 +51,7 @@ def read_measurements(path: str, equation: Equation, setting: str) -> Measuremen
             unknown; a point is outside the domain; there is no value.
     """
     coordinates, unknowns = equation.variables, equation.unknowns
-    columns = data_columns(path, setting)
+    columns = data_columns(path, f"data.{setting}")
     for column in columns:
         if column not in (*coordinates, *unknowns):
             hint = near(column, [*coordinates, *unknowns], cutoff=0.5)
@@ -65,7 +65,7 @@ def read_measurements(path: str, equation: Equation, setting: str) -> Measuremen
         raise ConfigurationError(
             f"{path} has no values of {' or '.join(unknowns)}: add a column with that name"
         )
-    table = read_table(path, [coordinates, known], setting=setting, gaps=known)
+    table = read_table(path, [coordinates, known], setting=f"data.{setting}", gaps=known)
     points, values = table.groups
     for name, there in zip(known, values.isfinite().unbind(1), strict=True):
         if not bool(there.any()):

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from kanlit.errors import ConfigurationError
 from kanlit.problems import BoundaryValueProblem
 from kanlit.problems.domains import Domain, Face
-from kanlit.problems.functions.target import Bounds, grid_points
 
-__all__ = ["GridPoints", "Points", "RandomPoints", "domain_grid", "problem_points"]
+__all__ = ["GridPoints", "Points", "RandomPoints", "problem_points"]
 
 
 class Points(ABC):
@@ -88,41 +86,7 @@ class GridPoints(Points):
         self._midway = midway
 
     def inside(self, domain: Domain) -> Tensor:
-        return _within(domain, _grid(domain.bounds, self._counts, self._midway))
+        return domain.grid(self._counts, self._midway)
 
     def on(self, domain: Domain, face: Face) -> tuple[Tensor, Tensor]:
-        d = len(domain.bounds)
-        counts = [self._on_face] * (d - 1)
-        if isinstance(face, str):
-            return domain.on(face, _grid(((0.0, 1.0),) * (d - 1), counts, self._midway))
-        axis, _ = face
-        along = _grid(domain.bounds[:axis] + domain.bounds[axis + 1 :], counts, self._midway)
-        whole = torch.cat([along[:, :axis], along.new_zeros(len(along), 1), along[:, axis:]], 1)
-        points, normals = domain.onto(face, whole)
-        within = domain.contains(points)
-        return points[within], normals[within]
-
-
-def domain_grid(domain: Domain, points_per_axis: int) -> Tensor:
-    """The points ``(n, d)`` of a grid around a domain that lie in it."""
-    return _within(domain, grid_points(domain.bounds, points_per_axis))
-
-
-def _within(domain: Domain, x: Tensor) -> Tensor:
-    found = x[domain.contains(x)]
-    if not len(found):
-        raise ConfigurationError(
-            f"none of {len(x)} grid points lies in the domain: use more of them, or sampling "
-            f"uniform"
-        )
-    return found
-
-
-def _grid(bounds: Bounds, counts: Sequence[int], midway: bool) -> Tensor:
-    if not bounds:
-        return torch.empty(1, 0, dtype=torch.float64)
-    axes = []
-    for (low, high), count in zip(bounds, counts, strict=True):
-        axis = torch.linspace(low, high, count, dtype=torch.float64)
-        axes.append((axis[1:] + axis[:-1]) / 2 if midway else axis)
-    return torch.cartesian_prod(*axes).reshape(-1, len(axes))
+        return domain.grid_on(face, self._on_face, self._midway)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from kanlit.data.tables import data_columns, not_there, tidy_name
 from kanlit.errors import ConfigurationError
+from kanlit.tables import data_columns, not_there, tidy_name
 
 __all__ = ["Name", "Names", "Selection", "select_columns"]
 

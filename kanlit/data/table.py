@@ -11,9 +11,9 @@ from kanlit.data.checks import check_fractions
 from kanlit.data.precision import PrecisionCheck
 from kanlit.data.selection import Name, Names, select_columns
 from kanlit.data.split import LABELS, PARTS, label_split, random_split, reorder
-from kanlit.data.tables import read_columns, read_table, tidy_name
 from kanlit.errors import ConfigurationError
 from kanlit.scaling import Standardization
+from kanlit.tables import read_columns, read_table, tidy_name
 
 __all__ = ["TableData"]
 
@@ -112,7 +112,7 @@ class TableData(TensorDataModule):
         setting, file = self._files.get(part, ("", None))
         if file is not None:
             groups = self.input_names, self.target_names
-            inputs, targets = read_table(file, groups, self.dtype, setting=setting).groups
+            inputs, targets = read_table(file, groups, self.dtype, setting=f"data.{setting}").groups
             return inputs, targets
         inputs, targets = self._divided()[part]
         if part == "train":

@@ -2,7 +2,7 @@
 
 from kanlit.problems.boundary_value_problem import BoundaryValueProblem
 from kanlit.problems.conditions import Condition, derivative, dirichlet, neumann, periodic
-from kanlit.problems.domains import Box, Domain, Polygon
+from kanlit.problems.domains import Box, Domain, PointCloud, Polygon
 from kanlit.problems.equations import (
     Advection,
     AllenCahn,
@@ -53,6 +53,7 @@ __all__ = [
     "Helmholtz",
     "KdV",
     "KuramotoSivashinsky",
+    "PointCloud",
     "Poisson",
     "Polygon",
     "ReactionDiffusion",

@@ -104,6 +104,12 @@ class BoundaryValueProblem:
         self.faces[name] = condition.faces(self.name, self.equation.coordinates, self.domain)
         needs = vocabulary.needs(condition.residual, label, given, condition.names, True)
         self._condition_needs[name] = needs
+        for face in self.faces[name] if needs.normals else ():
+            if isinstance(face, str) and (cure := self.domain.lacks_normals(face)):
+                raise ConfigurationError(
+                    f"{label} has a derivative along the normal, which is not known on {face}: "
+                    f"{cure}"
+                )
 
     def _check_named(self) -> None:
         """Raises for an unknown coefficient that no residual names."""

@@ -72,6 +72,12 @@ def _check_own_domain(equation: Equation) -> None:
             f"domain of {owner} has {given.dim} coordinates, but the equation has "
             f"{', '.join(coordinates)}: name them all"
         )
+    shaped = coordinates[: given.dim]
+    if given.names is not None and tuple(given.names) != shaped:
+        raise ConfigurationError(
+            f"domain of {owner} has the coordinates {', '.join(given.names)}, but those of the "
+            f"equation begin with {', '.join(shaped)}: use the same names, in the same order"
+        )
     further = coordinates[given.dim :]
     if given.axes and not further:
         raise ConfigurationError(

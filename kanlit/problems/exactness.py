@@ -56,16 +56,18 @@ def largest_residuals(
         domain.on(face, unit[:, 1:]) if isinstance(face, str) else domain.onto(face, inside)
         for face in faces
     ]
+    sizes = [len(points) for points, _ in parts]
     batch = problem.given_on(condition, parts)
-    elsewhere = {condition.name: inside, f"{condition.name}_values": inside.new_zeros(_POINTS, 1)}
+    count, normals = len(inside), parts[0][1]  # a domain of given points may have fewer
+    elsewhere = {condition.name: inside, f"{condition.name}_values": inside.new_zeros(count, 1)}
     elsewhere[f"{condition.name}_opposite"] = inside.flip(0)
-    elsewhere[f"{condition.name}_normals"] = parts[0][1]
+    elsewhere[f"{condition.name}_normals"] = normals[torch.arange(count) % len(normals)]
     largest = dict.fromkeys(faces, 0.0)
     for solution in solutions:
         scales = problem.residuals_of(condition, solution, elsewhere)
         for name, block in problem.residuals_of(condition, solution, batch).items():
             scale = _largest(torch.cat([scales[name], *_given(batch, condition)]))
-            for face, part in zip(faces, block.split(_POINTS), strict=True):
+            for face, part in zip(faces, block.split(sizes), strict=True):
                 size = float(part.abs().max())
                 if not size <= _TOLERANCE * scale:
                     largest[face] = max(largest[face], size if isfinite(size) else inf)

@@ -9,11 +9,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from kanlit.data.tables import tidy_name
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule
 from kanlit.sklearn.data import ArrayClassData
 from kanlit.sklearn.estimator import Array, KANEstimator, _tensor
+from kanlit.tables import tidy_name
 
 __all__ = ["KANClassifier"]
 

@@ -22,7 +22,6 @@ from kanlit.callbacks.run_figures import layer_pictures
 from kanlit.checkpoints import read_checkpoint, restore_module
 from kanlit.data import TensorDataModule
 from kanlit.data.predictions import predict_rows
-from kanlit.data.tables import tidy_name
 from kanlit.errors import ConfigurationError
 from kanlit.files import written_whole
 from kanlit.modules import KANModule
@@ -32,6 +31,7 @@ from kanlit.runs.isolation import preserved_settings
 from kanlit.runs.threads import chosen_threads
 from kanlit.scaling import default_names
 from kanlit.symbolic import find_formula
+from kanlit.tables import tidy_name
 
 __all__ = ["Array", "KANEstimator"]
 

@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
-from kanlit.data.tables import tidy_name
 from kanlit.errors import ConfigurationError
 from kanlit.sklearn.data import ArrayData
 from kanlit.sklearn.estimator import Array, KANEstimator, _tensor
+from kanlit.tables import tidy_name
 
 __all__ = ["KANRegressor"]
 

@@ -12,9 +12,9 @@ import pandas as pd
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError
 from kanlit.files import shown, write_text
+from kanlit.tables.writer import write_table
 from kanlit.tuning.space import Dimension, with_values
 from kanlit.tuning.trial import Result, run_trial
 

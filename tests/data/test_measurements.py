@@ -17,12 +17,12 @@ from torch import Tensor
 from equations import Pair
 from kanlit.data import EquationData
 from kanlit.data.draws import ResidualDraw
-from kanlit.data.tables import read_table
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule
 from kanlit.problems import Condition, dirichlet
 from kanlit.problems.observations import OBSERVED, observation_residual
 from kanlit.problems.window import with_bounds
+from kanlit.tables import read_table
 
 ROWS = pd.DataFrame({"v": [2.0, np.nan, 2.2], "x": [0.0, 0.5, 1.0], "u": [1.0, 2.1, np.nan]})
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from kanlit.data import SyntheticData, TableData, TensorDataModule
 from kanlit.data.predictions import predict_rows, predicted_rows, prediction_table
-from kanlit.data.tables.writer import write_table
 from kanlit.errors import ConfigurationError
 from kanlit.nn import KAN
 from kanlit.scaling import Columns
+from kanlit.tables.writer import write_table
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import torch
 
 from kanlit.data import ClassTableData, TableData
 from kanlit.data.selection import select_columns
-from kanlit.data.tables import read_columns
 from kanlit.errors import ConfigurationError
+from kanlit.tables import read_columns
 
 
 @pytest.fixture

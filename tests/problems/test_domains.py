@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from clouds import ball, ring
 from kanlit.data import EquationData
 from kanlit.data.points import GridPoints, RandomPoints, problem_points
 from kanlit.errors import ConfigurationError
@@ -77,6 +78,9 @@ DOMAINS: dict[str, Domain] = {
     "pieces": Polygon(PIECES),
     "channel": Polygon(shapely.LineString([(0, 0), (3, 0), (3, 2)]).buffer(0.25)),
     "L": Polygon("POLYGON ((-1 -1, 0 -1, 0 0, 1 0, 1 1, -1 1, -1 -1))", axes=((0.0, 1.0),)),
+    "points of a ring": ring(),
+    "points of a ring in time": ring(axes=((0.0, 2.0),)),
+    "points of a ball": ball(on=2000),
 }
 each_domain = pytest.mark.parametrize("domain", DOMAINS.values(), ids=list(DOMAINS))
 

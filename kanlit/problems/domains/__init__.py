@@ -2,6 +2,7 @@
 
 from kanlit.problems.domains.base import Domain, Face
 from kanlit.problems.domains.box import Box
+from kanlit.problems.domains.point_cloud import PointCloud
 from kanlit.problems.domains.polygon import Polygon
 
-__all__ = ["Box", "Domain", "Face", "Polygon"]
+__all__ = ["Box", "Domain", "Face", "PointCloud", "Polygon"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from kanlit.errors import ConfigurationError
 from kanlit.problems.functions.target import Bounds
 
-__all__ = ["Domain", "Face"]
+__all__ = ["Domain", "Face", "box_grid"]
 
 # A part of the boundary of the shape by name, or the end (0 or 1) of the interval of a coordinate.
 Face = str | tuple[int, int]
@@ -26,7 +26,8 @@ class Domain(ABC):
 
     A subclass is a kind of shape S, in the first coordinates of an equation. It maps the unit cube
     to the shape and to the parts of its boundary such that uniform points stay uniform; a draw
-    therefore depends on the points of the cube alone.
+    therefore depends on the points of the cube alone. A shape of given points has no more of them:
+    without intervals, there may be fewer than in the cube.
 
     Args:
         axes: ``(low, high)`` of each coordinate after those of the shape, such as the time.
@@ -34,10 +35,12 @@ class Domain(ABC):
     Attributes:
         dim: Number of coordinates of the shape.
         parts: Names of the parts of its boundary.
+        names: Names of the coordinates of the shape; None if they can have any.
     """
 
     dim: int
     parts: Sequence[str] = ()
+    names: Sequence[str] | None = None
 
     def __init__(self, axes: Bounds) -> None:
         self.axes = axes
@@ -55,6 +58,26 @@ class Domain(ABC):
     def shape_points(self, unit: Tensor) -> Tensor:
         """Uniform points ``(n, dim)`` in the shape, for uniform ones in the unit cube."""
 
+    def shape_grid(self, counts: Sequence[int], midway: bool) -> Tensor:
+        """Points ``(n, dim)`` of a grid that lie in the shape.
+
+        Args:
+            counts: Points along each coordinate of the box around the shape.
+            midway: Whether the points are the midpoints of that grid instead.
+
+        Raises:
+            ConfigurationError: None does.
+        """
+        points = box_grid(self.shape_bounds, counts, midway)
+        size = max((high - low for low, high in self.shape_bounds), default=0.0)
+        found = points[self.shape_contains(points, _ROUNDING * size)]
+        if not len(found):
+            raise ConfigurationError(
+                f"none of {len(points)} grid points lies in the domain: use more of them, or "
+                f"sampling uniform"
+            )
+        return found
+
     @abstractmethod
     def meet(self, part: str, other: str) -> bool:
         """Whether two of :attr:`parts` have some of the boundary in common, more than corners."""
@@ -67,6 +90,25 @@ class Domain(ABC):
             part: One of :attr:`parts`.
             unit: Uniform points in the unit cube ``(m, dim - 1)``.
         """
+
+    def lacks_normals(self, part: str) -> str:
+        """What to do to have the normals of one of :attr:`parts`; empty if there are."""
+        return ""
+
+    def _along_axes(self, points: Tensor, unit: Tensor) -> Tensor:
+        """Points ``(n, dim)`` of the shape with coordinates after those, for some of the cube."""
+        return torch.cat([points, _stretched(unit[: len(points)], self.axes)], 1)
+
+    def _without(self, axis: int) -> Self:
+        """A copy without the interval of a coordinate."""
+        number = axis - self.dim
+        return self.with_axes((*self.axes[:number], *self.axes[number + 1 :]))
+
+    def _at_end(self, face: tuple[int, int], points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points ``(m, d - 1)`` without a coordinate at its end, and the outward normals there."""
+        axis, _ = face
+        zero = points.new_zeros(len(points), 1)
+        return self.onto(face, torch.cat([points[:, :axis], zero, points[:, axis:]], 1))
 
     @property
     def bounds(self) -> Bounds:
@@ -86,7 +128,33 @@ class Domain(ABC):
     def inside(self, unit: Tensor) -> Tensor:
         """Uniform points ``(n, d)`` of the domain, for uniform ones in the unit cube."""
         shape, rest = unit[:, : self.dim], unit[:, self.dim :]
-        return torch.cat([self.shape_points(shape), _stretched(rest, self.axes)], 1)
+        return self._along_axes(self.shape_points(shape), rest)
+
+    def grid(self, counts: Sequence[int], midway: bool = False) -> Tensor:
+        """Points ``(n, d)`` of a grid that includes the ends of each axis, as far as they are in.
+
+        Args:
+            counts: Points along each coordinate.
+            midway: Whether the points are the midpoints of that grid instead.
+
+        Raises:
+            ConfigurationError: None is in the domain.
+        """
+        shape = self.shape_grid(counts[: self.dim], midway)
+        return _product(shape, box_grid(self.axes, counts[self.dim :], midway))
+
+    def grid_on(self, face: Face, count: int, midway: bool = False) -> tuple[Tensor, Tensor]:
+        """Points ``(m, d)`` of a grid on a face, and the outward normals there, of length 1.
+
+        Args:
+            face: A part of the shape, or a coordinate of an interval and its end.
+            count: Points along each coordinate of the face.
+            midway: Whether the points are the midpoints of that grid instead.
+        """
+        free = len(self.bounds) - 1
+        if isinstance(face, str):
+            return self.on(face, box_grid(((0.0, 1.0),) * free, [count] * free, midway))
+        return self._at_end(face, self._without(face[0]).grid([count] * free, midway))
 
     def drawn(self, count: int, generator: torch.Generator) -> Tensor:
         """Random points ``(count, d)``, uniform in the domain."""
@@ -103,11 +171,9 @@ class Domain(ABC):
         if isinstance(face, str):
             shape, rest = unit[:, : self.dim - 1], unit[:, self.dim - 1 :]
             points, normals = self.part_points(face, shape)
-            along = _stretched(rest, self.axes)
-            return torch.cat([points, along], 1), torch.cat([normals, torch.zeros_like(along)], 1)
-        axis, _ = face
-        whole = torch.cat([unit[:, :axis], unit.new_zeros(len(unit), 1), unit[:, axis:]], 1)
-        return self.onto(face, self.inside(whole))
+            level = torch.zeros(len(points), len(self.axes), dtype=torch.float64)
+            return self._along_axes(points, rest), torch.cat([normals, level], 1)
+        return self._at_end(face, self._without(face[0]).inside(unit))
 
     def onto(self, face: tuple[int, int], points: Tensor) -> tuple[Tensor, Tensor]:
         """Points ``(m, d)`` moved along a coordinate to its end, and the outward normals there."""
@@ -137,6 +203,28 @@ class Domain(ABC):
         found = copy.copy(self)
         found.axes = axes
         return found
+
+
+def box_grid(bounds: Bounds, counts: Sequence[int], midway: bool) -> Tensor:
+    """Points of a grid in a box; a single one without coordinates.
+
+    Args:
+        bounds: ``(low, high)`` of each coordinate.
+        counts: Points along each.
+        midway: Whether they are the midpoints of that grid instead.
+    """
+    if not bounds:
+        return torch.empty(1, 0, dtype=torch.float64)
+    axes = []
+    for (low, high), count in zip(bounds, counts, strict=True):
+        axis = torch.linspace(low, high, count, dtype=torch.float64)
+        axes.append((axis[1:] + axis[:-1]) / 2 if midway else axis)
+    return torch.cartesian_prod(*axes).reshape(-1, len(axes))
+
+
+def _product(points: Tensor, others: Tensor) -> Tensor:
+    """Each of ``(n, a)`` with each of ``(m, b)``, the second varying fastest ``(n · m, a + b)``."""
+    return torch.cat([points.repeat_interleave(len(others), 0), others.repeat(len(points), 1)], 1)
 
 
 def _stretched(unit: Tensor, axes: Bounds) -> Tensor:

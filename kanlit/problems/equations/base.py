@@ -59,7 +59,8 @@ class Equation(ABC):
     to the residual as its parameter ``source``; it is evaluated once, in float64.
 
     Its domain is a box by its ``bounds``, or another one in place of them, such as a
-    :class:`~kanlit.Polygon` of the first two coordinates times an interval of time.
+    :class:`~kanlit.Polygon` of the first two coordinates times an interval of time, or a
+    :class:`~kanlit.PointCloud`.
 
     Attributes:
         coordinates: Names of the coordinates, in the order of the columns of the points.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kanlit.data.tables.writer import check_table_output, write_table
 from kanlit.errors import ConfigurationError
+from kanlit.tables.writer import check_table_output, write_table
 
 TABLE = pd.DataFrame({"a": [0.1, 2.0], "y": [1.5, -3.0], "outside": [False, True]})
 
@@ -51,6 +51,6 @@ def test_a_place_that_cannot_be_written_is_refused(name: str, said: str, tmp_pat
 def test_parquet_without_pyarrow_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kanlit.data.tables.writer.find_spec", lambda name: None)
+    monkeypatch.setattr("kanlit.tables.writer.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install 'kanlit"):
         check_table_output(tmp_path / "t.parquet")

@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from kanlit.data.tables.base import BLOCK, tidy_name
 from kanlit.errors import ConfigurationError
+from kanlit.tables.base import BLOCK, tidy_name
 
 __all__ = ["MatFile"]
 

@@ -12,15 +12,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kanlit.data.tables.base import TableFile, tidy_name
-from kanlit.data.tables.delimited import DelimitedFile
-from kanlit.data.tables.mat import MatFile
-from kanlit.data.tables.npz import NpzFile
-from kanlit.data.tables.numbers import Fault, labels_of, numbers_of
-from kanlit.data.tables.parquet import ParquetFile
 from kanlit.errors import ConfigurationError
 from kanlit.files import check_regular, check_room
 from kanlit.hints import near
+from kanlit.tables.base import TableFile, tidy_name
+from kanlit.tables.delimited import DelimitedFile
+from kanlit.tables.mat import MatFile
+from kanlit.tables.npz import NpzFile
+from kanlit.tables.numbers import Fault, labels_of, numbers_of
+from kanlit.tables.parquet import ParquetFile
 
 __all__ = [
     "Table",
@@ -72,7 +72,7 @@ def read_table(
     label_column: str | None = None,
     labels: Mapping[str, int] | None = None,
     watch: Callable[[Tensor], None] | None = None,
-    setting: str = "path",
+    setting: str = "data.path",
     gaps: Collection[str] = (),
 ) -> Table:
     """Reads groups of named columns of a table.
@@ -89,7 +89,7 @@ def read_table(
         label_column: A text column, such as the part of the data that a row belongs to.
         labels: Its values in lower case, each with a number from 0 to 127.
         watch: Called with each block of rows in float64, all groups side by side.
-        setting: Name of the setting under ``data`` that has the path, for messages.
+        setting: The setting that has the path, for messages.
         gaps: Columns in which values may be missing; they become NaN.
 
     Raises:
@@ -147,7 +147,7 @@ def _whole(values: pd.Series) -> pd.Series:
 
 
 @contextmanager
-def _opened(path: str, setting: str = "path") -> Iterator[TableFile]:
+def _opened(path: str, setting: str = "data.path") -> Iterator[TableFile]:
     """Opens a table file; turns errors of the system into ``ConfigurationError``."""
     place = Path(path).expanduser()
     if not place.is_dir():
@@ -155,7 +155,7 @@ def _opened(path: str, setting: str = "path") -> Iterator[TableFile]:
     try:
         yield _FORMATS.get(place.suffix.lower(), DelimitedFile)(place)
     except FileNotFoundError:
-        raise ConfigurationError(f"file {path} does not exist: check data.{setting}") from None
+        raise ConfigurationError(f"file {path} does not exist: check {setting}") from None
     except IsADirectoryError:
         raise ConfigurationError(f"{path} is a folder: name the file in it") from None
     except UnicodeDecodeError:
@@ -209,7 +209,7 @@ def _read(
     return Table(kept, file.place, None if codes is None else codes[:rows])
 
 
-def data_columns(path: str, setting: str = "path") -> list[str]:
+def data_columns(path: str, setting: str = "data.path") -> list[str]:
     """Names of a table's columns, without those that only identify the rows."""
     with _opened(path, setting) as file:
         names = file.names()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from kanlit.data.tables.base import BLOCK, tidy_name
 from kanlit.errors import ConfigurationError
+from kanlit.tables.base import BLOCK, tidy_name
 
 __all__ = ["ParquetFile"]
 

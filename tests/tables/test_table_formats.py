@@ -12,8 +12,8 @@ import torch
 
 from kanlit.data import TableData
 from kanlit.data.precision import PrecisionCheck
-from kanlit.data.tables import read_columns, read_table
 from kanlit.errors import ConfigurationError
+from kanlit.tables import read_columns, read_table
 
 FORMATS = ["csv", "tsv", "tab", "npz", "parquet", "pq"]
 each_format = pytest.mark.parametrize("suffix", FORMATS)
@@ -41,7 +41,7 @@ def test_every_format_gives_the_same_numbers(
     suffix: str, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("delimited", "npz", "parquet"):
-        monkeypatch.setattr(f"kanlit.data.tables.{module}.BLOCK", 7)
+        monkeypatch.setattr(f"kanlit.tables.{module}.BLOCK", 7)
     path = write(frame, tmp_path / f"t.{suffix}")
 
     got = read_columns(path, ["y", "n", "a"])
@@ -82,7 +82,7 @@ def test_every_format_trains_on_the_same_batches(
 def test_columns_of_an_array_of_two_dimensions_are_numbered(
     order: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kanlit.data.tables.npz.BLOCK", 4)
+    monkeypatch.setattr("kanlit.tables.npz.BLOCK", 4)
     values = np.arange(30).reshape(10, 3)
     x = np.array(values, dtype=kind, order=order)  # type: ignore[call-overload]
     np.savez(tmp_path / "t.npz", x=x, y=values[:, 0] - 0.5, scale=np.array(3.0))
@@ -109,7 +109,7 @@ def test_parquet_reads_nullable_categorical_and_dictionary_columns(tmp_path: Pat
 def test_faults_are_counted_across_blocks_and_named_by_their_first_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kanlit.data.tables.delimited.BLOCK", 3)
+    monkeypatch.setattr("kanlit.tables.delimited.BLOCK", 3)
     rows = ["1,2"] * 10
     rows[4] = rows[9] = ",2"
     rows[2] = "1,inf"

@@ -1,7 +1,7 @@
 """Reads columns of numbers from files: one reader per format behind one interface."""
 
-from kanlit.data.tables.base import tidy_name
-from kanlit.data.tables.front import (
+from kanlit.tables.base import tidy_name
+from kanlit.tables.front import (
     Table,
     data_columns,
     not_there,

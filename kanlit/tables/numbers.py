@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kanlit.data.tables.base import TableFile
 from kanlit.errors import ConfigurationError
+from kanlit.tables.base import TableFile
 
 __all__ = ["Fault", "labels_of", "numbers_of"]
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from kanlit.data.tables.base import BLOCK, tidy_name
 from kanlit.errors import ConfigurationError
+from kanlit.tables.base import BLOCK, tidy_name
 
 __all__ = ["NpzFile"]
 
