@@ -1,9 +1,11 @@
-"""Equations on polygons, with references computed by finite elements: docs/results/domains.md.
+"""Equations on polygons and given points, with known solutions or finite elements as references.
 
-The settings were chosen on the seeds from 1000 on. The references need scikit-fem.
+The results are in docs/results/domains.md. The settings were chosen on the seeds from 1000 on. The
+references need scikit-fem.
 
     python studies/domains.py disks --first 0 --draws 3
     python studies/domains.py corner --first 0 --draws 3
+    python studies/domains.py ball --first 0 --draws 3
     python studies/domains.py hole --first 0 --draws 3
     python studies/domains.py obstacle --first 0 --draws 1
 """
@@ -14,6 +16,7 @@ import argparse
 import logging
 import math
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,6 +25,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
@@ -34,6 +38,7 @@ from kanlit import (
     EquationData,
     LevenbergMarquardt,
     PDEModule,
+    PointCloud,
     Polygon,
     dirichlet,
     neumann,
@@ -81,6 +86,52 @@ class Corner(Equation):
         angle = torch.atan2(y, x)
         angle = torch.where(angle < -1e-9, angle + 2 * math.pi, angle)  # 0 to 3π/2
         return (x**2 + y**2) ** (1 / 3) * torch.sin(2 / 3 * angle)
+
+
+def ball_points(inside: int = 5000, on: int = 1600) -> PointCloud:
+    """Random points in the unit ball, and on the halves of its surface."""
+    random = np.random.default_rng(0)
+    cube = random.uniform(-1, 1, (3 * inside, 3))
+    surface = random.normal(size=(on, 3))
+    surface /= np.linalg.norm(surface, axis=1, keepdims=True)
+    names = ["x", "y", "z", "normal_x", "normal_y", "normal_z"]
+    table = pd.DataFrame(np.c_[surface, surface], columns=names)
+    halves = {"lower": table[table.z < 0], "upper": table[table.z >= 0]}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: f"{folder}/{name}.csv" for name in ("inside", *halves)}
+        within = cube[np.linalg.norm(cube, axis=1) < 1][:inside]
+        pd.DataFrame(within, columns=names[:3]).to_csv(paths["inside"], index=False)
+        for name, half in halves.items():
+            half.to_csv(paths[name], index=False)
+        return PointCloud(paths.pop("inside"), paths)
+
+
+class Ball(Equation):
+    """Poisson's equation in a ball that is given by points, with the flux through a half of it.
+
+    The solution is ``sin(3x) cos(2y) exp(z)``.
+    """
+
+    coordinates = ("x", "y", "z")
+    domain = ball_points()
+
+    def residual(self, u_xx: Tensor, u_yy: Tensor, u_zz: Tensor, source: Tensor) -> Tensor:
+        return u_xx + u_yy + u_zz - source
+
+    def source(self, points: Tensor) -> Tensor:
+        return -12 * self.solution(points)
+
+    def conditions(self) -> list[Condition]:
+        return [dirichlet("held", "lower", self.solution), neumann("flux", "upper", self._flux)]
+
+    def _flux(self, points: Tensor) -> Tensor:
+        x, y, z = points.split(1, 1)
+        slopes = 3 * x / torch.tan(3 * x) - 2 * y * torch.tan(2 * y) + z
+        return slopes * self.solution(points)
+
+    def solution(self, points: Tensor) -> Tensor:
+        x, y, z = points.split(1, 1)
+        return torch.sin(3 * x) * torch.cos(2 * y) * torch.exp(z)
 
 
 class Hole(Equation):
@@ -326,6 +377,15 @@ def corner_error(module: PDEModule) -> float:
         return float((module(x) - known).norm() / known.norm())
 
 
+def ball_error(module: PDEModule) -> float:
+    """At fresh points in the ball."""
+    cube = 2 * torch.rand(40000, 3, generator=torch.Generator().manual_seed(12345)).double() - 1
+    x = cube[cube.norm(dim=1) < 1]
+    known = Ball().solution(x)
+    with torch.no_grad():
+        return float((module(x) - known).norm() / known.norm())
+
+
 @dataclass(frozen=True)
 class Task:
     """An equation, its settings, and its error against the reference."""
@@ -340,6 +400,7 @@ class Task:
 GROWING = {0: 6, 30: 8, 60: 10, 90: 12}
 TASKS = {
     "disks": Task(Disks(), lambda found: disks_reference().error(found), 150, GROWING, 1e4),
+    "ball": Task(Ball(), ball_error, 100, {0: 4, 30: 6}, 1e2),
     "corner": Task(Corner(), corner_error, 150, GROWING, 1e3),
     "obstacle": Task(
         Obstacle(), lambda found: obstacle_reference().error(found), 100, {0: 4, 30: 6, 60: 8}, 1e2
