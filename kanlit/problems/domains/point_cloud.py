@@ -51,6 +51,8 @@ class PointCloud(Domain):
             point inward; there is only one coordinate.
     """
 
+    names: tuple[str, ...]
+
     def __init__(
         self, interior: str, boundary: Mapping[str, str] | None = None, axes: Bounds = ()
     ) -> None:
