@@ -21,13 +21,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from kanlit import kernel
 from kanlit.benchmark.matrix import Matrix, build_matrix
 from kanlit.kernel import library
-from kanlit.nn import KANLayer
+from kanlit.nn import KAN, KANLayer
 from running import trainer_for
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
@@ -447,3 +448,47 @@ def test_knots_by_the_measured_error_find_what_uniform_knots_do_not() -> None:
     }
     assert 0.1 < errors["uniform"] < 0.3
     assert errors["error"] < 1e-2 * errors["uniform"]
+
+
+def test_learned_knots_fit_a_boundary_layer_better_than_those_they_start_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(STUDIES)
+    study = load("learned_knots")
+    x = np.linspace(0, 1, 400)
+    y = np.exp(-x / 0.02)
+    start = np.linspace(0, 1, 7)
+
+    def loss(breakpoints: np.ndarray) -> float:
+        return float(np.square(study.residual(breakpoints, x, y)).sum())
+
+    found = study.learned(start, x, y)
+    assert (np.diff(found) > 0).all()
+    assert loss(found) < 1e-2 * loss(start)
+    greedy = study.inserted(6, x, y, x, y)
+    assert len(greedy) == 7
+    assert loss(greedy) < 0.1 * loss(start)
+
+
+def test_the_jacobian_by_learned_widths_is_that_of_differences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(STUDIES)
+    study = load("learned_knots")
+    torch.manual_seed(0)
+    network = KAN([1, 3, 1], grid_size=5, dtype=torch.float64)
+    layers = [study.Parameters.of(layer) for layer in network.layers]
+    x = torch.linspace(-0.9, 0.9, 11, dtype=torch.float64).unsqueeze(1)
+    sizes = [value.numel() for layer in layers for value in layer.values]
+    found = study.jacobian(layers, x, learn=True)
+    assert found.shape == (11, sum(sizes))
+    torch.testing.assert_close(study.predicted(layers, x), network(x).detach())
+    for column in range(0, sum(sizes), 7):
+        ends = []
+        for sign in (1e-6, -1e-6):
+            step = torch.zeros(sum(sizes), dtype=torch.float64)
+            step[column] = sign
+            pieces = iter(step.split(sizes))
+            ends.append(study.predicted([layer.moved(pieces, True) for layer in layers], x))
+        expected = (ends[0] - ends[1])[:, 0].detach() / 2e-6
+        torch.testing.assert_close(found[:, column].detach(), expected, rtol=1e-5, atol=1e-7)
