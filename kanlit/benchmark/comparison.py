@@ -1,7 +1,8 @@
 """Tables of a benchmark: medians per task, and comparisons of densities with a baseline.
 
 A table of runs holds the rows of ``results.csv`` for one recipe: ``benchmark, task, density, seed,
-rel_l2, wall_s, adapt_s`` and others, one row per run. ``rel_l2`` is infinite for failed runs.
+wall_s, adapt_s`` and others, one row per run. Densities are compared by its column ``criterion``,
+the relative L2 error, or the cross-entropy of classes; it is infinite for failed runs.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from kanlit.benchmark.statistics import (
     reduction_intervals,
     relative_reduction,
 )
-from kanlit.benchmark.tasks import SUITES
+from kanlit.benchmark.tasks import CLASSES, SUITES
 
 __all__ = [
     "ALL",
+    "METRICS",
     "Summary",
     "best_densities",
     "complete_medians",
+    "criterion",
     "errors_by_task",
     "in_order",
     "median_table",
@@ -42,6 +45,7 @@ __all__ = [
 
 ALL = "all"  # all suites together
 _KEY = ["benchmark", "task", "density"]
+METRICS = ("accuracy", "calibration_error")  # of classes, beside their cross-entropy
 _ORDER = list(SUITES)  # order of the paper
 Task = tuple[str, str]  # benchmark, task
 
@@ -97,6 +101,11 @@ def suites(runs: pd.DataFrame) -> list[str]:
     return in_order(runs["benchmark"])
 
 
+def criterion(suite: str) -> str:
+    """What the densities are compared by."""
+    return "cross-entropy" if suite == CLASSES else "relative L2 error"
+
+
 def of_suite(suite: str, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of one suite."""
     return table[table["benchmark"] == suite]
@@ -123,7 +132,7 @@ def errors_by_task(runs: pd.DataFrame, density: str) -> dict[Task, Array]:
     """Errors ``(seeds,)`` of the density on each of its tasks, in order."""
     own = runs[runs["density"] == density]
     groups = {
-        (str(benchmark), str(task)): rows.sort_values("seed")["rel_l2"].to_numpy(np.float64)
+        (str(benchmark), str(task)): rows.sort_values("seed")["criterion"].to_numpy(np.float64)
         for (benchmark, task), rows in own.groupby(["benchmark", "task"])
     }
     return {
@@ -137,20 +146,23 @@ def median_table(runs: pd.DataFrame, densities: Sequence[str]) -> pd.DataFrame:
     """Statistics over the seeds, one row per task and density, in order.
 
     Columns: ``benchmark, task, density, seeds, failed, median, lowest, highest, wall_s,
-    adaptation_share``. Failed runs count in the median, the highest error and the number of
-    seeds. Times are medians over the successful runs.
+    adaptation_share, accuracy, calibration_error``. Failed runs count in the median, the highest
+    error and the number of seeds. Times and the metrics of classes are medians over the successful
+    runs.
     """
     own = runs[runs["density"].isin(list(densities))]
-    table = own.groupby(_KEY)["rel_l2"].agg(
+    table = own.groupby(_KEY)["criterion"].agg(
         seeds="size",
         failed=lambda errors: int(np.isinf(errors).sum()),
         median="median",
         lowest="min",
         highest="max",
     )
-    timed = own[np.isfinite(own["rel_l2"])]
+    timed = own[np.isfinite(own["criterion"])]
     times = timed.assign(share=timed["adapt_s"] / timed["wall_s"]).groupby(_KEY)
     table["wall_s"], table["adaptation_share"] = times["wall_s"].median(), times["share"].median()
+    for name in METRICS:
+        table[name] = times[name].median()
     orders = [suites(own), in_order(own["task"]), list(densities)]
     ranks = {name: order.index for name, order in zip(_KEY, orders, strict=True)}
     rows = table.reset_index()
@@ -198,7 +210,7 @@ def summaries(runs: pd.DataFrame, baseline: str, against: Sequence[str]) -> list
             b, d, tasks = _paired(runs, baseline, density, suite)
             if not tasks:
                 continue
-            own = runs[(runs["density"] == density) & np.isfinite(runs["rel_l2"])]
+            own = runs[(runs["density"] == density) & np.isfinite(runs["criterion"])]
             own = own if suite == ALL else own[own["benchmark"] == suite]
             overheads = [times[task] for task in tasks if task in times]
             lost = [
@@ -251,7 +263,7 @@ def _paired(
 
 def _overheads(runs: pd.DataFrame, baseline: str, density: str) -> dict[Task, float]:
     """Median wall time / that of the baseline, minus 1, per task with successful runs of both."""
-    timed = runs[np.isfinite(runs["rel_l2"])]
+    timed = runs[np.isfinite(runs["criterion"])]
     wall = timed.groupby(_KEY)["wall_s"].median().unstack("density")
     if baseline not in wall or density not in wall:
         return {}

@@ -26,15 +26,17 @@ def median_figure(
     runs: pd.DataFrame,
     medians: pd.DataFrame,
     densities: Sequence[str],
+    error: str,
     title: str,
     published: pd.DataFrame | None = None,
 ) -> Figure:
     """Plots the medians of each task on a logarithmic axis, joined by a line, and the single runs.
 
     Args:
-        runs: One row per run of one suite; ``rel_l2`` is infinite for failed runs.
+        runs: One row per run of one suite; ``criterion`` is infinite for failed runs.
         medians: Result of ``median_table`` for that suite.
         densities: Names, in the order of their colors.
+        error: Name of the criterion.
         title: Title of the figure.
         published: ``task, density, paper``, the published medians, drawn as hollow markers.
     """
@@ -47,12 +49,12 @@ def median_figure(
     handles.append(grey("single run", marker=".", ms=5, alpha=0.6))
     if published is not None:
         handles.append(grey("published median", marker="o", ms=6, mfc="white", mew=1.1))
-    if not np.isfinite(runs["rel_l2"]).all():
+    if not np.isfinite(runs["criterion"]).all():
         handles.append(grey("failed run", marker="x", ms=5))
     height = 0.65 + step * len(tasks)
     page = head(height, title, handles)
     (axes,) = page.row(1, height, below=0.46)
-    finite = runs.loc[np.isfinite(runs["rel_l2"]) & (runs["rel_l2"] > 0), "rel_l2"]
+    finite = runs.loc[np.isfinite(runs["criterion"]) & (runs["criterion"] > 0), "criterion"]
     wanted = [*finite, *([] if published is None else published["paper"])]
     low, high = min(wanted, default=0.1), max(wanted, default=1.0)
     pad = max((high / low) ** 0.04, 1.1)
@@ -65,7 +67,7 @@ def median_figure(
     _join(axes, medians, tasks, dict(zip(densities, shifts, strict=True)))
     for k, (density, shift) in enumerate(zip(densities, shifts, strict=True)):
         style: dict[str, Any] = {"color": color(k), "ls": ""}
-        x, y = _dots(runs, density, "rel_l2", tasks, shift)
+        x, y = _dots(runs, density, "criterion", tasks, shift)
         failed = ~np.isfinite(x)
         axes.plot(x, y, marker=".", ms=4, alpha=0.45, zorder=2, **style)
         edge = np.full(int(failed.sum()), high * pad**0.6)
@@ -77,7 +79,7 @@ def median_figure(
         axes.plot(x, y, marker=marker(k), ms=6, zorder=4, **style)
     axes.set_ylim(len(tasks) - 0.5, -0.5)
     axes.set_yticks(range(len(tasks)), tasks)
-    axes.set_xlabel("relative L2 error", fontsize=FONT, labelpad=1)
+    axes.set_xlabel(error, fontsize=FONT, labelpad=1)
     axes.grid(axis="x", alpha=0.3, lw=0.5)
     tidy(axes, 8)
     axes.tick_params(axis="y", length=0)

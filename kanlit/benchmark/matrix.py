@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.pytorch import LightningModule
 
 from kanlit.benchmark.recipes import Layer, checked_name, load_recipe
 from kanlit.benchmark.results import Key
-from kanlit.benchmark.tasks import SUITES, Task
+from kanlit.benchmark.tasks import CLASSES, SUITES, Task
 from kanlit.errors import ConfigurationError
 from kanlit.modules import ClassificationModule
 from kanlit.runs.assembly import Assembly
@@ -21,7 +22,7 @@ from kanlit.runs.settings import read_mapping
 
 __all__ = ["Matrix", "Run", "build_matrix", "config_matrix"]
 
-OWN = "config"  # benchmark of the user's own config
+OWN = "config"  # benchmark of the user's own config, unless its data are classes
 _SEEDS = (42, 43, 44)  # of such a config
 
 
@@ -84,7 +85,7 @@ def build_matrix(
         own = [task for task in tasks if task.settings == settings]
         suite = own[0].suite
         stacks = {
-            density: _plain([*parts, variant], own[0], f"{density}, {settings}", records)
+            density: _plain([*parts, variant], own[0], f"{density}, {settings}", records)[:2]
             for density, variant in densities.items()
         }
         runs += [
@@ -118,18 +119,18 @@ def config_matrix(
         records: Whether runs keep logs and checkpoints, for which they validate.
 
     Raises:
-        ConfigurationError: If the config cannot be read, a setting is invalid, or its data have no
-            relative L2 error.
+        ConfigurationError: If the config cannot be read or a setting is invalid.
     """
     own = read_mapping(path, "config", "check its path", "it needs the keys of kanlit fit")
     own = {key: value for key, value in own.items() if key not in ("ckpt_path", "seed_everything")}
     name = checked_name(Path(path).stem, f"config {path}")
     runs = []
     for variant, settings in variants.items():
-        stack, epochs = _plain([own, settings], None, f"{variant}, {path}", records)
+        stack, epochs, model = _plain([own, settings], None, f"{variant}, {path}", records)
+        suite = CLASSES if isinstance(model, ClassificationModule) else OWN
         runs += [
             Run(
-                Key(OWN, name, variant, name, seed),
+                Key(suite, name, variant, name, seed),
                 tuple(map(_text, [*stack, {"seed_everything": seed}])),
                 epochs,
             )
@@ -140,8 +141,8 @@ def config_matrix(
 
 def _plain(
     stack: Sequence[Layer], task: Task | None, what: str, records: bool
-) -> tuple[list[Layer], int]:
-    """The layers of a run, without validation if it is not needed, and the number of epochs."""
+) -> tuple[list[Layer], int, LightningModule]:
+    """The layers of a run, without validation if it is not needed, its epochs and its module."""
     bottom: dict[str, Any] = {"trainer": {"enable_progress_bar": False}}
     layers = [bottom, *stack] if task is None else [bottom, *stack, _own(task)]
     words = [word for layer in layers for word in ("--config", _text(layer))]
@@ -150,16 +151,12 @@ def _plain(
             made = Assembly(words, run=False, records=False)
     except ConfigurationError as error:
         raise ConfigurationError(f"{what}: {error}") from None
-    if isinstance(made.model, ClassificationModule):
-        raise ConfigurationError(
-            f"{what}: a benchmark compares relative L2 errors, which classes do not have; use "
-            f"kanlit fit --name and kanlit compare"
-        )
     config = made.config.as_dict()
     del config["checkpoint"]
     if not records and not _watches_validation(config):
         bottom["trainer"]["limit_val_batches"] = 0
-    return [bottom, *stack], max(int(config["trainer"]["max_epochs"] or 1), 1)
+    epochs = max(int(config["trainer"]["max_epochs"] or 1), 1)
+    return [bottom, *stack], epochs, made.model
 
 
 def _own(task: Task) -> Layer:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from kanlit.benchmark.comparison import (
     complete_medians,
+    criterion,
     in_order,
     median_table,
     named_like,
@@ -24,12 +25,14 @@ from kanlit.benchmark.published import beside_published
 from kanlit.benchmark.published_section import equations_beside_published, published_section
 from kanlit.benchmark.ranks import critical_distance, friedman_p, mean_ranks
 from kanlit.benchmark.sections import (
+    class_section,
     error_section,
     failure_section,
     missing_tasks,
     summary_section,
     time_section,
 )
+from kanlit.benchmark.tasks import CLASSES
 
 __all__ = ["RecipeReport", "Settings"]
 
@@ -124,6 +127,7 @@ class RecipeReport:
                 of_suite(suite, self._runs),
                 of_suite(suite, self._medians),
                 self._densities,
+                criterion(suite),
                 f"Final errors, {suite}, recipe {self._recipe}",
                 None if paper is None or paper.empty else paper,
             )
@@ -145,7 +149,7 @@ class RecipeReport:
         """
         pairs = pd.concat(self._pairs.values()) if self._pairs else pd.DataFrame()
         lines = [f"## Recipe `{self._recipe}`", ""]
-        lines += failure_section(self._runs[np.isinf(self._runs["rel_l2"])])
+        lines += failure_section(self._runs[np.isinf(self._runs["criterion"])])
         lines += missing_tasks(self._medians, self._densities)
         if self._baseline is not None and self._summaries:
             lines += ["### Summary", "", *summary_section(self._summaries, self._baseline)]
@@ -168,6 +172,8 @@ class RecipeReport:
             if suite == "equations" and self._published is not None:
                 lines += equations_beside_published(self._medians, self._densities)
             lines += error_section(suite, self._medians, pairs, self._densities)
+            if suite == CLASSES:
+                lines += class_section(suite, self._medians, self._densities)
             for name, words in (("medians", "Final errors"), ("convergence", "Training loss")):
                 if place := figures.get(f"{suite}_{name}"):
                     lines += [f"![{words}, {suite}]({place})", ""]

@@ -64,7 +64,7 @@ def write_report(
 
 
 def _head(runs: pd.DataFrame, settings: Settings, command: str) -> list[str]:
-    failed = int(np.isinf(runs["rel_l2"]).sum())
+    failed = int(np.isinf(runs["criterion"]).sum())
     tasks = runs[["benchmark", "task"]].drop_duplicates()
     per_suite = [f"{(tasks['benchmark'] == suite).sum()} {suite}" for suite in suites(runs)]
     versions = ", ".join(in_order(runs["version"]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kanlit.benchmark.comparison import METRICS
 from kanlit.benchmark.results import Key, curve_path, rows_of
 from kanlit.errors import ConfigurationError
 
@@ -17,7 +18,10 @@ _KEY = list(Key._fields)
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
-    """The rows of ``results.csv`` in ``folder``; ``rel_l2`` is infinite for failed runs.
+    """The rows of ``results.csv`` in ``folder``, with the column ``criterion``.
+
+    It holds the relative L2 error, or the cross-entropy of classes, and is infinite for failed
+    runs.
 
     Raises:
         ConfigurationError: If the file is missing or empty, or is not a table of runs.
@@ -33,10 +37,12 @@ def read_runs(folder: Path) -> pd.DataFrame:
         raise ConfigurationError(f"{path} is not a table of runs ({words}): {again}") from None
     if not rows:
         raise ConfigurationError(f"{path} contains no runs: {again}")
-    runs = pd.DataFrame(rows).astype(dict.fromkeys(("rel_l2", "wall_s", "adapt_s"), float))
-    failed = (runs["error"].str.strip() != "") | ~np.isfinite(runs["rel_l2"])
-    runs["rel_l2"] = runs["rel_l2"].mask(failed, np.inf)
-    return runs
+    errors = ("rel_l2", "cross_entropy")
+    numbers = (*errors, *METRICS, "wall_s", "adapt_s")
+    runs = pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
+    found = runs[errors[0]].fillna(runs[errors[1]])
+    failed = (runs["error"].str.strip() != "") | ~np.isfinite(found)
+    return runs.assign(criterion=found.mask(failed, np.inf))
 
 
 def read_curves(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +60,7 @@ def read_curves(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
     """
     groups = _KEY[:4]
     medians = [pd.DataFrame(columns=[*groups, "epoch", "loss", "adapted"])]
-    for group, own in runs[np.isfinite(runs["rel_l2"])].groupby(groups):
+    for group, own in runs[np.isfinite(runs["criterion"])].groupby(groups):
         benchmark, task, density, recipe = map(str, group)
         paths = [
             curve_path(folder, Key(benchmark, task, density, recipe, int(seed)))

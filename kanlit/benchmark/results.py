@@ -51,6 +51,9 @@ class Row:
         grid_size: Final G.
         version: Version of kanlit.
         error: Error message on one line; empty if the run succeeded.
+        cross_entropy: Mean cross-entropy on the test rows, of classes, which have no ``rel_l2``.
+        accuracy: Fraction of the test rows whose class is predicted, of classes.
+        calibration_error: Expected calibration error on the test rows, of classes.
     """
 
     benchmark: str
@@ -66,6 +69,9 @@ class Row:
     grid_size: int | None = None
     version: str = ""
     error: str = ""
+    cross_entropy: float | None = None
+    accuracy: float | None = None
+    calibration_error: float | None = None
 
     @property
     def key(self) -> Key:
@@ -81,6 +87,9 @@ _NUMBERS: dict[str, type] = {
     "epochs": int,
     "params": int,
     "grid_size": int,
+    "cross_entropy": float,
+    "accuracy": float,
+    "calibration_error": float,
 }
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from kanlit.benchmark.comparison import (
+    METRICS,
     Summary,
     best_densities,
     complete_medians,
+    criterion,
     in_order,
     of_suite,
 )
@@ -30,6 +32,7 @@ from kanlit.benchmark.markdown import (
 from kanlit.benchmark.statistics import LEVEL, RESAMPLES, TIE, Interval
 
 __all__ = [
+    "class_section",
     "error_section",
     "failure_section",
     "missing_tasks",
@@ -144,11 +147,24 @@ def error_section(
     header += [f"reduction [{100 * LEVEL:.0f} %]"] if inline else []
     header += ["better" if len(densities) == 2 else "best"] if len(densities) > 1 else []
     more = " (lowest and highest in `medians.csv`)" if wide else ""
-    lines = [f"Median relative L2 error over the seeds{more}:", "", *table(header, rows)]
+    lines = [f"Median {criterion(suite)} over the seeds{more}:", "", *table(header, rows)]
     if len(against) > 1:
         lines += [f"Relative error reduction [{100 * LEVEL:.0f} %, seeds]:", ""]
         lines += table(["task", *against], reductions)
     return lines
+
+
+def class_section(suite: str, medians: pd.DataFrame, densities: Sequence[str]) -> list[str]:
+    """Accuracy and calibration of each task."""
+    own = _by_task(suite, medians)
+    rows = [
+        [task, density, *(number(own[task, density][name]) for name in METRICS)]
+        for task in in_order(task for task, _ in own)
+        for density in densities
+        if (task, density) in own
+    ]
+    header = ["task", "density", *(name.replace("_", " ") for name in METRICS)]
+    return ["Medians over the seeds of successful runs:", "", *table(header, rows, words=2)]
 
 
 def time_section(

@@ -11,7 +11,7 @@ from kanlit.errors import ConfigurationError
 from kanlit.hints import near
 from kanlit.problems import FEYNMAN, SHARP, SYNTHETIC
 
-__all__ = ["PAPER", "SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
+__all__ = ["CLASSES", "PAPER", "SUITES", "TASKS", "Suite", "Task", "choose_tasks"]
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,9 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 """All tasks by their name on the command line."""
 
+
+CLASSES = "classes"
+"""The benchmark of the user's own configs whose data are classes, compared by cross-entropy."""
 
 PAPER = ("synthetic", "feynman", "helmholtz")
 """The benchmarks of arXiv 2601.18672."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -81,11 +82,9 @@ def _train(run: Run, logs: Path | None) -> tuple[Row, tuple[Point, ...]]:
     trainer.fit(assembly.model, assembly.datamodule)
     seconds = time.perf_counter() - start
     (tested,) = trainer.test(assembly.model, assembly.datamodule, verbose=False)
-    if "test/rel_l2" not in tested:
-        raise ConfigurationError("the test has no relative L2 error: give the equation a solution")
     row = Row(
         *run.key,
-        rel_l2=tested["test/rel_l2"],
+        **_errors(tested),
         wall_s=round(seconds, 3),
         adapt_s=round(recorder.adaptation_seconds, 4),
         epochs=trainer.current_epoch,
@@ -94,3 +93,13 @@ def _train(run: Run, logs: Path | None) -> tuple[Row, tuple[Point, ...]]:
         version=kanlit.__version__,
     )
     return row, tuple(recorder.curve)
+
+
+def _errors(tested: Mapping[str, float]) -> dict[str, float]:
+    """The columns of a row that hold test metrics."""
+    if "test/calibration_error" in tested:
+        own = {key: tested[f"test/{key}"] for key in ("accuracy", "calibration_error")}
+        return {"cross_entropy": tested["test/loss"], **own}
+    if "test/rel_l2" not in tested:
+        raise ConfigurationError("the test has no relative L2 error: give the equation a solution")
+    return {"rel_l2": tested["test/rel_l2"]}

@@ -34,7 +34,7 @@ from kanlit.data.predictions import predicted_rows, prediction_table
 from kanlit.errors import ConfigurationError, DivergenceError
 from kanlit.files import shown
 from kanlit.runs.console import clean_console
-from kanlit.runs.exceptions import one_line, refusal, root_cause
+from kanlit.runs.exceptions import one_line, refusal, root_cause, users_place, with_name
 from kanlit.runs.folder import Started
 from kanlit.runs.outcome import end_of, outcome_lines
 from kanlit.runs.results import RunResults
@@ -223,7 +223,8 @@ def _speaks() -> bool:
 def main() -> None:
     """Runs the command line of this process.
 
-    An error that the user can correct is printed in one line, with exit status 2.
+    An error that the user can correct is printed in one line, with exit status 2; one in the user's
+    own code with its line and status 1. Python's development mode shows the traceback of any.
     """
     try:
         with clean_console():
@@ -235,10 +236,21 @@ def main() -> None:
                 return
             KanlitCLI()
     except Exception as error:
-        cause = root_cause(error, (ConfigurationError, DivergenceError, MisconfigurationException))
-        message = refusal(error) if cause is None else str(cause)
-        if message is None:
+        message, status = _message(error)
+        if message is None or sys.flags.dev_mode:
             raise
         if _speaks():
             print(f"kanlit: error: {one_line(message)}", file=sys.stderr)
-        sys.exit(1 if isinstance(cause, DivergenceError) else 2)
+        sys.exit(status)
+
+
+def _message(error: Exception) -> tuple[str | None, int]:
+    """What to print for an exception, ``None`` for a fault of kanlit, and the exit status."""
+    cause = root_cause(error, (ConfigurationError, DivergenceError, MisconfigurationException))
+    if cause is not None:
+        return str(cause), 1 if isinstance(cause, DivergenceError) else 2
+    if (message := refusal(error)) is not None:
+        return message, 2
+    if (own := users_place(error)) is not None:
+        return f"{own[1]}: {with_name(own[0])} (PYTHONDEVMODE=1 shows the traceback)", 1
+    return None, 1

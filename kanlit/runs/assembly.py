@@ -47,6 +47,7 @@ from kanlit.runs.loggers import local_loggers
 from kanlit.runs.profiler import NoProfiler
 from kanlit.runs.recipes import recipe_of
 from kanlit.runs.settings import Setting, load_yaml, settings_of
+from kanlit.runs.user_classes import created
 
 __all__ = ["Assembly"]
 
@@ -191,6 +192,7 @@ class Assembly(LightningCLI):
         return explain(message, self._settings, options, defaults, f"kanlit {command} --help")
 
     def instantiate_classes(self) -> None:
+        self.parser.add_instantiator(created, object)
         try:
             super().instantiate_classes()
         except ValueError as error:  # in which the parser may wrap the reason

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import traceback
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["one_line", "refusal", "root_cause"]
+from kanlit.files import shown
+
+__all__ = ["one_line", "refusal", "root_cause", "users_place", "with_name"]
 
 # Text that jsonargparse adds to the reason: internal types, and values that the user gave.
 _NOISE = re.compile(
@@ -13,6 +18,10 @@ _NOISE = re.compile(
     r"Expected a <class 'NoneType'>.*|Given value type: .*|Given value: .*|"
     r"Expected a path but .* either not accessible or invalid)$"
 )
+
+# Folders of code that is not the user's.
+_LIBRARIES = (Path(__file__).parents[1], sysconfig.get_path("stdlib"))
+_INSTALLED = {"site-packages", "dist-packages"}
 
 # Modules of the classes that settings of trainer, optimizer and scheduler can name.
 _NAMED = (
@@ -27,15 +36,17 @@ def root_cause(
     error: BaseException, kinds: tuple[type[BaseException], ...]
 ) -> BaseException | None:
     """The innermost exception of these kinds in a chain of causes, or ``None``."""
-    found = None
+    return next((link for link in reversed([*_chain(error)]) if isinstance(link, kinds)), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, its cause, the cause of that, and so on."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
-        if isinstance(link, kinds):
-            found = link
+        yield link
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return found
 
 
 def refusal(error: BaseException) -> str | None:
@@ -53,6 +64,29 @@ def refusal(error: BaseException) -> str | None:
     owners = [type(frame.f_locals["self"]) for frame in frames if "self" in frame.f_locals]
     named = [cls.__name__ for cls in owners if cls.__module__.startswith(_NAMED)]
     return f"{named[-1] if named else home}: {one_line(str(error))}"
+
+
+def users_place(error: BaseException) -> tuple[BaseException, str] | None:
+    """The exception in a chain that went through the user's own code, and ``FILE, line N`` of it.
+
+    That is code outside Python's library, installed packages and kanlit. ``None`` if there is none.
+    """
+    for link in _chain(error):
+        for frame, line in reversed([*traceback.walk_tb(link.__traceback__)]):
+            if _is_users(frame.f_code.co_filename):
+                return link, f"{shown(Path(frame.f_code.co_filename))}, line {line}"
+    return None
+
+
+def _is_users(file: str) -> bool:
+    path = Path(file)
+    library = any(path.is_relative_to(folder) for folder in _LIBRARIES)
+    return path.is_absolute() and not library and not _INSTALLED & set(path.parts)
+
+
+def with_name(error: BaseException) -> str:
+    """``NAME: message`` of an exception, in one line."""
+    return f"{type(error).__name__}: {one_line(str(error))}".removesuffix(": ")
 
 
 def one_line(message: str) -> str:

@@ -1,4 +1,4 @@
-"""Imports custom classes that the user has named, and no others."""
+"""Imports and creates the classes that the user has named, and no others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kanlit.errors import ConfigurationError
-from kanlit.runs.exceptions import one_line
+from kanlit.runs.exceptions import users_place, with_name
+from kanlit.signatures import constructor_parameters
 
-__all__ = ["import_named"]
+__all__ = ["created", "import_named"]
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def import_named(name: str) -> Any:
         with _working_folder():
             return getattr(import_module(home), attribute)
     except Exception as error:  # a user's module can raise anything
-        why = f"{type(error).__name__}: {one_line(str(error))}"
+        where, why = users_place(error), with_name(error)
         if isinstance(error, AttributeError) and home in sys.modules:
             why = f"{home} has no {attribute}"
             found = getattr(sys.modules[home], "__file__", None) or "part of Python"
@@ -51,7 +52,36 @@ def import_named(name: str) -> Any:
                     f"cannot import {name}: another module has the name {home} ({found}): give "
                     f"the file {own} another name"
                 ) from None
+        if where is not None:
+            raise ConfigurationError(
+                f"cannot import {name} ({where[1]}: {why}): correct that file"
+            ) from error
         raise ConfigurationError(
             f"cannot import {name} ({why}): check its name, and that it lies in this folder or is "
             f"installed"
         ) from None
+
+
+def created(cls: type, *args: Any, **kwargs: Any) -> Any:
+    """Creates an object of a class that the settings name.
+
+    Raises:
+        ConfigurationError: The class raised an exception; names the settings that it was given.
+    """
+    try:
+        return cls(*args, **kwargs)
+    except (ConfigurationError, ImportError):  # of a package that is not installed
+        raise
+    except Exception as error:  # of any library, or of the user
+        known, where = constructor_parameters(cls), users_place(error)
+        given = [
+            f"{name}={value!r}"
+            for name, value in kwargs.items()
+            if isinstance(value, bool | int | float | str)
+            and (name not in known or value != known[name].default)
+        ]
+        place = "" if where is None else f"{where[1]}: "
+        raise ConfigurationError(
+            f"cannot create {cls.__name__}({', '.join(given)}) ({place}{with_name(error)}): change "
+            f"these settings"
+        ) from error

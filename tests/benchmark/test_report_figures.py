@@ -29,8 +29,17 @@ def runs_of(densities: Sequence[str] = DENSITIES, tasks: int = 4) -> pd.DataFram
             for density in densities
             for seed in range(3)
         ],
-        columns=["benchmark", "task", "density", "recipe", "seed", "rel_l2", "wall_s", "adapt_s"],
-    )
+        columns=[
+            "benchmark",
+            "task",
+            "density",
+            "recipe",
+            "seed",
+            "criterion",
+            "wall_s",
+            "adapt_s",
+        ],
+    ).assign(accuracy=np.nan, calibration_error=np.nan)
 
 
 def only_axes(figure: Figure) -> Axes:
@@ -59,7 +68,7 @@ def test_dots_stand_at_medians_runs_and_published_figures() -> None:
     medians = median_table(runs, DENSITIES)
     published = pd.DataFrame({"task": ["f2"], "density": ["Bent"], "paper": [0.02]})
 
-    figure = median_figure(runs, medians, DENSITIES, "errors", published)
+    figure = median_figure(runs, medians, DENSITIES, "relative L2 error", "errors", published)
 
     axes = only_axes(figure)
     for density, marker in zip(DENSITIES, ("o", "s"), strict=True):
@@ -67,7 +76,7 @@ def test_dots_stand_at_medians_runs_and_published_figures() -> None:
         expected = medians.loc[medians["density"] == density, "median"]
         assert shown.tolist() == expected.tolist()
     singles = np.concatenate([line.get_xdata() for line in dots(axes, ".")])
-    assert sorted(singles) == sorted(runs["rel_l2"])
+    assert sorted(singles) == sorted(runs["criterion"])
     (hollow,) = [line for line in dots(axes, "s", filled=False) if len(line.get_xdata())]
     assert hollow.get_xdata().tolist() == [0.02]
     rows = [label.get_text() for label in axes.get_yticklabels()]
@@ -83,21 +92,21 @@ def test_long_names_find_room() -> None:
     names = [f"a_density_of_my_own_number_{i}" for i in range(6)]
     runs = runs_of(names)
 
-    assert inside(median_figure(runs, median_table(runs, names), names, "errors"))
+    assert inside(median_figure(runs, median_table(runs, names), names, "error", "errors"))
     assert inside(rank_figure({name: 1.0 + i for i, name in enumerate(names)}, 2, 9, 0.1, "ranks"))
 
 
 def test_failed_runs_stand_at_the_edge_and_failed_medians_nowhere() -> None:
     runs = runs_of()
     bent = runs["density"] == "Bent"
-    runs.loc[bent & (runs["task"] == "f3"), "rel_l2"] = np.inf
+    runs.loc[bent & (runs["task"] == "f3"), "criterion"] = np.inf
 
-    figure = median_figure(runs, median_table(runs, DENSITIES), DENSITIES, "errors")
+    figure = median_figure(runs, median_table(runs, DENSITIES), DENSITIES, "error", "errors")
 
     axes = only_axes(figure)
     crosses = np.concatenate([line.get_xdata() for line in dots(axes, "x")])
     assert len(crosses) == 3
-    assert (crosses > runs.loc[np.isfinite(runs["rel_l2"]), "rel_l2"].max()).all()
+    assert (crosses > runs.loc[np.isfinite(runs["criterion"]), "criterion"].max()).all()
     assert (crosses < axes.get_xlim()[1]).all()
     figure.canvas.draw()  # infinite medians do no harm
 
@@ -172,8 +181,8 @@ def test_bars_are_ratios_with_their_intervals() -> None:
 @pytest.mark.parametrize("scale", [1.01, 1.5, 50.0, 1e6])
 def test_axis_of_ratios_has_round_marks_whatever_its_reach(scale: float) -> None:
     runs = runs_of(tasks=2)
-    runs["rel_l2"] = np.where(runs["density"] == "Bent", scale, 1.0)
-    runs.loc[runs["task"] == "f2", "rel_l2"] = 1.0
+    runs["criterion"] = np.where(runs["density"] == "Bent", scale, 1.0)
+    runs.loc[runs["task"] == "f2", "criterion"] = 1.0
 
     figure = ratio_figure(
         pair_table(runs, *DENSITIES), summaries(runs, DENSITIES[0], DENSITIES[1:]), "A", "ratios"
@@ -191,7 +200,7 @@ def test_axis_of_ratios_has_round_marks_whatever_its_reach(scale: float) -> None
 
 def test_bar_of_a_task_that_failed_ends_at_the_edge() -> None:
     runs = runs_of()
-    runs.loc[(runs["task"] == "f1") & (runs["density"] == "Bent"), "rel_l2"] = np.inf
+    runs.loc[(runs["task"] == "f1") & (runs["density"] == "Bent"), "criterion"] = np.inf
 
     pair = pair_table(runs, *DENSITIES)
     axes = only_axes(

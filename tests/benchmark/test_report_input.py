@@ -36,7 +36,7 @@ def test_runs_come_back_as_written_and_failures_as_infinite_errors(tmp_path: Pat
 
     runs = read_runs(tmp_path)
 
-    assert runs["rel_l2"].tolist() == [0.1, np.inf, np.inf]
+    assert runs["criterion"].tolist() == [0.1, np.inf, np.inf]
     assert runs["seed"].tolist() == [3, 5, 42]
     assert runs["task"].tolist() == ["(1,2)", "(1,2)", "f1"]
     assert runs["error"].tolist() == ["", "boom, and, more", ""]
@@ -51,15 +51,16 @@ def test_row_that_a_killed_run_left_half_written_is_no_run(tmp_path: Path) -> No
 
 
 HEADER = "benchmark,task,density,recipe,seed,rel_l2,wall_s,adapt_s,epochs,params,grid_size,version"
+MORE = "error,cross_entropy,accuracy,calibration_error"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, r"there is no .*results\.csv: run kanlit benchmark --out .* first"),
-        (f"{HEADER},error\n", "contains no runs"),
+        (f"{HEADER},{MORE}\n", "contains no runs"),
         (f"{HEADER}\ns,f1,A,r,1,0.1,1,0,9,9,3,1\n", "not a table of this benchmark"),
-        (f"{HEADER},error\ns,f1,A,r,x,0.1,1,0,9,9,3,1,\n", "line 2, is not a row"),
+        (f"{HEADER},{MORE}\ns,f1,A,r,x,0.1,1,0,9,9,3,1,,,,\n", "line 2, is not a row"),
     ],
 )
 def test_table_that_is_none_is_refused_in_one_line(

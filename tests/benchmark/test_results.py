@@ -16,7 +16,8 @@ from kanlit.benchmark.results import locked
 from kanlit.errors import ConfigurationError
 
 HEADER = (
-    "benchmark,task,density,recipe,seed,rel_l2,wall_s,adapt_s,epochs,params,grid_size,version,error"
+    "benchmark,task,density,recipe,seed,rel_l2,wall_s,adapt_s,epochs,params,grid_size,version,error,"
+    "cross_entropy,accuracy,calibration_error"
 )
 ROW = Row("helmholtz", "(1,2)", "input", "sound", 3, 1 / 3, 61.5, 0.25, 5000, 607, 12, "0.1.0")
 FAILED = Row("synthetic", "f1", "input", "sound", 42, version="0.1.0", error='E: "a", b')
@@ -71,9 +72,9 @@ def test_a_writer_killed_at_any_byte_leaves_the_rows_before_it(tmp_path: Path) -
     ("text", "words"),
     [
         ("a,b\n1,2\n", ["its columns are a,b", "another folder"]),
-        (f"{HEADER}\nsynthetic,f1,input,sound,x,,,,,,,,\n", ["line 2", "not a row"]),
+        (f"{HEADER}\nsynthetic,f1,input,sound,x,,,,,,,,,,,\n", ["line 2", "not a row"]),
         (f"{HEADER}\nsynthetic,f1\n", ["line 2", "not a row"]),
-        (f"{HEADER}\n" + 2 * "synthetic,f1,i,sound,1,,,,,,,,\n", ["line 3", "earlier row"]),
+        (f"{HEADER}\n" + 2 * "synthetic,f1,i,sound,1,,,,,,,,,,,\n", ["line 3", "earlier row"]),
     ],
 )
 def test_a_table_that_is_none_is_refused_and_kept(

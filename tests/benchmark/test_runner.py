@@ -144,6 +144,37 @@ def test_a_config_of_your_own_is_compared_with_its_variants(run: Command, small:
         assert said in error
 
 
+def test_variants_on_classes_are_compared_by_cross_entropy(run: Command, small: Path) -> None:
+    lines = [f"{i % 17},{i % 5},{'low' if i % 17 < 8 else 'high'}" for i in range(90)]
+    (small / "t.csv").write_text("\n".join(["a,b,kind", *lines, ""]))
+    columns = {"path": "t.csv", "inputs": ["a", "b"], "label": "kind"}
+    config = {
+        "data": {"class_path": "ClassTableData", "init_args": columns},
+        "model": {"hidden": []},
+        "adaptation": {"schedule": [3]},
+    }
+    (small / "kinds.yaml").write_text(yaml.safe_dump(config))
+    epochs = {"short": {"trainer": {"max_epochs": 2}}, "long": {"trainer": {"max_epochs": 40}}}
+    (small / "variants.yaml").write_text(yaml.safe_dump(epochs))
+    words = "--config kinds.yaml --variants variants.yaml --seeds 1,2 --out out"
+    status, _, error = run(words)
+
+    assert status == 0, error
+    found = {(row["density"], row["seed"]): row for row in rows(small / "out")}
+    assert {row["benchmark"] for row in found.values()} == {"classes"}
+    assert {row["rel_l2"] for row in found.values()} == {""}
+    for row in found.values():
+        assert 0 < float(row["accuracy"]) <= 1
+        assert 0 <= float(row["calibration_error"]) < 1
+    losses = {key: float(row["cross_entropy"]) for key, row in found.items()}
+    assert all(losses["long", seed] < losses["short", seed] for seed in "12")
+    assert run("report out --baseline short")[0] == 0
+    text = (small / "out" / "report" / "report.md").read_text()
+    assert "Median cross-entropy over the seeds" in text
+    assert "relative L2" not in text
+    assert "| task | density | accuracy | calibration error |" in text
+
+
 def test_a_second_time_it_makes_what_is_missing_and_what_failed(
     run: Command, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
