@@ -11,6 +11,7 @@ from kanlit.bases.bspline import BSplineBasis
 from kanlit.bases.chebyshev import ChebyshevBasis
 from kanlit.bases.fourier import FourierBasis
 from kanlit.bases.radial import RadialBasis
+from kanlit.errors import ConfigurationError
 
 __all__ = ["BASES", "BasisName", "basis_class", "basis_name"]
 
@@ -33,14 +34,14 @@ def basis_class(basis: str | type[Basis]) -> type[Basis]:
         basis: A class, a short name, or a class path.
 
     Raises:
-        ValueError: If the name or the class is not that of a basis.
+        ConfigurationError: If the name or the class is not that of a basis.
     """
     if isinstance(basis, str):
         member: object = {basis_name(each): each for each in _subclasses(Basis)}.get(basis)
     else:
         member = basis
     if not (isinstance(member, type) and issubclass(member, Basis)) or isabstract(member):
-        raise ValueError(
+        raise ConfigurationError(
             f"basis must be one of {', '.join(BASES)} or an imported subclass of "
             f"kanlit.bases.Basis, got {basis!r}"
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import kanlit
 from kanlit.benchmark.matrix import Run
@@ -95,7 +96,7 @@ def _train(run: Run, logs: Path | None) -> tuple[Row, tuple[Point, ...]]:
     return row, tuple(recorder.curve)
 
 
-def _errors(tested: Mapping[str, float]) -> dict[str, float]:
+def _errors(tested: Mapping[str, float]) -> dict[str, Any]:
     """The columns of a row that hold test metrics."""
     if "test/calibration_error" in tested:
         own = {key: tested[f"test/{key}"] for key in ("accuracy", "calibration_error")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
@@ -53,6 +54,7 @@ class FunctionData(TensorDataModule):
     points_per_axis: ClassVar[Mapping[int, int]] = MappingProxyType({1: 1000, 2: 200, 3: 30, 4: 20})
     """Points of the test grid along each axis, by dimension; others have uniform points."""
 
+    @abstractmethod  # a setting cannot be a function
     def __init__(
         self,
         target: TargetFunction,

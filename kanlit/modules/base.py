@@ -88,17 +88,14 @@ class KANModule(RestorableModule, ABC):
             if not 0 <= weight < float("inf"):
                 raise ConfigurationError(f"{name} must be at least 0, got {weight}: try 1e-3")
         self.sparsity_l1, self.sparsity_entropy = sparsity_l1, sparsity_entropy
-        try:
-            self.network = KAN(
-                [in_features, *hidden, out_features],
-                spline_order=spline_order,
-                grid_size=grid_size,
-                outside=outside,
-                basis=basis,
-                initialization=initialization,
-            )
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+        self.network = KAN(
+            [in_features, *hidden, out_features],
+            spline_order=spline_order,
+            grid_size=grid_size,
+            outside=outside,
+            basis=basis,
+            initialization=initialization,
+        )
         # The optimizer is rebuilt from the config, not from a checkpoint: a checkpoint holds
         # tensors and plain Python values only.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "basis"])

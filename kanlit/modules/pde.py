@@ -76,10 +76,7 @@ class PDEModule(SolutionModule):
         optimizer: OptimizerCallable = lambda p: torch.optim.Adam(p, lr=1e-3),
         **kwargs: Any,
     ) -> None:
-        try:
-            least = basis_class(basis).lowest_order(1)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+        least = basis_class(basis).lowest_order(1)
         if spline_order < least:
             raise ConfigurationError(
                 f"spline_order must be {least} to 5 for a differential equation, got "

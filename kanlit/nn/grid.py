@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kanlit.bases import Basis, BasisName, basis_class, basis_name
+from kanlit.errors import ConfigurationError
 from kanlit.splines import (
     Exterior,
     Outside,
@@ -43,7 +44,7 @@ class AdaptiveGrid(nn.Module):
         exact_basis: The basis on these knots, in float64.
 
     Raises:
-        ValueError: If a size or degree is out of range, or the basis is unknown.
+        ConfigurationError: If a size or degree is out of range, or the basis is unknown.
     """
 
     knots: Tensor
@@ -65,23 +66,23 @@ class AdaptiveGrid(nn.Module):
     ) -> None:
         super().__init__()
         if in_features < 1 or out_features < 1:
-            raise ValueError(
+            raise ConfigurationError(
                 f"a KAN layer needs at least one input and one output, got {in_features} and "
                 f"{out_features}"
             )
         if grid_size < 1:
-            raise ValueError(f"grid_size must be at least 1, got {grid_size}")
+            raise ConfigurationError(f"grid_size must be at least 1, got {grid_size}")
         if not 1 <= spline_order <= 5:
-            raise ValueError(f"spline_order must be between 1 and 5, got {spline_order}")
+            raise ConfigurationError(f"spline_order must be between 1 and 5, got {spline_order}")
         ends = torch.tensor([[float(end)] for end in grid_range], dtype=dtype)
         first = uniform_breakpoints(ends[0], ends[1], grid_size)
         if not bool(torch.isfinite(first).all() and (first.diff() > 0).all()):
-            raise ValueError(
+            raise ConfigurationError(
                 f"grid_range must be finite, increasing and wide enough for {grid_size} distinct "
                 f"intervals in {first.dtype}, got {tuple(grid_range)}"
             )
         if outside not in ("linear", "zero"):
-            raise ValueError(f"outside must be 'linear' or 'zero', got {outside!r}")
+            raise ConfigurationError(f"outside must be 'linear' or 'zero', got {outside!r}")
         self.in_features = in_features
         self.out_features = out_features
         self.spline_order = spline_order

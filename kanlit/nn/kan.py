@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from kanlit.bases import Basis, BasisName
 from kanlit.chain_rule import Along
+from kanlit.errors import ConfigurationError
 from kanlit.nn.init import Initialization
 from kanlit.nn.jets import Jet
 from kanlit.nn.layer import KANLayer
@@ -52,7 +53,7 @@ class KAN(nn.Module):
         dtype: Their dtype, float32 or float64.
 
     Raises:
-        ValueError: If there are fewer than two widths, or one is not positive.
+        ConfigurationError: If there are fewer than two widths, or one is not positive.
 
     Source: arXiv 2404.19756, arXiv 2601.18672.
     """
@@ -75,7 +76,9 @@ class KAN(nn.Module):
     ) -> None:
         super().__init__()
         if len(widths) < 2:
-            raise ValueError(f"a KAN needs at least two widths, inputs and outputs, got {widths}")
+            raise ConfigurationError(
+                f"a KAN needs at least two widths, inputs and outputs, got {widths}"
+            )
         self._built = tuple(widths)
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             KANLayer(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kanlit import kernel
 from kanlit.bases import Basis, BasisName
 from kanlit.chain_rule import Along, check_closed
+from kanlit.errors import ConfigurationError
 from kanlit.nn.edges import Edges
 from kanlit.nn.grid import AdaptiveGrid
 from kanlit.nn.init import Initialization, glorot_fine_, plain_
@@ -55,7 +56,7 @@ class KANLayer(AdaptiveGrid):
             persistent buffer.
 
     Raises:
-        ValueError: If a size or degree is out of range, or the basis is unknown.
+        ConfigurationError: If a size or degree is out of range, or the basis is unknown.
 
     Source: Liu et al., KAN: Kolmogorov-Arnold Networks, arXiv 2404.19756; arXiv 2601.18672.
     """
@@ -78,7 +79,7 @@ class KANLayer(AdaptiveGrid):
         dtype: torch.dtype | None = None,
     ) -> None:
         if initialization not in ("glorot_fine", "plain"):
-            raise ValueError(
+            raise ConfigurationError(
                 f"initialization must be 'glorot_fine' or 'plain', got {initialization!r}"
             )
         super().__init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -192,14 +193,15 @@ class Assembly(LightningCLI):
         return explain(message, self._settings, options, defaults, f"kanlit {command} --help")
 
     def instantiate_classes(self) -> None:
-        self.parser.add_instantiator(created, object)
+        refused: list[ConfigurationError] = []
+        self.parser.add_instantiator(partial(created, refused), object)
         try:
             super().instantiate_classes()
-        except ValueError as error:  # in which the parser may wrap the reason
+        except ValueError as error:  # in which the parser may wrap the reason, or only quote it
             cause = root_cause(error, (ConfigurationError,))
-            if cause is None:
+            if cause is None and not refused:
                 raise
-            raise cause from None
+            raise cause or refused[-1] from None
         forget_run(self.parser)  # which would keep the network and the trainer alive
         if self._data is not None:
             self.datamodule = self._data

@@ -76,7 +76,7 @@ def _classes(settings: Sequence[Setting], defaults: Mapping[str, str]) -> dict[s
     found = {key: KINDS[key].resolve(name, key) for key, name in defaults.items()}
     for each in settings:
         kind = KINDS.get(each.place)
-        if kind is None:
+        if kind is None or each.value in kind.names:
             continue
         if isinstance(each.value, str):
             found[each.key] = kind.resolve(each.value, each.label)

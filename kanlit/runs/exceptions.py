@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from lightning.pytorch.loggers import Logger
+
 from kanlit.files import shown
 
 __all__ = ["one_line", "refusal", "root_cause", "users_place", "with_name"]
@@ -50,7 +52,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def refusal(error: BaseException) -> str | None:
-    """The error message of a torch or Lightning class that the settings name.
+    """The error message of a torch or Lightning class that the settings name, or of its library.
 
     Returns:
         One line with the name of the class; ``None`` for an error that was raised elsewhere.
@@ -59,11 +61,12 @@ def refusal(error: BaseException) -> str | None:
         error = cause
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     home = str(frames[-1].f_globals.get("__name__")) if frames else ""
-    if not home.startswith(_NAMED) or not isinstance(error, Exception) or not str(error):
-        return None
     owners = [type(frame.f_locals["self"]) for frame in frames if "self" in frame.f_locals]
-    named = [cls.__name__ for cls in owners if cls.__module__.startswith(_NAMED)]
-    return f"{named[-1] if named else home}: {one_line(str(error))}"
+    named = [cls for cls in owners if cls.__module__.startswith(_NAMED)]
+    ours = home.startswith(_NAMED) or any(issubclass(cls, Logger) for cls in named)
+    if not ours or not isinstance(error, Exception) or not str(error):
+        return None
+    return f"{named[-1].__name__ if named else home}: {one_line(str(error))}"
 
 
 def users_place(error: BaseException) -> tuple[BaseException, str] | None:

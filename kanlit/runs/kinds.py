@@ -8,9 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightning.pytorch import Callback, callbacks, loggers
+from lightning.fabric.plugins import ClusterEnvironment
+from lightning.pytorch import Callback, callbacks, loggers, plugins, profilers, strategies
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import StrategyRegistry
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy, StrategyRegistry
 from torch import optim
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
@@ -35,8 +37,9 @@ class Kind:
     """The classes that a key accepts: concrete subclasses of ``base``."""
 
     word: str
-    base: type
+    base: type | tuple[type, ...]
     given: Collection[str] = ()  # arguments that kanlit sets
+    names: Collection[str] = ()  # values that Lightning accepts instead of a class
 
     @property
     def a_word(self) -> str:
@@ -76,7 +79,7 @@ class Kind:
         if not inspect.isclass(found) or not issubclass(found, self.base):
             raise ConfigurationError(
                 f"{label}: {name} is not {self.a_word}: it must be a subclass of "
-                f"{self.base.__name__}; {nearest}"
+                f"{' or '.join(base.__name__ for base in _listed(self.base))}; {nearest}"
             )
         if inspect.isabstract(found):
             raise ConfigurationError(f"{label}: {name} is abstract: {nearest}")
@@ -94,13 +97,33 @@ KINDS = {
     "model.lr_scheduler": Kind("learning-rate scheduler", LRScheduler, ("optimizer",)),
     "trainer.callbacks": Kind("callback", Callback),
     "trainer.logger": Kind("logger", Logger),
+    "trainer.profiler": Kind("profiler", Profiler, names=("simple", "advanced", "pytorch", "xla")),
+    "trainer.plugins": Kind(
+        "plugin",
+        (plugins.Precision, ClusterEnvironment, plugins.CheckpointIO, plugins.LayerSync),
+    ),
+    "trainer.strategy": Kind(
+        "strategy", Strategy, names=("auto", *StrategyRegistry.available_strategies())
+    ),
 }
 
 # Other classes of these modules are not for users.
-_PUBLIC = (kanlit, adaptation, data, problems, callbacks, loggers, optim, lr_scheduler)
+_PUBLIC = (
+    kanlit,
+    adaptation,
+    data,
+    problems,
+    callbacks,
+    loggers,
+    plugins,
+    profilers,
+    strategies,
+    optim,
+    lr_scheduler,
+)
 
 # Keys whose string value names a class; others need the key class_path.
-_PLACES = {*KINDS, "model.basis", "trainer.plugins", "trainer.profiler", "trainer.strategy"}
+_PLACES = {*KINDS, "model.basis"}
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -146,20 +169,25 @@ def check_strategy(name: Any) -> None:
     Raises:
         ConfigurationError: If the name is unknown.
     """
-    known = ["auto", *StrategyRegistry.available_strategies()]
+    known = KINDS["trainer.strategy"].names
     if isinstance(name, str) and "." not in name and name.lower() not in known:
         raise ConfigurationError(f"trainer.strategy: unknown strategy {name}: {hint(name, known)}")
 
 
-def members(base: type) -> dict[str, type]:
+def members(base: type | tuple[type, ...]) -> dict[str, type]:
     """Concrete subclasses by short name; of two with the same name, the one defined last."""
     found: dict[str, type] = {}
     child: type
-    for child in base.__subclasses__():
-        if not child.__name__.startswith("_") and not inspect.isabstract(child):
-            found[child.__name__] = child
-        found |= members(child)
+    for each in _listed(base):
+        for child in each.__subclasses__():
+            if not child.__name__.startswith("_") and not inspect.isabstract(child):
+                found[child.__name__] = child
+            found |= members(child)
     return found
+
+
+def _listed(base: type | tuple[type, ...]) -> tuple[type, ...]:
+    return base if isinstance(base, tuple) else (base,)
 
 
 def _is_shipped(cls: type) -> bool:

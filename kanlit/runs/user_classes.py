@@ -62,15 +62,22 @@ def import_named(name: str) -> Any:
         ) from None
 
 
-def created(cls: type, *args: Any, **kwargs: Any) -> Any:
+def created(refused: list[ConfigurationError], cls: type, *args: Any, **kwargs: Any) -> Any:
     """Creates an object of a class that the settings name.
+
+    Args:
+        refused: Gets the error, which a parser may replace by others.
+        cls: The class, followed by its arguments.
 
     Raises:
         ConfigurationError: The class raised an exception; names the settings that it was given.
     """
     try:
         return cls(*args, **kwargs)
-    except (ConfigurationError, ImportError):  # of a package that is not installed
+    except ImportError:  # a package that is not installed
+        raise
+    except ConfigurationError as error:
+        refused.append(error)
         raise
     except Exception as error:  # of any library, or of the user
         known, where = constructor_parameters(cls), users_place(error)
@@ -81,7 +88,10 @@ def created(cls: type, *args: Any, **kwargs: Any) -> Any:
             and (name not in known or value != known[name].default)
         ]
         place = "" if where is None else f"{where[1]}: "
-        raise ConfigurationError(
-            f"cannot create {cls.__name__}({', '.join(given)}) ({place}{with_name(error)}): change "
-            f"these settings"
-        ) from error
+        refused.append(
+            ConfigurationError(
+                f"cannot create {cls.__name__}({', '.join(given)}) ({place}{with_name(error)}): "
+                f"change these settings"
+            )
+        )
+        raise refused[-1] from error
