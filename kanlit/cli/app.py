@@ -179,7 +179,7 @@ class KanlitCLI(FromCheckpoint):
         lines = [
             f"{name}: {value}",
             *test_lines(tested, self.datamodule.row_counts),
-            f"grid size: G = {self.grid_size}",
+            f"grid size: G = {self.grid_size}, degree {self.spline_order}",
             f"parameters: {self.parameters}",
             *self._windows(),
             f"seconds: {self._seconds:.1f}",

@@ -271,6 +271,11 @@ class Assembly(LightningCLI):
         return max(layer.grid_size for layer in kan_layers(self.model).values())
 
     @property
+    def spline_order(self) -> int:
+        """Current degree of the layer with the highest."""
+        return max(layer.spline_order for layer in kan_layers(self.model).values())
+
+    @property
     def parameters(self) -> int:
         """Current number of trained parameters."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)

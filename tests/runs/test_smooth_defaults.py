@@ -103,7 +103,7 @@ def test_every_command_knows_the_degree_that_was_chosen(
     rows = np.stack([a, b, np.sin(2 * a) + 0.5 * b], 1)
     np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="a,b,y", comments="")
     fit = f"fit {TABLE} {QUIET} --model.grid_size 8 --trainer.max_epochs"
-    assert "degree 5" in run(f"{fit} 2")
+    assert "grid size: G = 8, degree 5" in run(f"{fit} 2")
     assert state(tmp_path, 0)["hyper_parameters"]["spline_order"] == 5
     logged = yaml.safe_load((tmp_path / "lightning_logs/version_0/hparams.yaml").read_text())
     assert logged["spline_order"] == 5  # not auto
