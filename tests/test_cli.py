@@ -210,7 +210,7 @@ def test_fit_ends_with_its_summary(run: Run, tmp_path: Path) -> None:
         r"relative L2: \d\.\d{3}e[+-]\d\d",
         r"errors of y: R² (1 - |> )?\S+, RMSE \S+, MAE \S+",
         r"rows: \d+ training, \d+ validation, \d+ test",
-        r"grid size: G = 5",
+        r"grid size: G = 5, degree 3",
         r"parameters: \d+",
         r"seconds: \d+\.\d",
         r"checkpoint: lightning_logs/version_0/checkpoints/last\.ckpt",
