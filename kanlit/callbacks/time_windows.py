@@ -70,10 +70,11 @@ class TimeWindows(GrowingEnd):
         super().check(equation, values)
         axis, name = self.axis(equation), type(equation).__name__
         problem = BoundaryValueProblem(equation)
-        if problem.coefficients:
+        steady = [each for each, names in equation.fields.items() if TIME not in names]
+        if steady := [*problem.coefficients, *steady]:
             raise ConfigurationError(
-                f"{name} has unknown coefficients ({', '.join(problem.coefficients)}), which are "
-                f"the same at all times, but each window would find its own: remove TimeWindows"
+                f"{name} has unknown coefficients or fields ({', '.join(steady)}), which are the "
+                f"same at all times, but each window would find its own: remove TimeWindows"
             )
         if problem.form.column_of(axis) is None:
             raise ConfigurationError(

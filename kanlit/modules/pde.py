@@ -16,6 +16,7 @@ from kanlit.compat import trainer_of
 from kanlit.errors import ConfigurationError
 from kanlit.modules.balance import balancing_factors, mean_traces
 from kanlit.modules.base import Residual
+from kanlit.modules.fields import separate_fields
 from kanlit.modules.ranks import row_count
 from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.modules.solution import TIME, SolutionModule
@@ -45,6 +46,8 @@ class PDEModule(SolutionModule):
     Args:
         spline_order: Degree k of the splines, up to 5: one more than the order of the equation, so
             that its highest derivative is continuous, such as 3 for a second-order equation.
+        field_hidden: Hidden widths, within ``hidden``, of the network of each unknown in the
+            equation's ``fields``; by default all networks have equal shares.
         boundary_weight: w_b, weight of the conditions' mean squared errors, above 0.
         observation_weight: w_o, weight of the observations' mean squared error, above 0.
         weights: fixed, or balanced: the run multiplies each block's weight by a factor, so that all
@@ -69,6 +72,7 @@ class PDEModule(SolutionModule):
         hidden: Sequence[int] = (6, 6),
         spline_order: int = 3,
         basis: BasisName | type[Basis] = "bspline",
+        field_hidden: Sequence[int] | None = None,
         boundary_weight: float = 1.0,
         observation_weight: float = 1.0,
         weights: Literal["fixed", "balanced"] = "fixed",
@@ -101,6 +105,7 @@ class PDEModule(SolutionModule):
             optimizer=optimizer,
             **kwargs,
         )
+        self.field_hidden = field_hidden
         self.boundary_weight = boundary_weight
         self.observation_weight = observation_weight
         self.weights = weights
@@ -166,6 +171,11 @@ class PDEModule(SolutionModule):
         """Squared residual at each collocation point ``(n,)``, summed over the equations."""
         blocks = self._equation(self._required(), batch).values()
         return torch.cat(list(blocks), 1).square().sum(1)
+
+    def on_fit_start(self) -> None:
+        # After the weights of a checkpoint, which may be of a network that was not divided.
+        if self.network.widths[1:-1] == list(self.hparams["hidden"]):  # otherwise pruned, later
+            separate_fields(self.network, self._required(), self.field_hidden)
 
     def on_train_start(self) -> None:
         resume = getattr(getattr(self.trainer, "datamodule", None), "resume", None)

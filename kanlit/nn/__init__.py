@@ -6,6 +6,7 @@ from kanlit.nn.jets import Jet
 from kanlit.nn.kan import KAN, Derivatives
 from kanlit.nn.layer import KANLayer, select_nodes
 from kanlit.nn.pruning import Kept, PruningReport, check_prunable, prune, select
+from kanlit.nn.separate import separate
 from kanlit.nn.sparsity import edge_magnitudes, sparsity_penalty
 from kanlit.nn.windows import Windows
 
@@ -25,5 +26,6 @@ __all__ = [
     "prune",
     "select",
     "select_nodes",
+    "separate",
     "sparsity_penalty",
 ]

@@ -16,6 +16,7 @@ from kanlit.problems.domains import Face
 from kanlit.problems.equation_domain import check_parameters, checked_domain
 from kanlit.problems.equations.base import Equation
 from kanlit.problems.exactness import largest_residuals, random_networks
+from kanlit.problems.fields import fields_of
 from kanlit.problems.form import SolutionForm
 from kanlit.problems.names import Needs, Network, Vocabulary
 from kanlit.problems.observations import OBSERVATIONS, observation_residual
@@ -43,6 +44,7 @@ class BoundaryValueProblem:
         form: What the equation puts around the network.
         conditions: The conditions that need points.
         coefficients: The unknown coefficients by name.
+        fields: Inputs of the network of each unknown that has its own, see :func:`fields_of`.
         exact: Names of the conditions that hold exactly for any network, and need none.
         faces: Faces of each condition by name, see :meth:`Condition.faces`.
 
@@ -75,6 +77,7 @@ class BoundaryValueProblem:
             equation.residual, f"residual of {self.name}", given=self._given
         )
         self.form = SolutionForm(equation, vocabulary)
+        self.fields = fields_of(equation, self.form)
         self._condition_needs: dict[str, Needs] = {}
         self.faces: dict[str, list[Face]] = {}
         listed = list(equation.conditions())

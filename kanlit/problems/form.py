@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -91,6 +91,13 @@ class SolutionForm:
         x = _drawn(self._domain)
         columns = enumerate(self.embedded(x.split(1, 1)))
         return next((k for k, each in columns if torch.equal(each, x[:, axis : axis + 1])), None)
+
+    def inputs_of(self, axes: Collection[int]) -> Tensor:
+        """Which of the network's inputs depend on these coordinates alone, bool ``(in,)``."""
+        x, other = _drawn(self._domain), _drawn(self._domain).flip(0)
+        kept = torch.tensor([axis in axes for axis in range(x.shape[1])])
+        one, same = (self.embedded(p.split(1, 1)) for p in (x, torch.where(kept, x, other)))
+        return torch.tensor([torch.equal(a, b) for a, b in zip(one, same, strict=True)])
 
     def completed(self, raw: Sequence[Any], columns: Sequence[Any]) -> list[Any]:
         """A: the unknowns for the network's outputs and the coordinates."""

@@ -205,7 +205,9 @@ def test_the_best_weights_bring_back_their_coefficients_and_stages_keep_them(see
 
 
 def test_windows_of_time_and_unknown_coefficients_do_not_go_together(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"Drift has unknown coefficients \(speed\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"Drift has unknown coefficients or fields \(speed\)"
+    ):
         fitted(Drift(), 4, TimeWindows(2))
 
 

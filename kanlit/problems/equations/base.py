@@ -54,6 +54,9 @@ class Equation(ABC):
     which learns the solutions for all values in that range. Its name is a parameter of the
     residual too, and it is a further column of all points, after those of the coordinates.
 
+    With ``fields = {"a": ("x", "y")}`` the unknown a has a network of its own, of x and y alone:
+    its other derivatives are zero.
+
     Two more methods are optional. ``solution(points)``, ``(n, d) -> (n, unknowns)``, is the exact
     or a reference solution for the test error. ``source(points)``, ``(n, d) -> (n, 1)``, is passed
     to the residual as its parameter ``source``; it is evaluated once, in float64.
@@ -69,6 +72,7 @@ class Equation(ABC):
         domain: A domain other than a box.
         periodic: Periods by coordinate.
         parameters: Ranges ``(low, high)`` of coefficients that are further inputs, by name.
+        fields: Coordinates and parameters of each unknown with a network of its own, by name.
     """
 
     coordinates: tuple[str, ...] = ()
@@ -77,6 +81,7 @@ class Equation(ABC):
     domain: Domain | None = None
     periodic: ClassVar[Mapping[str, float]] = MappingProxyType({})
     parameters: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType({})
+    fields: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     @property
     def variables(self) -> tuple[str, ...]:
