@@ -201,7 +201,8 @@ class KanlitCLI(FromCheckpoint):
         data = self.datamodule
         rows = predicted_rows(data, predictions, lambda own: gather_rows(self.model, own))
         names = data.input_names, data.target_names, data.class_label
-        table = prediction_table(*rows, *names, self.model.columns)
+        outside = self.model.is_outside(rows[0].to(rows[1].dtype))
+        table = prediction_table(*rows, *names, outside)
         run = None if self._started is None else self._started.run
         if not self.trainer.is_global_zero:
             return

@@ -100,13 +100,14 @@ def main(argv: Sequence[str]) -> None:
     predictions = predict_rows(module, inputs, dtype)
     names = columns.inputs, columns.targets, columns.label
     deviations = _deviations(module, inputs.to(dtype), path)
-    table = prediction_table(inputs, predictions, *names, columns, deviations)
+    outside = module.is_outside(inputs.to(dtype))
+    table = prediction_table(inputs, predictions, *names, outside, deviations)
     table = _with_other_columns(table, options.input, columns.inputs)
     write_table(table, output)
     if options.ckpt_path in ("last", "best"):
         print(f"{options.ckpt_path} checkpoint: {path}")
-    outside = int(table.iloc[:, -1].sum())
-    print(f"predictions: {output} ({len(table)} rows, {outside} outside the training range)")
+    count = int(table.iloc[:, -1].sum())
+    print(f"predictions: {output} ({len(table)} rows, {count} outside the training range)")
     for line in _errors(options.input, columns, predictions):
         print(line)
     write_coefficients(module, output)

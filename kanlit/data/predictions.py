@@ -11,7 +11,6 @@ from torch import Tensor
 
 from kanlit.data.base import TensorDataModule
 from kanlit.errors import DivergenceError
-from kanlit.scaling import Columns
 
 __all__ = ["predict_rows", "predicted_rows", "prediction_table"]
 
@@ -24,7 +23,7 @@ def prediction_table(
     input_names: Sequence[str],
     target_names: Sequence[str],
     label: str | None = None,
-    columns: Columns | None = None,
+    outside: Tensor | None = None,
     deviations: Tensor | None = None,
 ) -> pd.DataFrame:
     """Inputs, predictions, and which rows are outside the training range.
@@ -35,16 +34,15 @@ def prediction_table(
         input_names: A name for each input.
         target_names: A name for each output; for classification, the classes.
         label: Name of the class column; None for regression.
-        columns: What the network was trained on; None if unknown.
+        outside: Whether each row ``(n,)`` is outside the training range; None if unknown.
         deviations: Standard deviation of each target ``(n, out)``, if known.
 
     Returns:
         A column for each input and ``NAME_predicted`` for each target; for classification the
         likeliest class and the probability of each. With ``deviations``, ``NAME_std``,
         ``NAME_lower`` and ``NAME_upper``: the ends of the interval that contains a new target with
-        a probability of 95 %. If ``columns`` is given, the boolean column
-        ``outside``: an input of the row is outside its training range. If an input has that name,
-        it is called ``outside_training_range``.
+        a probability of 95 %. If ``outside`` is given, a boolean column of
+        that name; if an input has that name, it is called ``outside_training_range``.
 
     Raises:
         DivergenceError: A row with an output that is NaN or infinite.
@@ -71,9 +69,9 @@ def prediction_table(
             predicted[f"{name}_lower"] = (mean - _QUANTILE * std).numpy()
             predicted[f"{name}_upper"] = (mean + _QUANTILE * std).numpy()
     table = pd.concat([given, predicted], axis=1)
-    if columns is not None:
+    if outside is not None:
         flag = "outside" if "outside" not in input_names else "outside_training_range"
-        table[flag] = columns.is_outside(inputs.to(outputs.dtype)).numpy()
+        table[flag] = outside.numpy()
     return table
 
 

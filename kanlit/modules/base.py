@@ -125,6 +125,10 @@ class KANModule(RestorableModule, ABC):
         if stage == "fit":
             check_callbacks(self, self.validation_metrics)
 
+    def is_outside(self, x: Tensor) -> Tensor | None:
+        """Whether each row ``(n, in)`` is outside the training range; None if it is unknown."""
+        return None if self.columns is None else self.columns.is_outside(x)
+
     @abstractmethod
     def residuals(self, batch: Any) -> dict[str, Residual]:
         """The named residual blocks of a batch."""

@@ -71,6 +71,13 @@ class SolutionModule(WindowedModule):
         found: Tensor = self._around(network)(x)
         return found
 
+    def is_outside(self, x: Tensor) -> Tensor | None:
+        """Whether each row ``(n, d)`` is outside the training range or the equation's domain."""
+        outside = super().is_outside(x)
+        if outside is None or self._problem is None:
+            return outside
+        return outside | ~self._problem.domain.contains(x)
+
     def network_inputs(self, x: Tensor) -> Tensor:
         """The inputs ``(n, in)`` of the network, that of the last window, at points ``(n, d)``."""
         if self._problem is not None and self._problem.form.embeds:

@@ -32,7 +32,7 @@ SIDE, FOOT = 0.35, 0.5  # inches, of its margins
 TITLE, SUBTITLE = 0.45, 0.25
 LARGEST_BOX, SMALLEST_BOX = 1.0, 0.42  # inches
 LETTERS = 24  # of a name
-INK = 0.085  # inches of a letter at the size of names
+INK = 0.085  # inches of a letter of 9 points
 
 
 def network_figure(
@@ -286,7 +286,9 @@ def _draw_nodes(figure: Figure, inches: Transform, plan: _Plan) -> None:
         (plan.names[0], plan.nodes[0], plan.rows[0], plan.upright[0], False),
         (plan.names[1], plan.nodes[-1], plan.rows[-1], plan.upright[1], True),
     ):
-        size = min(9.0, 72 * 0.85 * (plan.width - 2 * SIDE) / len(row)) if on_end else 9.0
+        room = (plan.width - 2 * SIDE) / len(row)
+        letters = max(map(len, names.values()))
+        size = min(9.0, 72 * 0.85 * room) if on_end else min(12.0, 9.0 * room / (letters * INK))
         if size < 4:
             continue  # too many nodes for readable names
         for i, name in names.items():

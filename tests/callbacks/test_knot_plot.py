@@ -376,17 +376,26 @@ def test_knots_of_the_run_are_in_the_state_and_start_afresh_with_a_new_fit(tmp_p
     assert [record.epoch for record in plots.records] == [0, 1]
 
 
-def test_titles_are_legible_in_tensorboard_s_thumbnails() -> None:
+def test_titles_and_axes_are_legible_in_tensorboard_s_thumbnails() -> None:
     """Thumbnails are 350 pixels wide, a third of a picture's 960."""
-    sizes = []
+    page = head(2.0, "relative L2")
+    for axes in page.row(3, 2.0, below=0.5):
+        axes.set(xlabel="income", ylabel="density", xlim=(-1.6, 1.6), ylim=(0, 0.41))
+    sizes: dict[str, float] = {}
 
     def add_figure(tag: str, figure: Figure, **_: object) -> None:
-        (title,) = [text for text in figure.findobj(Text) if text.get_text() == "relative L2"]
-        sizes.append(title.get_fontsize())
+        figure.canvas.draw()
+        drawn = figure.get_tightbbox()
+        assert drawn.x0 >= 0
+        assert drawn.y0 >= 0
+        for text in figure.findobj(Text):
+            sizes[text.get_text()] = text.get_fontsize() / 72 * 100 * 350 / 960  # pixels
 
     experiment = SimpleNamespace(add_figure=add_figure, flush=lambda: None)
     loggers = [SimpleNamespace(experiment=experiment)]
     trainer = SimpleNamespace(loggers=loggers, global_step=0, fast_dev_run=False)
-    log_figure(trainer, head(1.0, "relative L2").figure, "page", "page.png")  # type: ignore[arg-type]
+    log_figure(trainer, page.figure, "page", "page.png")  # type: ignore[arg-type]
 
-    assert [size / 72 * 100 * 350 / 960 > 9 for size in sizes] == [True]  # pixels
+    assert sizes["relative L2"] > 9
+    assert sizes["income"] == sizes["density"] > 7
+    assert sizes["0.0"] > 6

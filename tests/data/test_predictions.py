@@ -166,7 +166,8 @@ def test_rows_predicted_in_parts_are_those_predicted_at_once(rows: int) -> None:
 def test_a_row_table_keeps_inputs_whole_and_flags_what_training_did_not_see() -> None:
     inputs = torch.tensor([[0.1, 1.0], [1.1, 0.0], [0.5, -1.0 - 1e-6]], dtype=torch.float64)
     outputs = torch.tensor([[0.1], [0.2], [0.3]])
-    table = prediction_table(inputs, outputs, ["a", "b"], ["y"], columns=COLUMNS)
+    outside = COLUMNS.is_outside(inputs.float())
+    table = prediction_table(inputs, outputs, ["a", "b"], ["y"], outside=outside)
 
     assert list(table.columns) == ["a", "b", "y_predicted", "outside"]
     assert table["outside"].tolist() == [False, True, True]
@@ -177,7 +178,11 @@ def test_a_row_table_keeps_inputs_whole_and_flags_what_training_did_not_see() ->
 def test_an_input_named_outside_keeps_its_name() -> None:
     columns = Columns(("outside", "b"), ("y",), COLUMNS.low, COLUMNS.high)
     table = prediction_table(
-        torch.zeros(1, 2), torch.zeros(1, 1), columns.inputs, columns.targets, columns=columns
+        torch.zeros(1, 2),
+        torch.zeros(1, 1),
+        columns.inputs,
+        columns.targets,
+        outside=columns.is_outside(torch.zeros(1, 2)),
     )
 
     assert list(table.columns) == ["outside", "b", "y_predicted", "outside_training_range"]

@@ -15,6 +15,7 @@ from clouds import ball, ring
 from kanlit.data import EquationData
 from kanlit.data.points import GridPoints, RandomPoints, problem_points
 from kanlit.errors import ConfigurationError
+from kanlit.modules import PDEModule
 from kanlit.nn import KAN, Jet
 from kanlit.problems import (
     BoundaryValueProblem,
@@ -28,6 +29,7 @@ from kanlit.problems import (
     periodic,
 )
 from kanlit.problems.window import with_bounds
+from kanlit.scaling import Columns
 
 shapely = pytest.importorskip("shapely")
 RADIUS = 0.3
@@ -364,3 +366,15 @@ def test_a_grid_without_a_point_in_the_domain_is_refused() -> None:
     data = EquationData(own(Polygon(thin.shape, axes=THERE)), [3, 4, 2])
     with pytest.raises(ConfigurationError, match="none of 6 grid points lies in the domain"):
         data.build("validate")
+
+
+def test_a_prediction_in_the_box_of_a_polygon_but_not_in_it_is_outside() -> None:
+    module = PDEModule(3, 1, hidden=[2], spline_order=3)
+    domain = holed(((0.0, 2.0),))
+    module.columns = Columns.from_points("xyt", "u", drawn(domain))
+    points = torch.tensor([[0.5, 0.5, 1.0], [0.1, 0.1, 1.0], [0.1, 0.1, 3.0]])
+
+    assert module.is_outside(points).tolist() == [False, False, True]
+
+    module.problem = own(domain)
+    assert module.is_outside(points).tolist() == [True, False, True]
