@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("default:::kanlit", "ignore::Deprecation
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
 GUIDES += ["domains", "inverse", "scikit_learn", "tuning", "choosing", "tensorboard"]
-GUIDES += ["loggers", "troubleshooting", "notebook", "functions", "gallery"]
+GUIDES += ["loggers", "troubleshooting", "notebook", "functions", "gallery", "run_folder"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
@@ -65,6 +65,7 @@ SHORTER = {
     "docs/guide.md": FIRST_EPOCHS,
     "docs/choosing.md": FIRST_EPOCHS,
     "docs/tensorboard.md": FIRST_EPOCHS,
+    "docs/run_folder.md": FIRST_EPOCHS,
     "docs/notebook.md": FIRST_EPOCHS,
     "docs/loggers.md": {"kanlit fit": "--trainer.max_epochs 20"},
     "docs/benchmarks.md": FIRST_EPOCHS,

@@ -18,9 +18,10 @@ from kanlit.callbacks.training_samples import evaluating
 from kanlit.data import EquationData, TensorDataModule
 from kanlit.errors import ConfigurationError
 from kanlit.metrics import RelativeL2Error
-from kanlit.modules import ClassificationModule, PDEModule
+from kanlit.modules import ClassificationModule, KANModule, PDEModule
 from kanlit.nn import KANLayer, edge_importance, grid_samples
 from kanlit.plotting import (
+    FittedCurve,
     class_figure,
     curve_figure,
     error_map_figure,
@@ -44,6 +45,7 @@ __all__ = [
 
 _ROWS = 8192  # rows per evaluation
 _VIEWED = 4096  # rows that importances are measured on
+_CURVE = 501  # points of the curve of a table with one input
 _MARGIN = 0.05  # around the rows of a decision map
 _SCATTERED = 4000  # points of the scatter plot of a function of more than two inputs
 
@@ -258,7 +260,21 @@ def error_picture(
             bounds = tuple(zip(*(end.tolist() for end in ends), strict=True))
             plane = bounds, input_names, lambda points: _predict(module, points), x
         return class_figure(true, found, target_names, f"{title}: accuracy {accuracy:.4f}", plane)
-    return scatter_figure(y, found, target_names, title, _most_important(module, x, input_names))
+    curve = None
+    if x.shape[1] == 1 and not embedded_columns(data):
+        curve = _fitted_curve(module, x, to_user_units(module, first.breakpoints.T)[:, 0])
+    across = _most_important(module, x, input_names)
+    return scatter_figure(y, found, target_names, title, across, curve)
+
+
+def _fitted_curve(module: LightningModule, x: Tensor, breakpoints: Tensor) -> FittedCurve:
+    """Predictions over the range of a table's only input ``(n, 1)``."""
+    along = torch.linspace(float(x.min()), float(x.max()), _CURVE, dtype=x.dtype).unsqueeze(1)
+    deviation = None
+    if isinstance(module, KANModule):
+        with evaluating(module):
+            deviation = module.standard_deviation(along.to(next(module.parameters())))
+    return FittedCurve(along[:, 0], _predict(module, along), deviation, breakpoints)
 
 
 def _test_error(module: LightningModule, data: object) -> float | None:

@@ -3,7 +3,7 @@
 from kanlit.plotting.classes import class_figure
 from kanlit.plotting.convergence import convergence_figure
 from kanlit.plotting.curves import curve_figure
-from kanlit.plotting.error_map import error_map_figure, scatter_figure
+from kanlit.plotting.error_map import FittedCurve, error_map_figure, scatter_figure
 from kanlit.plotting.histogram import importance_histogram
 from kanlit.plotting.input_knots import InputKnots
 from kanlit.plotting.knots import TargetCurve, knot_figure
@@ -14,6 +14,7 @@ from kanlit.plotting.slices import Slice, animate_solution, slices_figure
 from kanlit.plotting.solution import solution_figure
 
 __all__ = [
+    "FittedCurve",
     "InputKnots",
     "Slice",
     "TargetCurve",

@@ -19,7 +19,7 @@ from kanlit.problems.functions.target import Bounds, grid_points
 
 __all__ = ["class_figure"]
 
-BINS = 10  # of the reliability diagram
+BINS = 15  # of the reliability diagram, as in the calibration error of a test
 MOST_CLASSES = 20  # whose counts are printed
 _HEIGHT, _LETTER = 3.4, 0.05  # inches
 
@@ -35,7 +35,7 @@ def class_figure(
 
     The confusion matrix counts rows by true and predicted class; its shade is the fraction of the
     true class. The reliability diagram compares the accuracy of predictions with their probability
-    in ten bins; the bars at its foot are the fraction of rows in each bin. The decision map shows
+    in 15 bins; the bars at its foot are the fraction of rows in each bin. The decision map shows
     the likeliest class, paler where its probability is lower, with the rows by their true class.
 
     Args:
@@ -93,7 +93,7 @@ def _draw_reliability(axes: Axes, true: Array, sure: Array) -> None:
     axes.plot(mean, accuracy, color=BLUE, marker="o", ms=4, lw=1.2, zorder=3, gid="reliability")
     error = (np.abs(accuracy - mean) * sizes[filled]).sum() / len(true)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title(f"calibration error in {BINS} bins {error:.3f}", fontsize=9)
+    axes.set_title(f"calibration error {error:.4f}", fontsize=9)
     axes.set_xlabel("probability of the predicted class\n(bars: fraction of the rows)", fontsize=9)
     axes.set_ylabel("accuracy", fontsize=9)
     tidy(axes, 8)

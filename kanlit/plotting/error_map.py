@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from kanlit.plotting.histogram import Array, as_array
 from kanlit.plotting.maps import PER_AXIS, draw_map, linear_scale, log_scale, side_ticks
-from kanlit.plotting.style import BLACK, BLUE, VERMILLION, head, plain, r2_words, rug, tidy
+from kanlit.plotting.style import (
+    BLACK,
+    BLUE,
+    SKY_BLUE,
+    VERMILLION,
+    head,
+    plain,
+    r2_words,
+    rug,
+    tidy,
+)
 from kanlit.problems.functions.target import TargetFunction, grid_points
 
-__all__ = ["error_map_figure", "scatter_figure"]
+__all__ = ["FittedCurve", "error_map_figure", "scatter_figure"]
 
 POINTS = {1: 2001, 2: PER_AXIS}  # along each axis, by dimension
 DIGITS = 4  # decades of the error scale in 2-D
 MOST_PANELS, MOST_ROWS = 3, 4000
 _BREAKPOINTS = Line2D([], [], color=BLUE, lw=0, marker="|", ms=9, label="first layer's breakpoints")
+
+
+_QUANTILE = 1.96  # of the normal distribution, for an interval of 95 %
+
+
+@dataclass(frozen=True)
+class FittedCurve:
+    """Predictions along the only input of a table, in its units.
+
+    Attributes:
+        x: ``(m,)``, increasing.
+        prediction: ``(m, out)``.
+        deviation: Standard deviation of a new row ``(m, out)``; None if it is unknown.
+        breakpoints: ``(G+1,)``, of the first layer.
+    """
+
+    x: Tensor
+    prediction: Tensor
+    deviation: Tensor | None
+    breakpoints: Tensor
 
 
 def error_map_figure(
@@ -72,8 +104,12 @@ def scatter_figure(
     target_names: Sequence[str],
     title: str = "",
     across: tuple[str, Tensor] | None = None,
+    curve: FittedCurve | None = None,
 ) -> Figure:
     """Plots predicted against measured values, and residuals against an input.
+
+    With a curve, the rows are drawn around it, with the interval of 95 % of new rows, instead of
+    against the predictions.
 
     Each target has a column of two panels; the title gives R² and RMSE over all rows. At most 4000
     rows are drawn, equally spaced. The axes hold all but the outermost 0.5 % of the rows at each
@@ -86,6 +122,7 @@ def scatter_figure(
         title: Title of the figure.
         across: Name and values ``(n,)`` of the input of the residuals, such as the most important
             one; None for no residuals.
+        curve: Predictions along that input, if there is no other.
 
     Raises:
         ValueError: If shapes or names do not fit.
@@ -99,10 +136,17 @@ def scatter_figure(
     count = min(len(target_names), MOST_PANELS)
     height = 4.6 if count == 1 else 3.6
     below = 0.0 if across is None else 2.5
-    page = head(height + below, title)
+    page = head(height + below, title, [] if curve is None else _legend(curve))
     rows = np.linspace(0, len(reference) - 1, min(len(reference), MOST_ROWS)).astype(int)
     for i, axes in enumerate(page.row(count, height, below=0.55, gap=0.75)):
         x, y = reference[:, i], estimate[:, i]
+        if curve is not None and across is not None:
+            _draw_fit(axes, curve, i)
+            _draw_rows(axes, as_array(across[1])[rows], x[rows], f"rows:{i}")
+            axes.set_title(f"{plain(target_names[i])}: {_fit_words(x, y)}", fontsize=9)
+            axes.set_ylabel(plain(target_names[i]), fontsize=9)
+            axes.set_ylim(*_robust(np.concatenate([x, as_array(curve.prediction[:, i])])))
+            continue
         low, high = np.transpose([_robust(x), _robust(y)])
         ends = min(low), max(high)
         axes.plot(ends, ends, color=BLACK, lw=0.8, zorder=1)
@@ -123,10 +167,38 @@ def scatter_figure(
             _draw_rows(axes, values[rows], residual[rows], f"residuals:{i}")
             axes.axhline(0.0, color=BLACK, lw=0.8, zorder=1)
             axes.set(xlim=_robust(values), ylim=_robust(residual))
+            if curve is not None:
+                axes.set_xlim(*_ends_of(curve))
             axes.set_xlabel(plain(name), fontsize=9)
             if i == 0:
                 axes.set_ylabel("predicted − measured", fontsize=9)
     return page.figure
+
+
+def _legend(curve: FittedCurve) -> list[Line2D | Patch]:
+    band = Patch(color=SKY_BLUE, alpha=0.4, lw=0, label="95 % of new rows")
+    return [
+        Line2D([], [], color=BLUE, lw=0, marker="o", ms=3, label="rows"),
+        Line2D([], [], color=VERMILLION, lw=1.4, label="prediction"),
+        *([] if curve.deviation is None else [band]),
+        _BREAKPOINTS,
+    ]
+
+
+def _draw_fit(axes: Axes, curve: FittedCurve, target: int) -> None:
+    """Draws the prediction of a target, its band, and the breakpoints."""
+    x, mean = as_array(curve.x), as_array(curve.prediction[:, target])
+    if curve.deviation is not None:
+        reach = _QUANTILE * as_array(curve.deviation[:, target])
+        band = axes.fill_between(x, mean - reach, mean + reach, color=SKY_BLUE, alpha=0.4, lw=0)
+        band.set_gid(f"band:{target}")
+    axes.plot(x, mean, color=VERMILLION, lw=1.4, zorder=3, gid=f"prediction:{target}")
+    rug(axes, as_array(curve.breakpoints))
+    axes.set_xlim(*_ends_of(curve))
+
+
+def _ends_of(curve: FittedCurve) -> tuple[float, float]:
+    return _with_ends(as_array(curve.x), as_array(curve.breakpoints))
 
 
 def _draw_rows(axes: Axes, x: Array, y: Array, gid: str) -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.metrics import r2_score
 from torch import Tensor
+from torchmetrics.classification import MulticlassCalibrationError
 
 from kanlit.adaptation import KnotRecord
 from kanlit.callbacks.run_figures import DataView
@@ -20,6 +21,7 @@ from kanlit.data import TensorDataModule
 from kanlit.modules import RegressionModule
 from kanlit.nn import KANLayer, edge_importance
 from kanlit.plotting import (
+    FittedCurve,
     class_figure,
     convergence_figure,
     curve_figure,
@@ -148,6 +150,23 @@ def test_an_outlier_does_not_hide_the_other_rows() -> None:
     np.testing.assert_allclose(y, 0.1, rtol=1e-6)
 
 
+def test_rows_of_one_input_are_drawn_around_the_curve_and_its_band() -> None:
+    rows, along = torch.rand(40, 1, dtype=torch.float64), torch.linspace(0, 1, 11)
+    curve = FittedCurve(along, 2 * along[:, None], torch.ones(11, 1), torch.tensor([0.0, 0.4, 1.0]))
+    figure = scatter_figure(3 * rows, 2 * rows, ["y"], "", ("a", rows[:, 0]), curve)
+    found = artists(figure)
+
+    x, y = data(found["rows:0"])
+    np.testing.assert_allclose((x, y), (rows[:, 0], 3 * rows[:, 0]))
+    x, y = data(found["prediction:0"])
+    np.testing.assert_allclose(y, 2 * x, atol=1e-6)
+    (path,) = found["band:0"].get_paths()
+    np.testing.assert_allclose(path.get_extents().y1, 2 + 1.96, rtol=1e-6)
+    x, y = data(found["residuals:0"])
+    np.testing.assert_allclose(y, -x)
+    assert f"y: R² {r2_score(3 * rows, 2 * rows):.4f}, RMSE " in words(figure)
+
+
 def test_scatter_of_shapes_that_do_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="1 target_names for true"):
         scatter_figure(torch.zeros(3, 2), torch.zeros(3, 2), ["a"])
@@ -267,7 +286,8 @@ def test_classes_are_counted_and_their_probabilities_compared_with_what_happened
     np.testing.assert_allclose(shades, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
     mean, accuracy = data(artists(figure)["reliability"])
     np.testing.assert_allclose([mean[0], accuracy[0]], [0.8, 5 / 6])
-    assert f"calibration error in 10 bins {5 / 6 - 0.8:.3f}" in words(figure)
+    tested = float(MulticlassCalibrationError(3)(sure, true))
+    assert f"calibration error {tested:.4f}" in words(figure)
     assert "decisions" in artists(figure)
     long = [f"iris {name}" for name in ("setosa", "versicolor", "virginica")]
     figure = class_figure(true, sure, long, "test", plane)
