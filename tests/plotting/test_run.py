@@ -160,7 +160,7 @@ def test_rows_of_one_input_are_drawn_around_the_curve_and_its_band() -> None:
     np.testing.assert_allclose((x, y), (rows[:, 0], 3 * rows[:, 0]))
     x, y = data(found["prediction:0"])
     np.testing.assert_allclose(y, 2 * x, atol=1e-6)
-    (path,) = found["band:0"].get_paths()
+    (path,) = found["band:0"].get_paths()  # type: ignore[attr-defined]
     np.testing.assert_allclose(path.get_extents().y1, 2 + 1.96, rtol=1e-6)
     x, y = data(found["residuals:0"])
     np.testing.assert_allclose(y, -x)
