@@ -50,7 +50,7 @@ def _enlarge_text(figure: Figure) -> None:
     wide = [a for a in figure.axes if a.bbox.width / figure.dpi >= _NARROWEST]
     for axes in wide:
         for axis in (axes.xaxis, axes.yaxis):
-            axis.label.set_fontsize(_AXIS)
+            axis.label.set(fontsize=_AXIS, fontweight="bold")  # its pixels are not averaged
             axis.labelpad = 1
             axis.set_tick_params(labelsize=_TICK)
             axis.get_offset_text().set_fontsize(_TICK)

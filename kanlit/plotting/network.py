@@ -288,7 +288,8 @@ def _draw_nodes(figure: Figure, inches: Transform, plan: _Plan) -> None:
     ):
         room = (plan.width - 2 * SIDE) / len(row)
         letters = max(map(len, names.values()))
-        size = min(9.0, 72 * 0.85 * room) if on_end else min(12.0, 9.0 * room / (letters * INK))
+        largest = min(18.0, 12.0 * plan.width / NARROWEST)  # also legible in a thumbnail
+        size = min(9.0, 72 * 0.85 * room) if on_end else min(largest, 9.0 * room / (letters * INK))
         if size < 4:
             continue  # too many nodes for readable names
         for i, name in names.items():

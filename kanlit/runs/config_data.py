@@ -102,7 +102,7 @@ def equation_in(path: Path | None, content: Mapping[str, Any]) -> Equation | Non
 
 def _check_untrusted(data: Mapping[Any, Any], path: Path) -> None:
     """Raises unless the data are a kanlit class with plain settings."""
-    cure = f"if you trust it, give {path} as the config, which imports the classes it names"
+    cure = f"if you trust it, give --config {path}, which imports the classes it names"
     for key, value in data.items():
         if key == "class_path":
             _check_class(value, TensorDataModule, "data", cure)
