@@ -6,7 +6,7 @@ seeds from 1000 on.
     python studies/inverse.py heat --draws 100
     python studies/inverse.py reaction --draws 100
     python studies/inverse.py burgers --draws 3
-    python studies/inverse.py poisson_field --draws 3
+    python studies/inverse.py poisson_field --draws 3 --weight 10 0.1 --epochs 30
     python studies/inverse.py poisson_field --draws 3 --noise 0 --weight 1000 --epochs 300
     python studies/inverse.py heat_field --draws 3 --weight 100
 """
@@ -235,22 +235,32 @@ def observations(task: Task, seed: int, folder: str) -> str:
     return str(path)
 
 
-def fitted(task: Task, seed: int, weight: float) -> PDEModule:
-    """The module of a draw."""
+def fitted(task: Task, seed: int, weights: Sequence[float]) -> PDEModule:
+    """The module of a draw, trained with each weight of the observations in turn."""
     torch.manual_seed(seed)
     module = PDEModule(
         len(task.equation.coordinates),
         len(task.equation.unknowns),
         spline_order=5,
         grid_size=task.schedule.get(0, 3),
-        observation_weight=weight,
         optimizer=LevenbergMarquardt,
         **task.model,
     )
+    with tempfile.TemporaryDirectory() as folder:
+        path = observations(task, seed, folder)
+        data = EquationData(task.equation, observations=path, seed=seed, **task.data)
+        for weight in weights:
+            module.observation_weight = weight
+            trainer_of(task).fit(module, data)
+    return module
+
+
+def trainer_of(task: Task) -> Trainer:
+    """A trainer that prints nothing."""
     callbacks: list[Callback] = [CoefficientErrors(every=task.epochs)] if task.truth else []
     if task.schedule:
         callbacks.append(GridAdaptationCallback(schedule=task.schedule, optimizer_state="keep"))
-    trainer = Trainer(
+    return Trainer(
         max_epochs=task.epochs,
         accelerator="cpu",
         precision="64-true",
@@ -261,10 +271,6 @@ def fitted(task: Task, seed: int, weight: float) -> PDEModule:
         check_val_every_n_epoch=task.epochs,
         callbacks=callbacks,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = observations(task, seed, folder)
-        trainer.fit(module, EquationData(task.equation, observations=path, seed=seed, **task.data))
-    return module
 
 
 def field_errors(module: PDEModule, equation: Any) -> dict[str, float]:
@@ -283,7 +289,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--noise", type=float, help="standard deviation; that of the task if unset")
-    parser.add_argument("--weight", type=float, default=1.0, help="model.observation_weight")
+    parser.add_argument(
+        "--weight",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        help="model.observation_weight, in turn",
+    )
     parser.add_argument("--epochs", type=int, help="those of the task if unset")
     options = parser.parse_args(words)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
