@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -93,14 +93,24 @@ class Coefficients(nn.Module):
             and math.isfinite(self.spread.noise)
         )
 
-    def set_spread(self, spread: Spread | None, note: str = "") -> None:
+    def set_spread(
+        self, spread: Spread | None, note: str = "", signs_of_misfit: Sequence[str] = ()
+    ) -> None:
         """Sets what is known of the present values.
 
         Args:
             spread: From :func:`~kanlit.optim.uncertainty.spread_of_parameter`; None if unknown.
             note: Why it is unknown.
+            signs_of_misfit: From :func:`~kanlit.modules.misfit.signs_of_misfit`.
         """
         self.spread, self.note = spread, note
+        if signs_of_misfit:
+            self.note = (
+                f"they mean nothing, for the solution does not fit the observations "
+                f"({'; '.join(signs_of_misfit)}): a poor minimum, or a wrong equation. Train from "
+                f"another seed, and adapt the grids"
+            )
+            return
         if spread is None:
             return
         undetermined = [

@@ -14,6 +14,7 @@ from kanlit.callbacks import CoefficientErrors, KeepBest, TimeWindows
 from kanlit.data import EquationData
 from kanlit.errors import ConfigurationError
 from kanlit.modules import PDEModule
+from kanlit.modules.misfit import likeness
 from kanlit.optim import LevenbergMarquardt, Residual, jacobian
 from kanlit.optim.jacobian import RowJacobian, trained_columns
 from kanlit.optim.recording import recorded
@@ -190,6 +191,40 @@ def test_few_or_no_observations_are_noted(tmp_path: Path) -> None:
     assert module.coefficients is not None
     assert module.coefficients.note == "without data.observations there is no noise level"
     assert all(each.error is None for each in module.coefficients.estimates().values())
+
+
+def test_a_solution_that_does_not_fit_is_noted(tmp_path: Path, seen: str) -> None:
+    strict = {"observation_weight": 1e-3, "grid_size": 1}
+    path = tmp_path / "curved.csv"
+    rows = [f"{x},{3 * x**2 + noise}" for x, noise in zip(X.tolist(), NOISE.tolist(), strict=True)]
+    path.write_text("\n".join(["x,u", *rows]) + "\n")
+    module, _ = fitted(Line(), 20, observations=str(path), model=strict)
+    assert module.coefficients is not None
+    assert "does not fit the observations (misfits of neighbours are" in module.coefficients.note
+    assert module.coefficients.note in list(module.coefficients.lines())[-1]
+    module, _ = fitted(Line(), 20, observations=seen, model=strict, noise=0.02)
+    assert module.coefficients is not None
+    assert "does not fit the observations (the misfit is 4." in module.coefficients.note
+
+
+def test_neighbours_of_independent_noise_are_alike_by_accident_only() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(150, 2, generator=generator, dtype=torch.float64)
+    points[50:60] = points[40:50]  # measured twice
+    unknowns = (torch.arange(150) > 99).long()
+    found = []
+    for _ in range(300):
+        noise = torch.randn(150, generator=generator, dtype=torch.float64)
+        alike, deviation = likeness(points, unknowns, noise)
+        found.append(alike / deviation)
+    scaled = torch.tensor(found)
+    assert abs(float(scaled.mean())) < 4 / 300**0.5
+    assert float(scaled.std()) == pytest.approx(1, abs=0.15)
+    wave = torch.sin(6 * points[:, 0])
+    assert likeness(points, unknowns, wave)[0] > 0.8
+    swapped = torch.where(unknowns == 0, wave, -wave)  # each is compared with its own only
+    assert likeness(points, unknowns, swapped)[0] == likeness(points, unknowns, wave)[0]
+    assert likeness(points[:1], unknowns[:1], wave[:1]) == (0.0, 1.0)
 
 
 def test_the_best_weights_bring_back_their_coefficients_and_stages_keep_them(seen: str) -> None:
