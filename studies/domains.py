@@ -400,7 +400,7 @@ class Task:
 GROWING = {0: 6, 30: 8, 60: 10, 90: 12}
 TASKS = {
     "disks": Task(Disks(), lambda found: disks_reference().error(found), 150, GROWING, 1e4),
-    "ball": Task(Ball(), ball_error, 100, {0: 4, 30: 6}, 1e2),
+    "ball": Task(Ball(), ball_error, 60, {0: 3, 30: 5}, 1e2),
     "corner": Task(Corner(), corner_error, 150, GROWING, 1e3),
     "obstacle": Task(
         Obstacle(), lambda found: obstacle_reference().error(found), 100, {0: 4, 30: 6, 60: 8}, 1e2
