@@ -30,6 +30,8 @@ import pandas as pd
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
 from torch import Tensor
 
 from kanlit import Equation, EquationData, LevenbergMarquardt, PDEModule, Unknown, dirichlet
@@ -243,19 +245,31 @@ TASKS = {
 }
 
 
-def observations(task: Task, seed: int, folder: str) -> str:
-    """A table of noisy values at uniform points."""
+def measured(task: Task, seed: int) -> tuple[Tensor, NDArray[np.float64]]:
+    """Uniform points ``(n, d)``, and noisy values there ``(n,)``."""
     points = uniform_points(task.equation.bounds, task.rows, torch.Generator().manual_seed(seed))
     noise = np.random.default_rng(seed).normal(scale=task.noise, size=task.rows)
+    return points, task.equation.solution(points)[:, 0].numpy() + noise
+
+
+def observations(task: Task, seed: int, folder: str) -> str:
+    """A table of these."""
+    points, values = measured(task, seed)
     table = pd.DataFrame(points.numpy(), columns=list(task.equation.coordinates))
     path = Path(folder) / "observations.csv"
-    table.assign(u=task.equation.solution(points)[:, 0].numpy() + noise).to_csv(path, index=False)
+    table.assign(u=values).to_csv(path, index=False)
     return str(path)
 
 
-def least_errors(task: Task, seed: int) -> dict[str, float]:
-    """The standard errors of the best unbiased estimates, which know the solution (Cramér, Rao)."""
-    points = uniform_points(task.equation.bounds, task.rows, torch.Generator().manual_seed(seed))
+def exact_fit(task: Task, seed: int) -> dict[str, tuple[float, float]]:
+    """Estimates by the exact solution, and the least standard errors (Cramér and Rao)."""
+    points, values = measured(task, seed)
+    start = np.array(list(task.truth.values()))
+    fit = least_squares(
+        lambda c: task.equation.at(points, **dict(zip(task.truth, c, strict=True)))[:, 0] - values,
+        start,
+        x_scale=start,
+    )
     slopes = []
     for name, value in task.truth.items():
         step = 1e-4 * value
@@ -264,7 +278,8 @@ def least_errors(task: Task, seed: int) -> dict[str, float]:
         slopes.append((high - low)[:, 0] / (2 * step))
     jacobian = torch.stack(slopes, 1)
     covariance = task.noise**2 * torch.linalg.inv(jacobian.T @ jacobian)
-    return dict(zip(task.truth, covariance.diagonal().sqrt().tolist(), strict=True))
+    errors = covariance.diagonal().sqrt().tolist()
+    return dict(zip(task.truth, zip(fit.x.tolist(), errors, strict=True), strict=True))
 
 
 def fitted(task: Task, seed: int, weights: Sequence[float]) -> PDEModule:
@@ -353,7 +368,7 @@ def main(words: Sequence[str] | None = None) -> None:
             for name, error in errors_of_fields.items():
                 fields[name].append(error)
             continue
-        least = least_errors(task, seed)
+        exact = exact_fit(task, seed)
         noted += bool(module.coefficients.note)
         for name, each in module.coefficients.estimates().items():
             low, high = each.interval or (math.nan, math.nan)
@@ -361,7 +376,8 @@ def main(words: Sequence[str] | None = None) -> None:
             found[name].append((each.value, each.error or math.nan, covers))
             print(
                 f"{seed}: {name} {each.value:.6g} ± {each.error:.2g}, {low:.6g} to {high:.6g}"
-                f"{'' if covers else ', misses the truth'}; at best ± {least[name]:.2g}",
+                f"{'' if covers else ', misses the truth'}; "
+                f"by the exact solution {exact[name][0]:.6g} ± {exact[name][1]:.2g}",
                 flush=True,
             )
     for name, each_error in fields.items():
