@@ -43,6 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ["tutorial", "guide", "benchmarks", "density", "callback", "equations", "formula"]
 GUIDES += ["domains", "inverse", "scikit_learn", "tuning", "choosing", "tensorboard"]
 GUIDES += ["loggers", "troubleshooting", "notebook", "functions", "gallery", "run_folder"]
+GUIDES += ["noisy_data"]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in GUIDES)]
 NAME = re.compile(r"`([\w.]+\.(?:py|yaml))`")
 ONE_RUN = "--tasks f4 --seeds 42 --jobs 1"
@@ -63,6 +64,7 @@ SHORTER = {
     # ONNX takes twice as long as torch's own format; other pages use it.
     "README.md": {**FIRST_EPOCHS, "kanlit export": "--output model.pt2"},
     "docs/guide.md": FIRST_EPOCHS,
+    "docs/noisy_data.md": FIRST_EPOCHS,
     "docs/choosing.md": FIRST_EPOCHS,
     "docs/tensorboard.md": FIRST_EPOCHS,
     "docs/run_folder.md": FIRST_EPOCHS,
