@@ -31,7 +31,7 @@ def test_digits_from_training_to_predictions(command_line: CommandLine, tmp_path
     assert status == 0, error
     found = dict(re.findall(r"^([a-zA-Z ]+): (.+)$", printed, re.MULTILINE))
     assert 0.5 < float(found["accuracy"]) <= 1
-    assert found["grid size"] == "G = 4"
+    assert found["grid size"] == "G = 4, degree 3"
     assert (tmp_path / found["checkpoint"]).with_name("best.ckpt").is_file()
 
     status, printed, error = command_line(f"test {words} --ckpt_path best")
