@@ -57,10 +57,10 @@ def local_engine(jobs: int, threads: int) -> Engine:
         try:
             while waiting or busy:
                 while waiting and idle:
-                    process, run = idle.pop(), waiting.popleft()
-                    with _ignoring_interrupts():
+                    process, run = idle[-1], waiting[0]
+                    with _deferring_interrupts():
                         future = process.submit(train, run)
-                    busy[future] = (process, run)
+                    busy[future] = (idle.pop(), waiting.popleft())
                 for future in wait(busy, return_when=FIRST_COMPLETED).done:
                     process, run = busy.pop(future)
                     try:
@@ -98,16 +98,19 @@ def _process(threads: int) -> ProcessPoolExecutor:
 
 
 @contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Processes started inside ignore Ctrl-C, which a terminal sends to all of its processes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can set signal handlers, and only it receives Ctrl-C
+def _deferring_interrupts() -> Iterator[None]:
+    """Processes started inside get no Ctrl-C, which a terminal sends to all of its processes.
+
+    This process gets one that comes meanwhile at the end: ignoring it would lose it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where processes inherit no signals
+        yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _replaced(process: ProcessPoolExecutor, threads: int) -> ProcessPoolExecutor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -113,3 +114,22 @@ def _lives(process: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_an_interrupt_while_a_process_starts_is_not_lost_and_not_passed_on() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    blocked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    found = []
+
+    def struck() -> None:
+        with engine._deferring_interrupts():
+            found.append(subprocess.run([sys.executable, "-c", blocked], capture_output=True))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            struck()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found[0].stdout == b"True\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
