@@ -55,6 +55,14 @@ class FittedCurve:
     deviation: Tensor | None
     breakpoints: Tensor
 
+    def band(self, target: int) -> tuple[Array, Array]:
+        """Ends of the interval of 95 % of new rows; the prediction itself if it is unknown."""
+        mean = as_array(self.prediction[:, target])
+        if self.deviation is None:
+            return mean, mean
+        reach = _QUANTILE * as_array(self.deviation[:, target])
+        return mean - reach, mean + reach
+
 
 def error_map_figure(
     target: TargetFunction,
@@ -145,7 +153,7 @@ def scatter_figure(
             _draw_rows(axes, as_array(across[1])[rows], x[rows], f"rows:{i}")
             axes.set_title(f"{plain(target_names[i])}: {_fit_words(x, y)}", fontsize=9)
             axes.set_ylabel(plain(target_names[i]), fontsize=9)
-            axes.set_ylim(*_robust(np.concatenate([x, as_array(curve.prediction[:, i])])))
+            axes.set_ylim(*_robust(np.concatenate([x, *curve.band(i)])))
             continue
         low, high = np.transpose([_robust(x), _robust(y)])
         ends = min(low), max(high)
@@ -189,8 +197,7 @@ def _draw_fit(axes: Axes, curve: FittedCurve, target: int) -> None:
     """Draws the prediction of a target, its band, and the breakpoints."""
     x, mean = as_array(curve.x), as_array(curve.prediction[:, target])
     if curve.deviation is not None:
-        reach = _QUANTILE * as_array(curve.deviation[:, target])
-        band = axes.fill_between(x, mean - reach, mean + reach, color=SKY_BLUE, alpha=0.4, lw=0)
+        band = axes.fill_between(x, *curve.band(target), color=SKY_BLUE, alpha=0.4, lw=0)
         band.set_gid(f"band:{target}")
     axes.plot(x, mean, color=VERMILLION, lw=1.4, zorder=3, gid=f"prediction:{target}")
     rug(axes, as_array(curve.breakpoints))

@@ -162,6 +162,9 @@ def test_rows_of_one_input_are_drawn_around_the_curve_and_its_band() -> None:
     np.testing.assert_allclose(y, 2 * x, atol=1e-6)
     (path,) = found["band:0"].get_paths()  # type: ignore[attr-defined]
     np.testing.assert_allclose(path.get_extents().y1, 2 + 1.96, rtol=1e-6)
+    low, high = figure.axes[0].get_ylim()
+    assert low < -1.9
+    assert high > 3.9  # the band is not cut
     x, y = data(found["residuals:0"])
     np.testing.assert_allclose(y, -x)
     assert f"y: R² {r2_score(3 * rows, 2 * rows):.4f}, RMSE " in words(figure)
