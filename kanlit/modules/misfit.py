@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-__all__ = ["likeness", "signs_of_misfit"]
+from kanlit.optim.uncertainty import Spread
+from kanlit.problems import BoundaryValueProblem
+from kanlit.problems.names import Network
+from kanlit.problems.observations import OBSERVED
+
+__all__ = ["likeness", "misfit_of", "signs_of_misfit"]
 
 _LEAST = 4.0  # standard deviations that are no accident
 _NEIGHBOURS = 4
+
+
+@torch.no_grad()
+def misfit_of(
+    problem: BoundaryValueProblem,
+    network: Network,
+    batch: Mapping[str, Tensor],
+    spread: Spread,
+    known: bool,
+) -> list[str]:
+    """What shows that a solution does not fit the observations, in words.
+
+    Args:
+        problem: The equation.
+        network: Its solution.
+        batch: A batch with observations.
+        spread: What is known of the unknown coefficients.
+        known: Whether the observations have a known noise level.
+    """
+    residuals = problem.observation_residual(network, batch)[:, 0]
+    low, high = residuals.new_tensor(problem.domain.bounds).unbind(1)
+    points, _, scales = (batch[name] for name in OBSERVED)
+    return list(
+        signs_of_misfit(
+            ((points - low) / (high - low)).double().cpu(),
+            scales.argmax(1).cpu(),
+            residuals.double().cpu(),
+            spread.noise,
+            spread.rows - spread.freedom,
+            known,
+        )
+    )
 
 
 def signs_of_misfit(

@@ -17,13 +17,13 @@ from kanlit.errors import ConfigurationError
 from kanlit.modules.balance import balancing_factors, mean_traces
 from kanlit.modules.base import Residual
 from kanlit.modules.fields import separate_fields
-from kanlit.modules.misfit import signs_of_misfit
+from kanlit.modules.misfit import misfit_of
 from kanlit.modules.ranks import row_count
 from kanlit.modules.run_weights import RunWeights, sums_in_time
 from kanlit.modules.solution import TIME, SolutionModule
-from kanlit.optim.uncertainty import Spread, spread_of_parameter
+from kanlit.optim.uncertainty import spread_of_parameter
 from kanlit.problems import BoundaryValueProblem
-from kanlit.problems.observations import OBSERVATIONS, OBSERVED
+from kanlit.problems.observations import OBSERVATIONS
 
 __all__ = ["PDEModule"]
 
@@ -264,27 +264,9 @@ class PDEModule(SolutionModule):
             spread = spread_of_parameter(
                 lambda: self.residuals(batch), trained, theta, OBSERVATIONS
             )
-            self.coefficients.set_spread(
-                spread, signs_of_misfit=self._signs_of_misfit(batch, spread)
-            )
-
-    def _signs_of_misfit(self, batch: Mapping[str, Tensor], spread: Spread) -> list[str]:
-        """What shows that the solution does not fit the observations."""
-        problem = self._required()
-        with torch.no_grad():
-            residuals = problem.observation_residual(self.solved_network(), batch)[:, 0]
-        low, high = residuals.new_tensor(problem.domain.bounds).unbind(1)
-        points, _, scales = (batch[name] for name in OBSERVED)
-        return list(
-            signs_of_misfit(
-                ((points - low) / (high - low)).double().cpu(),
-                scales.argmax(1).cpu(),
-                residuals.double().cpu(),
-                spread.noise,
-                spread.rows - spread.freedom,
-                getattr(getattr(self.trainer, "datamodule", None), "noise", None) is not None,
-            )
-        )
+            known = getattr(getattr(self.trainer, "datamodule", None), "noise", None) is not None
+            signs = misfit_of(self._required(), self.solved_network(), batch, spread, known)
+            self.coefficients.set_spread(spread, signs_of_misfit=signs)
 
     def _time(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Times ``(n,)`` of the collocation points, scaled to 0 to 1."""
