@@ -26,6 +26,8 @@ _COST_OF_CURVE = 2.0  # of the log evidence, because a curved edge has two stren
 _CLEAN, _CLEAN_STARTS = 1e-4, 2  # variance of the noise below which any start fits well
 _FINE = 1e-8  # variance of the noise below which the grid is refined before the next width
 _PATIENCE = 2  # widths without a gain
+_LONGEST_PATIENCE = 4  # the same while the noise falls clearly below that of a sum
+_FALLING = 0.85  # ratio of the variances of the noise from which it does
 _ENOUGH = 1e-11  # variance of the noise below which the width no longer grows
 _EXACT = 1e-15  # variance of the noise from which nothing can be gained
 _ROWS_TO_START, _MOST_ROWS = 1000, 4000
@@ -63,8 +65,9 @@ def select_network(
     The evidence, the marginal likelihood of the data, weighs the fit against the freedom that the
     network needs for it. The first is a linear function, over which every edge that may bend has to
     pay, and later those that the data bend. Each width has several random starts; the best are
-    trained to the end. The width grows, and after it G, while the evidence gains. Where the noise
-    is negligible, splines of a higher degree are tried, and G grows before the width.
+    trained to the end. The width grows, and after it G, while the evidence gains; the width also
+    grows on from a sum of functions while the noise falls clearly. Where the noise is negligible,
+    splines of a higher degree are tried, and G grows before the width.
 
     Args:
         x: Standardized inputs ``(n, in)``, float64.
@@ -88,7 +91,8 @@ def select_network(
         if found is None:
             break
         if coarse is None or _gain(found, coarse) > (_LEAST_GAIN_OF_WIDTH if widths else 0.0):
-            coarse, waited = search.without_noise(found) if found.noise < _CLEAN else found, 0
+            coarse = search.without_noise(found) if found.noise < _CLEAN else found
+            waited //= 2  # a late gain leaves less patience
             if coarse.noise < _FINE:
                 refined = search.refined(coarse, sizes)
                 if best is not None and not refined.evidence > best.evidence + _LEAST_GAIN:
@@ -96,7 +100,8 @@ def select_network(
                 best = refined
         elif widths:
             waited += 1
-        if waited == _PATIENCE or (best is not None and best.noise < _ENOUGH):
+        patience = _LONGEST_PATIENCE if _has_more(found, coarse) else _PATIENCE
+        if waited >= patience or (best is not None and best.noise < _ENOUGH):
             break
     if best is None:
         assert coarse is not None
@@ -217,6 +222,16 @@ def _gain(found: SmoothNetwork, best: SmoothNetwork) -> float:
     """
     curves = found.used_curves - best.used_curves if best.curved_edges else found.curved_edges
     return found.evidence - best.evidence - _COST_OF_CURVE * curves
+
+
+def _has_more(found: SmoothNetwork, best: SmoothNetwork) -> bool:
+    """Whether the noise is clearly lower than that of a sum of functions, the best so far.
+
+    Then the sum lacks interactions, though the evidence may gain only with more hidden units.
+    """
+    several = best.network.widths[0] > 1
+    a_sum = several and not _hidden(best) and best.curved_edges > 0
+    return a_sum and found.noise < _FALLING * best.noise
 
 
 def _unshrunk_unless_shrinking_gains(best: SmoothNetwork, rows: Rows) -> SmoothNetwork:

@@ -100,6 +100,20 @@ def test_an_interaction_gets_hidden_units() -> None:
     assert error(found.fit.network, x, truth) < 0.2
 
 
+@pytest.mark.parametrize(("truth", "kept"), [("product", (3,)), ("sum", ())])
+def test_the_width_grows_on_while_the_noise_falls(
+    truth: str, kept: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search ended at a sum, though the noise of wider networks was far below that of it."""
+    monkeypatch.setattr(search, "_WIDTHS", ((), (2,), (2,), (3,)))
+    gains = {(): 9.0, (2,): -9.0, (3,): 9.0}
+    monkeypatch.setattr(
+        search, "_gain", lambda found, best: gains[tuple(found.network.widths[1:-1])]
+    )
+    x, y, _ = noisy(truth)
+    assert select_network(x, y, build, spline_order=3).hidden == kept
+
+
 def test_given_sizes_are_kept() -> None:
     x, y, _ = noisy("sum", 40)
     found = select_network(x, y, build, hidden=[2], grid_size=4)
