@@ -8,7 +8,7 @@ seeds from 1000 on.
     python studies/inverse.py burgers --draws 3
     python studies/inverse.py poisson_field --draws 3 --weight 10 0.1 --epochs 30
     python studies/inverse.py poisson_field --draws 3 --noise 0 --weight 1000 --epochs 300
-    python studies/inverse.py heat_field --draws 3 --weight 100
+    python studies/inverse.py heat_field --draws 3 --weight 100 1
     python studies/inverse.py heat_field_exact --draws 3 --weight 1000
 """
 
@@ -241,18 +241,26 @@ TASKS = {
         PoissonField(), {}, 2500, 0.1, 60, {**FIELD, "boundary_weight": 100.0}, EVEN
     ),
     "heat_field": Task(
-        HeatField(), {}, 2500, 0.1, 80, {**FIELD, "hidden": [12]}, EVEN, {0: 3, 40: 5}
+        HeatField(),
+        {},
+        2500,
+        0.1,
+        60,
+        {**FIELD, "hidden": [12]},
+        EVEN,
+        {0: 5, 10: 5, 20: 5, 30: 5, 40: 8, 50: 8},
+        0.25,
     ),
     "heat_field_exact": Task(
         HeatField(),
         {},
         2500,
         0.0,
-        300,
+        400,
         {"hidden": [12], "boundary_weight": 100.0},
         {**EVEN, "points": 3000},
         {0: 5, 10: 5, 20: 5, 30: 8, 40: 8, 50: 12, 65: 12, 80: 16}
-        | dict.fromkeys((100, 130, 160, 200, 240), 16),
+        | dict.fromkeys((100, 130, 160, 200, 240, 280, 320), 16),
         0.25,
     ),
 }
