@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
+from quiet_trainer import quiet_trainer
 from shapely import LineString, MultiPoint, Point, box
 from torch import Tensor
 
@@ -427,17 +427,7 @@ def fitted(task: Task, seed: int) -> PDEModule:
         GridAdaptationCallback(schedule=task.schedule, optimizer_state="keep"),
         KeepBest(),
     ]
-    trainer = Trainer(
-        max_epochs=task.epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=10,
-        callbacks=callbacks,
-    )
+    trainer = quiet_trainer(task.epochs, 10, callbacks)
     data = EquationData(
         task.equation,
         sampling="residual",

@@ -32,6 +32,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
+from quiet_trainer import quiet_trainer
 from scipy.optimize import least_squares
 from torch import Tensor
 
@@ -332,17 +333,7 @@ def trainer_of(task: Task) -> Trainer:
                 schedule=task.schedule, optimizer_state="keep", margin=task.margin
             )
         )
-    return Trainer(
-        max_epochs=task.epochs,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=task.epochs,
-        callbacks=callbacks,
-    )
+    return quiet_trainer(task.epochs, task.epochs, callbacks)
 
 
 def field_errors(module: PDEModule, equation: Any) -> dict[str, float]:

@@ -17,6 +17,7 @@ from statistics import geometric_mean, median
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from quiet_trainer import quiet_trainer
 
 from kanlit import LevenbergMarquardt, RegressionModule
 from kanlit.adaptation import ErrorDensity
@@ -63,17 +64,7 @@ def trained(data: FunctionData, sizes: tuple[int, int], seed: int) -> tuple[floa
     layers = module.network.layers
     layers[1] = KANLayer(10, 1, grid_size=sizes[1], spline_order=4)
     keep = KeepBest()
-    trainer = Trainer(
-        max_epochs=200,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=1,
-        callbacks=[Every15Epochs(), keep],
-    )
+    trainer = quiet_trainer(200, 1, [Every15Epochs(), keep])
     trainer.fit(module, data)
     (tested,) = trainer.test(module, data, verbose=False)
     assert keep.best is not None

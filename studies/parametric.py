@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from lightning.pytorch import Trainer
+from quiet_trainer import quiet_trainer
 from torch import Tensor
 
 from kanlit import Equation, EquationData, LevenbergMarquardt, PDEModule, dirichlet
@@ -58,16 +58,8 @@ def fitted(seed: int) -> PDEModule:
         boundary_weight=100.0,
         optimizer=lambda p: LevenbergMarquardt(p, relative_ridge=1e-3),
     )
-    trainer = Trainer(
-        max_epochs=150,
-        accelerator="cpu",
-        precision="64-true",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=10,
-        callbacks=[GridAdaptationCallback(schedule=schedule, optimizer_state="keep"), KeepBest()],
+    trainer = quiet_trainer(
+        150, 10, [GridAdaptationCallback(schedule=schedule, optimizer_state="keep"), KeepBest()]
     )
     data = EquationData(
         Fronts(),
