@@ -121,7 +121,11 @@ class KANLayer(AdaptiveGrid):
 
         Autocast is disabled, here and in the other evaluations, because bfloat16 cannot resolve the
         position of a point in its interval.
+
+        Raises:
+            ValueError: If the last size of x is not ``in``.
         """
+        self._check_width(x.shape, (*x.shape[:-1], self.in_features))
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.forward(x.to(self.knots.dtype))
@@ -155,8 +159,10 @@ class KANLayer(AdaptiveGrid):
             parameters: ``(out, n)`` and ``(S, out, n)``.
 
         Raises:
-            ValueError: If the multi-indices are incomplete or do not match the streams.
+            ValueError: If the multi-indices are incomplete or do not match the streams, or the
+                first size of ``value`` is not ``in``.
         """
+        self._check_width(value.shape, (self.in_features, *value.shape[1:]))
         if torch.is_autocast_enabled(value.device.type):
             with torch.autocast(value.device.type, enabled=False):
                 own = self.knots.dtype
@@ -170,6 +176,14 @@ class KANLayer(AdaptiveGrid):
         compiled = low and kernel.supports(edges, value, streams)
         evaluate = kernel.sweep if compiled else Edges.sweep
         return evaluate(edges, value, streams, alongs, self._dense(derivatives=True))
+
+    @staticmethod
+    def _check_width(shape: torch.Size, expected: tuple[int, ...]) -> None:
+        if shape != expected:
+            raise ValueError(
+                f"input has shape {tuple(shape)}, but the layer takes {expected}: pass one value "
+                "for each input feature"
+            )
 
     def edge_functions(self, x: Tensor, derivative: int = 0) -> Tensor:
         r"""The function of each edge, or its derivative of any order.

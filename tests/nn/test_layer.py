@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kanlit.chain_rule import Along, closure
-from kanlit.nn import KANLayer
+from kanlit.nn import KAN, KANLayer
 from kanlit.splines import Outside, bspline_basis, insert_knots, project
 
 DEGREES = (1, 2, 3, 4, 5)
@@ -137,6 +137,24 @@ def test_any_leading_shape_passes(
     assert y.shape == (*shape, 3)
     expected = layer(x.reshape(-1, 2)).reshape(*shape, 3)
     torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 1), (4, 4), (0, 3), (2, 2, 1)])
+@each_path
+def test_inputs_of_another_width_are_refused(
+    shape: tuple[int, ...], path: str, force_path: Callable[[str], None]
+) -> None:
+    force_path(path)
+    layer = make_layer()
+    x = torch.randn(shape, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"input has shape .*, but the layer takes \(.*2.*\)"):
+        layer(x)
+
+
+def test_sweeps_of_another_width_are_refused() -> None:
+    network = KAN([2, 3, 1])
+    with pytest.raises(ValueError, match=r"shape \(1, 4\), but the layer takes \(2, 4\)"):
+        network.sweep(torch.randn(4, 1))
 
 
 def test_inputs_that_are_not_contiguous_give_the_same() -> None:
