@@ -15,6 +15,8 @@ chosen*: that of three starts of the even division.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Sequence
@@ -111,7 +113,8 @@ def trained(data: FunctionData, of: str, sizes: tuple[int, int], seed: int) -> t
         module.network.set_submodule("layers.0", DividedLayer(10, sizes))
     keep = KeepBest()
     trainer = quiet_trainer(200, 1, [Every15Epochs(), keep])
-    trainer.fit(module, data)
+    with contextlib.redirect_stdout(io.StringIO()):  # one line per adaptation
+        trainer.fit(module, data)
     (tested,) = trainer.test(module, data, verbose=False)
     assert keep.best is not None
     return keep.best, tested["test/rel_l2"]
@@ -123,8 +126,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--tasks", nargs="+")
     options = parser.parse_args()
-    for library in ("lightning.pytorch", "kanlit"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     names = [f"{first}, {second}" for first, second in DIVISIONS]
