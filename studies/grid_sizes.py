@@ -30,14 +30,14 @@ from torch import Tensor
 from kanlit import LevenbergMarquardt, RegressionModule
 from kanlit.adaptation import ErrorDensity
 from kanlit.callbacks import GridAdaptationCallback, KeepBest
-from kanlit.data import FeynmanData, SharpData, SyntheticData
+from kanlit.data import SharpData, SyntheticData
 from kanlit.data.functions import FunctionData
 from kanlit.nn import KANLayer
 
 SHARP = ("peaks", "jump", "kink", "layer", "doppler", "front", "ring")
 TASKS = {
     "layers": ["peaks", "jump", "kink", "layer", "doppler", "f1", "f3", "f5", "f8"],
-    "features": ["front", "ring", "f1", "f3", "f7", "feynman9", "feynman10", "feynman13"],
+    "features": ["front", "ring", "f1", "f3", "f7"],
 }
 EVEN = (12, 12)
 DIVISIONS = (EVEN, (18, 6), (6, 18))
@@ -87,13 +87,6 @@ def _coarser(breakpoints: Tensor, size: int) -> Tensor:
     return torch.cat([inner, inner[-1] + width * torch.arange(1, held - size + 1)])
 
 
-def data_of(task: str, seed: int) -> FunctionData:
-    if task in SHARP:
-        return SharpData(task, seed=seed)
-    number = task.removeprefix("feynman")
-    return SyntheticData(task, seed=seed) if number == task else FeynmanData(int(number), seed=seed)
-
-
 def trained(data: FunctionData, of: str, sizes: tuple[int, int], seed: int) -> tuple[float, float]:
     """Validation loss and relative L2 error on the test grid."""
     torch.manual_seed(seed)
@@ -134,9 +127,10 @@ def main() -> None:
     print("|---" * 6 + "|", flush=True)
     ratios = []
     for task in options.tasks or TASKS[options.of]:
+        kind = SharpData if task in SHARP else SyntheticData
         divided, even = [], []
         for seed in options.seeds:
-            data = data_of(task, seed)
+            data = kind(task, seed=seed)
             runs = [trained(data, options.of, sizes, seed) for sizes in DIVISIONS]
             others = [trained(data, options.of, EVEN, seed + 100 * i) for i in (1, 2)]
             divided.append(runs)

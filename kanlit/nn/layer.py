@@ -123,7 +123,7 @@ class KANLayer(AdaptiveGrid):
         position of a point in its interval.
 
         Raises:
-            ValueError: If the last size of x is not ``in``.
+            RuntimeError: If the last size of x is not ``in``.
         """
         self._check_width(x.shape, (*x.shape[:-1], self.in_features))
         if torch.is_autocast_enabled(x.device.type):
@@ -159,8 +159,8 @@ class KANLayer(AdaptiveGrid):
             parameters: ``(out, n)`` and ``(S, out, n)``.
 
         Raises:
-            ValueError: If the multi-indices are incomplete or do not match the streams, or the
-                first size of ``value`` is not ``in``.
+            ValueError: If the multi-indices are incomplete or do not match the streams.
+            RuntimeError: If the first size of ``value`` is not ``in``.
         """
         self._check_width(value.shape, (self.in_features, *value.shape[1:]))
         if torch.is_autocast_enabled(value.device.type):
@@ -180,7 +180,7 @@ class KANLayer(AdaptiveGrid):
     @staticmethod
     def _check_width(shape: torch.Size, expected: tuple[int, ...]) -> None:
         if shape != expected:
-            raise ValueError(
+            raise RuntimeError(
                 f"input has shape {tuple(shape)}, but the layer takes {expected}: pass one value "
                 "for each input feature"
             )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -124,7 +125,8 @@ def test_an_interrupt_while_a_process_starts_is_not_lost_and_not_passed_on() -> 
     def struck() -> None:
         with engine._deferring_interrupts():
             found.append(subprocess.run([sys.executable, "-c", blocked], capture_output=True))
-            os.kill(os.getpid(), signal.SIGINT)
+            # To this thread: another one of the test process could take it, at any later time.
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
     try:
         with pytest.raises(KeyboardInterrupt):
