@@ -78,7 +78,7 @@ class DividedLayer(KANLayer):
 
 
 def _coarser(breakpoints: Tensor, size: int) -> Tensor:
-    """``size`` intervals by the same density, and the others of the same number above them."""
+    """``size`` intervals by the same density, and the others, of equal width, above them."""
     held = len(breakpoints) - 1
     place = torch.linspace(0, held, size + 1, dtype=breakpoints.dtype)
     low = place.long().clamp(max=held - 1)
